@@ -1,0 +1,134 @@
+"""The architectures of the tracks. A specification's ``name`` is the function that builds it.
+
+They live in the sandbox because the model must be built inside it; the host uses the same functions.
+torchvision and timm are imported only by the models that need them: the lean image has neither.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+Layout = dict[str, tuple[str, tuple[int, ...]]]
+
+
+def resnet18(*, classes: int, channels: int = 3, image_size: int = 32) -> nn.Module:
+    """torchvision's ResNet18 with its 7×7 stem, as in the paper (section 4)."""
+    from torchvision.models import resnet18 as build_resnet18
+
+    model: nn.Module = build_resnet18(num_classes=classes)
+    if channels != 3:
+        model.conv1 = nn.Conv2d(channels, 64, 7, stride=2, padding=3, bias=False)
+    return model
+
+
+class BasicBlock(nn.Module):
+    """Two 3×3 convolutions and a shortcut (He et al. 2016, figure 2)."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(outputs)
+        self.downsample: nn.Module | None = None
+        if stride != 1 or inputs != outputs:
+            self.downsample = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        shortcut = x if self.downsample is None else self.downsample(x)
+        x = torch.relu(self.bn1(self.conv1(x)))
+        return torch.relu(self.bn2(self.conv2(x)) + shortcut)
+
+
+class NarrowResNet(nn.Module):
+    """ResNet18 with the CIFAR stem (3×3, stride 1, no pooling) and ``width`` channels in its first stage.
+
+    Stages and head carry torchvision's names (``layer1`` … ``layer4``, ``fc``).
+    """
+
+    def __init__(self, classes: int, channels: int, width: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, width, 3, 1, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        widths = [width, width, 2 * width, 4 * width, 8 * width]
+        for stage in range(1, 5):
+            stride = 1 if stage == 1 else 2
+            blocks = nn.Sequential(
+                BasicBlock(widths[stage - 1], widths[stage], stride), BasicBlock(widths[stage], widths[stage], 1)
+            )
+            self.add_module(f"layer{stage}", blocks)
+        self.avgpool = nn.AdaptiveAvgPool2d(1)
+        self.fc = nn.Linear(8 * width, classes)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.relu(self.bn1(self.conv1(x)))
+        for stage in range(1, 5):
+            x = self.get_submodule(f"layer{stage}")(x)
+        return self.fc(torch.flatten(self.avgpool(x), 1))
+
+
+def resnet18_narrow(*, classes: int, width: int, channels: int = 3, image_size: int = 32) -> nn.Module:
+    """ResNet18 with the CIFAR stem; ``width=64`` is the usual CIFAR network, 8 the digits one (0.18 M parameters)."""
+    return NarrowResNet(classes, channels, width)
+
+
+def tiny_vit(
+    *,
+    classes: int,
+    channels: int = 3,
+    image_size: int = 32,
+    embed_dims: tuple[int, ...] = (64, 128, 256, 448),
+    depths: tuple[int, ...] = (2, 2, 6, 2),
+    num_heads: tuple[int, ...] = (2, 4, 8, 14),
+    window_sizes: tuple[int, ...] = (7, 7, 14, 7),
+) -> nn.Module:
+    """TinyViT from scratch (Wu et al. 2022); the defaults are the 11M variant with timm's windows.
+
+    A window larger than its stage's feature map is padded up to the window: declare ``window_sizes`` that fit
+    the image instead ((7, 4, 2, 1) at 32 pixels), which is another function and therefore part of the track.
+    """
+    from timm.models.tiny_vit import TinyVit
+
+    return TinyVit(
+        in_chans=channels,
+        num_classes=classes,
+        embed_dims=tuple(embed_dims),
+        depths=tuple(depths),
+        num_heads=tuple(num_heads),
+        window_sizes=tuple(window_sizes),
+        drop_path_rate=0.0,
+    )
+
+
+ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {f.__name__: f for f in (resnet18, resnet18_narrow, tiny_vit)}
+NEEDS: dict[str, tuple[str, ...]] = {"resnet18": ("torchvision",), "resnet18_narrow": (), "tiny_vit": ("torchvision", "timm")}
+"""Packages beyond torch that an image must carry for a model."""
+
+
+def build(spec: Mapping[str, Any]) -> nn.Module:
+    """Build a freshly initialised model from ``{"name": …, "classes": …, …}`` with torch's global generator."""
+    arguments = dict(spec)
+    return ARCHITECTURES[arguments.pop("name")](**arguments)
+
+
+def layout(spec: Mapping[str, Any]) -> Layout:
+    """Names, dtypes (safetensors' words) and shapes of a model's state, without allocating it."""
+    words = {torch.float32: "F32", torch.int64: "I64", torch.bool: "BOOL"}
+    with torch.device("meta"):
+        model = build(spec)
+    return {name: (words[t.dtype], tuple(t.shape)) for name, t in model.state_dict().items()}
+
+
+def load(spec: Mapping[str, Any], state: Mapping[str, Tensor]) -> nn.Module:
+    """Build a model with the given state; torch's global generator is left where it was."""
+    with torch.random.fork_rng(devices=[]):
+        model = build(spec)
+    model.load_state_dict(dict(state))
+    return model

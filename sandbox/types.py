@@ -1,0 +1,92 @@
+"""What goes into a sandbox and what comes out of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol, get_args
+
+Status = Literal["ok", "invalid", "crash", "oom", "timeout", "infra", "disqualified"]
+STATUSES: tuple[Status, ...] = get_args(Status)
+
+MIB = 2**20
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one unit may use. Times in seconds, sizes in bytes."""
+
+    deadline: float
+    """From the go signal to the last byte of the weights, on the host's clock."""
+    memory: int = 4096 * MIB
+    processes: int = 256
+    scratch: int = 256 * MIB
+    """Size of the only writable folder, /tmp."""
+    log: int = 64 * 1024
+    startup: float = 120.0
+    """From the start of the sandbox to its ready signal (not the entry's time)."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One call of ``unlearn``: everything the sandbox gets, and nothing else."""
+
+    source: bytes
+    """The entry's Python file."""
+    parameters: Mapping[str, Any]
+    """Keyword arguments for ``unlearn``."""
+    model: Mapping[str, Any]
+    """Architecture specification, see ``sandbox.inside.models.build``."""
+    weights: bytes
+    """The original model, as safetensors."""
+    data: Path
+    """A safetensors file: ``{retain,forget,val}_images`` uint8 [n, c, h, w] and ``…_labels`` int64 [n]."""
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    """Per-channel normalisation of images scaled to [0, 1]."""
+    batch_size: int
+    seed: int
+    limits: Limits
+    device: str = "cpu"
+    """``cpu`` or ``cuda:<index>`` (the host's index)."""
+    cpus: tuple[int, ...] = ()
+    """Cores the unit is pinned to; empty means any."""
+    threads: int = 1
+    run_id: str = ""
+    """Identifies what a killed harness left behind."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the host knows of one finished unit."""
+
+    status: Status
+    reason: str = ""
+    """One line for people; empty when ``status`` is ``ok``."""
+    weights: Mapping[str, Any] | None = None
+    """Checked arrays of the architecture's layout (name → numpy array); only when ``status`` is ``ok``."""
+    seconds: float | None = None
+    """Host clock, from the go signal to the last byte of the weights."""
+    cpu_seconds: float | None = None
+    peak_memory: int | None = None
+    log: str = ""
+    """Tail of the entry's output, at most 4 KiB, control characters removed."""
+    warnings: tuple[str, ...] = ()
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    """Back end, image digest, library versions, device."""
+
+
+class Sandbox(Protocol):
+    """A back end: runs one job in isolation."""
+
+    name: str
+    trusted: bool
+    """Whether results of foreign code run here may be ranked on a public board."""
+
+    def unavailable(self, model: Mapping[str, Any], device: str) -> str | None:
+        """Why this back end cannot run such a job here, with the remedy; ``None`` when it can."""
+
+    def run(self, job: Job, clock: AbstractContextManager[Any]) -> Outcome:
+        """Run one job; hold ``clock`` from the go signal until the weights have arrived."""
