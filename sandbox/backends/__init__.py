@@ -1,0 +1,52 @@
+"""The back ends: every module of this folder is one, named after the module, made by its ``create()``."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Mapping
+from typing import Any
+
+from sandbox.types import Sandbox
+
+NOT_A_SANDBOX = "a crash barrier, not a sandbox: run only code that you trust; results are marked untrusted"
+
+
+class SandboxUnavailable(Exception):
+    """The back end that was asked for cannot be used here: ``what`` is missing, and the ``remedy``."""
+
+    def __init__(self, what: str, remedy: str) -> None:
+        super().__init__(f"{what}; {remedy}")
+        self.what, self.remedy = what, remedy
+
+
+def names() -> list[str]:
+    """Names of the back ends, sorted."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+
+
+def load(name: str) -> Sandbox:
+    """The back end of this name; raises ``SandboxUnavailable`` if there is none."""
+    if name not in names():
+        raise SandboxUnavailable(f"there is no sandbox called {name!r}", f"use one of: {', '.join(names())}")
+    backend: Sandbox = importlib.import_module(f"{__name__}.{name}").create()
+    return backend
+
+
+def choose(name: str, model: Mapping[str, Any], device: str) -> tuple[Sandbox, str]:
+    """The back end for such jobs and one line that says which it is and why.
+
+    ``auto`` takes docker where an engine and a sufficient image are there, otherwise process. Raises
+    ``SandboxUnavailable`` if the one that was asked for, or every one, is not usable here.
+    """
+    tried: list[str] = []
+    for candidate in ("docker", "process") if name == "auto" else (name,):
+        backend = load(candidate)
+        reason = backend.unavailable(model, device)
+        if reason is None:
+            warning = "" if backend.trusted else f" ({NOT_A_SANDBOX})"
+            why = "asked for" if name != "auto" else f"no {tried[0]}" if tried else "engine and image are there"
+            return backend, f"sandbox {candidate}: {why}{warning}"
+        tried.append(f"{candidate}: {reason}")
+    what, _, remedy = tried[-1].partition("; ")
+    raise SandboxUnavailable(what, remedy)

@@ -1,0 +1,86 @@
+"""The ``bench`` command. Each module of ``harness/commands`` is one verb, imported when it is needed."""
+
+from __future__ import annotations
+
+import datetime
+import importlib
+import os
+import pkgutil
+import sys
+import traceback
+
+from typing import Any
+
+import click
+
+from harness import commands
+from harness.errors import EXIT_CODES, BenchError
+
+EPILOG = """\b
+Examples:
+  bench init my_method.py          write a template that already passes the checks
+  bench submit my_method.py        run it on the default track and see its place
+  bench leaderboard                the board
+
+\b
+Exit codes: 0 ok, 2 usage, 10 invalid, 11 crash, 12 out of memory, 13 timeout,
+20 infrastructure (try again)."""
+
+
+class Verbs(click.Group):
+    """Commands found by folder."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(m.name for m in pkgutil.iter_modules(commands.__path__) if not m.name.startswith("_"))
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        command: click.Command = importlib.import_module(f"harness.commands.{cmd_name}").command
+        return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (click.exceptions.Exit, click.ClickException, click.Abort, KeyboardInterrupt, BrokenPipeError):
+            raise
+        except Exception as error:
+            raise _unexpected(error) from error
+
+
+def _unexpected(error: Exception) -> BenchError:
+    from harness.store import home
+
+    now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+    log = home() / "logs" / f"{now}-{os.getpid()}.txt"
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_text(traceback.format_exc())
+        where = str(log)
+    except OSError:  # a full or read-only disk may be the very reason
+        traceback.print_exc()
+        where = "above"
+    what = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+    whose = "this machine" if isinstance(error, OSError) else "the benchmark"
+    remedy = "run `bench doctor`; what was finished is kept, the same command goes on from there"
+    return BenchError(what, whose, remedy, EXIT_CODES["infra"], where)
+
+
+@click.group(cls=Verbs, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="unlearn-bench")
+def bench() -> None:
+    """Benchmark machine unlearning methods for image classifiers.
+
+    A submission is one Python file with unlearn(model, retain, forget, val). It runs in a sandbox against fixed
+    original models, is scored against retrained ones, and takes its place on a ranked leaderboard.
+    """
+
+
+def main() -> None:
+    """Entry point of the installed command."""
+    try:
+        bench(prog_name="bench")
+    except BrokenPipeError:  # the reader of a pipe went away: not our failure
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+

@@ -1,0 +1,39 @@
+"""``bench baselines``: the shipped methods on a track."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+
+import click
+
+from harness.commands._options import gpu_option, sandbox_option, track_option
+
+
+@click.command(epilog="Examples: bench baselines; bench baselines ft msg --track digits-tinyvit")
+@click.argument("names", nargs=-1)
+@track_option
+@sandbox_option
+@gpu_option
+@click.option("--again", is_flag=True, help="Run every named method once more, finished units included.")
+def command(names: tuple[str, ...], track: str, sandbox: str, gpu: int | None, again: bool) -> None:
+    """Run the shipped methods (all, or NAMES) on every model seed and show the board."""
+    from harness import board, render, runs, session
+    from harness import track as tracks
+    from harness.entries import baseline, baseline_names
+    from harness.units import Unit
+
+    loaded = tracks.load(track)
+    entries = [baseline(name) for name in names or baseline_names() if name != "retrain"]  # retrain is timed anyway
+    bench, line = session.open_bench(loaded, sandbox, gpu)
+    click.echo(line, err=True)
+    seeds = range(loaded.protocol.seeds)
+    store = bench.references.store
+    todo: list[Unit] = []
+    for entry in entries:
+        todo += [Unit(entry, loaded, s) for s in seeds] if again else runs.pending(store, entry, loaded, seeds)
+    done = session.execute(bench, todo, gpu, resume=shlex.join(["bench", *sys.argv[1:]]))
+    click.echo(render.table(board.board(bench.references), loaded, board.null(bench.references)))
+    failed = [record for record in done if record.status != "ok"]
+    if failed:
+        raise session.failure(store, next(e for e in entries if e.name == failed[0].name), failed[0])

@@ -1,0 +1,44 @@
+"""``bench check``: everything that can be said of a submission without running it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from harness.commands._options import json_option
+
+
+@click.command(epilog="Example: bench check my_method.py")
+@click.argument("path", type=click.Path(path_type=Path))
+@json_option
+def command(path: Path, as_json: bool) -> None:
+    """Check a submission in under two seconds; runs nothing of it.
+
+    One regular file, at most 64 KiB of UTF-8, that parses and defines unlearn with the right parameters; metadata,
+    search space, imports that the image lacks. Exit code 10 when it is invalid.
+    """
+    from harness.entries import read
+
+    entry = read(path)
+    if as_json:
+        report = {
+            "name": entry.name,
+            "title": entry.title,
+            "summary": entry.summary,
+            "sha256": entry.sha256,
+            "parameters": dict(entry.defaults),
+            "search_space": dict(entry.search_space),
+            "metadata": dict(entry.metadata),
+            "notes": list(entry.notes),
+        }
+        click.echo(json.dumps(report, indent=1))
+        return
+    parameters = ", ".join(f"{k}={v!r}" for k, v in entry.defaults.items()) or "none"
+    click.echo(f"{entry.title}: {entry.summary or 'no docstring'}")
+    click.echo(f"parameters    {parameters}")
+    click.echo(f"search space  {', '.join(entry.search_space) or 'none (bench tune needs one)'}")
+    for note in entry.notes:
+        click.echo(f"note          {note}")
+    click.echo(f"ok: {path} passes every check; next: bench submit {path}")

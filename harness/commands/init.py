@@ -1,0 +1,24 @@
+"""``bench init``: a template to start from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command(epilog="Example: bench init my_method.py")
+@click.argument("path", type=click.Path(path_type=Path, dir_okay=False))
+def command(path: Path) -> None:
+    """Write a commented template that already passes every check."""
+    from harness.errors import USAGE, BenchError
+
+    template = Path(__file__).parents[2] / "submissions" / "template.py"
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(template.read_text(encoding="utf-8"))
+    except FileExistsError:
+        raise BenchError(f"{path} exists already", "your command", "choose another name", USAGE) from None
+    except OSError as error:
+        raise BenchError(f"{path} cannot be written: {error.strerror}", "your command", "choose another", USAGE) from None
+    click.echo(f"wrote {path}; next: bench check {path}, then bench submit {path}")

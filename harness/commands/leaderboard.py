@@ -1,0 +1,42 @@
+"""``bench leaderboard``: the board of a track, built from the store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from harness.commands._options import track_option
+
+ENDINGS = {"table": "txt", "csv": "csv", "json": "json"}
+
+
+@click.command(epilog="Examples: bench leaderboard; bench leaderboard --format csv --out site/")
+@track_option
+@click.option(
+    "--format", "form", type=click.Choice(sorted(ENDINGS)), default="table", show_default=True, help="Form of the board."
+)
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Write TRACK.<ending> into this folder.")
+def command(track: str, form: str, out: Path | None) -> None:
+    """Show the board of a track: deterministic, from what is stored; runs nothing."""
+    from harness import board, render
+    from harness import track as tracks
+    from harness.references import References
+    from harness.store import Store
+
+    loaded = tracks.load(track)
+    references = References(loaded, Store())
+    ranked = board.board(references)
+    if form == "csv":
+        text = render.csv(ranked).rstrip("\n")
+    elif form == "json":
+        text = render.as_json(ranked, loaded, board.null(references))
+    else:
+        text = render.table(ranked, loaded, board.null(references))
+    if out is None:
+        click.echo(text)
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / f"{loaded.name}.{ENDINGS[form]}"
+    path.write_text(text + "\n", encoding="utf-8")
+    click.echo(f"wrote {path}")

@@ -1,0 +1,74 @@
+"""``bench submit``: a method runs in the sandbox and takes its place on the board."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from harness.commands._options import gpu_option, json_option, parse_parameters, sandbox_option, track_option
+
+
+@click.command(
+    epilog="Examples: bench submit my_method.py; bench submit my_method.py --seeds 2 --set lr=0.01 --sandbox process"
+)
+@click.argument("path", type=click.Path(path_type=Path))
+@track_option
+@click.option("--seeds", type=click.IntRange(min=1), help="Only the first N model seeds; a rank needs all.")
+@click.option(
+    "--set", "parameters", multiple=True, metavar="NAME=VALUE", callback=parse_parameters, help="A hyper-parameter."
+)
+@sandbox_option
+@gpu_option
+@click.option("--again", is_flag=True, help="Run failed units once more.")
+@json_option
+def command(
+    path: Path,
+    track: str,
+    seeds: int | None,
+    parameters: dict[str, Any],
+    sandbox: str,
+    gpu: int | None,
+    again: bool,
+    as_json: bool,
+) -> None:
+    """Check a method, run it on every model seed in the sandbox, score it and show its place on the board.
+
+    Finished units are kept: the same command goes on where it stopped. Exit code 0 when all units are ok, else
+    that of the first failure (see bench --help).
+    """
+    from harness import board, render, runs, session, units
+    from harness import track as tracks
+    from harness.entries import read
+    from harness.units import Unit
+
+    entry = read(path).with_parameters(parameters)
+    loaded = tracks.load(track)
+    wanted = range(min(seeds or loaded.protocol.seeds, loaded.protocol.seeds))
+    bench, line = session.open_bench(loaded, sandbox, gpu)
+    click.echo(line, err=True)
+    store = bench.references.store
+    todo = runs.pending(store, entry, loaded, wanted, again)
+    done = session.execute(bench, todo, gpu, resume=shlex.join(["bench", *sys.argv[1:]]))
+
+    stored = [units.find(store, Unit(entry, loaded, seed)) for seed in wanted]
+    found = {r.seed: r for r in [*(r for r in stored if r is not None), *done]}
+    ranked = board.board(bench.references)
+    null = board.null(bench.references)
+    listed = (ranked["entry"] == entry.name).any()
+    if as_json:
+        row = json.loads(ranked[ranked["entry"] == entry.name].to_json(orient="records"))
+        statuses = {seed: record.status for seed, record in sorted(found.items())}
+        text = render.verdict(ranked, entry.name) if listed else ""
+        click.echo(json.dumps({"verdict": text, "units": statuses, "row": row[0] if row else None}, indent=1))
+    else:
+        click.echo(render.table(ranked, loaded, null))
+    failed = [record for _, record in sorted(found.items()) if record.status != "ok"]
+    if not as_json and listed:
+        click.echo(render.verdict(ranked, entry.name))
+    if failed:
+        raise session.failure(store, entry, failed[0])

@@ -1,0 +1,176 @@
+"""Data sets as tensors-in-waiting: uint8 images and int64 labels, one index space over all official parts."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.errors import DataError
+from harness.track import Data
+
+UTKFACE_AGE_BIN = 20
+UTKFACE_SIZE = 224
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """All examples of a data set.
+
+    Attributes:
+        images: uint8 [n, channels, height, width].
+        labels: int64 [n].
+        train: how many of the first examples are the official train part; the rest is the official test part
+            (0 when the data set has no such parts).
+    """
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    train: int = 0
+
+    @property
+    def sha256(self) -> str:
+        """Of the images' shape and bytes and the labels' bytes."""
+        content = hashlib.sha256(str(self.images.shape).encode())
+        content.update(np.ascontiguousarray(self.images).tobytes())
+        content.update(np.ascontiguousarray(self.labels).tobytes())
+        return content.hexdigest()
+
+
+def folder() -> Path:
+    """Where data sets are looked for: ``BENCH_DATA``, else ``data`` under the store."""
+    from harness.store import home
+
+    return Path(os.environ.get("BENCH_DATA") or home() / "data")
+
+
+def load(spec: Data, *, download: bool = False) -> Dataset:
+    """Load a data set.
+
+    Args:
+        spec: which one, from the track.
+        download: fetch it where the source allows that.
+
+    Raises:
+        DataError: it is missing or damaged; says what is missing and the command that gets it.
+    """
+    dataset = _SOURCES[spec.name](spec, download)
+    if spec.sha256 is not None and dataset.sha256 != spec.sha256:
+        raise DataError(
+            f"the data set {spec.name} has digest {dataset.sha256}, the track declares {spec.sha256}",
+            "get the original file again, or declare the new digest if the change is meant",
+        )
+    return dataset
+
+
+def _digits(spec: Data, download: bool) -> Dataset:
+    from scipy.ndimage import rotate
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    images = bunch.images * (255 / 16)
+    if spec.rotation_seed is not None:
+        angles = np.random.RandomState(spec.rotation_seed).uniform(-180, 180, len(images))
+        images = np.stack([rotate(im, a, reshape=False, order=1) for im, a in zip(images, angles, strict=True)])
+    images = np.clip(np.rint(images), 0, 255).astype(np.uint8)[:, None]
+    return Dataset(_resize(images, spec.image_size), bunch.target.astype(np.int64))
+
+
+def _torchvision(spec: Data, download: bool) -> Dataset:
+    from torchvision import datasets
+
+    kinds = {
+        "mnist": datasets.MNIST,
+        "fashionmnist": datasets.FashionMNIST,
+        "cifar10": datasets.CIFAR10,
+        "cifar100": datasets.CIFAR100,
+    }
+    try:
+        train, test = (kinds[spec.name](str(folder()), train=part, download=download) for part in (True, False))
+    except Exception as error:  # torchvision raises RuntimeError, ValueError, EOFError, URLError … for damage
+        raise DataError(
+            f"the data set {spec.name} is missing or damaged in {folder()}: {error}".replace("\n", " "),
+            f"run `bench prepare TRACK --download`, or point BENCH_DATA at a folder that torchvision's {spec.name} reads",
+        ) from None
+    images = np.concatenate([np.asarray(part.data) for part in (train, test)])
+    images = images[:, None] if images.ndim == 3 else images.transpose(0, 3, 1, 2)
+    labels = np.concatenate([np.asarray(part.targets, dtype=np.int64) for part in (train, test)])
+    return Dataset(_resize(np.ascontiguousarray(images), spec.image_size), labels, train=len(train))
+
+
+def _utkface(spec: Data, download: bool) -> Dataset:
+    """Aligned and cropped UTKFace; file names ``age_gender_race_date.jpg``, sorted; age in bins of 20 years."""
+    from PIL import Image
+
+    place = folder() / "UTKFace"
+    paths = sorted(place.glob("*.jpg"), key=lambda path: path.name)
+    if not paths:
+        raise DataError(
+            f"there are no UTKFace images in {place}",
+            "get the aligned and cropped images from the data set's authors and unpack them there; "
+            "the licence does not allow a download by this command",
+        )
+    images = np.empty((len(paths), 3, spec.image_size, spec.image_size), np.uint8)
+    labels = np.empty(len(paths), np.int64)
+    for index, path in enumerate(paths):
+        try:
+            age = int(path.name.split("_")[0])
+            with Image.open(path) as picture:
+                picture = picture.convert("RGB").resize((spec.image_size, spec.image_size), Image.Resampling.BILINEAR)
+                images[index] = np.asarray(picture).transpose(2, 0, 1)
+        except (OSError, ValueError) as error:
+            raise DataError(f"{path}: not a UTKFace image: {error}", "unpack the data set again") from None
+        labels[index] = min(age // UTKFACE_AGE_BIN, spec.classes - 1)
+    return Dataset(images, labels)
+
+
+def _npz(spec: Data, download: bool) -> Dataset:
+    """A user's own ``.npz``: ``images`` uint8 [n, h, w], [n, h, w, c] or [n, c, h, w]; ``labels`` integers [n]."""
+    path = folder() / str(spec.path)
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            images, labels = archive["images"], archive["labels"]
+    except FileNotFoundError:
+        raise DataError(f"there is no data set at {path}", "put the file there, or set BENCH_DATA") from None
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(f"{path}: {error}", "save it with np.savez(path, images=…, labels=…)") from None
+    if images.dtype != np.uint8 or images.ndim not in (3, 4) or labels.shape != images.shape[:1]:
+        raise DataError(
+            f"{path}: images are {images.dtype} {images.shape}, labels {labels.shape}",
+            "images must be uint8 [n, h, w], [n, h, w, c] or [n, c, h, w], labels integers [n]",
+        )
+    if not np.issubdtype(labels.dtype, np.integer) or labels.min() < 0 or labels.max() >= spec.classes:
+        raise DataError(f"{path}: labels are not integers in 0 … {spec.classes - 1}", "mend labels or data.classes")
+    if images.ndim == 3:
+        images = images[:, None]
+    elif images.shape[-1] in (1, 3):
+        images = images.transpose(0, 3, 1, 2)
+    return Dataset(_resize(np.ascontiguousarray(images), spec.image_size), labels.astype(np.int64))
+
+
+def _resize(images: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """Bilinear, without touching images that have the size already."""
+    if images.shape[-2:] == (size, size):
+        return images
+    import torch
+    from torch.nn.functional import interpolate
+
+    resized = np.empty((*images.shape[:2], size, size), np.uint8)
+    for start in range(0, len(images), 4096):
+        block = torch.from_numpy(images[start : start + 4096]).float()
+        block = interpolate(block, size=(size, size), mode="bilinear", antialias=True, align_corners=False)
+        resized[start : start + 4096] = block.round_().clamp_(0, 255).to(torch.uint8).numpy()
+    return resized
+
+
+_SOURCES: dict[str, Callable[[Data, bool], Dataset]] = {
+    "digits": _digits,
+    "utkface": _utkface,
+    "npz": _npz,
+    **dict.fromkeys(("mnist", "fashionmnist", "cifar10", "cifar100"), _torchvision),
+}

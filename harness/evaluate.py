@@ -1,0 +1,177 @@
+"""One unit from start to record: stage the data, run it in a sandbox, infer the logits on the host, keep them."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import math
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from harness.machine import hardware
+from harness.references import References, Role
+from harness.training import infer, normaliser
+from harness.units import Record, Unit
+from sandbox.inside import models
+from sandbox.types import MIB, Job, Limits, Outcome, Sandbox
+
+ATTEMPTS = 3
+"""A unit that fails through the benchmark's or the machine's fault is tried again twice."""
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Where a unit runs: its device, the cores it is pinned to, and the clock it must hold while it is timed."""
+
+    clock: AbstractContextManager[Any]
+    cores: tuple[int, ...] = ()
+    device: str = "cpu"
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What all units of one command share."""
+
+    references: References
+    sandbox: Sandbox
+    run_id: str
+    hardware: dict[str, Any] = field(default_factory=hardware)
+
+    def inputs(self, seed: int) -> Path:
+        """The safetensors file with R, F and V of a seed: all data that a sandbox gets."""
+        from safetensors.numpy import save
+
+        from harness.store import write_file
+
+        parts = {k: v for k, v in self.references.split(seed).parts().items() if k != "test"}
+        name = hashlib.sha256(self.references.track.reference_digest.encode())
+        for indices in parts.values():
+            name.update(indices.tobytes())
+        path = self.references.store.root / "inputs" / f"{name.hexdigest()}.safetensors"
+        if not path.is_file():
+            dataset = self.references.dataset
+            arrays: dict[str, NDArray[Any]] = {}
+            for part, indices in parts.items():
+                arrays[f"{part}_images"] = dataset.images[indices]
+                arrays[f"{part}_labels"] = dataset.labels[indices]
+            write_file(path, save(arrays))
+        return path
+
+
+def run(bench: Bench, unit: Unit, slot: Slot, retrain_seconds: float | None, deadline: float) -> Record:
+    """Run a unit and keep its logits; an ``infra`` failure is tried again at most twice.
+
+    Args:
+        bench: references, sandbox, store.
+        unit: what to run.
+        slot: where.
+        retrain_seconds: Retrain's time for the same seed; ``None`` for Retrain itself, whose own time it is.
+        deadline: seconds on the host's clock.
+    """
+    job = _job(bench, unit, slot, deadline)
+    for _ in range(ATTEMPTS):
+        outcome = bench.sandbox.run(job, slot.clock)
+        if outcome.status != "infra":
+            break
+    logits, outcome = _logits(bench, unit, outcome)
+    stored = None if logits is None else bench.references.store.put(_pack(logits))
+    return _record(bench, unit, outcome, retrain_seconds, stored)
+
+
+def _job(bench: Bench, unit: Unit, slot: Slot, deadline: float) -> Job:
+    track = unit.track
+    return Job(
+        source=unit.entry.source,
+        parameters=unit.entry.overrides,
+        model=track.model_spec,
+        weights=bench.references.weights(Role("original", unit.seed)),
+        data=bench.inputs(unit.seed),
+        mean=track.data.mean,
+        std=track.data.std,
+        batch_size=track.protocol.batch_size,
+        seed=unit.random_seed,
+        limits=Limits(
+            deadline=deadline, memory=track.protocol.memory_mib * MIB, processes=track.protocol.processes
+        ),
+        device=slot.device,
+        cpus=slot.cores,
+        run_id=bench.run_id,
+    )
+
+
+def _logits(bench: Bench, unit: Unit, outcome: Outcome) -> tuple[NDArray[np.float32] | None, Outcome]:
+    """Logits of the delivered model; finite weights may still overflow, and argmax would call that class 0."""
+    if outcome.status != "ok":
+        return None, outcome
+    assert outcome.weights is not None
+    state = {name: torch.from_numpy(np.array(array)) for name, array in outcome.weights.items()}
+    model = models.load(unit.track.model_spec, state)
+    logits = infer(model, torch.from_numpy(bench.references.dataset.images), normaliser(unit.track))
+    if not np.isfinite(logits).all():
+        return None, Outcome(
+            "invalid",
+            "the model's outputs are not finite",
+            seconds=outcome.seconds,
+            cpu_seconds=outcome.cpu_seconds,
+            peak_memory=outcome.peak_memory,
+            log=outcome.log,
+            environment=outcome.environment,
+        )
+    return logits, outcome
+
+
+def _pack(logits: NDArray[np.float32]) -> bytes:
+    from safetensors.numpy import save
+
+    return save({"logits": logits})
+
+
+def read_logits(references: References, record: Record) -> NDArray[np.float32] | None:
+    """Stored logits of a unit, ``None`` where only its scores are here (records that ship carry no arrays)."""
+    from safetensors.numpy import load
+
+    if record.logits is None or not references.store.has(record.logits):
+        return None
+    return load(references.store.get(record.logits))["logits"]
+
+
+def _record(
+    bench: Bench, unit: Unit, outcome: Outcome, retrain_seconds: float | None, logits: str | None
+) -> Record:
+    environment = {**outcome.environment, **bench.hardware}
+    return Record(
+        key=unit.key,
+        entry=unit.entry.id,
+        name=unit.entry.name,
+        sha256=unit.entry.sha256,
+        track=unit.track.name,
+        reference_digest=unit.track.reference_digest,
+        protocol_digest=unit.track.protocol_digest,
+        seed=unit.seed,
+        status=outcome.status,
+        reason=outcome.reason,
+        seconds=_rounded(outcome.seconds),
+        cpu_seconds=_rounded(outcome.cpu_seconds),
+        peak_memory=outcome.peak_memory,
+        retrain_seconds=_rounded(retrain_seconds),
+        logits=logits,
+        date=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        trusted=bench.sandbox.trusted,
+        environment=environment,
+        log=outcome.log,
+        warnings=outcome.warnings,
+        parameters={**unit.entry.defaults, **unit.entry.overrides},
+    )
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None or not math.isfinite(seconds) else round(seconds, 4)
+
+

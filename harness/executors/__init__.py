@@ -1,0 +1,1 @@
+"""Executors: where the units of one command run. One file each, found by name."""

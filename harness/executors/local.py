@@ -1,0 +1,63 @@
+"""The default executor: threads on this machine, each with a slot of its own (cores, device, clock)."""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
+
+from harness.evaluate import Slot
+from harness.machine import timed_at_once
+from harness.store import Store
+from harness.units import Record, Unit
+
+
+def timed_slots(store: Store, device: str = "cpu") -> list[Slot]:
+    """Slots for timed units: on a CPU one core each, on a GPU one at a time while the next one starts up."""
+    cores = sorted(os.sched_getaffinity(0))
+    if device == "cpu":
+        return [Slot(nullcontext(), (core,)) for core in cores[: timed_at_once(store, cores)]]
+    clock = threading.Lock()
+    return [Slot(clock, (), device), Slot(clock, (), device)]
+
+
+def run(
+    units: Sequence[Unit], slots: Sequence[Slot], work: Callable[[Unit, Slot], Record | None]
+) -> Iterator[tuple[Unit, Record | None]]:
+    """Run units, one per slot at a time; yields them as they finish (``None``: ``work`` decided not to run it).
+
+    When the caller stops early (Ctrl-C, an error), no further unit starts; those that run are the caller's to end.
+    """
+    waiting: queue.SimpleQueue[Unit] = queue.SimpleQueue()
+    for unit in units:
+        waiting.put(unit)
+    finished: queue.SimpleQueue[tuple[Unit, Record | None] | BaseException] = queue.SimpleQueue()
+    stopped = threading.Event()
+
+    def serve(slot: Slot) -> None:
+        if slot.cores:  # the host's share of a unit stays on the unit's core, and so disturbs no other
+            os.sched_setaffinity(0, slot.cores)
+        while not stopped.is_set():
+            try:
+                unit = waiting.get_nowait()
+            except queue.Empty:
+                return
+            try:
+                finished.put((unit, work(unit, slot)))
+            except BaseException as error:
+                finished.put(error)
+                return
+
+    threads = [threading.Thread(target=serve, args=(slot,), daemon=True) for slot in slots[: len(units)]]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in units:
+            item = finished.get()
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        stopped.set()

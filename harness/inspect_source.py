@@ -1,0 +1,150 @@
+"""Reads an entry without importing it: ``python -I -S inspect_source.py < entry.py`` prints what it declares as JSON.
+
+Runs as a child with limits, because parsing hostile source can exhaust memory or the stack. Standard library only.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import resource
+import sys
+import tomllib
+from typing import Any
+
+MEMORY = 1 << 30
+CPU_SECONDS = 5
+LONG_LITERAL = 4096
+DATA = ("model", "retain", "forget", "val")
+KINDS = {"log": 2, "uniform": 2, "int": 2, "choice": 1}
+METADATA = re.compile(r"(?m)^# /// (?P<type>[a-zA-Z0-9-]+)$\s(?P<content>(^#(| .*)$\s)+)^# ///$")  # PEP 723
+
+
+def inspect(text: str) -> dict[str, Any]:
+    """What the source declares, and ``problems``: (what, remedy) pairs that make it invalid."""
+    problems: list[tuple[str, str]] = []
+    report: dict[str, Any] = {"problems": problems, "notes": []}
+    try:
+        tree = ast.parse(text)
+    except SyntaxError as error:
+        problems.append((f"line {error.lineno}: syntax error: {error.msg}", "mend the line"))
+        return report
+    except (ValueError, RecursionError, MemoryError) as error:
+        problems.append((f"the source cannot be parsed: {error or type(error).__name__}", "simplify the file"))
+        return report
+    report["summary"] = ((ast.get_docstring(tree) or "").strip().splitlines() or [""])[0][:200]
+    report["metadata"] = _metadata(text, problems)
+    report["parameters"] = _signature(tree, problems)
+    report["search_space"] = _search_space(tree, report["parameters"], problems)
+    report["imports"] = _imports(tree)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str | bytes) and len(node.value) > LONG_LITERAL:
+            report["notes"].append(f"line {node.lineno}: a literal of {len(node.value)} characters")
+    return report
+
+
+def _signature(tree: ast.Module, problems: list[tuple[str, str]]) -> dict[str, Any]:
+    """Hyper-parameters with their defaults (``None`` for a default that is not a literal)."""
+    functions = [n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == "unlearn"]
+    if not functions:
+        problems.append(
+            ("the file defines no function `unlearn`", "define unlearn(model, retain, forget, val) at the top level")
+        )
+        return {}
+    arguments = functions[-1].args
+    positional = [*arguments.posonlyargs, *arguments.args]
+    required = positional[: len(positional) - len(arguments.defaults)]
+    if not 2 <= len(required) <= len(DATA):
+        problems.append(
+            (
+                f"unlearn requires {len(required)} positional parameters",
+                f"let it take two to four: {', '.join(DATA)}; give hyper-parameters a default",
+            )
+        )
+    for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
+        if default is None:
+            problems.append((f"parameter {argument.arg} of unlearn has no default", f"write {argument.arg}=…"))
+    named = [
+        *zip(positional[len(required) :], arguments.defaults, strict=True),
+        *((a, d) for a, d in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True) if d is not None),
+    ]
+    return {argument.arg: _literal(default) for argument, default in named if argument.arg not in DATA}
+
+
+def _search_space(tree: ast.Module, parameters: dict[str, Any], problems: list[tuple[str, str]]) -> dict[str, Any]:
+    for node in tree.body:
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+        if any(isinstance(t, ast.Name) and t.id == "SEARCH_SPACE" for t in targets) and getattr(node, "value", None):
+            break
+    else:
+        return {}
+    remedy = 'write {"lr": ("log", 1e-5, 1e-1), "epochs": ("int", 1, 10), "batch": ("choice", (64, 128))}'
+    try:
+        space = ast.literal_eval(node.value)  # type: ignore[attr-defined]
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
+        space = None
+    if not isinstance(space, dict):
+        problems.append(("SEARCH_SPACE is not a literal dictionary", remedy))
+        return {}
+    for name, rule in space.items():
+        if name not in parameters:
+            problems.append((f"SEARCH_SPACE names {name!r}, which unlearn does not take", "remove it or add it"))
+        if not (isinstance(rule, tuple | list) and rule and rule[0] in KINDS and len(rule) == KINDS[rule[0]] + 1):
+            problems.append((f"SEARCH_SPACE[{name!r}] is {rule!r}, not one of {', '.join(KINDS)}", remedy))
+    return {str(name): rule for name, rule in space.items()}
+
+
+def _metadata(text: str, problems: list[tuple[str, str]]) -> dict[str, Any]:
+    blocks = [match for match in METADATA.finditer(text) if match["type"] == "script"]
+    if not blocks:
+        return {}
+    lines = [line[2:] if line.startswith("# ") else line[1:] for line in blocks[0]["content"].splitlines()]
+    try:
+        table = tomllib.loads("\n".join(lines)).get("tool", {}).get("bench", {})
+    except tomllib.TOMLDecodeError as error:
+        problems.append((f"the metadata block is not TOML: {error}", "mend the comment block (PEP 723)"))
+        return {}
+    if not isinstance(table, dict):
+        problems.append(("[tool.bench] in the metadata block is not a table", "mend the comment block (PEP 723)"))
+        return {}
+    return {key: value for key, value in table.items() if isinstance(value, str | list | int | float | bool)}
+
+
+def _imports(tree: ast.Module) -> list[str]:
+    """Top-level packages imported unconditionally; those inside ``try`` are the entry's own affair."""
+    found: set[str] = set()
+
+    def visit(node: ast.AST) -> None:
+        if isinstance(node, ast.Import):
+            found.update(alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            found.add((node.module or "").split(".")[0])
+        elif not isinstance(node, ast.Try | ast.If):
+            for child in ast.iter_child_nodes(node):
+                visit(child)
+
+    visit(tree)
+    return sorted(found)
+
+
+def _literal(node: ast.expr) -> Any:
+    try:
+        value = ast.literal_eval(node)
+        json.dumps(value, allow_nan=False)
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
+        return None
+    return value
+
+
+def main() -> None:
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    report = inspect(sys.stdin.buffer.read().decode("utf-8"))
+    report["package_missing"] = [name for name in report.pop("imports", []) if name not in sys.stdlib_module_names]
+    json.dump(report, sys.stdout, default=repr)
+
+
+if __name__ == "__main__":
+    main()

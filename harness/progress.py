@@ -1,0 +1,102 @@
+"""Progress on standard error: one live display on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from types import TracebackType
+
+import click
+
+from harness.errors import EXIT_CODES
+from harness.units import Record, Unit
+
+
+class Bar:
+    """A progress bar on a terminal; elsewhere one plain line per finished thing."""
+
+    def __init__(self, title: str, total: int, unit: str) -> None:
+        self._live = sys.stderr.isatty()
+        self._title, self._total, self._unit = title, total, unit
+
+    def __enter__(self) -> Bar:
+        if self._live:
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+            self._progress = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn(self._unit),
+                TimeRemainingColumn(),
+                console=Console(stderr=True),
+                transient=True,
+            )
+            self._task = self._progress.add_task(self._title, total=self._total)
+            self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live:
+            self._progress.stop()
+
+    def at(self, done: int) -> None:
+        """Show how much is done."""
+        if self._live:
+            self._progress.update(self._task, completed=done)
+
+    def line(self, text: str) -> None:
+        """Something finished (a plain line where there is no terminal)."""
+        if not self._live:
+            click.echo(text, err=True)
+
+
+class UnitProgress:
+    """Shows units: on a terminal one live line for each that runs, elsewhere a plain line for each that finished."""
+
+    def __init__(self) -> None:
+        self._live = sys.stderr.isatty()
+        self._done = self._total = 0
+
+    def begin(self, title: str, total: int) -> None:
+        self._done, self._total = 0, total
+        if self._live:
+            from rich.console import Console
+            from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+            self._progress = Progress(
+                SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=Console(stderr=True)
+            )
+            self._tasks = {"": self._progress.add_task(f"{title}: 0/{total}")}
+            self._title = title
+            self._progress.start()
+        else:
+            click.echo(f"{title}: {total} to run", err=True)
+
+    def started(self, unit: Unit) -> None:
+        if self._live:
+            self._tasks[unit.key] = self._progress.add_task(f"  {unit.entry.name} seed {unit.seed}")
+
+    def finished(self, unit: Unit, record: Record | None) -> None:
+        self._done += 1
+        text = f"{unit.entry.name} seed {unit.seed} skipped" if record is None else describe(record)
+        if self._live:
+            self._progress.remove_task(self._tasks.pop(unit.key))
+            self._progress.update(self._tasks[""], description=f"{self._title}: {self._done}/{self._total}")
+            if record is not None and record.status != "ok":
+                self._progress.console.print(text, highlight=False, markup=False)
+        else:
+            click.echo(f"[{self._done}/{self._total}] {text}", err=True)
+
+    def end(self) -> None:
+        if self._live:
+            self._progress.stop()
+
+
+def describe(record: Record) -> str:
+    """One line on a finished unit."""
+    assert record.status in EXIT_CODES
+    time_ = "" if record.seconds is None else f" {record.seconds:.2f} s"
+    return f"{record.name} seed {record.seed} {record.status}{time_}" + (f": {record.reason}" if record.reason else "")

@@ -1,0 +1,170 @@
+"""Reference models of a track: which there are, where they are kept, and how they are read back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import log_softmax
+
+from harness import data, splits
+from harness.errors import StoreError, TrackError
+from harness.seeds import derive
+from harness.store import Store
+from harness.track import Track
+
+Kind = Literal["original", "retrained", "null"]
+FORMAT = 1
+HALF_MAX = float(np.finfo(np.float16).max)
+
+
+@dataclass(frozen=True)
+class Role:
+    """One reference model.
+
+    ``original``: trained on R ∪ F. ``retrained``: R only, from the same initial weights. ``null``: R only, from other
+    initial weights; what it scores against ``retrained`` is the zero line of every number.
+    """
+
+    kind: Kind
+    seed: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.kind}/{self.seed}"
+
+
+def roles(track: Track) -> list[Role]:
+    """All reference models that the track's seed units need."""
+    kinds: tuple[Kind, ...] = ("original", "retrained", "null")
+    return [Role(kind, seed) for kind in kinds for seed in range(track.protocol.seeds)]
+
+
+def initial_seed(track: Track, role: Role) -> int:
+    """Seed of the initial weights: original and retrained model of a seed share it."""
+    return derive(track.recipe.seed, 0, role.seed, int(role.kind == "null"))
+
+
+def order_seed(track: Track, role: Role) -> int:
+    """Seed of the data order and augmentation."""
+    return derive(track.recipe.seed, 1, role.seed, ("original", "retrained", "null").index(role.kind))
+
+
+class References:
+    """A track's reference models in a store, beside its data and splits."""
+
+    def __init__(self, track: Track, store: Store) -> None:
+        self.track, self.store = track, store
+
+    @cached_property
+    def dataset(self) -> data.Dataset:
+        return data.load(self.track.data)
+
+    def split(self, seed: int) -> splits.Split:
+        return splits.split(self.track, seed, len(self.dataset.labels), self.dataset.train)
+
+    def training_set(self, role: Role) -> NDArray[np.int64]:
+        """Indices that a reference model is trained on."""
+        parts = self.split(role.seed)
+        return np.concatenate([parts.retain, parts.forget]) if role.kind == "original" else parts.retain
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """``{"roles": {name: {"weights": sha256 | None, "logits": sha256, "seconds": …}}, …}``."""
+        found = self.store.read("references", self.track.reference_digest)
+        return found or {"format": FORMAT, "track": self.track.name, "roles": {}}
+
+    def missing(self) -> list[Role]:
+        """Roles that have to be trained, in the order in which they are."""
+        known = self.manifest["roles"]
+        return [role for role in roles(self.track) if not self._complete(role, known.get(role.name))]
+
+    def _complete(self, role: Role, entry: Mapping[str, Any] | None) -> bool:
+        if entry is None or not self.store.has(entry["logits"]):
+            return False
+        return role.kind != "original" or (entry["weights"] is not None and self.store.has(entry["weights"]))
+
+    def add(self, role: Role, weights: bytes | None, logits: NDArray[np.float32], about: Mapping[str, Any]) -> None:
+        """Keep one finished model: blobs first, then the manifest that points to them.
+
+        Where the recipe rounds weights to half precision, the logits [n, classes] are too: shifted to a logsumexp of 0,
+        which no metric can see, they keep small losses to three digits.
+        """
+        from safetensors.numpy import save
+
+        rounded: NDArray[Any] = logits
+        if self.track.recipe.weights == "float16":
+            rounded = np.maximum(log_softmax(logits.astype(np.float64), axis=1), -HALF_MAX).astype(np.float16)
+
+        entry = {
+            "weights": None if weights is None else self.store.put(weights),
+            "logits": self.store.put(save({"logits": rounded})),
+            **about,
+        }
+        with self.store.lock(f"references-{self.track.reference_digest}"):
+            manifest = self.manifest
+            manifest["roles"][role.name] = entry
+            self.store.write("references", self.track.reference_digest, manifest)
+
+    def weights(self, role: Role) -> bytes:
+        """The model's state as safetensors, float32.
+
+        Raises:
+            StoreError: the role has no weights (of shipped retrained models only the logits are kept), or damage.
+        """
+        from safetensors.numpy import load, save
+
+        sha = self._entry(role)["weights"]
+        if sha is None:
+            raise StoreError(f"the store has no weights of {role.name}", "only its logits are kept on this track")
+        state = load(self.store.get(sha))
+        return save({k: v.astype(np.float32) if v.dtype == np.float16 else v for k, v in state.items()})
+
+    def logits(self, role: Role) -> NDArray[np.float32]:
+        """Logits [n, classes] on every example of the data set."""
+        from safetensors.numpy import load
+
+        return load(self.store.get(self._entry(role)["logits"]))["logits"].astype(np.float32)
+
+    def _entry(self, role: Role) -> dict[str, Any]:
+        entry: dict[str, Any] | None = self.manifest["roles"].get(role.name)
+        if entry is None:
+            raise StoreError(
+                f"track {self.track.name} has no reference model {role.name}", f"run `bench prepare {self.track.name}`"
+            )
+        return entry
+
+    def verify(self) -> Iterator[str]:
+        """Read every reference file against its digest; yields the role names as they pass.
+
+        Raises:
+            StoreError: a file is missing or changed.
+        """
+        for name, entry in sorted(self.manifest["roles"].items()):
+            for sha in (entry["weights"], entry["logits"]):
+                if sha is not None:
+                    self.store.get(sha)
+            yield name
+
+
+def export(references: References, target: Store) -> int:
+    """Copy a complete reference set, compressed, as it ships; returns the size of the target in bytes.
+
+    Of originals weights and logits, of retrained models the logits alone.
+    """
+    if references.track.recipe.weights != "float16":
+        raise TrackError(f"{references.track.name} has full-precision references", 'set recipe.weights = "float16"')
+    manifest = references.manifest
+    for role in roles(references.track):
+        entry = manifest["roles"][role.name]
+        if role.kind != "original":
+            entry["weights"] = None
+        for sha in (entry["weights"], entry["logits"]):
+            if sha is not None:
+                target.put(references.store.get(sha), compress=True)
+    target.write("references", references.track.reference_digest, manifest)
+    return sum(path.stat().st_size for path in target.root.rglob("*") if path.is_file())

@@ -1,0 +1,112 @@
+"""Boards as text: a table of at most 100 columns, CSV, JSON, and the verdict on one entry."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from harness.track import Track
+
+NAME_WIDTH = 22
+
+
+def table(board: pd.DataFrame, track: Track, null: Mapping[str, float]) -> str:
+    """The board for a terminal; reference rows set apart."""
+    head = (
+        f"{'rank':<6}{'method':<{NAME_WIDTH}}{'RetDev':<16}{'Indisc':<15}{'RTE':>7}  {'groups':<9}"
+        f"{'seeds':>6} {'RA':>5} {'FA':>5} {'TA':>5}"
+    )
+    lines = [f"{track.name} — {track.analysis.title}", head, "─" * len(head)]
+    references = board["state"] == "reference"
+    lines += [_line(row) for _, row in board[~references].iterrows()]
+    lines.append("─" * len(head))
+    lines += [_line(row) for _, row in board[references].iterrows()]
+    lines.append(
+        f"zero line (a second retrained model): RetDev {null['retdev']:.3f}, Indisc {null['indisc']:.3f}, "
+        f"U-MIA {null['umia']:.3f}"
+    )
+    lines.append("groups: RetDev, Indisc, RTE; G1 best, F failed. rank: by G1, G2, G3 counts, with its bootstrap range")
+    if not board.loc[~references, "trusted"].all():
+        lines.append("* ran without a container: not for a public board")
+    return "\n".join(lines)
+
+
+def _line(row: pd.Series[Any]) -> str:
+    name = str(row["entry"]) + ("" if row["trusted"] else "*")
+    if len(name) >= NAME_WIDTH:
+        name = name[: NAME_WIDTH - 2] + "…"
+    groups = " ".join("–" if pd.isna(row[f"group_{m}"]) else str(row[f"group_{m}"]) for m in ("retdev", "indisc", "rte"))
+    seeds = "" if row["state"] == "reference" else f"{row['seeds_ok']}/{row['seeds_total']}"
+    accuracies = " ".join(f"{_number(row[m], 3):>5}" for m in ("ra", "fa", "ta"))
+    return (
+        f"{rank(row):<6}{name:<{NAME_WIDTH}}{_spread(row, 'retdev', 3):<16}{_spread(row, 'indisc', 3):<15}"
+        f"{speed(row):>7}  {groups:<9}{seeds:>6} {accuracies}"
+    )
+
+
+def rank(row: pd.Series[Any]) -> str:
+    """``3``, or ``3–5`` with its bootstrap range, or ``–``."""
+    if pd.isna(row["rank"]):
+        return "–"
+    low, high = int(row["rank_low"]), int(row["rank_high"])
+    return str(low) if low == high else f"{low}–{high}"
+
+
+def speed(row: pd.Series[Any]) -> str:
+    return "–" if pd.isna(row["rte"]) else f"{row['rte']:.1f}×"
+
+
+def _number(value: float, digits: int) -> str:
+    text = "–" if math.isnan(value) else f"{value:.{digits}f}"
+    return text[1:] if text.startswith("0.") else text
+
+
+def _spread(row: pd.Series[Any], metric: str, digits: int) -> str:
+    if math.isnan(row[metric]):
+        return "–"
+    half = (row[f"{metric}_high"] - row[f"{metric}_low"]) / 2
+    return f"{row[metric]:.{digits}f}" + (f" ± {half:.{digits}f}" if half else "")
+
+
+def verdict(board: pd.DataFrame, entry: str) -> str:
+    """The last line of ``bench submit``."""
+    row = board[board["entry"] == entry].iloc[0]
+    ranked = int(board["rank"].notna().sum())
+    seeds = f"{row['seeds_ok']}/{row['seeds_total']} seeds ok"
+    if pd.isna(row["rank"]):
+        place = "reference row" if row["state"] == "reference" else f"not ranked yet of {ranked}"
+    else:
+        place = f"rank {rank(row)} of {ranked}"
+    if row["seeds_ok"] == 0:
+        return f"{place} · {seeds}"
+
+    def group(metric: str) -> str:
+        return "" if pd.isna(row[f"group_{metric}"]) else f" ({row[f'group_{metric}']})"
+
+    return (
+        f"{place} · RetDev {_spread(row, 'retdev', 3)}{group('retdev')} · Indisc {row['indisc']:.2f}{group('indisc')} · "
+        f"RTE {speed(row)}{group('rte')} · {seeds}"
+    )
+
+
+def csv(board: pd.DataFrame) -> str:
+    """All columns of the board, six significant digits."""
+    return str(board.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
+
+
+def as_json(board: pd.DataFrame, track: Track, null: Mapping[str, float]) -> str:
+    """Track, digests, zero line and rows."""
+    content = {
+        "track": track.name,
+        "title": track.analysis.title,
+        "reference_digest": track.reference_digest,
+        "protocol_digest": track.protocol_digest,
+        "analysis_digest": track.analysis_digest,
+        "null": dict(null),
+        "rows": json.loads(board.to_json(orient="records", double_precision=6)),
+    }
+    return json.dumps(content, indent=1, ensure_ascii=False)

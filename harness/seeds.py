@@ -1,0 +1,10 @@
+"""Independent seeds for everything that is drawn."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def derive(*path: int) -> int:
+    """A 32-bit seed for a path of numbers such as (track's seed, role, index); distinct paths, independent seeds."""
+    return int(np.random.SeedSequence(path).generate_state(1)[0])

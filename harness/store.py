@@ -1,0 +1,149 @@
+"""The store: blobs by content, reference manifests, one JSON record per unit. Append-only; every write is a rename.
+
+A killed run loses nothing that was finished and counts nothing twice: blobs are written before what points to them,
+and a key names exactly one record. The benchmark ships a read-only store of the same form, read where the user's has
+nothing.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import lzma
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from harness.errors import StoreError
+
+SHIPPED = Path(__file__).parent / "shipped"
+
+
+def home() -> Path:
+    """The user's store: ``BENCH_HOME``, else the cache folder of the platform."""
+    if place := os.environ.get("BENCH_HOME"):
+        return Path(place).expanduser().absolute()
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("unlearn-bench", appauthor=False))
+
+
+class Store:
+    """A folder of results, with the shipped one behind it."""
+
+    def __init__(self, root: Path | None = None, behind: Path | None = SHIPPED) -> None:
+        self.root = root or home()
+        self._roots = [self.root] if behind is None else [self.root, behind]
+
+    # blobs
+
+    def put(self, content: bytes, *, compress: bool = False) -> str:
+        """Keep bytes; returns their SHA-256. ``compress`` keeps them as ``.xz``, for what ships."""
+        sha = hashlib.sha256(content).hexdigest()
+        if not self.has(sha):
+            if compress:
+                write_file(self.root / f"{_blob(sha)}.xz", lzma.compress(content, preset=9))
+            else:
+                write_file(self.root / _blob(sha), content)
+        return sha
+
+    def get(self, sha: str) -> bytes:
+        """The bytes with this SHA-256.
+
+        Raises:
+            StoreError: missing, or changed since they were written; names the file.
+        """
+        for path in self._places(sha):
+            if path.is_file():
+                try:
+                    content = lzma.decompress(path.read_bytes()) if path.suffix else path.read_bytes()
+                except lzma.LZMAError:
+                    content = b""
+                if hashlib.sha256(content).hexdigest() != sha:
+                    raise StoreError(f"damaged store: {path} does not match its digest", _remedy(path))
+                return content
+        raise StoreError(f"damaged store: {self.root / _blob(sha)} is missing", "run the same command again: what is missing is made again")
+
+    def has(self, sha: str) -> bool:
+        return any(path.is_file() for path in self._places(sha))
+
+    def _places(self, sha: str) -> list[Path]:
+        return [root / f"{_blob(sha)}{suffix}" for root in self._roots for suffix in ("", ".xz")]
+
+    # documents: small JSON files by kind and name
+
+    def read(self, kind: str, name: str) -> dict[str, Any] | None:
+        """The document, or ``None``; one in the user's store hides the shipped one.
+
+        Raises:
+            StoreError: it is there and is not JSON.
+        """
+        for root in self._roots:
+            path = root / kind / f"{name}.json"
+            if path.is_file():
+                return _parse(path)
+        return None
+
+    def write(self, kind: str, name: str, content: Mapping[str, Any]) -> None:
+        """Write or replace a document in the user's store."""
+        text = json.dumps(content, indent=1, sort_keys=True, allow_nan=False)
+        write_file(self.root / kind / f"{name}.json", text.encode() + b"\n")
+
+    def remove(self, kind: str, name: str) -> None:
+        """Forget a document of the user's store; the shipped one shows again."""
+        (self.root / kind / f"{name}.json").unlink(missing_ok=True)
+
+    def all(self, kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        """All documents of a kind, sorted by name."""
+        paths: dict[str, Path] = {}
+        for root in reversed(self._roots):
+            paths.update({p.relative_to(root / kind).with_suffix("").as_posix(): p for p in (root / kind).rglob("*.json")})
+        for name in sorted(paths):
+            yield name, _parse(paths[name])
+
+    @contextmanager
+    def lock(self, name: str) -> Iterator[None]:
+        """Held by one process at a time; freed by the kernel when its holder dies."""
+        path = self.root / "locks" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+
+def _blob(sha: str) -> Path:
+    return Path("blobs", sha[:2], sha)
+
+
+def _parse(path: Path) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        raise StoreError(f"damaged store: {path} cannot be read: {error}", _remedy(path)) from None
+    return content
+
+
+def _remedy(path: Path) -> str:
+    if path.is_relative_to(SHIPPED):
+        return "install the benchmark again: a file that ships with it has changed"
+    return f"remove {path} and run the same command again: what is missing is made again"
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write under a temporary name, then rename: a reader sees the whole file or none."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

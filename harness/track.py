@@ -1,0 +1,265 @@
+"""Tracks: data set × architecture × splits × recipe × protocol, declared in TOML, identified by three digests."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import hashlib
+import json
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from types import UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from harness.errors import TrackError
+
+FOLDER = Path(__file__).parent / "tracks"
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Data:
+    """The data set and how its images are presented (evaluation page, section 1)."""
+
+    name: Literal["digits", "mnist", "fashionmnist", "cifar10", "cifar100", "utkface", "npz"]
+    classes: int
+    image_size: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    rotation_seed: int | None = None
+    """Rotate every image once, by an angle in ±180° drawn from this seed (digits only)."""
+    path: str | None = None
+    """File of a user's own data set, relative to the data folder (npz only)."""
+    sha256: str | None = None
+    """Of images and labels as used; checked whenever the data is loaded."""
+
+
+@dataclass(frozen=True)
+class Splits:
+    """Which examples are retained, forgotten, validated and tested on."""
+
+    rule: Literal["paper", "per-seed"]
+    seed: int
+    retain: int
+    forget: int
+    val: int
+    test: int
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How originals and retrained models are trained."""
+
+    epochs: int
+    batch_size: int
+    lr: float
+    schedule: Literal["one-cycle", "cosine"]
+    seed: int
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    crop: int = 0
+    """Padding in pixels of the random crop; 0 means none."""
+    flip: bool = False
+    weights: Literal["float32", "float16"] = "float32"
+    """Precision the originals are rounded to before any use."""
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How a unit is run: roles, loaders and limits."""
+
+    seeds: int
+    seed: int
+    """From which the seeds of the units are derived."""
+    batch_size: int = 64
+    deadline_floor: float = 60.0
+    """Seconds; the deadline is the larger of this and ``deadline_factor`` × Retrain's time."""
+    deadline_factor: float = 2.0
+    memory_mib: int = 4096
+    processes: int = 256
+    lira_splits: int = 0
+    lira_forget_sets: int = 0
+    contract: int = 1
+    """Version of the submission contract."""
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What is computed from stored logits, and the tuning budget; changing it orphans no unit."""
+
+    umia_seed: int = 0
+    max_epochs: int = 10
+    """Upper end of the search for a method's epochs."""
+    trials: int = 100
+    tuning_seeds: int = 3
+    title: str = ""
+
+
+@dataclass(frozen=True)
+class Track:
+    """One track. ``model`` is the architecture's specification, see ``sandbox.inside.models``."""
+
+    name: str
+    data: Data
+    splits: Splits
+    model: Mapping[str, Any]
+    recipe: Recipe
+    protocol: Protocol
+    analysis: Analysis = field(default_factory=Analysis)
+
+    @property
+    def reference_digest(self) -> str:
+        """Identifies the reference models: data, splits, architecture, recipe."""
+        return digest(
+            {
+                "data": _declared(self.data),
+                "splits": _declared(self.splits),
+                "model": dict(self.model),
+                "recipe": _declared(self.recipe),
+            }
+        )
+
+    @property
+    def protocol_digest(self) -> str:
+        """Identifies how units are run: roles, loaders, limits, contract."""
+        return digest(_declared(self.protocol))
+
+    @property
+    def analysis_digest(self) -> str:
+        """Identifies what is computed from the logits."""
+        return digest(_declared(self.analysis))
+
+    @property
+    def model_spec(self) -> dict[str, Any]:
+        """The full specification for ``sandbox.inside.models.build``."""
+        return {"classes": self.data.classes, "image_size": self.data.image_size, **self.model}
+
+
+def digest(content: object) -> str:
+    """SHA-256 of canonical JSON, as 64 hexadecimal digits."""
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _declared(table: Any) -> dict[str, Any]:
+    """What differs from the defaults: a later version may add a key without changing the digests of old tracks."""
+    return {f.name: getattr(table, f.name) for f in dataclasses.fields(table) if getattr(table, f.name) != f.default}
+
+
+def names() -> list[str]:
+    """Names of the tracks that ship with the benchmark."""
+    return sorted(path.stem for path in FOLDER.glob("*.toml"))
+
+
+def load(name: str) -> Track:
+    """Load a shipped track by name, or any track by the path of its TOML file.
+
+    Raises:
+        TrackError: unknown name, or a file that is not a valid track; names the file, the key and what is allowed.
+    """
+    path = Path(name) if name.endswith(".toml") else FOLDER / f"{name}.toml"
+    if not path.is_file():
+        raise TrackError(f"there is no track {name!r}", f"use one of {', '.join(names())}, or the path of a .toml file")
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise TrackError(f"{path}: not TOML: {error}", "mend the file") from None
+    return parse(table, path)
+
+
+def parse(table: Mapping[str, Any], path: Path) -> Track:
+    """Build a track from the content of a TOML file, naming file, key and allowed values in every complaint."""
+    track = _build(Track, {"name": path.stem, **table}, path, "")
+    for problem in _contradictions(track):
+        raise TrackError(f"{path}: {problem}", "mend the file")
+    return track
+
+
+def _contradictions(track: Track) -> Iterator[str]:
+    name, arguments = track.model.get("name"), architectures()
+    if name not in arguments:
+        yield f"model.name is {name!r}; allowed: {', '.join(arguments)}"
+    else:
+        allowed = [a for a in arguments[name] if a not in ("classes", "image_size")]
+        for key in sorted(set(track.model) - {"name", *allowed}):
+            yield f"model.{key} is not a key; allowed with {name!r}: {', '.join(allowed)}"
+    if len(track.data.mean) != len(track.data.std):
+        yield "data.mean and data.std have different lengths"
+    if track.data.classes < 2:
+        yield f"data.classes is {track.data.classes}; allowed: 2 or more"
+    for key in ("retain", "forget", "val", "test"):
+        if getattr(track.splits, key) < 1:
+            yield f"splits.{key} is {getattr(track.splits, key)}; allowed: 1 or more"
+    if track.protocol.seeds < 1:
+        yield f"protocol.seeds is {track.protocol.seeds}; allowed: 1 or more"
+    if track.data.name == "npz" and (track.data.path is None or track.data.sha256 is None):
+        yield "data.path and data.sha256 are needed with data.name = 'npz'"
+
+
+@cache
+def architectures() -> dict[str, tuple[str, ...]]:
+    """Names and arguments of the architectures, read from their source so that torch need not be imported."""
+    source = Path(__file__).parents[1] / "sandbox" / "inside" / "models.py"
+    functions = [node for node in ast.parse(source.read_text(encoding="utf-8")).body if isinstance(node, ast.FunctionDef)]
+    return {f.name: tuple(a.arg for a in f.args.kwonlyargs) for f in functions if f.args.kwonlyargs}
+
+
+def _build(cls: type[T], table: object, path: Path, where: str) -> T:
+    if not isinstance(table, Mapping):
+        raise TrackError(f"{path}: {where or 'the file'} is not a table", "mend the file")
+    fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    hints = get_type_hints(cls)
+    prefix = f"{where}." if where else ""
+    for key in table:
+        if key not in fields:
+            raise TrackError(f"{path}: {prefix}{key} is not a key; allowed: {', '.join(fields)}", "mend the file")
+    values: dict[str, Any] = {}
+    for key, spec in fields.items():
+        if key in table:
+            values[key] = _value(hints[key], table[key], path, prefix + key)
+        elif spec.default is dataclasses.MISSING and spec.default_factory is dataclasses.MISSING:
+            raise TrackError(f"{path}: {prefix}{key} is missing; allowed: {_words(hints[key])}", "add the key")
+    return cls(**values)
+
+
+def _value(hint: Any, value: Any, path: Path, where: str) -> Any:
+    if dataclasses.is_dataclass(hint):
+        return _build(hint, value, path, where)  # type: ignore[arg-type]
+    if _fits(hint, value):
+        if isinstance(value, list):
+            return tuple(value)
+        if isinstance(value, Mapping):
+            return {k: tuple(v) if isinstance(v, list) else v for k, v in value.items()}
+        return float(value) if hint is float else value
+    raise TrackError(f"{path}: {where} is {value!r}; allowed: {_words(hint)}", "mend the file")
+
+
+def _fits(hint: Any, value: Any) -> bool:
+    origin = get_origin(hint)
+    if origin is Literal:
+        return value in get_args(hint)
+    if origin in (Union, UnionType):
+        return any(_fits(option, value) for option in get_args(hint))
+    if origin is tuple:
+        return isinstance(value, list) and bool(value) and all(_fits(get_args(hint)[0], item) for item in value)
+    if origin is not None:
+        return isinstance(value, Mapping)
+    if hint is float:
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return isinstance(value, hint) and (hint is bool or not isinstance(value, bool))
+
+
+def _words(hint: Any) -> str:
+    origin = get_origin(hint)
+    if origin is Literal:
+        return ", ".join(map(repr, get_args(hint)))
+    if origin in (Union, UnionType):
+        return " or ".join(_words(option) for option in get_args(hint) if option is not type(None))
+    if origin is tuple:
+        return f"a list of {_words(get_args(hint)[0])}"
+    if origin is not None or dataclasses.is_dataclass(hint):
+        return "a table"
+    return {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}[hint]

@@ -1,0 +1,98 @@
+"""Units: one run of one entry on one original model, the record it leaves, and the scores computed from it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from harness.entries import Entry
+from harness.seeds import derive
+from harness.store import Store
+from harness.track import Track, digest
+from sandbox.types import Status
+
+
+@dataclass(frozen=True)
+class Unit:
+    """``entry`` unlearns the original of model seed ``seed`` on ``track``."""
+
+    entry: Entry
+    track: Track
+    seed: int
+
+    @cached_property
+    def key(self) -> str:
+        """Content hash of everything that decides the result; machine and library versions are recorded instead."""
+        return digest(
+            {
+                "source": self.entry.sha256,
+                "parameters": dict(self.entry.overrides),
+                "reference": self.track.reference_digest,
+                "protocol": self.track.protocol_digest,
+                "role": "seed",
+                "index": self.seed,
+            }
+        )
+
+    @property
+    def random_seed(self) -> int:
+        """What torch, numpy, random and the loaders are seeded with."""
+        return derive(self.track.protocol.seed, self.seed)
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is kept of one finished unit. Times in seconds, memory in bytes."""
+
+    key: str
+    entry: str
+    """The entry's id: source and parameters."""
+    name: str
+    sha256: str
+    track: str
+    reference_digest: str
+    protocol_digest: str
+    seed: int
+    status: Status
+    reason: str
+    seconds: float | None
+    cpu_seconds: float | None
+    peak_memory: int | None
+    retrain_seconds: float | None
+    """Retrain's time for the same seed, by the same path on the same machine (the numerator of RTE)."""
+    logits: str | None
+    """SHA-256 of the logits [n, classes] on every example of the data set."""
+    date: str
+    trusted: bool
+    environment: Mapping[str, Any]
+    log: str = ""
+    warnings: tuple[str, ...] = ()
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    """All hyper-parameters, defaults included."""
+
+    def save(self, store: Store) -> None:
+        store.write(folder(self.reference_digest, self.protocol_digest), self.key, dataclasses.asdict(self))
+
+    @classmethod
+    def parse(cls, document: Mapping[str, Any]) -> Record:
+        return cls(**{**document, "warnings": tuple(document["warnings"])})
+
+
+def folder(reference_digest: str, protocol_digest: str) -> str:
+    """Kind of document under which a track's records are stored."""
+    return f"units/{reference_digest[:16]}-{protocol_digest[:16]}"
+
+
+def find(store: Store, unit: Unit) -> Record | None:
+    """The record of a unit that was run before, if its arrays are there or its scores ship."""
+    document = store.read(folder(unit.track.reference_digest, unit.track.protocol_digest), unit.key)
+    return None if document is None else Record.parse(document)
+
+
+def records(store: Store, track: Track) -> list[Record]:
+    """All records of a track."""
+    kind = folder(track.reference_digest, track.protocol_digest)
+    return [Record.parse(document) for _, document in store.all(kind)]

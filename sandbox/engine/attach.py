@@ -1,0 +1,97 @@
+"""Standard streams of a container over the engine's raw attach socket.
+
+Demultiplexed here: while a container floods its output, a client that stops reading (or a library that reads for it)
+hangs ``kill``, ``wait`` and even ``inspect``. The owner of the socket can always shut it down first.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+import time
+from contextlib import suppress
+
+import docker
+
+from sandbox.session import Chunk
+
+RECEIVE = 64 * 1024
+SEND = 30.0
+"""Seconds that a write may take."""
+QUIET = 0.02
+"""Seconds without data after which a container is taken to have said what it had to say."""
+REST = 1024 * 1024
+
+
+class Demultiplexer:
+    """The engine's stream format: ``stream:1 | 0 0 0 | length:u32 BE | payload``, passed on piece by piece."""
+
+    HEADER = struct.Struct(">BxxxI")
+
+    def __init__(self) -> None:
+        self._header = bytearray()
+        self._stream = 0
+        self._remaining = 0
+
+    def feed(self, data: bytes) -> list[Chunk]:
+        chunks: list[Chunk] = []
+        while data:
+            if self._remaining == 0:
+                taken = self.HEADER.size - len(self._header)
+                self._header += data[:taken]
+                data = data[taken:]
+                if len(self._header) == self.HEADER.size:
+                    self._stream, self._remaining = self.HEADER.unpack(self._header)
+                    self._header.clear()
+                continue
+            piece, data = data[: self._remaining], data[self._remaining :]
+            self._remaining -= len(piece)
+            chunks.append(("channel" if self._stream == 1 else "log", piece))
+        return chunks
+
+
+class Attached:
+    """A container's streams. Attach before the container starts, so that nothing is missed."""
+
+    def __init__(self, client: docker.DockerClient, container: str) -> None:
+        streams = {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
+        self._owner = client.api.attach_socket(container, params=streams)
+        # the SDK hands out a file object around the socket, except over TLS and SSH
+        self._socket: socket.socket = getattr(self._owner, "_sock", self._owner)
+        self._demultiplexer = Demultiplexer()
+        self._open = True
+
+    def receive(self, timeout: float) -> list[Chunk] | None:
+        """What arrives within ``timeout`` seconds; ``None`` once the container's streams have ended."""
+        if not self._open:
+            return None
+        self._socket.settimeout(timeout)
+        try:
+            data = self._socket.recv(RECEIVE)
+        except (TimeoutError, BlockingIOError):
+            return []
+        except ConnectionError:
+            data = b""
+        if not data:
+            self._open = False
+            return None
+        return self._demultiplexer.feed(data)
+
+    def send(self, data: bytes) -> None:
+        """Write to the container's standard input."""
+        self._socket.settimeout(SEND)
+        self._socket.sendall(data)
+
+    def rest(self) -> bytes:
+        """The log that is on its way; read for a moment and in bounds, whatever a container floods."""
+        rest, until = bytearray(), time.monotonic() + 10 * QUIET
+        while len(rest) < REST and time.monotonic() < until and (chunks := self.receive(QUIET)):
+            rest += b"".join(data for source, data in chunks if source == "log")
+        return bytes(rest)
+
+    def shut(self) -> None:
+        """Shut the socket down: from here on the engine cannot be blocked by it."""
+        self._open = False
+        with suppress(OSError):  # the other side may have been faster
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._owner.close()

@@ -1,0 +1,46 @@
+"""What the kernel counted for a container, where its control group can be read from here (cgroup v1 and v2)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+ROOT = Path("/sys/fs/cgroup")
+
+
+class Cgroup:
+    """The control groups of the process ``pid``, if they are those of ``container`` (an engine may run elsewhere)."""
+
+    def __init__(self, pid: int, container: str) -> None:
+        self._folders: dict[str, Path] = {}
+        try:
+            lines = Path(f"/proc/{pid}/cgroup").read_text().splitlines()
+        except OSError:
+            return
+        for line in lines:
+            _, controllers, path = line.split(":", 2)
+            if container in path:
+                for controller in controllers.split(","):
+                    self._folders[controller] = ROOT / controller / path.lstrip("/")
+
+    def cpu_seconds(self) -> float | None:
+        """CPU time of all processes so far."""
+        nanoseconds = self._number("cpuacct", "cpuacct.usage")
+        if nanoseconds is not None:
+            return nanoseconds / 1e9
+        microseconds = self._number("", "cpu.stat", "usage_usec")
+        return None if microseconds is None else microseconds / 1e6
+
+    def peak_memory(self) -> int | None:
+        """Largest memory use in bytes, page cache included."""
+        peak = self._number("memory", "memory.max_usage_in_bytes")
+        return self._number("", "memory.peak") if peak is None else peak
+
+    def _number(self, controller: str, name: str, key: str = "") -> int | None:
+        folder = self._folders.get(controller)
+        if folder is None:
+            return None
+        try:
+            lines = (folder / name).read_text().splitlines()
+        except OSError:
+            return None
+        return next((int(line.split()[-1]) for line in lines if line.startswith(key)), None)

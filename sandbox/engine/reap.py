@@ -1,0 +1,53 @@
+"""Who owns a container, and the removal of what a killed harness left behind."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import docker
+from docker.errors import NotFound
+from docker.models.containers import Container
+
+from sandbox import procfs
+
+RUN_LABEL = "unlearn-bench.run"
+OWNER_LABEL = "unlearn-bench.owner"
+
+
+def labels(run_id: str) -> dict[str, str]:
+    """Labels of a container of this process."""
+    return {RUN_LABEL: run_id, OWNER_LABEL: _owner(os.getpid())}
+
+
+def reap(client: docker.DockerClient | None = None) -> list[str]:
+    """Remove the containers whose harness is dead; returns their ids. Those of a living one are never touched."""
+    client = client or docker.from_env(timeout=60)
+    removed = []
+    for container in client.containers.list(all=True, filters={"label": OWNER_LABEL}, ignore_removed=True):
+        if _orphaned(container):
+            try:
+                container.remove(force=True, v=True)
+            except NotFound:
+                continue
+            removed.append(str(container.id))
+    return removed
+
+
+def _owner(pid: int) -> str:
+    """``boot:pid namespace:pid:start`` names one process on one machine for good."""
+    member = procfs.process(pid)
+    return f"{_place()}:{pid}:{member.started if member else 'gone'}"
+
+
+def _place() -> str:
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return f"{boot}:{Path('/proc/self/ns/pid').stat().st_ino}"
+
+
+def _orphaned(container: Container) -> bool:
+    owner = container.labels[OWNER_LABEL]
+    place, pid, _ = owner.rsplit(":", 2)
+    if place != _place():
+        return False  # of another machine that shares the engine, or of a pid namespace that cannot be looked into
+    return _owner(int(pid)) != owner

@@ -1,0 +1,82 @@
+"""The settings of the container of one unit, as arguments of the SDK's ``containers.create``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from docker.types import DeviceRequest, LogConfig, Mount, Ulimit
+
+from sandbox.types import Job
+
+FOLDER = "/in"
+USER = "65534:65534"
+OPEN_FILES = 4096
+INODES = 16384
+MEMLOCK = 64 * 1024
+COMMAND = ("python3", "-P", "-X", "faulthandler", "-m", "sandbox.inside.runner", FOLDER)
+
+
+def settings(
+    job: Job, image: str, stage: Path, labels: Mapping[str, str], info: Mapping[str, Any], runtime: str | None
+) -> dict[str, Any]:
+    """Everything that confines one unit; ``info`` is the engine's, ``runtime`` another OCI runtime (``runsc``)."""
+    limits = job.limits
+    confined: dict[str, Any] = {
+        "image": image,
+        "command": list(COMMAND),
+        "entrypoint": [],
+        "user": USER,
+        "hostname": "sandbox",
+        "working_dir": "/tmp",
+        "labels": dict(labels),
+        "environment": {
+            "HOME": "/tmp",
+            "PYTHONPATH": f"{FOLDER}/lib",
+            "PYTHONHASHSEED": "0",
+            "OMP_NUM_THREADS": str(job.threads),
+        },
+        "use_config_proxy": False,
+        "stdin_open": True,
+        "init": True,
+        "network_mode": "none",
+        "network_disabled": True,
+        "read_only": True,
+        "cap_drop": ["ALL"],
+        # the engine's default seccomp profile applies; an own, stricter one goes here as "seccomp=<JSON text>"
+        "security_opt": ["no-new-privileges=true"],
+        "ipc_mode": "private",
+        "cgroupns": "private",
+        "pids_limit": limits.processes,
+        "mem_limit": limits.memory,
+        "memswap_limit": limits.memory,
+        "tmpfs": {"/tmp": f"rw,noexec,nosuid,nodev,mode=1777,size={limits.scratch},nr_inodes={INODES}"},
+        "shm_size": limits.scratch,
+        "ulimits": [
+            Ulimit(name="nofile", soft=OPEN_FILES, hard=OPEN_FILES),
+            Ulimit(name="core", soft=0, hard=0),
+            Ulimit(name="fsize", soft=limits.scratch, hard=limits.scratch),
+            Ulimit(name="memlock", soft=MEMLOCK, hard=MEMLOCK),
+        ],
+        "mounts": [Mount(FOLDER, str(stage), type="bind", read_only=True, propagation="rprivate")],
+        "log_config": LogConfig(type=LogConfig.types.NONE),
+    }
+    if job.cpus:
+        confined["cpuset_cpus"] = ",".join(map(str, job.cpus))
+        confined["nano_cpus"] = len(job.cpus) * 10**9
+    if job.device != "cpu":
+        confined["device_requests"] = [_gpu(job.device, info)]
+    if runtime is not None:
+        confined["runtime"] = runtime
+    return confined
+
+
+def _gpu(device: str, info: Mapping[str, Any]) -> DeviceRequest:
+    """One GPU by its index: through CDI where the engine has found it, else through NVIDIA's runtime."""
+    index = device.partition(":")[2] or "0"
+    name = f"nvidia.com/gpu={index}"
+    found = info.get("DiscoveredDevices") or ()
+    if any(entry.get("Source") == "cdi" and entry.get("ID") == name for entry in found):
+        return DeviceRequest(driver="cdi", device_ids=[name])
+    return DeviceRequest(device_ids=[index], capabilities=[["gpu"]])

@@ -1,0 +1,87 @@
+"""How an entry is called, and how its result becomes a state of the architecture.
+
+The rule of the call: the parameters of ``unlearn`` **without** a default are model, retain, forget, val, in this
+order, whatever their names; there may be two, three or four of them. A parameter **with** a default is a
+hyper-parameter, positional or not, and is passed by name.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from sandbox.inside.models import Layout
+
+ROLES = ("model", "retain", "forget", "val")
+_DTYPES = {"F32": torch.float32, "I64": torch.int64, "BOOL": torch.bool}
+
+
+class ContractError(Exception):
+    """The entry does not keep the submission contract; the message is for its author."""
+
+
+def call(module: Any, model: nn.Module, loaders: tuple[Any, Any, Any], parameters: Mapping[str, Any]) -> nn.Module:
+    """Call ``module.unlearn`` and return what it returned, or ``model`` if that was ``None``."""
+    unlearn = getattr(module, "unlearn", None)
+    if not callable(unlearn):
+        raise ContractError("the file defines no function `unlearn`")
+    count = _positional(unlearn, parameters)
+    result = unlearn(*(model, *loaders)[:count], **parameters)
+    if result is None:
+        return model
+    if not isinstance(result, nn.Module):
+        raise ContractError(
+            f"`unlearn` returned {type(result).__name__}; expected the model, or None after a change in place"
+        )
+    return result
+
+
+def _positional(unlearn: Callable[..., Any], parameters: Mapping[str, Any]) -> int:
+    """How many of the four arguments to pass; raises ``ContractError`` where the signature does not fit."""
+    try:
+        signature = inspect.signature(unlearn)
+    except (TypeError, ValueError) as error:
+        raise ContractError("the signature of `unlearn` cannot be read") from error
+    every = signature.parameters.values()
+    kinds = {p.kind for p in every}
+    by_place = [p for p in every if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    required = [p.name for p in by_place if p.default is p.empty]
+    count = len(ROLES) if inspect.Parameter.VAR_POSITIONAL in kinds else len(required)
+    if not 2 <= count <= len(ROLES) or len(required) > count:
+        raise ContractError(
+            f"`unlearn` requires {len(required)} positional parameters ({', '.join(required) or 'none'}); expected "
+            "model, retain, forget, val or the first two or three of them (hyper-parameters need a default)"
+        )
+    by_name = [p for p in every if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD) and p.name not in required]
+    names = [p.name for p in by_name]
+    unknown = sorted(parameters.keys() - set(names))
+    if unknown and (inspect.Parameter.VAR_KEYWORD not in kinds or set(unknown) & set(required)):
+        raise ContractError(f"`unlearn` has no hyper-parameter {unknown[0]!r}; it has: {', '.join(names) or 'none'}")
+    missing = [p.name for p in by_name if p.default is p.empty and p.name not in parameters]
+    if missing:
+        raise ContractError(f"the keyword parameter {missing[0]!r} of `unlearn` has neither a default nor a value")
+    return count
+
+
+def state(model: nn.Module, layout: Layout) -> dict[str, Tensor]:
+    """The model's state on the CPU, in the architecture's dtypes (so half precision is cast) and own memory.
+
+    Raises ``ContractError`` that names the first difference in names or shapes.
+    """
+    tensors = model.state_dict()
+    missing, extra = layout.keys() - tensors.keys(), tensors.keys() - layout.keys()
+    if missing or extra:
+        words = [f"{what} {min(names)!r}" for what, names in (("lacks", missing), ("has in addition", extra)) if names]
+        raise ContractError(f"the returned model has another architecture: it {' and '.join(words)}")
+    result = {}
+    for name, (word, shape) in layout.items():
+        if tuple(tensors[name].shape) != shape:
+            found = list(tensors[name].shape)
+            raise ContractError(f"the returned model has another architecture: {name!r} is {found}, not {list(shape)}")
+        result[name] = tensors[name].detach().to("cpu", _DTYPES[word], copy=True).contiguous()
+    return result

@@ -1,0 +1,122 @@
+"""The process inside a sandbox: ``python -P -m sandbox.inside.runner FOLDER`` with the stage's ``lib`` on the path.
+
+It prepares everything, says that it is ready, waits for the go signal, imports the entry, calls it and sends back the
+weights or the error. The host trusts nothing of it: an entry runs in the same process.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import random
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from sandbox import frames
+
+
+class Channel:
+    """The frame stream, moved away from file descriptors 0 and 1 so that ``print`` cannot corrupt it."""
+
+    def __init__(self) -> None:
+        self._input, self._output = os.dup(0), os.dup(1)
+        null = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(null, 0)
+        os.dup2(2, 1)
+        os.close(null)
+        sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a crash or a kill loses no line
+
+    def send(self, kind: bytes, payload: bytes) -> None:
+        self._write(frames.header(kind, len(payload)))
+        self._write(payload)
+
+    def _write(self, data: bytes) -> None:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(self._output, rest) :]
+
+    def await_go(self) -> None:
+        """Block until the host's go signal; without a host there is nothing left to do."""
+        if os.read(self._input, frames.HEADER.size) != frames.encode(frames.GO):
+            sys.exit("the host closed the channel")
+
+
+class Unit:
+    """Model, loaders and layout of the job in ``folder``, loaded before the entry's time begins."""
+
+    def __init__(self, folder: Path) -> None:
+        import torch
+        from safetensors.torch import load_file
+
+        from sandbox.inside import loaders, models
+
+        self.folder = folder
+        self.job: dict[str, Any] = json.loads((folder / "job.json").read_text())
+        torch.set_num_threads(self.job["threads"])
+        torch.set_num_interop_threads(1)
+        self.device: str = self.job["device"]
+        if self.device != "cpu" and not torch.cuda.is_available():
+            raise RuntimeError("a GPU was asked for and torch sees none in the sandbox")
+        spec = self.job["model"]
+        self.layout = models.layout(spec)
+        self.model = models.load(spec, load_file(folder / "weights.safetensors")).eval().to(self.device)
+        self.loaders = loaders.make_loaders(
+            load_file(folder / "data.safetensors"),
+            self.job["mean"],
+            self.job["std"],
+            spec.get("channels", 3),
+            self.job["batch_size"],
+            self.job["seed"],
+            self.device,
+        )
+
+    def unlearn(self) -> bytes:
+        """Import and call the entry; return the result as safetensors."""
+        from safetensors.torch import save
+
+        from sandbox.inside import adapter
+
+        self._seed()
+        result = adapter.call(self._entry(), self.model, self.loaders, self.job["parameters"])
+        return save(adapter.state(result, self.layout))
+
+    def _seed(self) -> None:
+        import numpy as np
+        import torch
+
+        seed = self.job["seed"]
+        random.seed(seed)
+        np.random.seed(seed % 2**32)
+        torch.manual_seed(seed)
+
+    def _entry(self) -> ModuleType:
+        spec = importlib.util.spec_from_file_location("entry", self.folder / "entry.py")
+        assert spec is not None and spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules["entry"] = module  # dataclasses and pickling in workers look it up
+        spec.loader.exec_module(module)
+        return module
+
+
+def main(folder: Path) -> None:
+    channel = Channel()
+    # torch only now: nothing may be printed to the channel
+    from sandbox.inside import report
+
+    try:
+        unit = Unit(folder)
+        channel.send(frames.READY, report.environment(unit.device))
+        channel.await_go()
+        weights = unit.unlearn()
+    except BaseException as error:  # also sys.exit() and KeyboardInterrupt of an entry: all of it goes to the host
+        channel.send(frames.ERROR, report.failure(error))
+    else:
+        channel.send(frames.WEIGHTS, weights)
+    os._exit(0)  # threads that an entry left behind must not keep the process alive
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,65 @@
+"""What Linux's ``/proc`` tells of the processes of a session, and of one process."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+PROC = Path("/proc")
+_TICK = os.sysconf("SC_CLK_TCK")
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+class Member(NamedTuple):
+    """One process: times in seconds (with those of its reaped children), resident memory in bytes."""
+
+    pid: int
+    alive: bool
+    cpu_seconds: float
+    resident: int
+    session: int
+    started: int
+    """Clock ticks after boot; with the pid it names a process for good."""
+
+
+def process(pid: int) -> Member | None:
+    """One process, or ``None`` if there is none (see proc_pid_stat(5))."""
+    try:
+        line = (PROC / str(pid) / "stat").read_text()
+    except OSError:
+        return None
+    # the command's name may itself hold spaces and brackets
+    fields = line.rpartition(")")[2].split()
+    return Member(
+        pid=pid,
+        alive=fields[0] not in "ZX",
+        cpu_seconds=sum(map(int, fields[11:15])) / _TICK,
+        resident=int(fields[21]) * _PAGE,
+        session=int(fields[3]),
+        started=int(fields[19]),
+    )
+
+
+def members(session: int) -> list[Member]:
+    """All processes of a session, zombies included."""
+    found = (process(int(entry.name)) for entry in os.scandir(PROC) if entry.name.isdigit())
+    return [member for member in found if member is not None and member.session == session]
+
+
+def proportional(pid: int) -> int:
+    """Memory of a process where shared pages count in parts, in bytes; 0 if it is gone."""
+    return _kib(PROC / str(pid) / "smaps_rollup", "Pss:")
+
+
+def peak(pid: int) -> int:
+    """Largest resident memory that a process ever had, in bytes; 0 if it is gone."""
+    return _kib(PROC / str(pid) / "status", "VmHWM:")
+
+
+def _kib(path: Path, key: str) -> int:
+    try:
+        lines = path.read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(key)), 0)

@@ -1,0 +1,152 @@
+"""The conversation with a running sandbox, the same for every back end.
+
+R (ready) → clock on, G (go) → the first of W, E (error), end of stream, memory limit, deadline → stop → verdict.
+The host believes the bytes it received, its own monotonic clock, and what the engine says of exit code and memory.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+
+from sandbox import frames, weights
+from sandbox.text import Log, one_line, tail
+from sandbox.types import Job, Outcome
+from sandbox.verdict import Ending, Verdict, ending_before_go, judge
+
+if TYPE_CHECKING:
+    from sandbox.inside.models import Layout
+
+TICK = 0.1
+"""Seconds between two looks at the deadline and the memory."""
+REPORT_BOUND = 64 * 1024
+ERROR_BOUND = 256 * 1024
+
+Chunk = tuple[Literal["channel", "log"], bytes]
+
+
+class Exit(NamedTuple):
+    """What is left of a stopped sandbox."""
+
+    code: int | None
+    """Exit code, negative for a signal; ``None`` if it did not end by itself."""
+    oom: bool = False
+    """The engine saw the memory limit strike."""
+    peak_memory: int | None = None
+    log: bytes = b""
+    """What it had still written to its log, as far as it could be had."""
+
+
+class Box(Protocol):
+    """A started sandbox, seen from the session."""
+
+    def receive(self, timeout: float) -> list[Chunk] | None:
+        """What arrives within ``timeout`` seconds (bounded chunks, perhaps none); ``None`` after the end."""
+
+    def send(self, data: bytes) -> None:
+        """Write to the channel."""
+
+    def cpu_seconds(self) -> float | None:
+        """CPU time used so far by all its processes."""
+
+    def over_memory(self) -> bool:
+        """Whether the host must stop it for its memory (``False`` where the engine does that)."""
+
+    def stop(self, grace: float) -> Exit:
+        """Let it end by itself for ``grace`` seconds, then kill everything in it. Idempotent."""
+
+
+@dataclass
+class _Talk:
+    box: Box
+    parser: frames.Parser
+    log: Log
+    looked: float = 0.0
+    """When the memory was looked at last."""
+
+    def next(self, deadline: float) -> tuple[frames.Frame | Ending, float]:
+        """The next frame, or why there is none, and the host's time at its last byte."""
+        while True:
+            chunks = self.box.receive(min(TICK, max(0.0, deadline - time.monotonic())))
+            now = time.monotonic()
+            if chunks is None:
+                return Ending("closed"), now
+            for source, data in chunks:
+                if source == "log":
+                    self.log.add(data)
+                    continue
+                try:
+                    complete = self.parser.feed(data)
+                except frames.ProtocolError as error:
+                    return Ending("protocol", str(error)), now
+                if complete:  # only the first one counts; whatever follows is never looked at
+                    return (complete[0], now) if now <= deadline else (Ending("deadline"), now)
+            if now > deadline:
+                return Ending("deadline"), now
+            if now >= self.looked + TICK:
+                self.looked = now
+                if self.box.over_memory():
+                    return Ending("memory"), now
+
+
+def conduct(
+    job: Job, layout: Layout, box: Box, clock: AbstractContextManager[Any], environment: Mapping[str, Any]
+) -> Outcome:
+    """Run ``job`` in a started sandbox to its outcome; the sandbox is stopped afterwards.
+
+    ``layout`` is the architecture's; ``environment`` is what the back end knows; it wins over the sandbox's own report.
+    """
+    log = Log(job.limits.log)
+    before = _Talk(box, frames.Parser({frames.READY: REPORT_BOUND, frames.ERROR: ERROR_BOUND}), log)
+    frame, _ = before.next(time.monotonic() + job.limits.startup)
+    if isinstance(frame, Ending) or frame.kind != frames.READY:
+        exit_ = box.stop(grace=1.0 if isinstance(frame, Ending) and frame.why == "closed" else 0.0)
+        log.add(exit_.log)
+        verdict = ending_before_go(frame, exit_, job.limits)
+        return Outcome("infra", verdict.reason, log=tail(_with_traceback(log, verdict)), environment=dict(environment))
+    environment = {**_report(frame.payload), **environment}
+
+    after = _Talk(box, frames.Parser({frames.WEIGHTS: weights.bound(layout), frames.ERROR: ERROR_BOUND}), log)
+    with clock:
+        cpu_before = box.cpu_seconds()
+        started = time.monotonic()
+        try:
+            box.send(frames.encode(frames.GO))
+            end, finished = after.next(started + job.limits.deadline)
+        except ConnectionError:
+            end, finished = Ending("closed"), time.monotonic()
+        cpu_after = box.cpu_seconds()
+        exit_ = box.stop(grace=1.0 if isinstance(end, Ending) and end.why == "closed" else 0.0)
+    log.add(exit_.log)
+
+    verdict = judge(end, exit_, layout, job.limits)
+    return Outcome(
+        status=verdict.status,
+        reason=verdict.reason,
+        weights=verdict.weights,
+        seconds=finished - started if verdict.weights is not None else None,
+        cpu_seconds=None if cpu_before is None or cpu_after is None else cpu_after - cpu_before,
+        peak_memory=exit_.peak_memory,
+        log=tail(_with_traceback(log, verdict)),
+        warnings=verdict.warnings,
+        environment=environment,
+    )
+
+
+def _with_traceback(log: Log, verdict: Verdict) -> bytes:
+    return bytes(log) + (b"\n" if verdict.traceback else b"") + verdict.traceback.encode(errors="replace")
+
+
+def _report(payload: bytearray) -> dict[str, str]:
+    """The sandbox's own words on its environment: a few short strings."""
+    try:
+        report = json.loads(payload.decode())
+    except (ValueError, RecursionError):
+        return {}
+    if not isinstance(report, dict):
+        return {}
+    return {one_line(str(k), 40): one_line(str(v), 200) for k, v in list(report.items())[:32]}

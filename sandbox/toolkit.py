@@ -1,0 +1,215 @@
+"""Loops that unlearning methods share; every submission may ``from sandbox.toolkit import …``.
+
+Public and stable, described for participants in ``submissions/README.md``. Needs torch alone. The loops run on tensors
+that already lie on the model's device and never wait for it (no ``.item()``), so they cost what the arithmetic costs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
+from torch.utils.data import DataLoader
+
+Objective = Callable[..., Tensor]
+"""From one batch, ``objective(*batch)``, to the scalar that training decreases."""
+
+
+# Data
+
+
+def tensors(loader: DataLoader[Any]) -> tuple[Tensor, Tensor]:
+    """All images [n, c, h, w] and labels [n] of one pass over a loader, on the device of its batches."""
+    images, labels = zip(*loader, strict=True)
+    return torch.cat(images), torch.cat(labels)
+
+
+class Batches:
+    """Mini-batches of tensors [n, …] of equal length; each iteration draws a new order from torch's generator.
+
+    The n samples are spread evenly over ⌈n / batch_size⌉ batches instead of leaving the rest to the last one: a last
+    batch of a few samples ruins batch-norm statistics, and a single sample fails on 1×1 feature maps. So no batch has
+    fewer than two samples (unless n is 1).
+    """
+
+    def __init__(self, *data: Tensor, batch_size: int, transform: Callable[[Tensor], Tensor] | None = None) -> None:
+        """``transform`` is applied to the first tensor of every batch (for :func:`augment`)."""
+        n = len(data[0])
+        self.data = data
+        self.count = max(1, min(math.ceil(n / batch_size), n // 2))
+        self.transform = transform
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
+        order = torch.randperm(len(self.data[0]), device=self.data[0].device)
+        for index in order.tensor_split(self.count):
+            first, *rest = (tensor[index] for tensor in self.data)
+            yield (first if self.transform is None else self.transform(first), *rest)
+
+
+def rebatch(loader: DataLoader[Any], batch_size: int) -> Batches:
+    """(images, labels) batches of a loader's data with another batch size; see :class:`Batches`."""
+    return Batches(*tensors(loader), batch_size=batch_size)
+
+
+def forever(batches: Iterable[tuple[Tensor, ...]]) -> Iterator[tuple[Tensor, ...]]:
+    """The batches again and again, newly shuffled each time: for ``zip`` with a longer set."""
+    while True:
+        yield from batches
+
+
+def augment(images: Tensor, crop: int = 0, flip: bool = False, fill: float | Tensor = 0) -> Tensor:
+    """Random crop after padding and random horizontal flip, drawn per image, on the images' device.
+
+    Args:
+        images: [n, c, h, w], of any dtype; left unchanged.
+        crop: padding in pixels on every side; 0 means none.
+        flip: whether each image is mirrored with probability ½.
+        fill: value of the padding, a number or a tensor that broadcasts to [n, c, h, w]: what black is in ``images``.
+    """
+    n, _, h, w = images.shape
+    device = images.device
+    rows = torch.arange(h, device=device).expand(n, h)
+    columns = torch.arange(w, device=device).expand(n, w)
+    if flip:
+        columns = torch.where(torch.rand(n, 1, device=device) < 0.5, columns.flip(1), columns)
+    if crop:
+        rows = rows + torch.randint(-crop, crop + 1, (n, 1), device=device)
+        columns = columns + torch.randint(-crop, crop + 1, (n, 1), device=device)
+    at = (
+        torch.arange(n, device=device)[:, None, None],
+        rows.clamp(0, h - 1)[:, :, None],
+        columns.clamp(0, w - 1)[:, None],
+    )
+    picked = images.permute(0, 2, 3, 1)[at].permute(0, 3, 1, 2)
+    if not crop:
+        return picked
+    inside = ((rows >= 0) & (rows < h))[:, None, :, None] & ((columns >= 0) & (columns < w))[:, None, None, :]
+    return torch.where(inside, picked, fill)
+
+
+# Training
+
+
+def sgd(
+    parameters: Iterable[Tensor] | Iterable[dict[str, Any]], lr: float, weight_decay: float = 0.0, momentum: float = 0.9
+) -> torch.optim.SGD:
+    """SGD in its fused form: one kernel per step instead of several per tensor."""
+    return torch.optim.SGD(parameters, lr=lr, momentum=momentum, weight_decay=weight_decay, fused=True)
+
+
+def recipe_schedule(
+    optimizer: torch.optim.Optimizer,
+    kind: Literal["one-cycle", "cosine"],
+    lr: float,
+    epochs: int,
+    steps_per_epoch: int,
+) -> LRScheduler:
+    """The learning rate of a training recipe, to be stepped after every optimizer step.
+
+    Args:
+        optimizer: its learning rates are overwritten.
+        kind: ``one-cycle`` rises from lr/25 to lr in the first 30 % of the steps and falls to lr/250,000, both as half
+            cosines, momentum constant (Smith and Topin 2018); ``cosine`` is lr·½(1 + cos(π·epoch/epochs)), constant
+            within an epoch (Loshchilov and Hutter 2017).
+        lr: the peak.
+    """
+    if kind == "one-cycle":
+        return OneCycleLR(optimizer, lr, total_steps=epochs * steps_per_epoch, cycle_momentum=False)
+    if kind != "cosine":
+        raise ValueError(f"schedule is {kind!r}; allowed: one-cycle, cosine")
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+    return LambdaLR(optimizer, lambda step: (1 + math.cos(math.pi * (step // steps_per_epoch) / epochs)) / 2)
+
+
+def cross_entropy(model: nn.Module) -> Objective:
+    """The objective of plain training: mean cross-entropy of ``model`` on a batch of (images, labels)."""
+    return lambda images, labels: F.cross_entropy(model(images), labels)
+
+
+def train_epoch(
+    objective: Objective,
+    batches: Iterable[tuple[Any, ...]],
+    optimizer: torch.optim.Optimizer,
+    schedule: LRScheduler | None = None,
+    before_step: Callable[[], None] | None = None,
+) -> None:
+    """One optimizer step on ``objective(*batch)`` per batch.
+
+    Args:
+        schedule: stepped after every batch.
+        before_step: called between the backward pass and the step, to change gradients.
+    """
+    for batch in batches:
+        optimizer.zero_grad()
+        objective(*batch).backward()
+        if before_step is not None:
+            before_step()
+        optimizer.step()
+        if schedule is not None:
+            schedule.step()
+
+
+def fit(
+    model: nn.Module,
+    batches: Batches,
+    *,
+    epochs: int,
+    lr: float,
+    weight_decay: float,
+    momentum: float = 0.9,
+    schedule: Literal["one-cycle", "cosine"] = "cosine",
+) -> nn.Module:
+    """Train all of ``model`` by cross-entropy on (images, labels) batches, in train mode; returns it."""
+    model.train()
+    optimizer = sgd(model.parameters(), lr, weight_decay, momentum)
+    rate = recipe_schedule(optimizer, schedule, lr, epochs, len(batches))
+    for _ in range(epochs):
+        train_epoch(cross_entropy(model), batches, optimizer, rate)
+    return model
+
+
+# Models
+
+
+@torch.no_grad()
+def reinitialise(model: nn.Module) -> nn.Module:
+    """Re-draw all parameters from the distribution a freshly built model has, and reset batch-norm statistics.
+
+    An entry does not know how its model was built, so the rule goes by module type and follows the builders of the
+    benchmark's architectures: residual networks (no layer norm) have Kaiming-normal convolutions (fan-out, He et al.
+    2015); transformers (layer norm) have truncated-normal linear layers (σ = 0.02, bias 0), zero attention biases and,
+    in TinyViT's MBConv blocks, a zero last scale. Everything else follows torch's own ``reset_parameters``.
+    Works in place and returns the model.
+
+    Raises:
+        TypeError: a module holds parameters and has no known initialisation.
+    """
+    modules: list[Any] = list(model.modules())
+    transformer = any(isinstance(module, nn.LayerNorm) for module in modules)
+    for module in modules:
+        if hasattr(module, "attention_biases"):
+            nn.init.zeros_(module.attention_biases)
+            module.train(module.training)  # drops the copy that TinyViT caches in eval mode
+        elif hasattr(module, "reset_parameters"):
+            module.reset_parameters()
+        elif any(True for _ in module.parameters(recurse=False)):
+            raise TypeError(f"do not know how to initialise a {type(module).__name__}")
+        if isinstance(module, nn.Conv2d) and not transformer:
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        elif isinstance(module, nn.Linear) and transformer:
+            nn.init.trunc_normal_(module.weight, std=0.02)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+    for module in modules:
+        if type(module).__name__ == "MBConv":  # after its batch norm has been reset
+            nn.init.zeros_(module.conv3.bn.weight)
+    return model

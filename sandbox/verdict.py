@@ -1,0 +1,108 @@
+"""From how a conversation ended to a status and one line for people."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from sandbox import frames, weights
+from sandbox.text import one_line
+from sandbox.types import MIB, Limits, Status
+
+if TYPE_CHECKING:
+    from sandbox.inside.models import Layout
+    from sandbox.session import Exit
+
+_SAID: dict[str, Status] = {"crash": "crash", "oom": "oom", "invalid": "invalid"}
+STRUCK = "the memory limit struck a process in the sandbox"
+
+
+class Ending(NamedTuple):
+    """Why no frame came."""
+
+    why: Literal["closed", "protocol", "deadline", "memory"]
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    status: Status
+    reason: str = ""
+    weights: Mapping[str, Any] | None = None
+    warnings: tuple[str, ...] = ()
+    traceback: str = ""
+
+
+def judge(end: frames.Frame | Ending, exit_: Exit, layout: Layout, limits: Limits) -> Verdict:
+    """The verdict on an entry, after the go signal."""
+    if isinstance(end, frames.Frame):
+        return (
+            _weights(end.payload, exit_, layout) if end.kind == frames.WEIGHTS else _error(end.payload, exit_, limits)
+        )
+    if end.why == "deadline":
+        struck = (STRUCK,) if exit_.oom else ()
+        return Verdict("timeout", f"no weights within the deadline of {limits.deadline:g} s", warnings=struck)
+    if end.why == "memory" or exit_.oom:
+        return Verdict("oom", _too_much(limits))
+    if end.why == "protocol":
+        return Verdict("invalid", one_line(f"something other than weights was written to the channel: {end.detail}"))
+    return Verdict("crash", f"{ended(exit_.code)} before any weights arrived")
+
+
+def ending_before_go(end: frames.Frame | Ending, exit_: Exit, limits: Limits) -> Verdict:
+    """The verdict on a sandbox that never became ready: nothing of the entry had run."""
+    if isinstance(end, frames.Frame):
+        error = _error(end.payload, exit_, limits)
+        return Verdict("infra", f"the sandbox could not start: {error.reason}", traceback=error.traceback)
+    words = {
+        "closed": ended(exit_.code),
+        "deadline": f"it was not ready within {limits.startup:g} s",
+        "memory": _too_much(limits),
+        "protocol": end.detail,
+    }
+    reason = _too_much(limits) if exit_.oom else words[end.why]
+    return Verdict("infra", one_line(f"the sandbox could not start: {reason}"))
+
+
+def ended(code: int | None) -> str:
+    """How a process ended, in words."""
+    if code is None:
+        return "the channel was closed"
+    if code < 0:
+        known = -code in {s.value for s in signal.Signals}
+        return f"the process was killed by {signal.Signals(-code).name if known else f'signal {-code}'}"
+    return f"the process ended with exit code {code}"
+
+
+def _too_much(limits: Limits) -> str:
+    return f"more than the {limits.memory / MIB:g} MiB of memory that a unit may use"
+
+
+def _weights(payload: bytearray, exit_: Exit, layout: Layout) -> Verdict:
+    try:
+        arrays = weights.check(payload, layout)
+    except weights.InvalidWeights as error:
+        return Verdict("invalid", one_line(str(error)))
+    return Verdict("ok", weights=arrays, warnings=(f"{STRUCK}, yet the weights arrived",) if exit_.oom else ())
+
+
+def _error(payload: bytearray, exit_: Exit, limits: Limits) -> Verdict:
+    try:
+        said = json.loads(payload.decode())
+    except (ValueError, RecursionError):
+        said = None
+    if not isinstance(said, dict):
+        said = {"message": payload[:4096].decode(errors="replace")}
+    status = _SAID.get(str(said.get("status")), "crash")
+    kind, message = str(said.get("type", "")), str(said.get("message", ""))
+    traceback = str(said.get("traceback", ""))
+    if status == "invalid":
+        return Verdict("invalid", one_line(message), traceback=traceback)
+    if status == "oom" or exit_.oom:
+        return Verdict(
+            "oom", one_line(f"{_too_much(limits)}, or than the device has: {kind}: {message}"), traceback=traceback
+        )
+    return Verdict("crash", one_line(f"{kind}: {message}" if message else kind), traceback=traceback)

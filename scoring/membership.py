@@ -1,0 +1,70 @@
+"""Groups of the entries of one track, on the observed seeds and on bootstrap resamples of them."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from scoring.groups import GROUPS, cut_points, places
+from scoring.rows import RANKED, Metric, standings
+
+F = len(GROUPS)
+"""Code of group F, after 0, 1, 2 for G1, G2, G3."""
+NONE = F + 1
+"""Code of no group: reference rows, and a metric that is unknown for the row."""
+
+
+@dataclass(frozen=True)
+class Membership:
+    """Groups on one track. Entries are ordered by name; resample 0 is the observed seeds."""
+
+    standings: pd.DataFrame
+    """See ``scoring.rows.standings``."""
+    codes: dict[str, NDArray[np.int8]]
+    """Metric → group codes [1 + resamples, entries]."""
+    cuts: dict[str, NDArray[np.float64]]
+    """Metric → ascending cut points between the groups in the metric's own unit, from the observed seeds."""
+
+
+def membership(rows: pd.DataFrame, track: str, seeds: int, resamples: int, generator_seed: int) -> Membership:
+    """Groups from checked ``rows`` of ``track``, which wants ``seeds`` seeds.
+
+    Paired: a resample draws the same seeds for all entries, and clusters the baselines' means anew. Who is F is not
+    resampled. The draws of a track do not depend on what other tracks there are.
+    """
+    if resamples < 1:
+        raise ValueError(f"{resamples} resamples: at least one is needed")
+    table = standings(rows, seeds)
+    usable = table["state"] == "ok"
+    baselines = (table["kind"] == "baseline")[usable].to_numpy()
+    rng = np.random.default_rng([generator_seed, zlib.crc32(track.encode())])
+    draws = np.vstack([np.arange(seeds), rng.integers(0, seeds, size=(resamples, seeds))])
+
+    codes, cuts = {}, {}
+    for metric in RANKED:
+        means = _means(rows, table.index[usable], metric, draws)
+        known = np.isfinite(means[0])
+        limits = [cut_points(sample[baselines & known]) for sample in means]
+        placed = np.full(means.shape, NONE, dtype=np.int8)
+        for sample, values, limit in zip(placed, means, limits, strict=True):
+            sample[known] = places(values[known], limit, metric.lower_is_better)
+        code = np.full((len(draws), len(table)), F, dtype=np.int8)
+        code[:, usable.to_numpy()] = placed
+        code[:, (table["state"] == "reference").to_numpy()] = NONE
+        codes[metric.column] = code
+        cuts[metric.column] = np.exp(limits[0]) if metric.log else limits[0]
+    return Membership(table, codes, cuts)
+
+
+def _means(rows: pd.DataFrame, entries: pd.Index, metric: Metric, draws: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Means [draws, entries] on the metric's scale; NaN throughout where any seed of an entry lacks the metric."""
+    values = rows.pivot(index="entry", columns="seed", values=metric.column).reindex(entries).to_numpy(np.float64)
+    if metric.log:
+        values = np.log(values)
+    if not values.size:
+        return np.empty((len(draws), len(entries)))
+    return np.where(np.isnan(values).any(axis=1), np.nan, values.T[draws].mean(axis=1))

@@ -1,0 +1,112 @@
+"""The table that boards are made of: one row per entry, track and seed.
+
+Columns (others are ignored):
+
+* ``entry``, ``track``: names; ``seed``: any label, the same for all entries of a track (comparisons are paired on it)
+* ``kind``: ``baseline`` (shipped, sets the cut points), ``entry`` (a submission) or ``reference`` (Retrain, Original:
+  shown, never ranked)
+* ``status``: ``ok``, ``infra`` (the benchmark's fault, counts as not run yet) or any other: the entry's own failure
+* the ``VALUES``: accuracies, retention, MIA accuracy and Indisc, RTE; finite where the status is ``ok``, ignored
+  elsewhere. ``rte`` may be NaN where no retraining time is known
+* ``ra_retrain``: RA of the same seed's retrained model; ``classes``: number of classes of the track
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+KINDS = ("baseline", "entry", "reference")
+VALUES = ("ra", "fa", "va", "ta", "rr", "fr", "tr", "retdev", "umia", "indisc", "rte")
+COLUMNS = ("entry", "kind", "track", "seed", "status", *VALUES, "ra_retrain", "classes")
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A column that entries are grouped and ranked by."""
+
+    column: str
+    lower_is_better: bool
+    log: bool = False
+    """Averaged and clustered on a logarithmic scale (ratios)."""
+
+
+RANKED = (Metric("retdev", True), Metric("indisc", False), Metric("rte", False, log=True))
+
+
+def checked(rows: pd.DataFrame, seeds: Mapping[str, int]) -> pd.DataFrame:
+    """The rows of the tracks in ``seeds`` (track → number of seeds it wants), ordered; ``ValueError`` for bad rows."""
+    missing = [column for column in COLUMNS if column not in rows.columns]
+    if missing:
+        raise ValueError(f"columns missing: {', '.join(missing)}")
+    table = rows.loc[rows["track"].isin(list(seeds)), list(COLUMNS)]
+    table = table.sort_values(["track", "entry", "seed"], ignore_index=True)
+    if table.duplicated(["track", "entry", "seed"]).any():
+        twice = table[table.duplicated(["track", "entry", "seed"])].iloc[0]
+        raise ValueError(f"{twice['entry']} has seed {twice['seed']} of {twice['track']} twice")
+    if not table["kind"].isin(KINDS).all():
+        raise ValueError(f"unknown kind; known are {', '.join(KINDS)}")
+    if (table.groupby("entry")["kind"].nunique() > 1).any() or (table.groupby("track")["classes"].nunique() != 1).any():
+        raise ValueError("an entry has one kind, a track one number of classes")
+    for track, group in table.groupby("track"):
+        if group["seed"].nunique() > seeds[str(track)]:
+            raise ValueError(f"{group['seed'].nunique()} seeds on {track}, which wants {seeds[str(track)]}")
+    ok = table[table["status"] == "ok"]
+    finite = np.isfinite(ok[[*VALUES, "ra_retrain"]].drop(columns="rte").to_numpy(np.float64)).all(axis=1)
+    if not finite.all():
+        worst = ok[~finite].iloc[0]
+        raise ValueError(
+            f"{worst['entry']}, seed {worst['seed']} of {worst['track']}: status ok with values not finite"
+        )
+    if (ok["rte"] <= 0).any() or np.isinf(ok["rte"].to_numpy(np.float64)).any():
+        raise ValueError("rte must be positive and finite, or NaN where no retraining time is known")
+    return table
+
+
+def standings(rows: pd.DataFrame, seeds: int) -> pd.DataFrame:
+    """What became of each entry on one track; ``rows`` are checked rows of that track, ``seeds`` what it wants.
+
+    Index ``entry``; columns ``kind``, ``state``, ``reason`` (for people, empty when all is well), ``seeds_ok``,
+    ``seeds_total``. States:
+
+    * ``ok``: all seeds ok, and usable
+    * ``failed``: a seed failed through the entry's fault
+    * ``incomplete``: seeds not run yet or lost to ``infra``, none failed
+    * ``unusable``: mean RA below 1.5 / classes, or below half of the retrained models' mean RA
+    * ``reference``: a reference row, whatever its seeds
+    """
+    found = []
+    for entry, group in rows.groupby("entry"):
+        kind, good = group["kind"].iloc[0], group[group["status"] == "ok"]
+        state, reason = _state(group, good, seeds)
+        if kind == "reference":
+            state = "reference"
+        found.append((str(entry), kind, state, reason, len(good), seeds))
+    table = pd.DataFrame(found, columns=["entry", "kind", "state", "reason", "seeds_ok", "seeds_total"])
+    return table.astype(
+        {
+            "entry": "string",
+            "kind": "string",
+            "state": "string",
+            "reason": "string",
+            "seeds_ok": int,
+            "seeds_total": int,
+        }
+    ).set_index("entry")
+
+
+def _state(group: pd.DataFrame, good: pd.DataFrame, seeds: int) -> tuple[str, str]:
+    failures = group.loc[~group["status"].isin(["ok", "infra"]), "status"].value_counts().sort_index()
+    if len(failures):
+        return "failed", ", ".join(f"{count} {status}" for status, count in failures.items()) + f" of {seeds} seeds"
+    if len(good) < seeds:
+        return "incomplete", f"{len(good)} of {seeds} seeds done"
+    ra, retrained, floor = good["ra"].mean(), good["ra_retrain"].mean(), 1.5 / group["classes"].iloc[0]
+    if ra < floor:
+        return "unusable", f"mean RA {ra:.3f} is below 1.5 / classes = {floor:.3f}"
+    if ra < retrained / 2:
+        return "unusable", f"mean RA {ra:.3f} is below half of Retrain's {retrained:.3f}"
+    return "ok", ""

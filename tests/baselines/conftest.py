@@ -1,0 +1,117 @@
+"""Entries found by folder, tiny models, and the digits problem with its original."""
+
+from __future__ import annotations
+
+import copy
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from sandbox.inside.loaders import ResidentLoader, make_loaders
+from sandbox.inside.models import build
+
+ROOT = Path(__file__).parents[2]
+ENTRIES = sorted(
+    p for folder in ("baselines", "submissions") for p in (ROOT / folder).glob("*.py") if p.stem != "__init__"
+)
+DIGITS = {"name": "resnet18_narrow", "classes": 10, "channels": 1, "width": 8}
+SPECS = {
+    "resnet": {"name": "resnet18_narrow", "classes": 4, "channels": 1, "width": 4},
+    "tinyvit": {
+        "name": "tiny_vit",
+        "classes": 4,
+        "channels": 1,
+        "embed_dims": (16, 24, 32, 48),
+        "depths": (1, 1, 1, 1),
+        "num_heads": (1, 2, 2, 3),
+        "window_sizes": (7, 4, 2, 1),
+    },
+}
+
+Loaders = tuple[ResidentLoader, ResidentLoader, ResidentLoader]
+
+
+def load_entry(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"entry_{path.stem}", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def accuracy(model: nn.Module, data: tuple[Tensor, Tensor]) -> float:
+    model.eval()
+    with torch.no_grad():
+        return (model(data[0]).argmax(1) == data[1]).float().mean().item()
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def entry() -> Callable[[str], ModuleType]:
+    return lambda name: load_entry(next(path for path in ENTRIES if path.stem == name))
+
+
+@pytest.fixture(scope="session")
+def digits() -> dict[str, tuple[Tensor, Tensor]]:
+    """scikit-learn's digits, each rotated by its own angle: normalised images [n, 1, 8, 8] and labels by set."""
+    from scipy.ndimage import rotate
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    draw = np.random.default_rng(0)
+    angles = draw.uniform(-180, 180, len(bunch.images))
+    turned = [rotate(image, angle, reshape=False, order=1) for image, angle in zip(bunch.images, angles, strict=True)]
+    images = torch.from_numpy(np.stack(turned)).float()[:, None]
+    images = (images - images.mean()) / images.std()
+    order = torch.from_numpy(draw.permutation(len(images)))
+    parts = zip(("retain", "forget", "val", "test"), order.split([896, 128, 373, 400]), strict=True)
+    return {name: (images[index], torch.from_numpy(bunch.target)[index]) for name, index in parts}
+
+
+@pytest.fixture(scope="session")
+def digits_loaders(digits: dict[str, tuple[Tensor, Tensor]]) -> tuple[torch.utils.data.DataLoader, ...]:
+    """Ordinary loaders, as a participant may have at home."""
+    sets = [torch.utils.data.TensorDataset(*digits[name]) for name in ("retain", "forget", "val")]
+    return tuple(torch.utils.data.DataLoader(data, batch_size=64, shuffle=True) for data in sets)
+
+
+@pytest.fixture(scope="session")
+def _trained(digits: dict[str, tuple[Tensor, Tensor]], entry: Callable[[str], ModuleType]) -> nn.Module:
+    torch.set_num_threads(1)
+    torch.manual_seed(1)
+    both = [torch.cat(pair) for pair in zip(digits["retain"], digits["forget"], strict=True)]
+    loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(*both), batch_size=64)
+    return entry("retrain").unlearn(build(DIGITS), loader, None, None)
+
+
+@pytest.fixture
+def original(_trained: nn.Module) -> nn.Module:
+    """A model of its own for every test, trained on retain and forget set."""
+    return copy.deepcopy(_trained)
+
+
+@pytest.fixture
+def tiny() -> Callable[[str], tuple[nn.Module, Loaders]]:
+    """A small untrained model and the sandbox's loaders; the last batch of R and of F has one sample."""
+
+    def make(architecture: str) -> tuple[nn.Module, Loaders]:
+        torch.manual_seed(0)
+        size = 32 if architecture == "tinyvit" else 8
+        data: dict[str, Tensor] = {}
+        for name, n in (("retain", 33), ("forget", 17), ("val", 16)):
+            data[f"{name}_images"] = torch.randint(0, 256, (n, 1, size, size), dtype=torch.uint8)
+            data[f"{name}_labels"] = torch.randint(0, 4, (n,))
+        return build(SPECS[architecture]), make_loaders(data, (0.5,), (0.25,), 1, 16, 0, "cpu")
+
+    return make

@@ -1,0 +1,90 @@
+"""One tiny job for the whole room, and the back ends it runs on."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save, save_file
+
+from sandbox.backends import load
+from sandbox.inside import models
+from sandbox.types import MIB, Job, Limits, Sandbox
+
+SPEC = {"name": "resnet18_narrow", "classes": 3, "width": 2, "channels": 1, "image_size": 8}
+COUNTS = {"retain": 20, "forget": 6, "val": 9}
+
+
+@pytest.fixture(scope="session")
+def data() -> dict[str, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    tensors = {}
+    for name, count in COUNTS.items():
+        tensors[f"{name}_images"] = torch.randint(0, 256, (count, 1, 8, 8), dtype=torch.uint8, generator=generator)
+        tensors[f"{name}_labels"] = torch.randint(0, 3, (count,), generator=generator)
+    return tensors
+
+
+@pytest.fixture(scope="session")
+def template(data: dict[str, torch.Tensor], tmp_path_factory: pytest.TempPathFactory) -> Job:
+    path = tmp_path_factory.mktemp("data") / "data.safetensors"
+    save_file(data, path)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        state = {name: tensor.contiguous() for name, tensor in models.build(SPEC).state_dict().items()}
+    return Job(
+        source=b"",
+        parameters={},
+        model=SPEC,
+        weights=save(state),
+        data=path,
+        mean=(0.5,),
+        std=(0.25,),
+        batch_size=4,
+        seed=3,
+        limits=Limits(deadline=60, memory=2048 * MIB, processes=64, scratch=32 * MIB),
+        run_id="tests",
+    )
+
+
+@pytest.fixture(scope="session")
+def make_job(template: Job) -> Callable[..., Job]:
+    """``make_job(source, deadline=…, memory=…, **fields of Job)``."""
+
+    def make(source: str, *, deadline: float = 60, memory: int = 2048 * MIB, **fields: Any) -> Job:
+        limits = replace(template.limits, deadline=deadline, memory=memory)
+        return replace(template, source=source.encode(), limits=limits, **fields)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def docker_sandbox() -> Sandbox:
+    """The docker back end; without engine or image a loud skip, or a failure where BENCH_REQUIRE_DOCKER=1."""
+    backend = load("docker")
+    reason = backend.unavailable(SPEC, "cpu")
+    if reason is not None:
+        if os.environ.get("BENCH_REQUIRE_DOCKER") == "1":
+            pytest.fail(f"BENCH_REQUIRE_DOCKER=1, but: {reason}")
+        pytest.skip(f"THE CONTAINER BACK END IS NOT TESTED: {reason}")
+    return backend
+
+
+@pytest.fixture(params=["process", pytest.param("docker", marks=pytest.mark.docker)])
+def backend(request: pytest.FixtureRequest) -> Sandbox:
+    if request.param == "docker":
+        sandbox: Sandbox = request.getfixturevalue("docker_sandbox")
+        return sandbox
+    return load(request.param)
+
+
+@pytest.fixture
+def private_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A temporary folder of its own for the code under test, to see what it leaves behind."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    return tmp_path

@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import pickle
+
+import pytest
+import torch
+from torch.utils.data import DataLoader, Subset
+
+from sandbox.inside.loaders import Sample, make_loaders
+
+
+def loaders(data: dict[str, torch.Tensor], **changes: object) -> tuple[DataLoader[Sample], ...]:
+    arguments = {"mean": (0.5,), "std": (0.25,), "channels": 1, "batch_size": 6, "seed": 1, "device": "cpu"}
+    return make_loaders(data, **(arguments | changes))  # type: ignore[arg-type]
+
+
+def images(loader: DataLoader[Sample]) -> torch.Tensor:
+    return torch.cat([batch.image for batch in loader])
+
+
+def rows(tensor: torch.Tensor) -> list[tuple[float, ...]]:
+    return [tuple(row) for row in tensor.flatten(1).tolist()]
+
+
+def test_real_loaders_with_the_right_sizes(data: dict[str, torch.Tensor]) -> None:
+    for loader, sizes in zip(loaders(data), ([6, 6, 6, 2], [6], [6, 3]), strict=True):
+        assert isinstance(loader, DataLoader)
+        assert [len(batch.label) for batch in loader] == sizes
+        assert len(loader) == len(sizes)
+        assert loader.batch_size == 6
+        assert len(loader.dataset) == sum(sizes)  # type: ignore[arg-type]
+
+
+def test_values_are_normalised_float32_and_labels_follow_their_images(data: dict[str, torch.Tensor]) -> None:
+    retain, _, val = loaders(data)
+    expected = (data["val_images"].float() / 255 - 0.5) / 0.25
+    torch.testing.assert_close(images(val), expected, rtol=0, atol=1e-6)
+    pairs = dict(
+        zip(rows((data["retain_images"].float().div(255) - 0.5) / 0.25), data["retain_labels"].tolist(), strict=True)
+    )
+    for image, label in retain:
+        assert image.dtype == torch.float32 and label.dtype == torch.int64
+        assert [pairs[row] for row in rows(image)] == label.tolist()
+
+
+def test_grey_images_are_repeated_to_the_model_s_channels(data: dict[str, torch.Tensor]) -> None:
+    one, three = (
+        images(loaders(data)[2]),
+        images(loaders(data, channels=3, mean=(0.1, 0.2, 0.3), std=(1.0, 2.0, 4.0))[2]),
+    )
+    grey = one * 0.25 + 0.5
+    expected = torch.cat([(grey - 0.1), (grey - 0.2) / 2, (grey - 0.3) / 4], dim=1)
+    torch.testing.assert_close(three, expected)
+    torch.testing.assert_close(images(loaders(data, channels=3)[2]), one.repeat(1, 3, 1, 1))
+
+
+def test_shuffled_from_the_seed_anew_each_epoch_and_nothing_dropped(data: dict[str, torch.Tensor]) -> None:
+    for index in (0, 1):
+        first, again = loaders(data)[index], loaders(data)[index]
+        epochs = [images(first), images(first)]
+        assert not torch.equal(epochs[0], epochs[1])
+        assert sorted(rows(epochs[0])) == sorted(rows(epochs[1]))
+        torch.manual_seed(99)  # the global generator plays no part
+        assert torch.equal(epochs[0], images(again)) and torch.equal(epochs[1], images(again))
+        assert not torch.equal(epochs[0], images(loaders(data, seed=2)[index]))
+
+
+def test_validation_keeps_its_order_and_iterating_leaves_the_global_generator_alone(
+    data: dict[str, torch.Tensor],
+) -> None:
+    before = torch.random.get_rng_state()
+    retain, _, val = loaders(data)
+    assert torch.equal(torch.cat([y for _, y in val]), data["val_labels"])
+    list(retain)
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_samples_and_batches_answer_the_keys_of_2023(data: dict[str, torch.Tensor]) -> None:
+    val = loaders(data)[2]
+    for sample in (val.dataset[0], next(iter(val))):
+        assert sample["image"] is sample[0] is sample.image
+        assert sample["label"] is sample["age_group"] is sample[1] is sample.label
+        with pytest.raises(KeyError, match="age_group"):
+            sample["image_id"]
+    assert isinstance(pickle.loads(pickle.dumps(val.dataset[0])), Sample)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_data_set_can_be_wrapped_again(data: dict[str, torch.Tensor], workers: int) -> None:
+    val = loaders(data)[2]
+    again = DataLoader(Subset(val.dataset, range(7)), batch_size=4, num_workers=workers)
+    batches = list(again)
+    assert all(isinstance(batch, Sample) for batch in batches)
+    assert torch.equal(torch.cat([batch["image"] for batch in batches]), images(val)[:7])
+    assert torch.equal(torch.cat([batch["label"] for batch in batches]), data["val_labels"][:7])

@@ -1,0 +1,59 @@
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scoring.ranks import dense_ranks, overall_ranks, ranks
+
+DATA = Path(__file__).parents[1] / "data"
+LETTERS = ["G1", "G2", "G3", "F"]
+PRINTED_INDISC = {"CT": 1, "MSG": 1, "CFW": 2, "RNI": 2, "KDE": 2, "FT": 3, "PRMQ": 3, "SalUN": 3, "SRL": 4, "NG+": 5}
+PRINTED_INDISC |= {"FCS": 5, "SCRUB": 6, "BT": 7, "CF-k": 8, "EU-k": 9, "GA": 10, "IU": 11, "FF": 12}
+
+
+def counts(metric: str) -> pd.DataFrame:
+    table = pd.read_csv(DATA / "paper_table1.csv", index_col="method")
+    return table[[f"{metric}_{letter.lower()}" for letter in LETTERS]].set_axis(LETTERS, axis=1)
+
+
+def test_retdev_ranks_of_table_1() -> None:
+    found = ranks(counts("retdev"))
+    assert found.tolist() == [1, 1, 2, 3, 3, 3, 4, 4, 5, 5, 6, 7, 7, 8, 9, 10, 11, 12]
+    printed = pd.read_csv(DATA / "paper_table1.csv", index_col="method")["retdev_rank"]
+    assert found.to_dict() == printed.to_dict()
+
+
+def test_indisc_ranks_of_table_1() -> None:
+    assert ranks(counts("indisc")).to_dict() == PRINTED_INDISC
+
+
+def test_overall_ranks_use_summed_counts_whatever_the_order_of_the_rows() -> None:
+    found = overall_ranks([counts("retdev"), counts("indisc").iloc[::-1]])
+    assert found.index.tolist() == counts("retdev").index.tolist()
+    # 17 of 18 G1 for MSG, 16 for CT, 14 each for KDE, FT and CFW, decided by G2 then G3.
+    assert found[["MSG", "CT", "FT", "KDE", "CFW", "PRMQ"]].tolist() == [1, 2, 3, 4, 4, 5]
+    assert found["FF"] == found.max()
+
+
+def test_metrics_of_different_entries_are_not_added() -> None:
+    with pytest.raises(ValueError, match="FF"):
+        overall_ranks([counts("retdev"), counts("indisc").drop("FF")])
+
+
+def test_failures_decide_nothing() -> None:
+    table = pd.DataFrame([[1, 0, 0, 0], [1, 0, 0, 5]], columns=LETTERS)
+    assert ranks(table).tolist() == [1, 1]
+
+
+@given(st.lists(st.tuples(*[st.integers(0, 9)] * 3), max_size=12))
+def test_ranks_are_the_places_among_the_distinct_counts(rows: list[tuple[int, int, int]]) -> None:
+    places = {row: place for place, row in enumerate(sorted(set(rows), reverse=True), start=1)}
+    assert dense_ranks(np.array(rows).reshape(-1, 3)).tolist() == [places[row] for row in rows]
+
+
+def test_leading_axes_are_boards_of_their_own() -> None:
+    boards = np.random.default_rng(0).integers(0, 3, size=(50, 7, 3))
+    assert (dense_ranks(boards) == [dense_ranks(board) for board in boards]).all()
