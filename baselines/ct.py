@@ -3,12 +3,12 @@
 # dependencies = ["torch"]
 #
 # [tool.bench]
-# title = "CT, convolution transpose"
+# title = "CT"
 # authors = "5th place, NeurIPS 2023 Machine Unlearning"
 # paper = "https://www.kaggle.com/competitions/neurips-2023-machine-unlearning/discussion/458531"
 # licence = "Apache-2.0"
 # ///
-"""CT, convolution transpose: transpose every convolution kernel, then repair on the retain set.
+"""Convolution transpose: transpose every convolution kernel, then repair on the retain set.
 
 5th place of the NeurIPS 2023 Machine Unlearning competition, https://www.kaggle.com/competitions/\
 neurips-2023-machine-unlearning/discussion/458531; Deep Unlearn, section 3.2.

@@ -3,12 +3,12 @@
 # dependencies = ["torch"]
 #
 # [tool.bench]
-# title = "FT, fine-tune"
+# title = "FT"
 # authors = "A. Golatkar, A. Achille, S. Soatto"
 # paper = "https://arxiv.org/abs/1911.04933"
 # licence = "Apache-2.0"
 # ///
-"""FT, fine-tune: train the original on the retain set alone.
+"""Fine-tune: train the original on the retain set alone.
 
 Golatkar, Achille and Soatto 2020, "Eternal Sunshine of the Spotless Net", arXiv:1911.04933 (a baseline there);
 Deep Unlearn, section 3.1.

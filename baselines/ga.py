@@ -3,12 +3,12 @@
 # dependencies = ["torch"]
 #
 # [tool.bench]
-# title = "GA, gradient ascent"
+# title = "GA"
 # authors = "A. Golatkar, A. Achille, S. Soatto"
 # paper = "https://arxiv.org/abs/1911.04933"
 # licence = "Apache-2.0"
 # ///
-"""GA, gradient ascent: train the original to get the forget set wrong.
+"""Gradient ascent: train the original to get the forget set wrong.
 
 Golatkar, Achille and Soatto 2020, "Eternal Sunshine of the Spotless Net", arXiv:1911.04933 (its "negative gradient");
 Deep Unlearn, section 3.1.

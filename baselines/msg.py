@@ -3,12 +3,12 @@
 # dependencies = ["torch"]
 #
 # [tool.bench]
-# title = "MSG, masked small gradients"
+# title = "MSG"
 # authors = "2nd place, NeurIPS 2023 Machine Unlearning"
 # paper = "https://www.kaggle.com/competitions/neurips-2023-machine-unlearning/discussion/459200"
 # licence = "Apache-2.0"
 # ///
-"""MSG, masked small gradients: re-draw the convolution weights that tell retain and forget set least apart.
+"""Masked small gradients: re-draw the convolution weights that tell retain and forget set least apart.
 
 2nd place of the NeurIPS 2023 Machine Unlearning competition, https://www.kaggle.com/competitions/\
 neurips-2023-machine-unlearning/discussion/459200; Deep Unlearn, section 3.2.

@@ -3,12 +3,12 @@
 # dependencies = ["torch"]
 #
 # [tool.bench]
-# title = "NG+, negative gradient plus"
+# title = "NG+"
 # authors = "M. Kurmanji, P. Triantafillou, J. Hayes, E. Triantafillou"
 # paper = "https://arxiv.org/abs/2302.09880"
 # licence = "Apache-2.0"
 # ///
-"""NG+, negative gradient plus: descend on the retain set while ascending on the forget set.
+"""Negative gradient plus: descend on the retain set while ascending on the forget set.
 
 Kurmanji, Triantafillou, Hayes and Triantafillou 2023, "Towards Unbounded Machine Unlearning", arXiv:2302.09880
 (NegGrad+); Deep Unlearn, section 3.2.

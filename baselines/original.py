@@ -9,7 +9,7 @@
 # licence = "Apache-2.0"
 # kind = "reference"
 # ///
-"""Original, reference row: return the original model as it is.
+"""Reference row: return the original model as it is.
 
 Deep Unlearn, section 2: the floor that unlearning must rise above; its time is what the harness itself costs.
 

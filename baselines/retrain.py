@@ -9,7 +9,7 @@
 # licence = "Apache-2.0"
 # kind = "reference"
 # ///
-"""Retrain, reference row: train a new model on the retain set with the recipe of the original.
+"""Reference row: train a new model on the retain set with the recipe of the original.
 
 Deep Unlearn, section 2: the model that unlearning must match, and the time it must beat (the numerator of RTE).
 

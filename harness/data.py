@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -137,7 +138,7 @@ def _npz(spec: Data, download: bool) -> Dataset:
             images, labels = archive["images"], archive["labels"]
     except FileNotFoundError:
         raise DataError(f"there is no data set at {path}", "put the file there, or set BENCH_DATA") from None
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise DataError(f"{path}: {error}", "save it with np.savez(path, images=…, labels=…)") from None
     if images.dtype != np.uint8 or images.ndim not in (3, 4) or labels.shape != images.shape[:1]:
         raise DataError(

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from sandbox.inside.models import Layout
     from sandbox.session import Exit
 
-_SAID: dict[str, Status] = {"crash": "crash", "oom": "oom", "invalid": "invalid"}
 STRUCK = "the memory limit struck a process in the sandbox"
 
 
@@ -96,7 +95,7 @@ def _error(payload: bytearray, exit_: Exit, limits: Limits) -> Verdict:
         said = None
     if not isinstance(said, dict):
         said = {"message": payload[:4096].decode(errors="replace")}
-    status = _SAID.get(str(said.get("status")), "crash")
+    status = said.get("status")
     kind, message = str(said.get("type", "")), str(said.get("message", ""))
     traceback = str(said.get("traceback", ""))
     if status == "invalid":

@@ -61,10 +61,10 @@ def membership(rows: pd.DataFrame, track: str, seeds: int, resamples: int, gener
 
 
 def _means(rows: pd.DataFrame, entries: pd.Index, metric: Metric, draws: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Means [draws, entries] on the metric's scale; NaN throughout where any seed of an entry lacks the metric."""
+    """Means [draws, entries] on the metric's scale; NaN in row 0 where a seed of an entry lacks the metric."""
     values = rows.pivot(index="entry", columns="seed", values=metric.column).reindex(entries).to_numpy(np.float64)
     if metric.log:
         values = np.log(values)
     if not values.size:
         return np.empty((len(draws), len(entries)))
-    return np.where(np.isnan(values).any(axis=1), np.nan, values.T[draws].mean(axis=1))
+    return values.T[draws].mean(axis=1)

@@ -8,7 +8,7 @@
 # paper = "https://arxiv.org/abs/1910.08475"
 # licence = "Apache-2.0"
 # ///
-"""Shrink, perturb, repair: pull every weight part of the way to a fresh initialisation, then train on the retain set.
+"""Pull every weight part of the way to a fresh initialisation, then train on the retain set.
 
 An example entry. Ash and Adams 2020, "On Warm-Starting Neural Network Training", pull the weights of a warm start
 towards fresh ones so that it generalises like a cold one; a model that trains like a cold one has also forgotten.

@@ -8,7 +8,7 @@
 # paper = ""
 # licence = "Apache-2.0"
 # ///
-"""My method: one line that says what it does; the board shows it."""
+"""One line that says what it does; the board shows it."""
 
 import torch
 

@@ -47,7 +47,7 @@ def _place() -> str:
 
 def _orphaned(container: Container) -> bool:
     owner = container.labels[OWNER_LABEL]
-    place, pid, _ = owner.rsplit(":", 2)
-    if place != _place():
+    if not owner.startswith(f"{_place()}:"):
         return False  # of another machine that shares the engine, or of a pid namespace that cannot be looked into
-    return _owner(int(pid)) != owner
+    pid = int(owner.split(":")[2])
+    return _owner(pid) != owner

@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-if TYPE_CHECKING:
-    from sandbox.inside.models import Layout
+Layout = dict[str, tuple[torch.dtype, tuple[int, ...]]]
 
 ROLES = ("model", "retain", "forget", "val")
-_DTYPES = {"F32": torch.float32, "I64": torch.int64, "BOOL": torch.bool}
 
 
 class ContractError(Exception):
@@ -68,20 +66,27 @@ def _positional(unlearn: Callable[..., Any], parameters: Mapping[str, Any]) -> i
     return count
 
 
-def state(model: nn.Module, layout: Layout) -> dict[str, Tensor]:
-    """The model's state on the CPU, in the architecture's dtypes (so half precision is cast) and own memory.
+def layout(model: nn.Module) -> Layout:
+    """Names, dtypes and shapes of a model's state."""
+    return {name: (tensor.dtype, tuple(tensor.shape)) for name, tensor in model.state_dict().items()}
+
+
+def state(model: nn.Module, expected: Layout) -> dict[str, Tensor]:
+    """The model's state on the CPU, in the expected dtypes (so half precision is cast) and own memory.
 
     Raises ``ContractError`` that names the first difference in names or shapes.
     """
     tensors = model.state_dict()
-    missing, extra = layout.keys() - tensors.keys(), tensors.keys() - layout.keys()
+    missing, extra = expected.keys() - tensors.keys(), tensors.keys() - expected.keys()
     if missing or extra:
         words = [f"{what} {min(names)!r}" for what, names in (("lacks", missing), ("has in addition", extra)) if names]
         raise ContractError(f"the returned model has another architecture: it {' and '.join(words)}")
     result = {}
-    for name, (word, shape) in layout.items():
-        if tuple(tensors[name].shape) != shape:
-            found = list(tensors[name].shape)
-            raise ContractError(f"the returned model has another architecture: {name!r} is {found}, not {list(shape)}")
-        result[name] = tensors[name].detach().to("cpu", _DTYPES[word], copy=True).contiguous()
+    for name, (dtype, shape) in expected.items():
+        found = tuple(tensors[name].shape)
+        if found != shape:
+            raise ContractError(
+                f"the returned model has another architecture: {name!r} is {list(found)}, not {list(shape)}"
+            )
+        result[name] = tensors[name].detach().to("cpu", dtype, copy=True).contiguous()
     return result

@@ -51,7 +51,7 @@ class Unit:
         import torch
         from safetensors.torch import load_file
 
-        from sandbox.inside import loaders, models
+        from sandbox.inside import adapter, loaders, models
 
         self.folder = folder
         self.job: dict[str, Any] = json.loads((folder / "job.json").read_text())
@@ -61,8 +61,10 @@ class Unit:
         if self.device != "cpu" and not torch.cuda.is_available():
             raise RuntimeError("a GPU was asked for and torch sees none in the sandbox")
         spec = self.job["model"]
-        self.layout = models.layout(spec)
         self.model = models.load(spec, load_file(folder / "weights.safetensors")).eval().to(self.device)
+        self.layout = adapter.layout(self.model)
+        # the first optimiser of a process makes torch import another thousand modules: not the entry's time either
+        torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.0)
         self.loaders = loaders.make_loaders(
             load_file(folder / "data.safetensors"),
             self.job["mean"],

@@ -143,6 +143,7 @@ def test_ct_twice_is_the_identity(architecture: str, entry: Entry, tiny: Callabl
     ]
     kernels = [f"{n}.weight" for n, m in model.named_modules() if isinstance(m, nn.Conv2d) and m.kernel_size != (1, 1)]
     assert moved == kernels and len(kernels) > 5
+    assert all(torch.equal(model.get_parameter(n), before.get_parameter(n).mT) for n in kernels)
     entry("ct").transpose(model)
     assert all(torch.equal(p, q) for p, q in zip(model.parameters(), before.parameters(), strict=True))
 

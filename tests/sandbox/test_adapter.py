@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from sandbox.inside import models
-from sandbox.inside.adapter import ContractError, call, state
+from sandbox.inside.adapter import ContractError, call, layout, state
 
 SPEC = {"name": "resnet18_narrow", "classes": 3, "width": 2, "channels": 1, "image_size": 8}
 LOADERS = ("retain", "forget", "val")
@@ -83,20 +83,21 @@ def test_returns_the_model_or_what_took_its_place() -> None:
 
 
 def test_state_casts_half_precision_and_does_not_mind_modes() -> None:
-    layout, model = models.layout(SPEC), models.build(SPEC)
+    model = models.build(SPEC)
+    wanted = layout(model)
     expected = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     model.train().half().requires_grad_(False)
-    found = state(model, layout)
+    found = state(model, wanted)
     assert {name: tensor.dtype for name, tensor in found.items()} == {n: t.dtype for n, t in expected.items()}
     for name, tensor in found.items():
         torch.testing.assert_close(tensor, expected[name], rtol=1e-3, atol=1e-3)
 
 
 def test_state_owns_its_memory_even_where_parameters_are_tied_or_views() -> None:
-    layout, model = models.layout(SPEC), models.build(SPEC)
+    model = models.build(SPEC)
     model.bn1.bias = model.bn1.weight  # type: ignore[union-attr]
     model.fc.weight = nn.Parameter(torch.ones(16, 3).t())  # type: ignore[union-attr]
-    found = state(model, layout)
+    found = state(model, layout(model))
     assert found["bn1.bias"].data_ptr() != found["bn1.weight"].data_ptr()
     assert found["fc.weight"].is_contiguous()
 
@@ -111,4 +112,4 @@ def test_state_owns_its_memory_even_where_parameters_are_tied_or_views() -> None
 )
 def test_state_names_another_architecture(change: Any, words: str) -> None:
     with pytest.raises(ContractError, match=words):
-        state(change(models.build(SPEC)), models.layout(SPEC))
+        state(change(models.build(SPEC)), layout(models.build(SPEC)))

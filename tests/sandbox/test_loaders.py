@@ -65,6 +65,12 @@ def test_shuffled_from_the_seed_anew_each_epoch_and_nothing_dropped(data: dict[s
         assert not torch.equal(epochs[0], images(loaders(data, seed=2)[index]))
 
 
+def test_retain_and_forget_set_are_shuffled_independently(data: dict[str, torch.Tensor]) -> None:
+    same = data | {"forget_images": data["retain_images"], "forget_labels": data["retain_labels"]}
+    retain, forget, _ = loaders(same)
+    assert not torch.equal(images(retain), images(forget))
+
+
 def test_validation_keeps_its_order_and_iterating_leaves_the_global_generator_alone(
     data: dict[str, torch.Tensor],
 ) -> None:

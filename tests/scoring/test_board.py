@@ -175,8 +175,26 @@ def test_the_rank_range_holds_the_rank_and_depends_on_nothing_but_the_rows(make_
     assert not board(rows, 10, resamples=200, seed=5)["keep_retdev"].equals(found["keep_retdev"])
 
 
+@pytest.mark.parametrize(("gap", "expected"), [(0.01, [[1, 2], [1, 2]]), (0.05, [[1, 1], [2, 2]])])
+def test_the_rank_range_is_the_middle_95_percent(make_rows: Make, gap: float, expected: list[list[int]]) -> None:
+    first = np.full(10, 0.5)
+    second = first + gap + 0.02 * np.array([1.5, -1.5, 0.5, -0.5, 1.0, -1.0, 0.8, -0.8, 0.2, -0.2])
+    found = board(make_rows({"A": {"retdev": first}, "B": {"retdev": second}}, seeds=10), 10, resamples=400)
+    held = found["keep_retdev"].iloc[0]  # how often A stays ahead
+    assert (0.9 < held < 0.975) if gap == 0.01 else held == 1.0
+    assert found[["rank_low", "rank_high"]].to_numpy().tolist() == expected
+
+
+def test_tracks_are_resampled_independently(make_rows: Make) -> None:
+    entries = noisy(np.random.default_rng(2))
+    first, second = (make_rows(entries, track=track, seeds=10) for track in ("one", "two"))
+    found = [track_board(rows, rows["track"].iloc[0], 10)["keep_retdev"].tolist() for rows in (first, second)]
+    assert found[0] != found[1]
+    assert found[0] == pytest.approx(found[1], abs=0.1)
+
+
 def test_resamples_are_paired_and_cut_anew(make_rows: Make) -> None:
-    # The baselines swing together far more than they differ: only paired draws, each with its own cuts, tell them apart.
+    # The baselines swing together far more than they differ: paired draws, each with its own cuts, tell them apart.
     common = np.random.default_rng(1).normal(0.5, 0.2, 10)
     found = board(make_rows({"A": {"retdev": common}, "B": {"retdev": common + 0.001}}, seeds=10), 10, resamples=100)
     assert found["keep_retdev"].tolist() == [1.0, 1.0]

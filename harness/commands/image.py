@@ -1,0 +1,54 @@
+"""``bench image``: the container image that entries run in."""
+
+from __future__ import annotations
+
+import time
+
+import click
+
+
+@click.command(
+    epilog="Examples: bench image; bench image --variant full; bench image --base-image python:3.11-slim-bookworm"
+)
+@click.option(
+    "--variant",
+    type=click.Choice(["lean", "full"]),
+    default="lean",
+    show_default=True,
+    help="lean: torch for the CPU, enough for digits-resnet18. full: also torchvision, timm, CUDA.",
+)
+@click.option("--base-image", metavar="REF", help="An image with Python 3.11 or later; default: an official one.")
+@click.option("--pip-argument", "pip_arguments", multiple=True, metavar="ARG", help="Appended to pip install.")
+@click.option("--if-missing", is_flag=True, help="Do nothing where there is no engine or the image is there.")
+def command(variant: str, base_image: str | None, pip_arguments: tuple[str, ...], if_missing: bool) -> None:
+    """Build the image, on a machine without a registry too (with debootstrap, as root)."""
+    from typing import cast
+
+    from harness.errors import EXIT_CODES, BenchError
+    from sandbox.image.base import BuildError
+    from sandbox.image.build import Variant, build
+
+    if if_missing and (reason := _nothing_to_do(variant)):
+        click.echo(reason)
+        return
+    start = time.monotonic()
+    try:
+        image = build(cast(Variant, variant), base_image, click.echo, pip_arguments)
+    except BuildError as error:
+        raise BenchError(error.what, "this machine", error.remedy, EXIT_CODES["infra"]) from None
+    click.echo(f"built unlearn-bench:{variant} {image} in {time.monotonic() - start:.0f} s")
+
+
+def _nothing_to_do(variant: str) -> str | None:
+    import docker
+    from docker.errors import DockerException
+
+    from sandbox.engine.images import REPOSITORY
+
+    try:
+        client = docker.from_env(timeout=30)
+        if client.images.list(f"{REPOSITORY}:{variant}"):
+            return f"image {REPOSITORY}:{variant} is there"
+    except DockerException:
+        return "no container engine answers: entries will run in the process sandbox, which protects nothing"
+    return None

@@ -1,0 +1,67 @@
+"""``bench show``: everything about one entry on one track."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import click
+
+from harness.commands._options import json_option, track_option
+
+
+@click.command(epilog="Examples: bench show ft; bench show my_method --track digits-tinyvit --json")
+@click.argument("entry")
+@track_option
+@json_option
+def command(entry: str, track: str, as_json: bool) -> None:
+    """Show one ENTRY by name: its place, its seeds, its parameters and the environment it ran in."""
+    from harness import board, render, scores
+    from harness import track as tracks
+    from harness.errors import USAGE, BenchError
+    from harness.references import References
+    from harness.store import Store
+
+    loaded = tracks.load(track)
+    references = References(loaded, Store())
+    found = {candidate.name: candidate for candidate in board.candidates(references)}
+    if entry not in found:
+        known = ", ".join(found) or "none yet"
+        raise BenchError(f"no entry {entry!r} on {track}", "your command", f"entries there: {known}", USAGE)
+    candidate = found[entry]
+    ranked = board.board(references)
+    records = [candidate.records[seed] for seed in sorted(candidate.records)]
+    per_seed = {record.seed: scores.of_record(references, record) for record in records}
+    if as_json:
+        row = json.loads(ranked[ranked["entry"] == entry].to_json(orient="records"))
+        units = [
+            {**dataclasses.asdict(r), "scores": None if s is None else dataclasses.asdict(s)}
+            for r, s in zip(records, per_seed.values(), strict=True)
+        ]
+        click.echo(json.dumps({"entry": entry, "kind": candidate.kind, "row": row[0] if row else None, "units": units}))
+        return
+    first = records[0]
+    click.echo(f"{entry} on {loaded.name} ({candidate.kind}, sha256 {first.sha256[:16]})")
+    click.echo(render.verdict(ranked, entry))
+    click.echo("parameters   " + (", ".join(f"{k}={v!r}" for k, v in first.parameters.items()) or "none"))
+    for name, value in sorted({k: v for r in records for k, v in r.environment.items()}.items()):
+        click.echo(f"{name:<12} {value}")
+    click.echo(f"{'seed':>4} {'status':<8}{'RetDev':>7} {'Indisc':>7} {'U-MIA':>6} {'RA':>6} {'FA':>6} {'TA':>6} "
+               f"{'wall s':>7} {'CPU s':>7} {'RTE':>6} {'peak MiB':>9}")  # fmt: skip
+    for record in records:
+        s = per_seed[record.seed]
+        numbers = " " * 42 if s is None else (
+            f"{s.retdev:>7.3f} {s.indisc:>7.3f} {s.umia:>6.3f} {s.ra:>6.3f} {s.fa:>6.3f} {s.ta:>6.3f}"
+        )  # fmt: skip
+        rte = record.retrain_seconds / record.seconds if record.retrain_seconds and record.seconds else None
+        click.echo(
+            f"{record.seed:>4} {record.status:<8}{numbers} {_number(record.seconds, 7, 2)} "
+            f"{_number(record.cpu_seconds, 7, 2)} {_number(rte, 6, 2)} "
+            f"{_number(None if record.peak_memory is None else record.peak_memory / 2**20, 9, 0)}"
+        )
+        for line in ([record.reason] if record.reason else []) + list(record.warnings):
+            click.echo(f"     {line}")
+
+
+def _number(value: float | None, width: int, digits: int) -> str:
+    return f"{'–':>{width}}" if value is None else f"{value:>{width}.{digits}f}"

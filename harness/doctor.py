@@ -1,0 +1,126 @@
+"""What ``bench doctor`` looks at."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import statistics
+import sys
+from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
+
+from harness import machine, track
+from harness.entries import baseline
+from harness.errors import BenchError
+from harness.evaluate import Bench, Slot, run
+from harness.references import References
+from harness.store import Store
+from harness.units import Unit
+from sandbox import backends
+
+FREE_DISK_GIB = 5.0
+NOOP_UNITS = 5
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line; ``remedy`` is empty when all is well."""
+
+    subject: str
+    text: str
+    remedy: str = ""
+    needed: bool = True
+    """Whether nothing works without it."""
+
+    @property
+    def ok(self) -> bool:
+        return not self.remedy
+
+
+def examine() -> Iterator[Finding]:
+    """All findings, the quick ones first."""
+    store, default = Store(), track.load("digits-resnet18")
+    yield _libraries()
+    yield _disk(store)
+    yield _memory(default)
+    yield _references(References(default, store))
+    usable = []
+    for name in backends.names():
+        reason = backends.load(name).unavailable(default.model_spec, "cpu")
+        what, _, remedy = (reason or "usable for the default track").partition("; ")
+        yield Finding(name, what, remedy if reason else "", needed=False)
+        usable += [] if reason else [name]
+    if not usable:
+        yield Finding("sandbox", "no back end is usable", "see the lines above")
+        return
+    yield _gpu()
+    yield _neighbours(store)
+    yield _clock(References(default, store), usable[0])
+
+
+def _libraries() -> Finding:
+    import torch
+    import torchvision
+
+    versions = f"python {sys.version.split()[0]}, torch {torch.__version__}, torchvision {torchvision.__version__}"
+    return Finding("libraries", versions)
+
+
+def _disk(store: Store) -> Finding:
+    place = store.root
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free / 2**30
+    text = f"{free:.0f} GiB free for the store in {store.root}"
+    if not os.access(place, os.W_OK):
+        return Finding("disk", f"{store.root} is not writable", "point BENCH_HOME at a folder that is")
+    return Finding("disk", text, "" if free >= FREE_DISK_GIB else "free some, or point BENCH_HOME elsewhere", False)
+
+
+def _memory(default: track.Track) -> Finding:
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**20
+    wanted = default.protocol.memory_mib
+    text = f"{total / 1024:.0f} GiB, a unit of the default track may use {wanted / 1024:.0f} GiB"
+    return Finding("memory", text, "" if total >= wanted else "units may end as oom here: use a larger machine", False)
+
+
+def _references(references: References) -> Finding:
+    try:
+        count = sum(1 for _ in references.verify())
+        data = references.dataset
+    except BenchError as error:
+        return Finding("references", error.message, error.remedy)
+    return Finding("references", f"{count} models of the default track and its {len(data.labels):,} images verified")
+
+
+def _gpu() -> Finding:
+    import torch
+
+    if not torch.cuda.is_available():
+        return Finding("gpu", "none that torch can use; units run on the CPU")
+    return Finding("gpu", ", ".join(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())))
+
+
+def _neighbours(store: Store) -> Finding:
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) == 1:
+        return Finding("cores", "one: timed units run one at a time")
+    cost = float(machine.measure(store, cores)["neighbours_cost"])
+    units = f"{len(cores)} timed units at once" if cost <= machine.TOLERANCE else "one timed unit at a time"
+    return Finding("cores", f"{len(cores)}; a busy neighbour costs {cost:+.1%}: {units}")
+
+
+def _clock(references: References, name: str) -> Finding:
+    """Times of repeated identity units: the overhead inside the clock, and its spread."""
+    bench = Bench(references, backends.load(name), run_id="doctor")
+    unit = Unit(baseline("original"), references.track, 0)
+    core = max(os.sched_getaffinity(0))
+    records = [run(bench, unit, Slot(nullcontext(), (core,)), None, 60.0) for _ in range(NOOP_UNITS)]
+    failed = [r for r in records if r.seconds is None]
+    if failed:
+        return Finding("clock", f"the identity entry failed: {failed[0].reason}", "see the lines above")
+    seconds = [r.seconds for r in records if r.seconds is not None]
+    middle = statistics.median(seconds)
+    text = f"identity entry in {name}: median {middle:.2f} s, spread {min(seconds):.2f}–{max(seconds):.2f} s"
+    return Finding("clock", text)

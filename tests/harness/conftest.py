@@ -1,0 +1,104 @@
+"""A store of its own for every test, and a track small enough to train in seconds."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from harness.cli import bench
+from harness.references import References
+from harness.store import Store
+from harness.track import Track, load
+
+SMALL = """
+[data]
+name = "digits"
+classes = 10
+image_size = 8
+rotation_seed = 123
+mean = [0.2652]
+std = [0.3205]
+
+[splits]
+rule = "per-seed"
+seed = 5
+retain = 192
+forget = 64
+val = 64
+test = 128
+
+[model]
+name = "resnet18_narrow"
+width = 4
+channels = 1
+
+[recipe]
+epochs = 2
+batch_size = 64
+lr = 0.1
+schedule = "one-cycle"
+seed = 1
+weights = "float16"
+
+[protocol]
+seeds = 2
+seed = 2
+memory_mib = 3000
+"""
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty user's store; what ships stays behind it."""
+    place = tmp_path / "home"
+    monkeypatch.setenv("BENCH_HOME", str(place))
+    monkeypatch.delenv("BENCH_DATA", raising=False)
+    return place
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    """The file of a tiny track."""
+    path = tmp_path / "small.toml"
+    path.write_text(SMALL)
+    return path
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store in which the tiny track's references are trained, by the command; to be copied, not changed."""
+    place = tmp_path_factory.mktemp("trained")
+    (place / "small.toml").write_text(SMALL)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BENCH_HOME", str(place / "home"))
+        result = run("prepare", str(place / "small.toml"))
+    assert result.exit_code == 0, result.output
+    assert "6 reference models to train, " in result.stderr
+    assert "6 of 6 reference models, every file verified" in result.stdout
+    return place / "home"
+
+
+@pytest.fixture
+def prepared(trained: Path, home: Path, references: References) -> References:
+    """References of the tiny track, trained."""
+    shutil.copytree(trained, home)
+    return references
+
+
+@pytest.fixture
+def small_track(small: Path) -> Track:
+    return load(str(small))
+
+
+@pytest.fixture
+def references(small_track: Track) -> References:
+    """References of the tiny track, in the test's own store, not trained yet."""
+    return References(small_track, Store())
+
+
+def run(*arguments: str) -> Result:
+    """Run a command in this process."""
+    return CliRunner().invoke(bench, list(arguments), catch_exceptions=False)

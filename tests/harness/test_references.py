@@ -1,0 +1,156 @@
+"""Reference models: trained once, resumed after a kill, verified, and the shipped ones as they were made."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from harness import prepare, scores
+from harness import references as refs
+from harness.errors import StoreError
+from harness.references import References, Role
+from harness.store import SHIPPED, Store
+from harness.track import load
+from harness.training import infer, normaliser
+from sandbox.inside import models
+from tests.harness.conftest import run
+
+
+def manifest(home: Path) -> dict[str, object]:
+    paths = list((home / "references").glob("*.json"))
+    return json.loads(paths[0].read_text())["roles"] if paths else {}
+
+
+def test_prepare_trains_what_is_missing_and_nothing_twice(prepared: References, small: Path, home: Path) -> None:
+    before = manifest(home)
+    lost = Role("retrained", 1)
+    document = prepared.manifest
+    del document["roles"][lost.name]
+    prepared.store.write("references", prepared.track.reference_digest, document)
+    sha = document["roles"]["original/0"]["weights"]
+    (home / "blobs" / sha[:2] / sha).unlink()
+    assert prepared.missing() == [Role("original", 0), lost]
+    again = run("prepare", str(small))
+    assert "2 reference models to train" in again.stderr
+    after = manifest(home)
+    kept = before.keys() - {lost.name, "original/0"}
+    assert {k: after[k] for k in kept} == {k: before[k] for k in kept}
+    assert run("prepare", str(small)).stderr == "", "nothing is left to train"
+
+
+def test_originals_and_retrained_start_alike_and_differ_from_the_null(references: References) -> None:
+    track = references.track
+    seeds = {kind: refs.initial_seed(track, Role(kind, 0)) for kind in ("original", "retrained", "null")}  # type: ignore[arg-type]
+    assert seeds["original"] == seeds["retrained"] != seeds["null"]
+    orders = {refs.order_seed(track, Role(kind, seed)) for kind in ("original", "retrained", "null") for seed in (0, 1)}  # type: ignore[arg-type]
+    assert len(orders) == 6
+    parts = references.split(0)
+    assert set(references.training_set(Role("original", 0))) == set(parts.retain) | set(parts.forget)
+    assert set(references.training_set(Role("retrained", 0))) == set(parts.retain)
+
+
+def test_a_model_trains_alike_in_any_group(references: References) -> None:
+    alone = prepare._train(references, [Role("retrained", 1)])[0]
+    beside = prepare._train(references, [Role("null", 0), Role("retrained", 1), Role("null", 1)])[1]
+    for key, tensor in alone.state_dict().items():  # float32: another order of sums, but the same training
+        torch.testing.assert_close(tensor, beside.state_dict()[key], rtol=1e-2, atol=1e-2, msg=key)
+
+
+@pytest.mark.slow
+def test_killing_prepare_at_random_moments_loses_no_finished_model(small: Path, home: Path) -> None:
+    small.write_text(small.read_text().replace("seeds = 2", "seeds = 8").replace("epochs = 2", "epochs = 12"))
+    command = [sys.executable, "-m", "harness", "prepare", str(small), "--workers", "2"]
+    rng, seen = random.Random(0), {}
+    for _ in range(6):
+        process = subprocess.Popen(command, env={**os.environ}, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        until = time.monotonic() + rng.uniform(4, 12)
+        while time.monotonic() < until and process.poll() is None:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        now = manifest(home)
+        assert {k: now[k] for k in seen} == seen, "a finished model was lost or trained again"
+        seen = now
+    assert run("prepare", str(small)).exit_code == 0
+    now = manifest(home)
+    assert len(now) == 24
+    assert {k: now[k] for k in seen} == seen
+
+
+def test_a_damaged_reference_is_named_with_what_to_do(prepared: References, small: Path) -> None:
+    sha = prepared.manifest["roles"]["original/0"]["weights"]
+    path = prepared.store.root / "blobs" / sha[:2] / sha
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    result = run("prepare", str(small), "--verify")
+    assert result.exit_code == 20
+    assert str(path) in result.stderr
+    assert f"remove {path}" in result.stderr
+    path.unlink()
+    assert prepared.missing() == [Role("original", 0)]
+
+
+def test_export_writes_what_ships_and_reads_back_the_same(prepared: References, small: Path, tmp_path: Path) -> None:
+    assert run("prepare", str(small), "--export", str(tmp_path / "out")).exit_code == 0
+    shipped = References(prepared.track, Store(tmp_path / "empty", behind=tmp_path / "out"))
+    assert not shipped.missing()
+    for role in refs.roles(prepared.track):
+        assert np.array_equal(shipped.logits(role), prepared.logits(role))
+    original = Role("original", 1)
+    assert shipped.weights(original) == prepared.weights(original)
+    with pytest.raises(StoreError, match=r"no weights of retrained/0"):
+        shipped.weights(Role("retrained", 0))
+
+
+class TestTheShippedReferences:
+    @pytest.fixture
+    def shipped(self, home: Path) -> References:
+        return References(load("digits-resnet18"), Store())
+
+    def test_they_are_complete_intact_and_small(self, shipped: References) -> None:
+        assert not shipped.missing()
+        assert sum(1 for _ in shipped.verify()) == 30
+        assert sum(p.stat().st_size for p in SHIPPED.rglob("*") if p.is_file()) < 10e6
+
+    def test_the_stored_logits_are_those_of_the_stored_weights(self, shipped: References) -> None:
+        from safetensors.torch import load as load_state
+
+        role = Role("original", 4)
+        model = models.load(shipped.track.model_spec, load_state(shipped.weights(role)))
+        images = torch.from_numpy(shipped.dataset.images)
+        exact = torch.from_numpy(infer(model, images, normaliser(shipped.track))).log_softmax(1)
+        stored = torch.from_numpy(shipped.logits(role))
+        torch.testing.assert_close(stored, exact, rtol=2e-3, atol=2e-3)
+
+    def test_half_precision_moves_no_metric_of_the_board(self, shipped: References) -> None:
+        from safetensors.torch import load as load_state
+
+        images = torch.from_numpy(shipped.dataset.images)
+        exact, stored = [], []
+        for seed in range(10):
+            state = load_state(shipped.weights(Role("original", seed)))
+            logits = infer(models.load(shipped.track.model_spec, state), images, normaliser(shipped.track))
+            exact.append(scores.score(shipped, seed, logits))
+            stored.append(scores.score(shipped, seed, shipped.logits(Role("original", seed))))
+        for name in ("ra", "fa", "va", "ta", "retdev", "umia", "indisc"):
+            assert abs(scores.mean(exact, name) - scores.mean(stored, name)) < 1e-3, name
+
+    def test_the_track_is_an_honest_problem(self, shipped: References) -> None:
+        original = [scores.of_reference(shipped, "original", seed) for seed in range(10)]
+        retrained = [scores.of_reference(shipped, "retrained", seed) for seed in range(10)]
+        assert scores.mean(original, "ra") > 0.99
+        assert 0.75 < scores.mean(original, "va") < 0.85
+        assert 0.60 < scores.mean(original, "umia") < 0.70, "the original gives its members away"
+        assert 0.48 < scores.mean(retrained, "umia") < 0.53, "the retrained model does not"
+        assert all(s.retdev == 0 for s in retrained)

@@ -1,0 +1,82 @@
+"""The store: content-addressed, one record per key, nothing half-written."""
+
+from __future__ import annotations
+
+import multiprocessing
+from pathlib import Path
+
+import pytest
+
+from harness.errors import StoreError
+from harness.store import Store
+
+
+def test_blobs_come_back_and_damage_is_named(tmp_path: Path) -> None:
+    store = Store(tmp_path / "a", behind=None)
+    sha = store.put(b"some weights")
+    assert store.get(sha) == b"some weights"
+    path = tmp_path / "a" / "blobs" / sha[:2] / sha
+    path.write_bytes(b"other weights")
+    with pytest.raises(StoreError) as caught:
+        store.get(sha)
+    assert str(path) in caught.value.message
+    assert caught.value.exit_code == 20
+
+
+def test_compressed_blobs_are_the_same_content(tmp_path: Path) -> None:
+    behind = Store(tmp_path / "shipped", behind=None)
+    sha = behind.put(b"abc" * 1000, compress=True)
+    store = Store(tmp_path / "home", behind=tmp_path / "shipped")
+    assert store.get(sha) == b"abc" * 1000
+    store.put(b"abc" * 1000)
+    assert not (tmp_path / "home" / "blobs").exists(), "what ships is not copied"
+    path = next((tmp_path / "shipped").rglob("*.xz"))
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(StoreError, match="does not match"):
+        store.get(sha)
+
+
+def test_the_users_document_hides_the_shipped_one(tmp_path: Path) -> None:
+    Store(tmp_path / "shipped", behind=None).write("units/t", "k", {"v": 1})
+    store = Store(tmp_path / "home", behind=tmp_path / "shipped")
+    assert store.read("units/t", "k") == {"v": 1}
+    store.write("units/t", "k", {"v": 2})
+    assert list(store.all("units/t")) == [("k", {"v": 2})]
+    store.remove("units/t", "k")
+    assert store.read("units/t", "k") == {"v": 1}
+    assert store.read("units/t", "other") is None
+
+
+def test_a_damaged_document_is_named(tmp_path: Path) -> None:
+    store = Store(tmp_path, behind=None)
+    store.write("units/t", "k", {"v": 1})
+    path = tmp_path / "units" / "t" / "k.json"
+    path.write_text("{")
+    with pytest.raises(StoreError) as caught:
+        store.read("units/t", "k")
+    assert f"remove {path}" in caught.value.remedy
+
+
+def test_nothing_is_left_of_a_write_that_fails(tmp_path: Path) -> None:
+    store = Store(tmp_path, behind=None)
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        store.write("units/t", "k", {"v": float("nan")})
+    assert list(store.all("units/t")) == []
+
+
+def _count_up(root: Path, times: int) -> None:
+    store = Store(root, behind=None)
+    for _ in range(times):
+        with store.lock("counter"):
+            value = (store.read("n", "n") or {"v": 0})["v"]
+            store.write("n", "n", {"v": value + 1})
+
+
+def test_the_lock_serialises_processes(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    workers = [context.Process(target=_count_up, args=(tmp_path, 50)) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert Store(tmp_path, behind=None).read("n", "n") == {"v": 100}

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from typing import Any
+
+import pytest
+
+from sandbox import backends
+from sandbox.backends import SandboxUnavailable, choose, load, names
+from sandbox.types import MIB, Job
+
+SPEC = {"name": "resnet18_narrow", "classes": 3, "width": 2}
+
+
+class Fake:
+    def __init__(self, name: str, reason: str | None) -> None:
+        self.name, self.reason, self.trusted = name, reason, name == "docker"
+
+    def unavailable(self, model: Mapping[str, Any], device: str) -> str | None:
+        return self.reason
+
+
+def pretend(monkeypatch: pytest.MonkeyPatch, **reasons: str | None) -> None:
+    monkeypatch.setattr(backends, "load", lambda name: Fake(name, reasons[name]))
+
+
+def test_back_ends_are_found_by_folder() -> None:
+    assert {"docker", "process"} <= set(names())
+    assert [load(name).name for name in ("docker", "process")] == ["docker", "process"]
+    assert load("docker").trusted and not load("process").trusted
+    with pytest.raises(SandboxUnavailable, match="docker, process"):
+        load("dokcer")
+
+
+def test_auto_prefers_the_container(monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend(monkeypatch, docker=None, process=None)
+    backend, line = choose("auto", SPEC, "cpu")
+    assert backend.name == "docker" and "not a sandbox" not in line
+
+
+def test_auto_falls_back_with_the_reason_and_a_plain_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend(monkeypatch, docker="no engine; install one", process=None)
+    backend, line = choose("auto", SPEC, "cpu")
+    assert backend.name == "process"
+    assert "no engine; install one" in line and "not a sandbox" in line and "\n" not in line
+
+
+@pytest.mark.parametrize("name", ["docker", "auto"])
+def test_what_is_not_usable_is_never_replaced_silently(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    pretend(monkeypatch, docker="no engine; install one", process="no Linux; use docker")
+    with pytest.raises(SandboxUnavailable) as caught:
+        choose(name, SPEC, "cpu")
+    assert caught.value.what and caught.value.remedy in ("install one", "use docker")
+
+
+def test_no_engine_is_said_with_its_remedy(monkeypatch: pytest.MonkeyPatch, make_job: Callable[..., Job]) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
+    reason = load("docker").unavailable(SPEC, "cpu")
+    assert reason is not None and "engine" in reason and "; install" in reason
+    outcome = load("docker").run(make_job("x = 1"), nullcontext())
+    assert outcome.status == "infra" and "engine" in outcome.reason
+
+
+@pytest.mark.parametrize("name", ["process", "docker"])
+def test_an_absent_gpu_is_never_replaced_by_the_cpu(name: str, make_job: Callable[..., Job]) -> None:
+    outcome = load(name).run(make_job("def unlearn(m, r): pass", device="cuda:63"), nullcontext())
+    assert outcome.status == "infra" and outcome.reason
+
+
+@pytest.mark.slow
+def test_process_keeps_environment_limits_and_cores(
+    make_job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SECRET_TOKEN", "hunter2")
+    source = """
+import os, resource, sys
+
+def unlearn(model, retain):
+    print(sorted(os.environ), os.sched_getaffinity(0), os.getcwd() == os.environ["HOME"], os.getsid(0) == os.getpid())
+    limits = (resource.RLIMIT_CORE, resource.RLIMIT_FSIZE, resource.RLIMIT_DATA)
+    print([resource.getrlimit(which)[1] for which in limits])
+"""
+    core = max(os.sched_getaffinity(0))
+    before = os.sched_getaffinity(0)
+    log = load("process").run(make_job(source, cpus=(core,)), nullcontext()).log
+    assert "SECRET_TOKEN" not in log and f"{{{core}}} True True" in log
+    assert f"[0, {32 * MIB}, {3072 * MIB}]" in log
+    assert os.sched_getaffinity(0) == before
+
+
+@pytest.mark.slow
+def test_process_counts_the_memory_of_all_its_processes(make_job: Callable[..., Job]) -> None:
+    source = """
+import os, time
+
+def unlearn(model, retain):
+    for _ in range(3):
+        if os.fork() == 0:
+            keep = bytearray(b"x") * (300 << 20)
+            time.sleep(60)
+    time.sleep(60)
+"""
+    outcome = load("process").run(make_job(source, memory=1200 * MIB), nullcontext())
+    assert outcome.status == "oom" and "1200 MiB" in outcome.reason
