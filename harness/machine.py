@@ -8,7 +8,8 @@ import platform
 import statistics
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from harness.track import digest
 TOLERANCE = 0.05
 """Slow-down by neighbours above which timed units run one at a time."""
 
-# A fixed amount of the arithmetic that units do: small convolutions, forward and backward.
+# A fixed amount of the arithmetic that units do, small convolutions forward and backward, once per line of stdin.
 _WORK = """
 import os, sys, time
 os.sched_setaffinity(0, {int(sys.argv[1])})
@@ -27,15 +28,15 @@ import torch
 torch.set_num_threads(1)
 layer = torch.nn.Conv2d(16, 16, 3, padding=1)
 images = torch.randn(128, 16, 16, 16)
-def rounds(n):
-    for _ in range(n):
+def work():
+    start = time.perf_counter()
+    for _ in range(60):
         layer(images).square().mean().backward()
-rounds(20)
+    return time.perf_counter() - start
+work()
 print("ready", flush=True)
-sys.stdin.readline()
-start = time.perf_counter()
-rounds(int(sys.argv[2]))
-print(time.perf_counter() - start, flush=True)
+for _ in sys.stdin:
+    print(work(), flush=True)
 """
 
 
@@ -74,39 +75,41 @@ def _machine() -> str:
     return hashlib.sha256(f"unlearn-bench {identity or platform.node()}".encode()).hexdigest()[:12]
 
 
-def neighbours_cost(cores: Sequence[int], repeats: int = 3) -> float:
+def neighbours_cost(cores: Sequence[int], repeats: int = 5) -> float:
     """By which fraction a core slows down when all others work too (median of interleaved repeats)."""
-    ratios = []
-    for _ in range(repeats):
-        alone = _timed(cores[:1])[0]
-        together = statistics.mean(_timed(cores))
-        ratios.append(together / alone - 1)
+    with ExitStack() as stack:
+        workers = [stack.enter_context(_worker(core)) for core in cores]
+        for worker in workers:
+            _line(worker)
+        ratios = []
+        for _ in range(repeats):
+            alone = _timed(workers[:1])[0]
+            together = statistics.mean(_timed(workers))
+            ratios.append(together / alone - 1)
     return statistics.median(ratios)
 
 
-def _timed(cores: Sequence[int], rounds: int = 150) -> list[float]:
-    workers = [
-        subprocess.Popen(
-            [sys.executable, "-c", _WORK, str(core), str(rounds)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for core in cores
-    ]
-    try:
-        for worker in workers:
-            assert worker.stdout is not None
-            worker.stdout.readline()
-        for worker in workers:
-            assert worker.stdin is not None
-            worker.stdin.write("\n")
-            worker.stdin.flush()
-        return [float(worker.communicate(timeout=300)[0]) for worker in workers]
-    finally:
-        for worker in workers:
+@contextmanager
+def _worker(core: int) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-c", _WORK, str(core)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as worker:
+        try:
+            yield worker
+        finally:
             worker.kill()
-            worker.wait()
+
+
+def _line(worker: subprocess.Popen[str]) -> str:
+    assert worker.stdout is not None
+    return worker.stdout.readline()
+
+
+def _timed(workers: Sequence[subprocess.Popen[str]]) -> list[float]:
+    for worker in workers:
+        assert worker.stdin is not None
+        worker.stdin.write("\n")
+        worker.stdin.flush()
+    return [float(_line(worker)) for worker in workers]
 
 
 def timed_at_once(store: Store, cores: Sequence[int]) -> int:

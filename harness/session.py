@@ -47,6 +47,8 @@ def open_bench(track: Track, sandbox: str, gpu: int | None) -> tuple[Bench, str]
         raise BenchError(error.what, "this machine", error.remedy, EXIT_CODES["infra"]) from None
     references = References(track, Store())
     train_missing(references)
+    for _ in references.verify():  # a damaged file is named before anything runs
+        pass
     return Bench(references, backend, run_id=secrets.token_hex(8)), line
 
 

@@ -123,7 +123,10 @@ class _Box:
             time.sleep(0.01)
         by_itself = self._ended()
         self._peak = max(self._peak, procfs.peak(self._popen.pid))
-        while any(self._kill(member.pid) for member in procfs.members(self._popen.pid) if member.alive):
+        while alive := [member.pid for member in procfs.members(self._popen.pid) if member.alive]:
+            for pid in alive:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
             time.sleep(0.001)
         code = self._popen.wait()
         self._exit = Exit(code if by_itself else None, peak_memory=self._peak or None, log=self._rest())
@@ -137,12 +140,6 @@ class _Box:
         # the leader stays a zombie until stop() has read its times and killed its session
         options = os.WEXITED | os.WNOHANG | os.WNOWAIT
         return os.waitid(os.P_PID, self._popen.pid, options) is not None
-
-    @staticmethod
-    def _kill(pid: int) -> bool:
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-        return True
 
     def _rest(self) -> bytes:
         rest = bytearray()

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import ENTRIES, SPECS, load_entry
 
 from harness import entries
 from sandbox.inside import adapter, models
+from tests.baselines.conftest import ENTRIES, SPECS, load_entry
 
 SETS = {"R": "retain", "F": "forget", "V": "val"}
 

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import DIGITS, accuracy
 from torch import Tensor, nn
 
 from sandbox.inside.models import build
+from tests.baselines.conftest import DIGITS, accuracy
 
 Entry = Callable[[str], ModuleType]
 Digits = dict[str, tuple[Tensor, Tensor]]

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import SPECS
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from sandbox import toolkit
 from sandbox.inside.models import build
+from tests.baselines.conftest import SPECS
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,143 @@
+"""Bad input ends with its exit code and three lines: what happened, whose it is, what to do. Nothing is lost."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.references import References
+from tests.harness.conftest import run
+
+IDENTITY = "def unlearn(model, retain):\n    return model\n"
+
+
+def expect(result: object, code: int, what: str, whose: str, remedy: str = "") -> None:
+    from click.testing import Result
+
+    assert isinstance(result, Result)
+    lines = {line[:8].strip(): line[8:] for line in result.stderr.splitlines() if line[:8].strip().endswith(":")}
+    assert result.exit_code == code, result.output
+    assert what in lines["error:"]
+    assert lines["whose:"] == whose
+    assert remedy in lines["do:"]
+    assert "Traceback" not in result.output
+
+
+NOT_AN_ENTRY = {
+    "syntax error": ("def unlearn(model:\n", 10, "line 1: syntax error"),
+    "no unlearn": ("def forget(model, retain): ...\n", 10, "no function `unlearn`"),
+    "unlearn assigned": ("unlearn = lambda model, retain: model\n", 10, "no function `unlearn`"),
+    "too few parameters": ("def unlearn(model): ...\n", 10, "requires 1 positional"),
+    "too many parameters": ("def unlearn(a, b, c, d, e): ...\n", 10, "requires 5 positional"),
+    "no default": ("def unlearn(model, retain, *, lr): ...\n", 10, "parameter lr of unlearn has no default"),
+    "foreign package": ("import tensorflow\n" + IDENTITY, 10, "imports tensorflow, which the image lacks"),
+    "search space names nothing": ('SEARCH_SPACE = {"lr": ("log", 1, 2)}\n' + IDENTITY, 10, "names 'lr'"),
+    "search space computes": ("SEARCH_SPACE = dict()\n" + IDENTITY, 10, "not a literal dictionary"),
+    "deep nesting": ("x = " + "(" * 5000 + ")" * 5000 + "\n" + IDENTITY, 10, ""),
+    "bad metadata": ("# /// script\n# [tool.bench\n# ///\n" + IDENTITY, 10, "metadata block is not TOML"),
+}
+
+
+@pytest.mark.parametrize("name", NOT_AN_ENTRY)
+def test_what_check_refuses(tmp_path: Path, name: str) -> None:
+    source, code, words = NOT_AN_ENTRY[name]
+    path = tmp_path / "mine.py"
+    path.write_text(source)
+    expect(run("check", str(path)), code, words, "your method")
+
+
+def test_files_that_are_no_source(tmp_path: Path) -> None:
+    expect(run("check", str(tmp_path / "none.py")), 2, "there is no file", "your command", "bench init")
+    expect(run("check", str(tmp_path)), 10, "is not a regular file", "your method")
+    good, link = tmp_path / "good.py", tmp_path / "link.py"
+    good.write_text(IDENTITY)
+    link.symlink_to(good)
+    expect(run("check", str(link)), 10, "is not a regular file", "your method")
+    for content, words in ((b"#" * 65537, "65,537 bytes"), (b"# \xe9", "not UTF-8"), (b"# \0", "NUL")):
+        good.write_bytes(content)
+        expect(run("check", str(good)), 10, words, "your method")
+
+
+def test_imports_inside_try_are_the_entrys_own_affair(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text("try:\n    import tensorflow\nexcept ImportError:\n    pass\n" + IDENTITY)
+    assert run("check", str(path)).exit_code == 0
+
+
+def test_nothing_of_an_entry_runs_when_it_is_checked(tmp_path: Path) -> None:
+    path, mark = tmp_path / "mine.py", tmp_path / "mark"
+    path.write_text(f"open({str(mark)!r}, 'w')\n" + IDENTITY)
+    assert run("check", str(path)).exit_code == 0
+    assert not mark.exists()
+
+
+def test_unknown_track_parameter_and_baseline(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text("def unlearn(model, retain, *, lr=1.0): ...\n")
+    expect(run("submit", str(path), "--track", "cifar11"), 2, "no track 'cifar11'", "your command", "cifar10-resnet18")
+    expect(run("submit", str(path), "--set", "rate=2"), 10, "no parameter 'rate'", "your method", "it takes lr")
+    expect(run("baselines", "ftt"), 2, "no baseline 'ftt'", "your command", "ft")
+    expect(run("show", "nobody"), 2, "no entry 'nobody'", "your command")
+    assert run("submit", str(path), "--set", "2=3").exit_code == 2
+
+
+def test_an_engine_that_is_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/nothing.sock")
+    path = tmp_path / "mine.py"
+    path.write_text(IDENTITY)
+    result = run("submit", str(path), "--sandbox", "docker")
+    expect(result, 20, "no container engine answers", "this machine", "install Docker")
+
+
+def test_a_damaged_store_is_named_before_anything_runs(prepared: References, small: Path, tmp_path: Path) -> None:
+    sha = prepared.manifest["roles"]["original/0"]["weights"]
+    damaged = prepared.store.root / "blobs" / sha[:2] / sha
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    path = tmp_path / "mine.py"
+    path.write_text(IDENTITY)
+    result = run("submit", str(path), "--track", str(small), "--sandbox", "process")
+    expect(result, 20, str(damaged), "this machine", "remove")
+
+
+RUNTIME = {
+    "raises": ("def unlearn(model, retain):\n    raise ValueError('no idea')\n", 11, "crash: ValueError: no idea"),
+    "another architecture": (
+        "import torch\ndef unlearn(model, retain):\n    return torch.nn.Linear(2, 2)\n",
+        10,
+        "invalid: ",
+    ),
+    "NaN": (
+        "def unlearn(model, retain):\n    model.fc.weight.data.fill_(float('nan'))\n    return model\n",
+        10,
+        "invalid: ",
+    ),
+    "finite weights, infinite outputs": (
+        "def unlearn(model, retain):\n    model.fc.weight.data.fill_(3e38)\n    return model\n",
+        10,
+        "outputs are not finite",
+    ),
+    "never ends": ("def unlearn(model, retain):\n    while True: pass\n", 13, "timeout: "),
+    "allocates without end": (
+        "def unlearn(model, retain):\n    a = []\n    while True: a.append(bytearray(2**26))\n",
+        12,
+        "oom: ",
+    ),
+    "prints without end": ("def unlearn(model, retain):\n    while True: print('x' * 10_000)\n", 13, "timeout: "),
+}
+
+
+@pytest.mark.parametrize("name", [n if n in ("raises", "never ends") else pytest.param(n, marks=pytest.mark.slow) for n in RUNTIME])
+def test_what_goes_wrong_inside(prepared: References, small: Path, tmp_path: Path, name: str) -> None:
+    source, code, words = RUNTIME[name]
+    path = tmp_path / "mine.py"
+    path.write_text(source)
+    result = run("submit", str(path), "--track", str(small), "--sandbox", "process")
+    expect(result, code, words, "your method")
+    if name == "raises":
+        log = next(line[8:] for line in result.stderr.splitlines() if line.startswith("log:"))
+        assert "no idea" in Path(log).read_text()
+        assert "0/2 seeds ok" in result.stdout, "the verdict stands even then"
+        again = run("submit", str(path), "--track", str(small), "--sandbox", "process")
+        expect(again, code, words, "your method")
+        assert "to run" not in again.stderr, "a failed entry is not run again unless asked for"

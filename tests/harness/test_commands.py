@@ -1,0 +1,79 @@
+"""The command line: help without torch, templates that pass, lists for scripts."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness.cli import bench
+from tests.harness.conftest import run
+
+VERBS = sorted(bench.list_commands(None))  # type: ignore[arg-type]
+
+
+def test_help_imports_neither_torch_nor_pandas() -> None:
+    program = (
+        "import sys\nfrom click.testing import CliRunner\nfrom harness.cli import bench\n"
+        "result = CliRunner().invoke(bench, ['--help'])\nassert result.exit_code == 0, result.output\n"
+        "heavy = {'torch', 'numpy', 'pandas', 'scipy', 'sklearn', 'docker'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
+
+def test_the_promised_verbs_are_there() -> None:
+    promised = {"init", "check", "prepare", "submit", "baselines", "show", "leaderboard", "tracks", "doctor", "image"}
+    assert promised <= set(VERBS)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_help_with_an_example(verb: str) -> None:
+    result = run(verb, "--help")
+    assert result.exit_code == 0
+    assert "Example" in result.stdout
+    assert f"bench {verb}" in result.stdout
+
+
+def test_init_writes_a_template_that_passes_and_never_overwrites(tmp_path: Path) -> None:
+    path = tmp_path / "my_method.py"
+    assert run("init", str(path)).exit_code == 0
+    result = run("check", str(path), "--json")
+    assert result.exit_code == 0, result.output
+    report = json.loads(result.stdout)
+    assert report["name"] == "my_method"
+    assert report["parameters"]
+    assert set(report["search_space"]) <= set(report["parameters"])
+    path.write_text("mine")
+    assert run("init", str(path)).exit_code == 2
+    assert path.read_text() == "mine"
+
+
+def test_tracks_for_people_and_for_scripts() -> None:
+    assert "digits-resnet18" in run("tracks").stdout
+    tracks = {t["name"]: t for t in json.loads(run("tracks", "--json").stdout)}
+    assert tracks["cifar10-resnet18"]["protocol"]["lira_splits"] == 64
+    assert len(tracks["digits-resnet18"]["reference_digest"]) == 64
+
+
+def test_the_leaderboard_of_a_fresh_machine_has_its_reference_rows_and_is_deterministic(tmp_path: Path) -> None:
+    first = run("leaderboard", "--format", "csv")
+    assert first.exit_code == 0, first.output
+    assert first.stdout == run("leaderboard", "--format", "csv").stdout
+    assert run("leaderboard", "--format", "csv", "--out", str(tmp_path / "site")).exit_code == 0
+    assert (tmp_path / "site" / "digits-resnet18.csv").read_text() == first.stdout
+    table = run("leaderboard").stdout
+    assert "zero line (a second retrained model)" in table
+    assert all(len(line) <= 102 for line in table.splitlines())
+
+
+def test_a_bug_of_ours_ends_in_three_lines_and_a_log(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
+    monkeypatch.setattr("harness.track.names", lambda: 1 / 0)
+    result = run("tracks")
+    assert result.exit_code == 20
+    assert "whose:  the benchmark" in result.stderr
+    log = next(line[8:] for line in result.stderr.splitlines() if line.startswith("log:"))
+    assert "ZeroDivisionError" in Path(log).read_text()

@@ -1,0 +1,163 @@
+"""The main job: an entry goes in, a ranked board comes out; killed runs go on; the board is built from what is stored."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from harness import board, units
+from harness.entries import baseline_names, read
+from harness.references import References
+from harness.units import Unit
+from tests.harness.conftest import run
+
+FINE_TUNE = '''
+"""Fine-tune briefly."""
+import torch
+
+def unlearn(model, retain, forget, val, *, lr=0.01, epochs=1):
+    optimizer = torch.optim.SGD(model.parameters(), lr=lr)
+    for _ in range(epochs):
+        for images, labels in retain:
+            optimizer.zero_grad()
+            torch.nn.functional.cross_entropy(model(images), labels).backward()
+            optimizer.step()
+    return model
+'''
+
+
+@pytest.fixture
+def entry(tmp_path: Path) -> Path:
+    path = tmp_path / "mine.py"
+    path.write_text(FINE_TUNE)
+    return path
+
+
+
+def test_submit_scores_every_seed_and_ends_with_the_verdict(prepared: References, small: Path, entry: Path) -> None:
+    result = run("submit", str(entry), "--track", str(small), "--sandbox", "process", "--set", "lr=0.02")
+    assert result.exit_code == 0, result.output
+    assert "not a sandbox" in result.stderr, "the process back end says once what it is"
+    verdict = result.stdout.strip().splitlines()[-1]
+    assert verdict.startswith("rank 1 of 1 · RetDev ")
+    assert verdict.endswith("2/2 seeds ok")
+    assert all(len(line) <= 102 for line in result.stdout.splitlines())
+
+    found = units.find(prepared.store, Unit(read(entry).with_parameters({"lr": 0.02}), prepared.track, 1))
+    assert found is not None
+    assert found.parameters == {"lr": 0.02, "epochs": 1}
+    assert not found.trusted
+    assert found.seconds is not None
+    assert found.retrain_seconds is not None
+    assert found.environment["backend"] == "process"
+    assert prepared.store.has(found.logits or "")
+
+    again = run("submit", str(entry), "--track", str(small), "--sandbox", "process", "--set", "lr=0.02")
+    assert "to run" not in again.stderr, "finished units are not run again"
+    assert again.stdout.strip().splitlines()[-1] == verdict
+
+    table = run("leaderboard", "--track", str(small), "--format", "csv").stdout
+    frame = pd.read_csv(io.StringIO(table)).set_index("entry")
+    assert frame.loc["mine", "rank"] == 1
+    assert frame.loc["retrain", "retdev"] == 0
+    assert frame.loc["retrain", "rte"] == pytest.approx(1.0)
+    assert frame.loc["mine", "rte"] > 0
+    assert {"retrain", "original"} == set(frame.index[frame["kind"] == "reference"])
+    content = json.loads(run("leaderboard", "--track", str(small), "--format", "json").stdout)
+    assert content["rows"][0]["entry"] == "mine"
+    assert content["null"]["retdev"] > 0
+    shown = json.loads(run("show", "mine", "--track", str(small), "--json").stdout)
+    assert [u["seed"] for u in shown["units"]] == [0, 1]
+    assert "lr=0.02" in run("show", "mine", "--track", str(small)).stdout
+
+
+@pytest.mark.slow
+def test_a_partial_run_has_no_rank_yet(prepared: References, small: Path, entry: Path) -> None:
+    result = run("submit", str(entry), "--track", str(small), "--sandbox", "process", "--seeds", "1", "--json")
+    content = json.loads(result.stdout)
+    assert content["units"] == {"0": "ok"}
+    assert content["verdict"].startswith("not ranked yet")
+    assert content["row"]["rank"] is None
+
+
+@pytest.mark.slow
+def test_the_baselines_of_the_folder_stand_on_the_board(prepared: References, small: Path) -> None:
+    result = run("baselines", "ft", "original", "--track", str(small), "--sandbox", "process")
+    assert result.exit_code == 0, result.output
+    ranked = board.board(prepared).set_index("entry")
+    assert ranked.loc["ft", "kind"] == "baseline"
+    assert ranked.loc["original", "rte"] > 1
+    assert ranked.loc["original", "ra"] == pytest.approx(ranked.loc["original", "ra"])
+    assert {"ft", "ga", "ng_plus", "ct", "msg", "retrain", "original"} <= set(baseline_names())
+
+
+def records(home: Path) -> dict[str, str]:
+    return {path.name: path.read_text() for path in (home / "units").rglob("*.json")}
+
+
+@pytest.mark.slow
+def test_killing_submit_at_random_moments_loses_no_unit_and_counts_none_twice(
+    prepared: References, small: Path, entry: Path, home: Path
+) -> None:
+    entry.write_text(FINE_TUNE.replace("epochs=1", "epochs=20"))
+    command = [sys.executable, "-m", "harness", "submit", str(entry), "--track", str(small), "--sandbox", "process"]
+    rng, seen = random.Random(1), {}
+    for _ in range(6):
+        process = subprocess.Popen(command, env={**os.environ}, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        until = time.monotonic() + rng.uniform(6, 20)
+        while time.monotonic() < until and process.poll() is None:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        now = records(home)
+        mine = {name: text for name, text in now.items() if json.loads(text)["name"] == "mine"}
+        assert {name: mine[name] for name in seen} == seen, "a finished unit was lost or run again"
+        seen = mine
+    assert run("submit", str(entry), "--track", str(small), "--sandbox", "process").exit_code == 0
+    mine = {name: text for name, text in records(home).items() if json.loads(text)["name"] == "mine"}
+    assert len(mine) == 2
+    assert {name: mine[name] for name in seen} == seen
+    assert not _left_over(home), "no process of a killed run is left"
+
+
+def _left_over(home: Path) -> list[str]:
+    time.sleep(2)
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = path.read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if b"sandbox.inside.runner" in words:
+            found.append(path.parent.name)
+    return found
+
+
+@pytest.mark.slow
+def test_an_interrupt_keeps_finished_units_and_says_how_to_go_on(
+    prepared: References, small: Path, entry: Path, home: Path
+) -> None:
+    entry.write_text("import time\ndef unlearn(model, retain):\n    time.sleep(4)\n    return model\n")
+    command = [sys.executable, "-m", "harness", "submit", str(entry), "--track", str(small), "--sandbox", "process"]
+    process = subprocess.Popen(command, env={**os.environ}, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("units"):
+            break
+    time.sleep(4)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert f"Go on with: bench submit {entry}" in errors
+    assert all(json.loads(text)["status"] == "ok" for text in records(home).values())
+    assert not _left_over(home)
