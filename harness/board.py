@@ -63,8 +63,8 @@ def rows(references: References) -> pd.DataFrame:
     for name, kind in REFERENCES.items():
         for seed in range(references.track.protocol.seeds):
             found = scores.of_reference(references, kind, seed)  # type: ignore[arg-type]
-            record = timed.get(name, {}).get(seed)
-            table.append(_row(references.track, name, "reference", seed, "ok", found, record))
+            run = timed.get(name, {}).get(seed)
+            table.append(_row(references.track, name, "reference", seed, "ok", found, run))
     return pd.DataFrame(table, columns=[*COLUMNS])
 
 

@@ -8,13 +8,12 @@ import os
 import pkgutil
 import sys
 import traceback
-
 from typing import Any
 
 import click
 
 from harness import commands
-from harness.errors import EXIT_CODES, BenchError
+from harness.errors import EXIT_CODES, BenchError, Owner
 
 EPILOG = """\b
 Examples:
@@ -61,7 +60,7 @@ def _unexpected(error: Exception) -> BenchError:
         traceback.print_exc()
         where = "above"
     what = f"{type(error).__name__}: {error}".splitlines()[0][:200]
-    whose = "this machine" if isinstance(error, OSError) else "the benchmark"
+    whose: Owner = "this machine" if isinstance(error, OSError) else "the benchmark"
     remedy = "run `bench doctor`; what was finished is kept, the same command goes on from there"
     return BenchError(what, whose, remedy, EXIT_CODES["infra"], where)
 
@@ -82,5 +81,3 @@ def main() -> None:
         bench(prog_name="bench")
     except BrokenPipeError:  # the reader of a pipe went away: not our failure
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-

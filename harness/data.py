@@ -96,7 +96,7 @@ def _torchvision(spec: Data, download: bool) -> Dataset:
     except Exception as error:  # torchvision raises RuntimeError, ValueError, EOFError, URLError … for damage
         raise DataError(
             f"the data set {spec.name} is missing or damaged in {folder()}: {error}".replace("\n", " "),
-            f"run `bench prepare TRACK --download`, or point BENCH_DATA at a folder that torchvision's {spec.name} reads",
+            "run `bench prepare TRACK --download`, or point BENCH_DATA at a folder that torchvision reads",
         ) from None
     images = np.concatenate([np.asarray(part.data) for part in (train, test)])
     images = images[:, None] if images.ndim == 3 else images.transpose(0, 3, 1, 2)
@@ -122,8 +122,8 @@ def _utkface(spec: Data, download: bool) -> Dataset:
         try:
             age = int(path.name.split("_")[0])
             with Image.open(path) as picture:
-                picture = picture.convert("RGB").resize((spec.image_size, spec.image_size), Image.Resampling.BILINEAR)
-                images[index] = np.asarray(picture).transpose(2, 0, 1)
+                resized = picture.convert("RGB").resize((spec.image_size,) * 2, Image.Resampling.BILINEAR)
+                images[index] = np.asarray(resized).transpose(2, 0, 1)
         except (OSError, ValueError) as error:
             raise DataError(f"{path}: not a UTKFace image: {error}", "unpack the data set again") from None
         labels[index] = min(age // UTKFACE_AGE_BIN, spec.classes - 1)

@@ -18,7 +18,8 @@ class BenchError(click.ClickException):
 
     def __init__(self, what: str, whose: Owner, remedy: str, exit_code: int, log: str = "") -> None:
         super().__init__(what)
-        self.whose, self.remedy, self.exit_code, self.log = whose, remedy, exit_code, log
+        self.whose, self.remedy, self.log = whose, remedy, log
+        self.exit_code = exit_code  # type: ignore[misc]  # click declares it for the class and reads the instance's
 
     def format_message(self) -> str:
         lines = [f"error:  {self.message}", f"whose:  {self.whose}", f"do:     {self.remedy}"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import math
-
+import threading
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,6 +42,8 @@ class Bench:
     references: References
     sandbox: Sandbox
     run_id: str
+    stop: threading.Event = field(default_factory=threading.Event)
+    """Set to end everything that runs."""
     hardware: dict[str, Any] = field(default_factory=hardware)
 
     def inputs(self, seed: int) -> Path:
@@ -77,8 +79,8 @@ def run(bench: Bench, unit: Unit, slot: Slot, retrain_seconds: float | None, dea
     """
     job = _job(bench, unit, slot, deadline)
     for _ in range(ATTEMPTS):
-        outcome = bench.sandbox.run(job, slot.clock)
-        if outcome.status != "infra":
+        outcome = bench.sandbox.run(job, slot.clock, bench.stop)
+        if outcome.status != "infra" or bench.stop.is_set():
             break
     logits, outcome = _logits(bench, unit, outcome)
     stored = None if logits is None else bench.references.store.put(_pack(logits))
@@ -97,9 +99,7 @@ def _job(bench: Bench, unit: Unit, slot: Slot, deadline: float) -> Job:
         std=track.data.std,
         batch_size=track.protocol.batch_size,
         seed=unit.random_seed,
-        limits=Limits(
-            deadline=deadline, memory=track.protocol.memory_mib * MIB, processes=track.protocol.processes
-        ),
+        limits=Limits(deadline=deadline, memory=track.protocol.memory_mib * MIB, processes=track.protocol.processes),
         device=slot.device,
         cpus=slot.cores,
         run_id=bench.run_id,
@@ -142,9 +142,7 @@ def read_logits(references: References, record: Record) -> NDArray[np.float32] |
     return load(references.store.get(record.logits))["logits"]
 
 
-def _record(
-    bench: Bench, unit: Unit, outcome: Outcome, retrain_seconds: float | None, logits: str | None
-) -> Record:
+def _record(bench: Bench, unit: Unit, outcome: Outcome, retrain_seconds: float | None, logits: str | None) -> Record:
     environment = {**outcome.environment, **bench.hardware}
     return Record(
         key=unit.key,
@@ -173,5 +171,3 @@ def _record(
 
 def _rounded(seconds: float | None) -> float | None:
     return None if seconds is None or not math.isfinite(seconds) else round(seconds, 4)
-
-

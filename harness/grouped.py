@@ -35,7 +35,7 @@ def can_group(model: nn.Module) -> bool:
     """Whether every parameter and buffer of the model sits in a layer that :func:`group` knows."""
     known: set[nn.Module] = {module for module in model.modules() if type(module) in _MAKERS}
     return all(
-        module in known or not (list(module.parameters(recurse=False)) or list(module.buffers(recurse=False)))
+        module in known or not [*module.parameters(recurse=False), *module.buffers(recurse=False)]
         for module in model.modules()
     ) and not any(isinstance(module, nn.Dropout) for module in model.modules())
 
@@ -51,7 +51,9 @@ class Grouped(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         groups, batch, channels, height, width = images.shape
         stacked = images.transpose(0, 1).reshape(batch, groups * channels, height, width)
-        return self.network(stacked.contiguous(memory_format=torch.channels_last)).view(batch, groups, -1).transpose(0, 1)
+        return (
+            self.network(stacked.contiguous(memory_format=torch.channels_last)).view(batch, groups, -1).transpose(0, 1)
+        )
 
     @torch.no_grad()
     def write_back(self, members: Sequence[nn.Module]) -> None:

@@ -203,7 +203,7 @@ def run(references: References, plan: Plan, on_progress: Callable[[int], None]) 
             raise BenchError(
                 "a training process was killed (usually by lack of memory)",
                 "this machine",
-                f"free memory or use fewer --workers, then run `bench prepare {references.track.name}` again: it resumes",
+                "free memory or use fewer --workers, then run the same command again: it resumes",
                 EXIT_CODES["infra"],
             ) from None
         except FloatingPointError as error:

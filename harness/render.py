@@ -12,6 +12,7 @@ import pandas as pd
 from harness.track import Track
 
 NAME_WIDTH = 22
+NONE = "–"
 
 
 def table(board: pd.DataFrame, track: Track, null: Mapping[str, float]) -> str:
@@ -39,7 +40,7 @@ def _line(row: pd.Series[Any]) -> str:
     name = str(row["entry"]) + ("" if row["trusted"] else "*")
     if len(name) >= NAME_WIDTH:
         name = name[: NAME_WIDTH - 2] + "…"
-    groups = " ".join("–" if pd.isna(row[f"group_{m}"]) else str(row[f"group_{m}"]) for m in ("retdev", "indisc", "rte"))
+    groups = " ".join(group(row, metric) for metric in ("retdev", "indisc", "rte"))
     seeds = "" if row["state"] == "reference" else f"{row['seeds_ok']}/{row['seeds_total']}"
     accuracies = " ".join(f"{_number(row[m], 3):>5}" for m in ("ra", "fa", "ta"))
     return (
@@ -51,23 +52,23 @@ def _line(row: pd.Series[Any]) -> str:
 def rank(row: pd.Series[Any]) -> str:
     """``3``, or ``3–5`` with its bootstrap range, or ``–``."""
     if pd.isna(row["rank"]):
-        return "–"
+        return NONE
     low, high = int(row["rank_low"]), int(row["rank_high"])
     return str(low) if low == high else f"{low}–{high}"
 
 
 def speed(row: pd.Series[Any]) -> str:
-    return "–" if pd.isna(row["rte"]) else f"{row['rte']:.1f}×"
+    return NONE if pd.isna(row["rte"]) else f"{row['rte']:.1f}×"
 
 
 def _number(value: float, digits: int) -> str:
-    text = "–" if math.isnan(value) else f"{value:.{digits}f}"
+    text = NONE if math.isnan(value) else f"{value:.{digits}f}"
     return text[1:] if text.startswith("0.") else text
 
 
 def _spread(row: pd.Series[Any], metric: str, digits: int) -> str:
     if math.isnan(row[metric]):
-        return "–"
+        return NONE
     half = (row[f"{metric}_high"] - row[f"{metric}_low"]) / 2
     return f"{row[metric]:.{digits}f}" + (f" ± {half:.{digits}f}" if half else "")
 
@@ -78,19 +79,24 @@ def verdict(board: pd.DataFrame, entry: str) -> str:
     ranked = int(board["rank"].notna().sum())
     seeds = f"{row['seeds_ok']}/{row['seeds_total']} seeds ok"
     if pd.isna(row["rank"]):
-        place = "reference row" if row["state"] == "reference" else f"not ranked yet of {ranked}"
+        place = "reference row" if row["state"] == "reference" else "not ranked yet"
     else:
         place = f"rank {rank(row)} of {ranked}"
     if row["seeds_ok"] == 0:
         return f"{place} · {seeds}"
+    numbers = {
+        "retdev": f"RetDev {_spread(row, 'retdev', 3)}",
+        "indisc": f"Indisc {row['indisc']:.2f}",
+        "rte": f"RTE {speed(row)}",
+    }
+    parts = [text if group(row, m) == NONE else f"{text} ({group(row, m)})" for m, text in numbers.items()]
+    return " · ".join([place, *parts, seeds])
 
-    def group(metric: str) -> str:
-        return "" if pd.isna(row[f"group_{metric}"]) else f" ({row[f'group_{metric}']})"
 
-    return (
-        f"{place} · RetDev {_spread(row, 'retdev', 3)}{group('retdev')} · Indisc {row['indisc']:.2f}{group('indisc')} · "
-        f"RTE {speed(row)}{group('rte')} · {seeds}"
-    )
+def group(row: pd.Series[Any], metric: str) -> str:
+    """G1, G2, G3, F, or a dash where the row has no place (yet)."""
+    letter = row[f"group_{metric}"]
+    return NONE if row["state"] in ("incomplete", "reference") or pd.isna(letter) else str(letter)
 
 
 def csv(board: pd.DataFrame) -> str:

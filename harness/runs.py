@@ -65,13 +65,16 @@ def run(bench: Bench, todo: Sequence[Unit], slots: Sequence[Slot], listener: Lis
         if unit.entry.id in failed:
             return None
         record = evaluate.run(bench, unit, slot, times[unit.seed], deadline)
-        if record.status != "infra":
-            record.save(bench.references.store)
         if record.status != "ok":
             failed.add(unit.entry.id)
         return record
 
-    return list(_run(todo, slots, work, listener, "units"))
+    records = []
+    for record in _run(bench, todo, slots, work, listener, "units"):
+        if record.status != "infra":
+            record.save(bench.references.store)
+        records.append(record)
+    return records
 
 
 def retrain_times(bench: Bench, slots: Sequence[Slot], listener: Listener) -> dict[int, float]:
@@ -88,7 +91,7 @@ def retrain_times(bench: Bench, slots: Sequence[Slot], listener: Listener) -> di
         return evaluate.run(bench, unit, slot, None, RETRAIN_DEADLINE)
 
     def measure(todo: Sequence[Unit], title: str) -> dict[int, Record]:
-        return {r.seed: _successful(r) for r in _run(todo, slots, work, listener, title)}
+        return {r.seed: _successful(r) for r in _run(bench, todo, slots, work, listener, title)}
 
     probes = measure(todo[:PROBES], "Retrain's time, for RTE")
     environment = next(iter(probes.values())).environment
@@ -112,6 +115,7 @@ def retrain_times(bench: Bench, slots: Sequence[Slot], listener: Listener) -> di
 
 
 def _run(
+    bench: Bench,
     todo: Sequence[Unit],
     slots: Sequence[Slot],
     work: Callable[[Unit, Slot], Record | None],
@@ -124,7 +128,7 @@ def _run(
 
     listener.begin(title, len(todo))
     try:
-        for unit, record in local.run(todo, slots, observed):
+        for unit, record in local.run(todo, slots, observed, bench.stop):
             listener.finished(unit, record)
             if record is not None:
                 yield record
@@ -147,4 +151,3 @@ def _successful(record: Record) -> Record:
 def _seconds(record: Record) -> float:
     assert record.seconds is not None
     return record.seconds
-

@@ -45,6 +45,7 @@ def open_bench(track: Track, sandbox: str, gpu: int | None) -> tuple[Bench, str]
         backend, line = backends.choose(sandbox, track.model_spec, device)
     except backends.SandboxUnavailable as error:
         raise BenchError(error.what, "this machine", error.remedy, EXIT_CODES["infra"]) from None
+    backend.reap()
     references = References(track, Store())
     train_missing(references)
     for _ in references.verify():  # a damaged file is named before anything runs
@@ -60,12 +61,8 @@ def execute(bench: Bench, todo: Sequence[Unit], gpu: int | None, resume: str) ->
     try:
         return runs.run(bench, todo, slots, UnitProgress())
     except KeyboardInterrupt:
-        bench.sandbox.stop_all()
         click.echo(f"\nstopped; finished units are kept. Go on with: {resume}", err=True)
         raise click.exceptions.Exit(130) from None
-    except BaseException:
-        bench.sandbox.stop_all()
-        raise
 
 
 def failure(store: Store, entry: Entry, record: Record) -> BenchError:

@@ -66,7 +66,10 @@ class Store:
                 if hashlib.sha256(content).hexdigest() != sha:
                     raise StoreError(f"damaged store: {path} does not match its digest", _remedy(path))
                 return content
-        raise StoreError(f"damaged store: {self.root / _blob(sha)} is missing", "run the same command again: what is missing is made again")
+        raise StoreError(
+            f"damaged store: {self.root / _blob(sha)} is missing",
+            "run the same command again: what is missing is made again",
+        )
 
     def has(self, sha: str) -> bool:
         return any(path.is_file() for path in self._places(sha))
@@ -101,7 +104,9 @@ class Store:
         """All documents of a kind, sorted by name."""
         paths: dict[str, Path] = {}
         for root in reversed(self._roots):
-            paths.update({p.relative_to(root / kind).with_suffix("").as_posix(): p for p in (root / kind).rglob("*.json")})
+            paths.update(
+                {p.relative_to(root / kind).with_suffix("").as_posix(): p for p in (root / kind).rglob("*.json")}
+            )
         for name in sorted(paths):
             yield name, _parse(paths[name])
 

@@ -203,7 +203,9 @@ def _contradictions(track: Track) -> Iterator[str]:
 def architectures() -> dict[str, tuple[str, ...]]:
     """Names and arguments of the architectures, read from their source so that torch need not be imported."""
     source = Path(__file__).parents[1] / "sandbox" / "inside" / "models.py"
-    functions = [node for node in ast.parse(source.read_text(encoding="utf-8")).body if isinstance(node, ast.FunctionDef)]
+    functions = [
+        node for node in ast.parse(source.read_text(encoding="utf-8")).body if isinstance(node, ast.FunctionDef)
+    ]
     return {f.name: tuple(a.arg for a in f.args.kwonlyargs) for f in functions if f.args.kwonlyargs}
 
 

@@ -7,6 +7,7 @@ The host believes the bytes it received, its own monotonic clock, and what the e
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
@@ -65,6 +66,7 @@ class _Talk:
     box: Box
     parser: frames.Parser
     log: Log
+    stop: threading.Event | None
     looked: float = 0.0
     """When the memory was looked at last."""
 
@@ -87,6 +89,8 @@ class _Talk:
                     return (complete[0], now) if now <= deadline else (Ending("deadline"), now)
             if now > deadline:
                 return Ending("deadline"), now
+            if self.stop is not None and self.stop.is_set():
+                return Ending("stopped"), now
             if now >= self.looked + TICK:
                 self.looked = now
                 if self.box.over_memory():
@@ -94,14 +98,19 @@ class _Talk:
 
 
 def conduct(
-    job: Job, layout: Layout, box: Box, clock: AbstractContextManager[Any], environment: Mapping[str, Any]
+    job: Job,
+    layout: Layout,
+    box: Box,
+    clock: AbstractContextManager[Any],
+    environment: Mapping[str, Any],
+    stop: threading.Event | None = None,
 ) -> Outcome:
     """Run ``job`` in a started sandbox to its outcome; the sandbox is stopped afterwards.
 
     ``layout`` is the architecture's; ``environment`` is what the back end knows; it wins over the sandbox's own report.
     """
     log = Log(job.limits.log)
-    before = _Talk(box, frames.Parser({frames.READY: REPORT_BOUND, frames.ERROR: ERROR_BOUND}), log)
+    before = _Talk(box, frames.Parser({frames.READY: REPORT_BOUND, frames.ERROR: ERROR_BOUND}), log, stop)
     frame, _ = before.next(time.monotonic() + job.limits.startup)
     if isinstance(frame, Ending) or frame.kind != frames.READY:
         exit_ = box.stop(grace=1.0 if isinstance(frame, Ending) and frame.why == "closed" else 0.0)
@@ -110,7 +119,7 @@ def conduct(
         return Outcome("infra", verdict.reason, log=tail(_with_traceback(log, verdict)), environment=dict(environment))
     environment = {**_report(frame.payload), **environment}
 
-    after = _Talk(box, frames.Parser({frames.WEIGHTS: weights.bound(layout), frames.ERROR: ERROR_BOUND}), log)
+    after = _Talk(box, frames.Parser({frames.WEIGHTS: weights.bound(layout), frames.ERROR: ERROR_BOUND}), log, stop)
     with clock:
         cpu_before = box.cpu_seconds()
         started = time.monotonic()

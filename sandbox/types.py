@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -88,5 +89,11 @@ class Sandbox(Protocol):
     def unavailable(self, model: Mapping[str, Any], device: str) -> str | None:
         """Why this back end cannot run such a job here, with the remedy; ``None`` when it can."""
 
-    def run(self, job: Job, clock: AbstractContextManager[Any]) -> Outcome:
-        """Run one job; hold ``clock`` from the go signal until the weights have arrived."""
+    def run(self, job: Job, clock: AbstractContextManager[Any], stop: threading.Event | None = None) -> Outcome:
+        """Run one job; hold ``clock`` from the go signal until the weights have arrived.
+
+        Once ``stop`` is set the job ends within a second, as ``infra``.
+        """
+
+    def reap(self) -> int:
+        """Remove what killed harnesses left behind; returns how much. Nothing of a living one is touched."""

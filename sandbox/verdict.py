@@ -17,12 +17,13 @@ if TYPE_CHECKING:
     from sandbox.session import Exit
 
 STRUCK = "the memory limit struck a process in the sandbox"
+STOPPED = "stopped on request"
 
 
 class Ending(NamedTuple):
     """Why no frame came."""
 
-    why: Literal["closed", "protocol", "deadline", "memory"]
+    why: Literal["closed", "protocol", "deadline", "memory", "stopped"]
     detail: str = ""
 
 
@@ -41,6 +42,8 @@ def judge(end: frames.Frame | Ending, exit_: Exit, layout: Layout, limits: Limit
         return (
             _weights(end.payload, exit_, layout) if end.kind == frames.WEIGHTS else _error(end.payload, exit_, limits)
         )
+    if end.why == "stopped":
+        return Verdict("infra", STOPPED)
     if end.why == "deadline":
         struck = (STRUCK,) if exit_.oom else ()
         return Verdict("timeout", f"no weights within the deadline of {limits.deadline:g} s", warnings=struck)
@@ -61,6 +64,7 @@ def ending_before_go(end: frames.Frame | Ending, exit_: Exit, limits: Limits) ->
         "deadline": f"it was not ready within {limits.startup:g} s",
         "memory": _too_much(limits),
         "protocol": end.detail,
+        "stopped": STOPPED,
     }
     reason = _too_much(limits) if exit_.oom else words[end.why]
     return Verdict("infra", one_line(f"the sandbox could not start: {reason}"))

@@ -25,7 +25,9 @@ def command(as_json: bool) -> None:
         findings.append(finding)
         if not as_json:
             mark = "ok  " if finding.ok else "FAIL" if finding.needed else "warn"
-            click.echo(f"{mark}  {finding.subject:<12} {finding.text}" + (f" → {finding.remedy}" if finding.remedy else ""))
+            click.echo(
+                f"{mark}  {finding.subject:<12} {finding.text}" + (f" → {finding.remedy}" if finding.remedy else "")
+            )
     if as_json:
         click.echo(json.dumps([vars(f) | {"ok": f.ok} for f in findings], indent=1))
     if any(not f.ok and f.needed for f in findings):

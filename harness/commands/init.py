@@ -20,5 +20,7 @@ def command(path: Path) -> None:
     except FileExistsError:
         raise BenchError(f"{path} exists already", "your command", "choose another name", USAGE) from None
     except OSError as error:
-        raise BenchError(f"{path} cannot be written: {error.strerror}", "your command", "choose another", USAGE) from None
+        raise BenchError(
+            f"{path} cannot be written: {error.strerror}", "your command", "choose another", USAGE
+        ) from None
     click.echo(f"wrote {path}; next: bench check {path}, then bench submit {path}")

@@ -14,7 +14,12 @@ ENDINGS = {"table": "txt", "csv": "csv", "json": "json"}
 @click.command(epilog="Examples: bench leaderboard; bench leaderboard --format csv --out site/")
 @track_option
 @click.option(
-    "--format", "form", type=click.Choice(sorted(ENDINGS)), default="table", show_default=True, help="Form of the board."
+    "--format",
+    "form",
+    type=click.Choice(sorted(ENDINGS)),
+    default="table",
+    show_default=True,
+    help="Form of the board.",
 )
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Write TRACK.<ending> into this folder.")
 def command(track: str, form: str, out: Path | None) -> None:

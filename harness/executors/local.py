@@ -24,22 +24,24 @@ def timed_slots(store: Store, device: str = "cpu") -> list[Slot]:
 
 
 def run(
-    units: Sequence[Unit], slots: Sequence[Slot], work: Callable[[Unit, Slot], Record | None]
+    units: Sequence[Unit],
+    slots: Sequence[Slot],
+    work: Callable[[Unit, Slot], Record | None],
+    stop: threading.Event,
 ) -> Iterator[tuple[Unit, Record | None]]:
     """Run units, one per slot at a time; yields them as they finish (``None``: ``work`` decided not to run it).
 
-    When the caller stops early (Ctrl-C, an error), no further unit starts; those that run are the caller's to end.
+    When it ends early (Ctrl-C, an error), no further unit starts, ``stop`` is set and those that run are awaited.
     """
     waiting: queue.SimpleQueue[Unit] = queue.SimpleQueue()
     for unit in units:
         waiting.put(unit)
     finished: queue.SimpleQueue[tuple[Unit, Record | None] | BaseException] = queue.SimpleQueue()
-    stopped = threading.Event()
 
     def serve(slot: Slot) -> None:
         if slot.cores:  # the host's share of a unit stays on the unit's core, and so disturbs no other
             os.sched_setaffinity(0, slot.cores)
-        while not stopped.is_set():
+        while not stop.is_set():
             try:
                 unit = waiting.get_nowait()
             except queue.Empty:
@@ -59,5 +61,9 @@ def run(
             if isinstance(item, BaseException):
                 raise item
             yield item
+    except BaseException:
+        stop.set()
+        raise
     finally:
-        stopped.set()
+        for thread in threads:
+            thread.join()

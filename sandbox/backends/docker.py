@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -15,7 +16,7 @@ from requests.exceptions import RequestException
 from sandbox.engine import images
 from sandbox.engine.attach import Attached
 from sandbox.engine.cgroup import Cgroup
-from sandbox.engine.reap import labels
+from sandbox.engine.reap import labels, reap
 from sandbox.engine.settings import settings
 from sandbox.session import Chunk, Exit, conduct
 from sandbox.stage import staged
@@ -45,7 +46,7 @@ class Docker:
         except (DockerException, RequestException, OSError):
             return "no container engine answers; install Docker, start it (`dockerd`) and check DOCKER_HOST"
 
-    def run(self, job: Job, clock: AbstractContextManager[Any]) -> Outcome:
+    def run(self, job: Job, clock: AbstractContextManager[Any], stop: threading.Event | None = None) -> Outcome:
         """Run one job; see ``sandbox.session.conduct``."""
         from sandbox.inside import models
 
@@ -64,9 +65,17 @@ class Docker:
                 }
                 confined = settings(job, image.id, stage, labels(job.run_id), info, self.runtime)
                 with _started(client, confined) as box:
-                    return conduct(job, models.layout(job.model), box, clock, environment)
+                    return conduct(job, models.layout(job.model), box, clock, environment, stop)
         except (DockerException, RequestException, OSError) as error:
             return Outcome("infra", _explain(error), environment=environment)
+
+    def reap(self) -> int:
+        """Remove containers whose harness is dead; see ``sandbox.engine.reap``."""
+        try:
+            with _engine() as client:
+                return len(reap(client))
+        except (DockerException, RequestException, OSError):
+            return 0  # an engine that does not answer fails the next unit, with its reason
 
 
 class _Box:

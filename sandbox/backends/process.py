@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -52,7 +53,7 @@ class Process:
                 return f"torch sees no GPU {device}; check the driver with nvidia-smi, or use the CPU"
         return None
 
-    def run(self, job: Job, clock: AbstractContextManager[Any]) -> Outcome:
+    def run(self, job: Job, clock: AbstractContextManager[Any], stop: threading.Event | None = None) -> Outcome:
         """Run one job; see ``sandbox.session.conduct``."""
         from sandbox.inside import models
 
@@ -62,9 +63,13 @@ class Process:
             return Outcome("infra", reason, environment=environment)
         try:
             with staged(job) as stage, _scratch() as scratch, _started(job, stage, scratch) as box:
-                return conduct(job, models.layout(job.model), box, clock, environment)
+                return conduct(job, models.layout(job.model), box, clock, environment, stop)
         except OSError as error:
             return Outcome("infra", f"the process could not be run: {error}", environment=environment)
+
+    def reap(self) -> int:
+        """Nothing to do: a runner ends by itself when its harness does."""
+        return 0
 
 
 class _Box:

@@ -16,7 +16,6 @@ from docker.errors import DockerException
 OFFICIAL = "python:3.11-slim-bookworm"
 OWN = "unlearn-bench-base"
 SUITE = "bookworm"
-DEFAULT_MIRROR = "http://deb.debian.org/debian"
 _SOURCES = ("sources.list.d/debian.sources", "sources.list")
 _UNNEEDED = ("./dev/*", "./proc/*", "./sys/*", "./var/cache/apt/*", "./var/lib/apt/lists/*", "./usr/share/doc/*",
              "./usr/share/man/*", "./usr/share/locale/*", "./usr/share/info/*")  # fmt: skip
@@ -81,7 +80,7 @@ def _run(command: list[str]) -> None:
 
 
 def mirror(apt: Path) -> str:
-    """The first http(s) mirror that this machine's apt uses; Debian's own one elsewhere."""
+    """The first http(s) mirror that this machine's apt uses."""
     for name in _SOURCES:
         path = apt / name
         if path.is_file():
@@ -89,4 +88,4 @@ def mirror(apt: Path) -> str:
             found = re.search(r"^(?:URIs:|deb\s)[^\n]*?(https?://\S+)", "\n".join(lines), re.MULTILINE)
             if found:
                 return found.group(1)
-    return DEFAULT_MIRROR
+    raise BuildError("no Debian mirror is configured in /etc/apt", "name an image with Python 3.11 as --base-image")

@@ -108,7 +108,11 @@ def tiny_vit(
 
 
 ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {f.__name__: f for f in (resnet18, resnet18_narrow, tiny_vit)}
-NEEDS: dict[str, tuple[str, ...]] = {"resnet18": ("torchvision",), "resnet18_narrow": (), "tiny_vit": ("torchvision", "timm")}
+NEEDS: dict[str, tuple[str, ...]] = {
+    "resnet18": ("torchvision",),
+    "resnet18_narrow": (),
+    "tiny_vit": ("torchvision", "timm"),
+}
 """Packages beyond torch that an image must carry for a model."""
 
 
@@ -119,9 +123,9 @@ def build(spec: Mapping[str, Any]) -> nn.Module:
 
 
 def layout(spec: Mapping[str, Any]) -> Layout:
-    """Names, dtypes (safetensors' words) and shapes of a model's state, without allocating it."""
+    """Names, dtypes (safetensors' words) and shapes of a model's state."""
     words = {torch.float32: "F32", torch.int64: "I64", torch.bool: "BOOL"}
-    with torch.device("meta"):
+    with torch.random.fork_rng(devices=[]):  # torch's meta device would import its whole compiler first
         model = build(spec)
     return {name: (words[t.dtype], tuple(t.shape)) for name, t in model.state_dict().items()}
 

@@ -6,16 +6,20 @@ weights or the error. The host trusts nothing of it: an entry runs in the same p
 
 from __future__ import annotations
 
+import ctypes
 import importlib.util
 import json
 import os
 import random
+import signal
 import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from sandbox import frames
+
+PR_SET_PDEATHSIG = 1
 
 
 class Channel:
@@ -103,8 +107,14 @@ class Unit:
         return module
 
 
+def end_with_parent() -> None:
+    """Have the kernel kill this process when the harness's thread that started it is gone (a container: nothing to do)."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def main(folder: Path) -> None:
     channel = Channel()
+    end_with_parent()
     # torch only now: nothing may be printed to the channel
     from sandbox.inside import report
 

@@ -89,7 +89,9 @@ def prepared(trained: Path, home: Path, references: References) -> References:
     """References of the tiny track, trained."""
     shutil.copytree(trained, home)
     cores = len(os.sched_getaffinity(0))
-    references.store.write("machines", machine._machine(), {"cores": cores, "neighbours_cost": 0.0})  # not measured here
+    references.store.write(
+        "machines", machine._machine(), {"cores": cores, "neighbours_cost": 0.0}
+    )  # not measured here
     return references
 
 

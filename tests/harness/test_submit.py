@@ -1,4 +1,4 @@
-"""The main job: an entry goes in, a ranked board comes out; killed runs go on; the board is built from what is stored."""
+"""The main job: an entry goes in, a ranked board comes out, and killed runs go on."""
 
 from __future__ import annotations
 
@@ -41,7 +41,6 @@ def entry(tmp_path: Path) -> Path:
     path = tmp_path / "mine.py"
     path.write_text(FINE_TUNE)
     return path
-
 
 
 def test_submit_scores_every_seed_and_ends_with_the_verdict(prepared: References, small: Path, entry: Path) -> None:

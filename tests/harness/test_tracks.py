@@ -45,7 +45,9 @@ def test_each_digest_covers_its_own_part() -> None:
     def digests(t: track.Track) -> tuple[str, str, str]:
         return t.reference_digest, t.protocol_digest, t.analysis_digest
 
-    changed = [tuple(a != b for a, b in zip(digests(one), digests(t), strict=True)) for t in (recipe, protocol, analysis)]
+    changed = [
+        tuple(a != b for a, b in zip(digests(one), digests(t), strict=True)) for t in (recipe, protocol, analysis)
+    ]
     assert changed == [(True, False, False), (False, True, False), (False, False, True)]
 
 

@@ -80,14 +80,20 @@ def test_gpu_goes_through_cdi_where_the_engine_has_it() -> None:
     [
         ("sources.list.d/debian.sources", "Types: deb\n# http://snapshot/x\nURIs: http://mirror.one/debian\n", "http://mirror.one/debian"),
         ("sources.list", "# deb http://old/debian x\ndeb [signed-by=/k] https://mirror.two/debian bookworm main\n", "https://mirror.two/debian"),
-        ("sources.list", "deb cdrom:[Debian]/ bookworm main\n", base.DEFAULT_MIRROR),
-        ("unrelated", "", base.DEFAULT_MIRROR),
     ],
 )  # fmt: skip
 def test_mirror_is_the_one_of_apt(tmp_path: Path, name: str, text: str, expected: str) -> None:
     (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / name).write_text(text)
     assert base.mirror(tmp_path) == expected
+
+
+@pytest.mark.parametrize("text", ["", "deb cdrom:[Debian]/ bookworm main\n"])
+def test_without_a_mirror_a_base_image_must_be_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / "sources.list").write_text(text)
+    with pytest.raises(base.BuildError) as caught:
+        base.mirror(tmp_path)
+    assert "--base-image" in caught.value.remedy
 
 
 def test_bundled_data_sets_are_not_in_the_image(tmp_path: Path) -> None:
