@@ -108,7 +108,7 @@ class Unit:
 
 
 def end_with_parent() -> None:
-    """Have the kernel kill this process when the harness's thread that started it is gone (a container: nothing to do)."""
+    """Let the kernel kill this process when the thread that started it is gone (in a container that is its init)."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 

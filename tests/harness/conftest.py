@@ -48,8 +48,8 @@ weights = "float16"
 [protocol]
 seeds = 2
 seed = 2
-memory_mib = 3000
-deadline_floor = 5
+memory_mib = 1600
+deadline_floor = 6
 """
 
 

@@ -112,7 +112,9 @@ def test_killing_submit_at_random_moments_loses_no_unit_and_counts_none_twice(
     command = [sys.executable, "-m", "harness", "submit", str(entry), "--track", str(small), "--sandbox", "process"]
     rng, seen = random.Random(1), {}
     for _ in range(6):
-        process = subprocess.Popen(command, env={**os.environ}, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            command, env=_environment(home), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+        )
         until = time.monotonic() + rng.uniform(6, 20)
         while time.monotonic() < until and process.poll() is None:
             time.sleep(0.05)
@@ -129,7 +131,13 @@ def test_killing_submit_at_random_moments_loses_no_unit_and_counts_none_twice(
     assert not _left_over(home), "no process of a killed run is left"
 
 
+def _environment(home: Path) -> dict[str, str]:
+    """What tells the runners of this test from those of others: their folders lie beside the test's store."""
+    return {**os.environ, "TMPDIR": str(home.parent)}
+
+
 def _left_over(home: Path) -> list[str]:
+    """Runners that are still there two seconds after their harness is gone."""
     time.sleep(2)
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
@@ -137,7 +145,7 @@ def _left_over(home: Path) -> list[str]:
             words = path.read_bytes().split(b"\0")
         except OSError:
             continue
-        if b"sandbox.inside.runner" in words:
+        if b"sandbox.inside.runner" in words and any(str(home.parent).encode() in word for word in words):
             found.append(path.parent.name)
     return found
 
@@ -148,7 +156,9 @@ def test_an_interrupt_keeps_finished_units_and_says_how_to_go_on(
 ) -> None:
     entry.write_text("import time\ndef unlearn(model, retain):\n    time.sleep(4)\n    return model\n")
     command = [sys.executable, "-m", "harness", "submit", str(entry), "--track", str(small), "--sandbox", "process"]
-    process = subprocess.Popen(command, env={**os.environ}, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, env=_environment(home), stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     assert process.stderr is not None
     for line in process.stderr:
         if line.startswith("units"):
