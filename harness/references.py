@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_softmax
 
 from harness import data, splits
-from harness.errors import StoreError, TrackError
+from harness.errors import StoreError
 from harness.seeds import derive
 from harness.store import Store
 from harness.track import Track
 
 Kind = Literal["original", "retrained", "null"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 FORMAT = 1
 HALF_MAX = float(np.finfo(np.float16).max)
 
@@ -40,8 +41,7 @@ class Role:
 
 def roles(track: Track) -> list[Role]:
     """All reference models that the track's seed units need."""
-    kinds: tuple[Kind, ...] = ("original", "retrained", "null")
-    return [Role(kind, seed) for kind in kinds for seed in range(track.protocol.seeds)]
+    return [Role(kind, seed) for kind in KINDS for seed in range(track.protocol.seeds)]
 
 
 def initial_seed(track: Track, role: Role) -> int:
@@ -51,7 +51,7 @@ def initial_seed(track: Track, role: Role) -> int:
 
 def order_seed(track: Track, role: Role) -> int:
     """Seed of the data order and augmentation."""
-    return derive(track.recipe.seed, 1, role.seed, ("original", "retrained", "null").index(role.kind))
+    return derive(track.recipe.seed, 1, role.seed, KINDS.index(role.kind))
 
 
 class References:
@@ -149,22 +149,3 @@ class References:
                 if sha is not None:
                     self.store.get(sha)
             yield name
-
-
-def export(references: References, target: Store) -> int:
-    """Copy a complete reference set, compressed, as it ships; returns the size of the target in bytes.
-
-    Of originals weights and logits, of retrained models the logits alone.
-    """
-    if references.track.recipe.weights != "float16":
-        raise TrackError(f"{references.track.name} has full-precision references", 'set recipe.weights = "float16"')
-    manifest = references.manifest
-    for role in roles(references.track):
-        entry = manifest["roles"][role.name]
-        if role.kind != "original":
-            entry["weights"] = None
-        for sha in (entry["weights"], entry["logits"]):
-            if sha is not None:
-                target.put(references.store.get(sha), compress=True)
-    target.write("references", references.track.reference_digest, manifest)
-    return sum(path.stat().st_size for path in target.root.rglob("*") if path.is_file())

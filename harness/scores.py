@@ -86,6 +86,18 @@ def of_reference(references: References, kind: Kind, seed: int) -> Scores:
     return _keep(store, place, name, score(references, seed, references.logits(Role(kind, seed))))
 
 
+def copy(references: References, record: Record, target: Store) -> None:
+    """Put a record's scores into another store."""
+    found = of_record(references, record)
+    if found is not None:
+        _keep(target, _kind(references.track), record.key, found)
+
+
+def copy_reference(references: References, kind: Kind, seed: int, target: Store) -> None:
+    """Put a reference model's scores into another store."""
+    _keep(target, _kind(references.track), f"{kind}-{seed}", of_reference(references, kind, seed))
+
+
 def _retrained_accuracies(references: References, seed: int) -> Accuracies:
     logits = references.logits(Role("retrained", seed))
     return accuracies(logits, references.dataset.labels, references.split(seed).parts())

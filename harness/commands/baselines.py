@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from pathlib import Path
 
 import click
 
@@ -16,7 +17,10 @@ from harness.commands._options import gpu_option, sandbox_option, track_option
 @sandbox_option
 @gpu_option
 @click.option("--again", is_flag=True, help="Run every named method once more, finished units included.")
-def command(names: tuple[str, ...], track: str, sandbox: str, gpu: int | None, again: bool) -> None:
+@click.option("--export", type=click.Path(path_type=Path, file_okay=False), help="Write the records as they ship.")
+def command(
+    names: tuple[str, ...], track: str, sandbox: str, gpu: int | None, again: bool, export: Path | None
+) -> None:
     """Run the shipped methods (all, or NAMES) on every model seed and show the board."""
     from harness import board, render, runs, session
     from harness import track as tracks
@@ -34,6 +38,11 @@ def command(names: tuple[str, ...], track: str, sandbox: str, gpu: int | None, a
         todo += [Unit(entry, loaded, s) for s in seeds] if again else runs.pending(store, entry, loaded, seeds)
     done = session.execute(bench, todo, gpu, resume=shlex.join(["bench", *sys.argv[1:]]))
     click.echo(render.table(board.board(bench.references), loaded, board.null(bench.references)))
+    if export is not None:
+        from harness.shipping import export_records
+        from harness.store import Store
+
+        click.echo(f"exported {export_records(bench.references, Store(export, behind=None))} records to {export}")
     failed = [record for record in done if record.status != "ok"]
     if failed:
         raise session.failure(store, next(e for e in entries if e.name == failed[0].name), failed[0])

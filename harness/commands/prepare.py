@@ -38,7 +38,9 @@ def command(
     count = sum(1 for _ in found.verify())
     click.echo(f"{loaded.name}: {count} of {len(references.roles(loaded))} reference models, every file verified")
     if export is not None:
-        size = references.export(found, Store(export, behind=None))
+        from harness.shipping import export_references
+
+        size = export_references(found, Store(export, behind=None))
         click.echo(f"exported to {export}: {size / 1e6:.2f} MB")
 
 
