@@ -13,6 +13,19 @@ from harness.track import Track
 
 NAME_WIDTH = 22
 NONE = "–"
+SVG = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" aria-label="leaderboard">
+<style>
+.{unique_id}-matrix {{ font-family: ui-monospace, Menlo, Consolas, "DejaVu Sans Mono", monospace;
+  font-size: {char_height}px; line-height: {line_height}px; font-variant-east-asian: full-width; }}
+.{unique_id}-title {{ font-size: 18px; font-weight: bold; font-family: sans-serif; }}
+{styles}
+</style>
+<defs><clipPath id="{unique_id}-clip-terminal">
+<rect x="0" y="0" width="{terminal_width}" height="{terminal_height}" /></clipPath>{lines}</defs>
+{chrome}
+<g transform="translate({terminal_x}, {terminal_y})" clip-path="url(#{unique_id}-clip-terminal)">
+{backgrounds}<g class="{unique_id}-matrix">{matrix}</g></g>
+</svg>"""
 
 
 def table(board: pd.DataFrame, track: Track, null: Mapping[str, float]) -> str:
@@ -116,3 +129,17 @@ def as_json(board: pd.DataFrame, track: Track, null: Mapping[str, float]) -> str
         "rows": json.loads(board.to_json(orient="records", double_precision=6)),
     }
     return json.dumps(content, indent=1, ensure_ascii=False)
+
+
+def svg(text: str, title: str) -> str:
+    """A picture of a table for a page that shows no terminal; no foreign fonts, no script."""
+    import io
+
+    from rich.console import Console
+    from rich.text import Text
+
+    lines = text.splitlines()
+    console = Console(record=True, width=max(map(len, lines)), file=io.StringIO(), color_system=None)
+    for line in lines:
+        console.print(Text(line, style="bold" if line.startswith("rank  ") else ""))
+    return console.export_svg(title=title, code_format=SVG, unique_id="board")

@@ -77,10 +77,9 @@ class _Talk:
             now = time.monotonic()
             if chunks is None:
                 return Ending("closed"), now
-            for source, data in chunks:
-                if source == "log":
-                    self.log.add(data)
-                    continue
+            for data in [data for source, data in chunks if source == "log"]:  # before a frame can end the loop
+                self.log.add(data)
+            for data in [data for source, data in chunks if source == "channel"]:
                 try:
                     complete = self.parser.feed(data)
                 except frames.ProtocolError as error:

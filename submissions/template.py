@@ -12,7 +12,7 @@
 
 import torch
 
-# What `bench tune` may try: log, uniform and int take a range, choice takes a tuple. Optional.
+# What a search may try: log, uniform and int take a range, choice takes a tuple. Optional.
 SEARCH_SPACE = {"lr": ("log", 1e-3, 1e-1), "epochs": ("int", 1, 10)}
 
 

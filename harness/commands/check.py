@@ -38,7 +38,7 @@ def command(path: Path, as_json: bool) -> None:
     parameters = ", ".join(f"{k}={v!r}" for k, v in entry.defaults.items()) or "none"
     click.echo(f"{entry.title}: {entry.summary or 'no docstring'}")
     click.echo(f"parameters    {parameters}")
-    click.echo(f"search space  {', '.join(entry.search_space) or 'none (bench tune needs one)'}")
+    click.echo(f"search space  {', '.join(entry.search_space) or 'none'}")
     for note in entry.notes:
         click.echo(f"note          {note}")
     click.echo(f"ok: {path} passes every check; next: bench submit {path}")

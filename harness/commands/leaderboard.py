@@ -8,7 +8,7 @@ import click
 
 from harness.commands._options import track_option
 
-ENDINGS = {"table": "txt", "csv": "csv", "json": "json"}
+ENDINGS = {"table": "txt", "csv": "csv", "json": "json", "svg": "svg"}
 
 
 @click.command(epilog="Examples: bench leaderboard; bench leaderboard --format csv --out site/")
@@ -38,6 +38,8 @@ def command(track: str, form: str, out: Path | None) -> None:
         text = render.as_json(ranked, loaded, board.null(references))
     else:
         text = render.table(ranked, loaded, board.null(references))
+        if form == "svg":
+            text = render.svg(text, "bench leaderboard")
     if out is None:
         click.echo(text)
         return

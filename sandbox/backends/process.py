@@ -27,6 +27,8 @@ from sandbox.stage import staged
 from sandbox.types import MIB, Job, Limits, Outcome
 
 CHUNK = 64 * 1024
+LONGEST_SCRATCH = 70
+"""DataLoader workers pass tensors through sockets in the scratch folder, whose whole paths may have 108 characters."""
 RESERVED = 1024 * MIB
 """Address space that torch reserves without touching it: what may lie between the memory limit and ``RLIMIT_DATA``."""
 
@@ -157,6 +159,9 @@ class _Box:
 @contextmanager
 def _scratch() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp())
+    if len(str(folder)) > LONGEST_SCRATCH:
+        folder.rmdir()
+        folder = Path(tempfile.mkdtemp(dir="/tmp"))
     try:
         yield folder
     finally:

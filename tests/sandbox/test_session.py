@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Callable
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +47,7 @@ class Script:
             item = item()
         if item is None:
             return None
-        return [item if isinstance(item, tuple) else ("channel", item)]
+        return item if isinstance(item, list) else [item if isinstance(item, tuple) else ("channel", item)]
 
     def send(self, data: bytes) -> None:
         assert data == encode(b"G")
@@ -188,3 +190,17 @@ def test_a_flooded_log_is_bounded_and_its_end_is_shown() -> None:
 
 def test_log_that_came_last_is_kept() -> None:
     assert run(GOOD, exit_=Exit(None, log=b"bye")).log == "bye"
+
+
+def test_log_that_arrives_together_with_the_last_frame_is_kept() -> None:
+    assert run([("channel", GOOD), ("log", b"bye")]).log == "bye"
+
+
+@pytest.mark.parametrize("started", [False, True])
+def test_a_stop_ends_a_unit_as_our_own_doing(started: bool) -> None:
+    stop = threading.Event()
+    box = Script([READY] if started else [], [])
+    stop.set()
+    outcome = conduct(replace(JOB, limits=Limits(deadline=60, startup=60)), LAYOUT, box, _clock([]), {}, stop)
+    assert outcome.status == "infra" and "stopped on request" in outcome.reason
+    assert box.events[-1] == "stop"
