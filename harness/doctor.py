@@ -7,7 +7,6 @@ import shutil
 import statistics
 import sys
 from collections.abc import Iterator
-from contextlib import nullcontext
 from dataclasses import dataclass
 
 from harness import machine, track
@@ -116,7 +115,7 @@ def _clock(references: References, name: str) -> Finding:
     bench = Bench(references, backends.load(name), run_id="doctor")
     unit = Unit(baseline("original"), references.track, 0)
     core = max(os.sched_getaffinity(0))
-    records = [run(bench, unit, Slot(nullcontext(), (core,)), None, 60.0) for _ in range(NOOP_UNITS)]
+    records = [run(bench, unit, Slot(cores=(core,)), None, 60.0) for _ in range(NOOP_UNITS)]
     failed = [r for r in records if r.seconds is None]
     if failed:
         return Finding("clock", f"the identity entry failed: {failed[0].reason}", "see the lines above")

@@ -6,7 +6,6 @@ import datetime
 import hashlib
 import math
 import threading
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from harness.machine import hardware
 from harness.references import References, Role
 from harness.training import infer, normaliser
+from harness.turns import Turns
 from harness.units import Record, Unit
 from sandbox.inside import models
 from sandbox.types import MIB, Job, Limits, Outcome, Sandbox
@@ -28,9 +28,9 @@ ATTEMPTS = 3
 
 @dataclass(frozen=True)
 class Slot:
-    """Where a unit runs: its device, the cores it is pinned to, and the clock it must hold while it is timed."""
+    """Where a unit runs: its device, the cores it is pinned to, and what it shares with slots that it would disturb."""
 
-    clock: AbstractContextManager[Any]
+    turns: Turns = field(default_factory=Turns)
     cores: tuple[int, ...] = ()
     device: str = "cpu"
 
@@ -79,7 +79,8 @@ def run(bench: Bench, unit: Unit, slot: Slot, retrain_seconds: float | None, dea
     """
     job = _job(bench, unit, slot, deadline)
     for _ in range(ATTEMPTS):
-        outcome = bench.sandbox.run(job, slot.clock, bench.stop)
+        with slot.turns.turn() as clock:
+            outcome = bench.sandbox.run(job, clock, bench.stop)
         if outcome.status != "infra" or bench.stop.is_set():
             break
     logits, outcome = _logits(bench, unit, outcome)

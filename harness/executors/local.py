@@ -6,21 +6,32 @@ import os
 import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
 
 from harness.evaluate import Slot
 from harness.machine import timed_at_once
 from harness.store import Store
+from harness.turns import Turns
 from harness.units import Record, Unit
+
+STARTING = 2
+"""How many sandboxes start together where only one may be timed."""
 
 
 def timed_slots(store: Store, device: str = "cpu") -> list[Slot]:
-    """Slots for timed units: on a CPU one core each, on a GPU one at a time while the next one starts up."""
+    """Slots for timed units.
+
+    On a CPU one core each; where busy cores disturb each other, and on a GPU, units start together and are timed in
+    turn.
+    """
     cores = sorted(os.sched_getaffinity(0))
-    if device == "cpu":
-        return [Slot(nullcontext(), (core,)) for core in cores[: timed_at_once(store, cores)]]
-    clock = threading.Lock()
-    return [Slot(clock, (), device), Slot(clock, (), device)]
+    if device != "cpu":
+        turns = Turns()
+        return [Slot(turns, (), device) for _ in range(STARTING)]
+    at_once = timed_at_once(store, cores)
+    if at_once > 1:
+        return [Slot(Turns(), (core,)) for core in cores]
+    turns = Turns()
+    return [Slot(turns, (core,)) for core in cores[:STARTING]]
 
 
 def run(

@@ -6,7 +6,6 @@ import argparse
 import os
 import statistics
 import time
-from contextlib import nullcontext
 
 import torch
 
@@ -25,7 +24,7 @@ def measure(bench: Bench, entry: Entry, repeats: int) -> tuple[list[float], list
     inside, outside = [], []
     for _ in range(repeats + 1):
         start = time.perf_counter()
-        record = run(bench, Unit(entry, bench.references.track, 0), Slot(nullcontext(), (core,)), None, 600.0)
+        record = run(bench, Unit(entry, bench.references.track, 0), Slot(cores=(core,)), None, 600.0)
         assert record.seconds is not None, record.reason
         inside.append(record.seconds)
         outside.append(time.perf_counter() - start - record.seconds)

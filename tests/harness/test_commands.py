@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness.cli import bench
+from harness.entries import baseline_names
 from tests.harness.conftest import run
 
 VERBS = sorted(bench.list_commands(None))  # type: ignore[arg-type]
@@ -68,6 +69,18 @@ def test_the_leaderboard_of_a_fresh_machine_has_its_reference_rows_and_is_determ
     table = run("leaderboard").stdout
     assert "zero line (a second retrained model)" in table
     assert all(len(line) <= 102 for line in table.splitlines())
+
+
+def test_the_shipped_board_has_every_shipped_method_with_all_its_seeds() -> None:
+    # after a change of a method: bench baselines --sandbox docker --export harness/shipped
+    rows = json.loads(run("leaderboard", "--format", "json").stdout)["rows"]
+    methods = {row["entry"]: row for row in rows}
+    assert set(methods) == set(baseline_names())
+    for row in rows:
+        assert row["trusted"]
+        assert row["seeds_ok"] == row["seeds_total"] == 10, row["entry"]
+        assert row["rte"] > 0
+        assert (row["rank"] is None) == (row["kind"] == "reference")
 
 
 def test_a_bug_of_ours_ends_in_three_lines_and_a_log(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
