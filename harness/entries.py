@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import stat
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from harness.track import Track, digest
 
 BASELINES = Path(__file__).parents[1] / "baselines"
 SIZE = 64 * 1024
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 PROVIDED = frozenset({"torch", "torchvision", "timm", "numpy", "scipy", "sklearn", "safetensors", "sandbox"})
 """Packages of the full image beyond the standard library."""
 
@@ -91,6 +93,8 @@ def read(path: Path) -> Entry:
         raise BenchError(f"there is no file {path}", "your command", "`bench init my_method.py` makes one", 2)
     if not stat.S_ISREG(path.lstat().st_mode):
         raise InvalidEntry(f"{path} is not a regular file", "send in one Python file, no link and no folder")
+    if not NAME.fullmatch(path.stem):
+        raise InvalidEntry(f"{path.stem!r} cannot be an entry's name", "use letters, digits, _, - and ., 64 at most")
     if (size := path.lstat().st_size) > SIZE:
         raise InvalidEntry(f"{path} has {size:,} bytes, more than {SIZE:,}", "shorten the file; weights cannot be sent")
     with path.open("rb") as file:

@@ -16,6 +16,7 @@ from typing import Any
 MEMORY = 1 << 30
 CPU_SECONDS = 5
 LONG_LITERAL = 4096
+TITLE = 80
 DATA = ("model", "retain", "forget", "val")
 KINDS = {"log": 2, "uniform": 2, "int": 2, "choice": 1}
 METADATA = re.compile(r"(?m)^# /// (?P<type>[a-zA-Z0-9-]+)$\s(?P<content>(^#(| .*)$\s)+)^# ///$")  # PEP 723
@@ -108,6 +109,8 @@ def _metadata(text: str, problems: list[tuple[str, str]]) -> dict[str, Any]:
     if not isinstance(table, dict):
         problems.append(("[tool.bench] in the metadata block is not a table", "mend the comment block (PEP 723)"))
         return {}
+    if len(str(table.get("title", ""))) > TITLE:
+        problems.append((f"the title has more than {TITLE} characters", "shorten it"))
     return {key: value for key, value in table.items() if isinstance(value, str | list | int | float | bool)}
 
 

@@ -128,16 +128,19 @@ _progress: Any = None
 _references: References | None = None
 
 
-def _start_worker(progress: Any, track: Track) -> None:
+def _start_worker(progress: Any, track: Track, parent: int) -> None:
     import torch
 
+    from sandbox.inside.lifeline import end_with
+
     global _progress, _references
+    end_with(parent)  # nobody would take the results of a killed command
     torch.set_num_threads(1)
     _progress = progress
     _references = References(track, Store(behind=None))
 
 
-def _work(task: Sequence[Role], parent: int) -> list[Trained]:
+def _work(task: Sequence[Role]) -> list[Trained]:
     """Train one task in a worker; the models come back rounded as the recipe says, with their logits."""
     import torch
     from safetensors.torch import save
@@ -148,8 +151,6 @@ def _work(task: Sequence[Role], parent: int) -> list[Trained]:
     track, dataset = _references.track, _references.dataset
 
     def on_epoch() -> None:
-        if os.getppid() != parent:  # the command was killed: nobody would take the result
-            os._exit(1)
         with _progress.get_lock():
             _progress.value += len(task)
 
@@ -187,9 +188,9 @@ def run(references: References, plan: Plan, on_progress: Callable[[int], None]) 
     progress = context.Value("q", 0)
     environment = {"torch": _torch_version(), "date": datetime.datetime.now(datetime.UTC).date().isoformat()}
     with ProcessPoolExecutor(
-        plan.workers, mp_context=context, initializer=_start_worker, initargs=(progress, references.track)
+        plan.workers, mp_context=context, initializer=_start_worker, initargs=(progress, references.track, os.getpid())
     ) as pool:
-        pending = {pool.submit(_work, task, os.getpid()) for task in plan.tasks}
+        pending = {pool.submit(_work, task) for task in plan.tasks}
         try:
             while pending:
                 done, pending = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)

@@ -44,6 +44,8 @@ def table(board: pd.DataFrame, track: Track, null: Mapping[str, float]) -> str:
         f"U-MIA {null['umia']:.3f}"
     )
     lines.append("groups: RetDev, Indisc, RTE; G1 best, F failed. rank: by G1, G2, G3 counts, with its bootstrap range")
+    if not ((board["kind"] == "baseline") & (board["state"] == "ok")).any():
+        lines.append(f"no baseline has run here: groups mean nothing yet (bench baselines --track {track.name})")
     if not board.loc[~references, "trusted"].all():
         lines.append("* ran without a container: not for a public board")
     return "\n".join(lines)

@@ -43,10 +43,14 @@ def command(
     """
     from harness import board, render, runs, session, units
     from harness import track as tracks
-    from harness.entries import read
+    from harness.entries import baseline_names, read
+    from harness.errors import USAGE, BenchError
     from harness.units import Unit
 
     entry = read(path).with_parameters(parameters)
+    if entry.name in baseline_names() and entry.kind == "entry":
+        what = f"{entry.name} is the name of a shipped method, and this file is another one"
+        raise BenchError(what, "your command", "rename the file", USAGE)
     loaded = tracks.load(track)
     wanted = range(min(seeds or loaded.protocol.seeds, loaded.protocol.seeds))
     bench, line = session.open_bench(loaded, sandbox, gpu)

@@ -6,20 +6,17 @@ weights or the error. The host trusts nothing of it: an entry runs in the same p
 
 from __future__ import annotations
 
-import ctypes
 import importlib.util
 import json
 import os
 import random
-import signal
 import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from sandbox import frames
-
-PR_SET_PDEATHSIG = 1
+from sandbox.inside.lifeline import end_with
 
 
 class Channel:
@@ -107,14 +104,9 @@ class Unit:
         return module
 
 
-def end_with_parent() -> None:
-    """Let the kernel kill this process when the thread that started it is gone (in a container that is its init)."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
 def main(folder: Path) -> None:
     channel = Channel()
-    end_with_parent()
+    end_with()
     # torch only now: nothing may be printed to the channel
     from sandbox.inside import report
 

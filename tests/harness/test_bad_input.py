@@ -35,6 +35,7 @@ NOT_AN_ENTRY = {
     "search space names nothing": ('SEARCH_SPACE = {"lr": ("log", 1, 2)}\n' + IDENTITY, 10, "names 'lr'"),
     "search space computes": ("SEARCH_SPACE = dict()\n" + IDENTITY, 10, "not a literal dictionary"),
     "deep nesting": ("x = " + "(" * 5000 + ")" * 5000 + "\n" + IDENTITY, 10, ""),
+    "long title": (f'# /// script\n# [tool.bench]\n# title = "{"x" * 81}"\n# ///\n' + IDENTITY, 10, "title has more"),
     "bad metadata": ("# /// script\n# [tool.bench\n# ///\n" + IDENTITY, 10, "metadata block is not TOML"),
 }
 
@@ -80,6 +81,16 @@ def test_unknown_track_parameter_and_baseline(tmp_path: Path) -> None:
     expect(run("baselines", "ftt"), 2, "no baseline 'ftt'", "your command", "ft")
     expect(run("show", "nobody"), 2, "no entry 'nobody'", "your command")
     assert run("submit", str(path), "--set", "2=3").exit_code == 2
+
+
+def test_names_that_the_board_could_not_show(tmp_path: Path) -> None:
+    for name in ("a b", "\x1b[31mred", "x" * 65, "<script>"):
+        path = tmp_path / f"{name}.py"
+        path.write_text(IDENTITY)
+        expect(run("check", str(path)), 10, "cannot be an entry's name", "your method")
+    taken = tmp_path / "ft.py"
+    taken.write_text(IDENTITY)
+    expect(run("submit", str(taken)), 2, "name of a shipped method", "your command", "rename")
 
 
 def test_an_engine_that_is_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
