@@ -14,9 +14,9 @@ from harness.units import Record, Unit
 class Bar:
     """A progress bar on a terminal; elsewhere one plain line per finished thing."""
 
-    def __init__(self, title: str, total: int, unit: str) -> None:
+    def __init__(self, title: str, total: int, unit: str, done: int = 0) -> None:
         self._live = sys.stderr.isatty()
-        self._title, self._total, self._unit = title, total, unit
+        self._title, self._total, self._unit, self._done = title, total, unit, done
 
     def __enter__(self) -> Bar:
         if self._live:
@@ -32,7 +32,7 @@ class Bar:
                 console=Console(stderr=True),
                 transient=True,
             )
-            self._task = self._progress.add_task(self._title, total=self._total)
+            self._task = self._progress.add_task(self._title, total=self._total, completed=self._done)
             self._progress.start()
         return self
 
@@ -46,6 +46,11 @@ class Bar:
         """Show how much is done."""
         if self._live:
             self._progress.update(self._task, completed=done)
+
+    def step(self) -> None:
+        """One more is done."""
+        self._done += 1
+        self.at(self._done)
 
     def line(self, text: str) -> None:
         """Something finished (a plain line where there is no terminal)."""

@@ -9,8 +9,8 @@ from pathlib import Path
 import click
 
 from harness import runs
-from harness.entries import Entry
-from harness.errors import EXIT_CODES, BenchError, Owner
+from harness.entries import Entry, baseline, read
+from harness.errors import EXIT_CODES, USAGE, BenchError, Owner
 from harness.evaluate import Bench
 from harness.executors import local
 from harness.progress import UnitProgress
@@ -29,28 +29,44 @@ BLAME: dict[str, tuple[Owner, str]] = {
 }
 
 
+def open_references(track: Track) -> References:
+    """A track's references, trained where they lack and every file read against its digest."""
+    import torch
+
+    from harness.commands.prepare import train_missing
+
+    torch.set_num_threads(1)
+    references = References(track, Store())
+    train_missing(references)
+    for _ in references.verify():  # a damaged file is named before anything runs
+        pass
+    return references
+
+
+def find_entry(name: str) -> Entry:
+    """A submission by its path, or a shipped method by its name."""
+    return read(Path(name)) if name.endswith(".py") else baseline(name)
+
+
+def nothing_to_tune(entry: Entry) -> BenchError:
+    return BenchError(
+        f"{entry.name} declares no SEARCH_SPACE", "your method", "declare one; see submissions/README.md", USAGE
+    )
+
+
 def open_bench(track: Track, sandbox: str, gpu: int | None) -> tuple[Bench, str]:
     """References (trained where they lack) and the sandbox, with one line that says which it is.
 
     Raises:
         BenchError: no usable sandbox, a data set that is missing, a damaged store.
     """
-    import torch
-
-    from harness.commands.prepare import train_missing
-
-    torch.set_num_threads(1)
     device = "cpu" if gpu is None else f"cuda:{gpu}"
     try:
         backend, line = backends.choose(sandbox, track.model_spec, device)
     except backends.SandboxUnavailable as error:
         raise BenchError(error.what, "this machine", error.remedy, EXIT_CODES["infra"]) from None
     backend.reap()
-    references = References(track, Store())
-    train_missing(references)
-    for _ in references.verify():  # a damaged file is named before anything runs
-        pass
-    return Bench(references, backend, run_id=secrets.token_hex(8)), line
+    return Bench(open_references(track), backend, run_id=secrets.token_hex(8)), line
 
 
 def execute(bench: Bench, todo: Sequence[Unit], gpu: int | None, resume: str) -> list[Record]:

@@ -25,14 +25,17 @@ def command(
     from harness import board, render, runs, session
     from harness import track as tracks
     from harness.entries import baseline, baseline_names
+    from harness.store import Store
+    from harness.tuning import tuned
     from harness.units import Unit
 
     loaded = tracks.load(track)
-    entries = [baseline(name) for name in names or baseline_names() if name != "retrain"]  # retrain is timed anyway
+    store = Store()
+    chosen = [name for name in names or baseline_names() if name != "retrain"]  # retrain is timed anyway
+    entries = [tuned(baseline(name), loaded, store) for name in chosen]
     bench, line = session.open_bench(loaded, sandbox, gpu)
     click.echo(line, err=True)
     seeds = range(loaded.protocol.seeds)
-    store = bench.references.store
     todo: list[Unit] = []
     for entry in entries:
         todo += [Unit(entry, loaded, s) for s in seeds] if again else runs.pending(store, entry, loaded, seeds)
@@ -40,7 +43,6 @@ def command(
     click.echo(render.table(board.board(bench.references), loaded, board.null(bench.references)))
     if export is not None:
         from harness.shipping import export_records
-        from harness.store import Store
 
         click.echo(f"exported {export_records(bench.references, Store(export, behind=None))} records to {export}")
     failed = [record for record in done if record.status != "ok"]

@@ -38,6 +38,7 @@ def command(
 ) -> None:
     """Check a method, run it on every model seed in the sandbox, score it and show its place on the board.
 
+    Parameters are those that bench tune chose for this file on this track, else its defaults, changed by --set.
     Finished units are kept: the same command goes on where it stopped. Exit code 0 when all units are ok, else
     that of the first failure (see bench --help).
     """
@@ -45,13 +46,16 @@ def command(
     from harness import track as tracks
     from harness.entries import baseline_names, read
     from harness.errors import USAGE, BenchError
+    from harness.store import Store
+    from harness.tuning import tuned
     from harness.units import Unit
 
-    entry = read(path).with_parameters(parameters)
+    entry = read(path)
     if entry.name in baseline_names() and entry.kind == "entry":
         what = f"{entry.name} is the name of a shipped method, and this file is another one"
         raise BenchError(what, "your command", "rename the file", USAGE)
     loaded = tracks.load(track)
+    entry = tuned(entry, loaded, Store()).with_parameters(parameters)
     wanted = range(min(seeds or loaded.protocol.seeds, loaded.protocol.seeds))
     bench, line = session.open_bench(loaded, sandbox, gpu)
     click.echo(line, err=True)

@@ -1,0 +1,237 @@
+"""Hyper-parameter search with an equal budget for every entry (paper section 4, equations 5 and 6)."""
+
+from __future__ import annotations
+
+import datetime
+import multiprocessing
+import os
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness import direct
+from harness.entries import Entry
+from harness.references import References, Role
+from harness.seeds import derive
+from harness.store import Store
+from harness.track import Track, digest
+from scoring.accuracy import Accuracies, accuracies, cross_entropy
+from scoring.umia import discernibility, umia
+
+if TYPE_CHECKING:
+    import optuna
+
+Objective = Literal["paper", "oracle-free"]
+WORST = 2.0
+"""Loss of a unit that failed: ⅓ + ⅓ + ⅓ + 1, the largest that a working one can have."""
+TUNED = Path(__file__).parents[1] / "baselines" / "tuned"
+
+
+@dataclass(frozen=True)
+class Losses:
+    """The four terms that are minimised (equations 5–6, α = β = γ = ⅓, η = 1), and their sum."""
+
+    retain: float
+    forget: float
+    val: float
+    val_mia: float
+
+    @property
+    def total(self) -> float:
+        return self.retain + self.forget + self.val + self.val_mia
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One configuration with its loss, averaged over the tuning seeds."""
+
+    number: int
+    parameters: Mapping[str, Any]
+    loss: float
+    statuses: tuple[str, ...]
+    cpu_seconds: float
+
+
+def losses(references: References, seed: int, logits: NDArray[Any], objective: Objective) -> Losses:
+    """The terms for one unit's logits [n, classes].
+
+    ``paper`` compares with the retrained model of the same seed. ``oracle-free`` needs none: R and V as accurate as in
+    the original, F as accurate as V.
+    """
+    labels, parts = references.dataset.labels, references.split(seed).parts()
+    own = accuracies(logits, labels, parts)
+    if objective == "paper":
+        target = accuracies(references.logits(Role("retrained", seed)), labels, parts)
+    else:
+        original = accuracies(references.logits(Role("original", seed)), labels, parts)
+        target = Accuracies(original.retain, own.val, original.val, original.test)
+    loss = cross_entropy(logits, labels)
+    attack = umia(loss[parts["forget"]], loss[parts["val"]], references.track.analysis.umia_seed)
+    return Losses(
+        retain=abs(own.retain - target.retain) / 3,
+        forget=abs(own.forget - target.forget) / 3,
+        val=abs(own.val - target.val) / 3,
+        val_mia=discernibility(attack),
+    )
+
+
+def seeds(track: Track) -> range:
+    """Model seeds that are tuned on."""
+    return range(min(track.analysis.tuning_seeds, track.protocol.seeds))
+
+
+class Study:
+    """The search for one entry on one track: an Optuna study whose journal survives a kill."""
+
+    def __init__(self, references: References, entry: Entry, objective: Objective = "paper") -> None:
+        import optuna
+        from optuna.storages import JournalStorage
+        from optuna.storages.journal import JournalFileBackend
+
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self.references, self.entry, self.objective = references, entry, objective
+        track = references.track
+        self._name = digest({"entry": entry.sha256, "reference": track.reference_digest, "objective": objective})[:16]
+        path = references.store.root / "tune" / track.name / f"{entry.name}-{self._name}.journal"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            self._study = optuna.create_study(
+                storage=JournalStorage(JournalFileBackend(str(path))),
+                study_name=self._name,
+                load_if_exists=True,
+                direction="minimize",
+            )
+        for trial in self._study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
+            self._study.tell(trial.number, state=optuna.trial.TrialState.FAIL)  # its command was killed: run it again
+            self._study.enqueue_trial(trial.params)
+        # a resumed search must not draw the same candidates again
+        seed = derive(int(self._name[:8], 16), len(self.trials()))
+        self._study.sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=10)
+
+    def trials(self) -> list[Trial]:
+        """All finished trials."""
+        import optuna
+
+        done = self._study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
+        return [_trial(trial) for trial in done]
+
+    def search(self, count: int, on_unit: Callable[[], None] = lambda: None) -> Iterator[Trial]:
+        """Run trials until ``count`` are finished; yields each. The first one is the method's own defaults."""
+        track = self.references.track
+        missing = count - len(self.trials())
+        if missing <= 0:
+            return
+        if not self._study.get_trials(deepcopy=False):
+            space, defaults = self.entry.search_space, self.entry.defaults
+            self._study.enqueue_trial({k: defaults[k] for k in space if _inside(defaults[k], space[k], track)})
+        with ProcessPoolExecutor(
+            direct.workers(),
+            mp_context=multiprocessing.get_context("spawn"),
+            initializer=direct.start_worker,
+            initargs=(track, os.getpid()),
+        ) as pool:
+            at_once = max(1, direct.workers() // len(seeds(track)))
+            while missing > 0:
+                asked = [self._study.ask() for _ in range(min(at_once, missing))]
+                units = []
+                for trial in asked:
+                    parameters = _suggest(trial, self.entry.search_space, track)
+                    units.append(
+                        [
+                            pool.submit(direct.run, self.entry, parameters, seed, track.protocol.deadline_floor)
+                            for seed in seeds(track)
+                        ]
+                    )
+                for trial, futures in zip(asked, units, strict=True):
+                    results = []
+                    for future in futures:
+                        results.append(future.result())
+                        on_unit()
+                    yield self._finish(trial, results)
+                missing -= len(asked)
+
+    def _finish(self, trial: optuna.Trial, results: Sequence[direct.Result]) -> Trial:
+        terms = [
+            None if result.logits is None else losses(self.references, seed, result.logits, self.objective)
+            for seed, result in zip(seeds(self.references.track), results, strict=True)
+        ]
+        trial.set_user_attr("losses", [None if term is None else asdict(term) for term in terms])
+        trial.set_user_attr("statuses", [result.status for result in results])
+        trial.set_user_attr("reasons", [result.reason for result in results])
+        trial.set_user_attr("cpu_seconds", round(sum(result.cpu_seconds for result in results), 3))
+        loss = float(np.mean([WORST if term is None else term.total for term in terms]))
+        return _trial(self._study.tell(trial, loss))
+
+    def best(self) -> Trial:
+        """The configuration with the smallest loss; of equals the first."""
+        return min(self.trials(), key=lambda trial: (trial.loss, trial.number))
+
+    def summary(self) -> dict[str, Any]:
+        """The chosen parameters and what they cost, as :func:`tuned` reads them."""
+        best, trials = self.best(), self.trials()
+        return {
+            "entry": self.entry.name,
+            "sha256": self.entry.sha256,
+            "track": self.references.track.name,
+            "objective": self.objective,
+            "parameters": dict(best.parameters),
+            "loss": round(best.loss, 6),
+            "trial": best.number,
+            "trials": len(trials),
+            "failed_trials": sum(any(s != "ok" for s in trial.statuses) for trial in trials),
+            "seeds": list(seeds(self.references.track)),
+            "cpu_seconds": round(sum(trial.cpu_seconds for trial in trials), 1),
+            "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        }
+
+
+def _trial(frozen: optuna.trial.FrozenTrial) -> Trial:
+    assert frozen.value is not None
+    attributes = frozen.user_attrs
+    return Trial(
+        frozen.number, frozen.params, frozen.value, tuple(attributes["statuses"]), float(attributes["cpu_seconds"])
+    )
+
+
+def _suggest(trial: optuna.Trial, space: Mapping[str, Any], track: Track) -> dict[str, Any]:
+    """Draw every parameter of a search space; ``"max_epochs"`` is the track's."""
+    drawn: dict[str, Any] = {}
+    for name, (kind, *_) in space.items():
+        ends = _ends(space[name], track)
+        if kind == "choice":
+            drawn[name] = trial.suggest_categorical(name, list(ends[0]))
+        elif kind == "int":
+            drawn[name] = trial.suggest_int(name, *ends)
+        else:
+            drawn[name] = trial.suggest_float(name, *ends, log=kind == "log")
+    return drawn
+
+
+def _ends(rule: Sequence[Any], track: Track) -> list[Any]:
+    return [track.analysis.max_epochs if end == "max_epochs" else end for end in rule[1:]]
+
+
+def _inside(value: Any, rule: Sequence[Any], track: Track) -> bool:
+    """Whether a default can be drawn at all; 0 for "off" is in no logarithmic range."""
+    ends = _ends(rule, track)
+    return bool(value in ends[0] if rule[0] == "choice" else ends[0] <= value <= ends[1])
+
+
+def tuned(entry: Entry, track: Track, store: Store) -> Entry:
+    """The entry with the parameters that a search on this track chose for exactly this source, if there was one."""
+    found = store.read(f"tuned/{track.name}", entry.name)
+    shipped = TUNED / track.name / f"{entry.name}.json"
+    if found is None and shipped.is_file():
+        import json
+
+        found = json.loads(shipped.read_text(encoding="utf-8"))
+    if found is None or found["sha256"] != entry.sha256:
+        return entry
+    return entry.with_parameters(found["parameters"])

@@ -1,0 +1,127 @@
+"""Tuning: the paper's objective, equal budgets, bad trials, resumption, and who picks the choice up."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from harness import tuning
+from harness.entries import read
+from harness.references import References, Role
+from harness.store import Store
+from harness.track import load
+from tests.harness.conftest import run
+
+PICKY = '''
+"""Fine-tune, but not with every learning rate."""
+import time
+import torch
+
+SEARCH_SPACE = {"lr": ("log", 1e-4, 1e-1), "epochs": ("int", 1, "max_epochs"), "way": ("choice", ("sgd", "wait"))}
+
+def unlearn(model, retain, forget, val, *, lr=0.01, epochs=1, way="sgd"):
+    if lr > 0.02:
+        raise ValueError("too fast")
+    if way == "wait":
+        time.sleep(60)
+    optimizer = torch.optim.SGD(model.parameters(), lr=lr)
+    for images, labels in retain:
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(model(images), labels).backward()
+        optimizer.step()
+'''
+
+
+@pytest.fixture
+def picky(tmp_path: Path) -> Path:
+    path = tmp_path / "picky.py"
+    path.write_text(PICKY)
+    return path
+
+
+def test_the_retrained_model_itself_has_nothing_left_to_gain_but_its_own_mia() -> None:
+    references = References(load("digits-resnet18"), Store())
+    retrained = tuning.losses(references, 0, references.logits(Role("retrained", 0)), "paper")
+    assert (retrained.retain, retrained.forget, retrained.val) == (0, 0, 0)
+    original = tuning.losses(references, 0, references.logits(Role("original", 0)), "paper")
+    assert original.total > retrained.total + 0.2
+    assert original.forget == pytest.approx((0.998 - 0.796) / 3, abs=0.05), "a third of the gap in accuracy"
+    assert original.total <= tuning.WORST
+
+
+def test_the_oracle_free_objective_reads_no_retrained_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    references = References(load("digits-resnet18"), Store())
+    logits = {kind: references.logits(Role(kind, 0)) for kind in ("original", "retrained")}  # type: ignore[arg-type]
+    read_logits = References.logits
+
+    def guarded(self: References, role: Role) -> object:
+        assert role.kind == "original"
+        return read_logits(self, role)
+
+    monkeypatch.setattr(References, "logits", guarded)
+    original, retrained = (tuning.losses(references, 0, z, "oracle-free").total for z in logits.values())
+    assert retrained < original - 0.2, "it prefers forgetting without having seen the oracle"
+
+
+def test_bad_trials_are_kept_and_the_choice_is_picked_up(prepared: References, small: Path, picky: Path) -> None:
+    small.write_text(small.read_text().replace("deadline_floor = 6", "deadline_floor = 2"))
+    result = run("tune", str(picky), "--track", str(small), "--trials", "8", "--json")
+    assert result.exit_code == 0, result.output
+    (summary,) = json.loads(result.stdout)
+    assert summary["trials"] == 8
+    assert summary["failed_trials"] > 0, "some learning rates are refused"
+    assert summary["seeds"] == [0, 1]
+    assert summary["cpu_seconds"] > 0
+    assert "trial 0: " in result.stderr and "crash" in result.stderr
+    assert summary["parameters"]["lr"] <= 0.02 and summary["parameters"]["way"] == "sgd"
+
+    track = load(str(small))
+    study = tuning.Study(References(track, prepared.store), read(picky))
+    assert dict(study.trials()[0].parameters) == {"lr": 0.01, "epochs": 1, "way": "sgd"}, "the defaults come first"
+    failed = [trial for trial in study.trials() if "ok" not in trial.statuses]
+    assert all(trial.loss == tuning.WORST for trial in failed)
+    again = run("tune", str(picky), "--track", str(small), "--trials", "8", "--json")
+    assert "trial" not in again.stderr, "finished trials are not run again"
+
+    chosen = tuning.tuned(read(picky), track, prepared.store)
+    assert {**chosen.defaults, **chosen.overrides} == summary["parameters"]
+    picky.write_text(PICKY + "# changed\n")
+    assert tuning.tuned(read(picky), track, prepared.store).overrides == {}, "tuned for another source"
+
+
+def test_an_entry_without_a_search_space_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "plain.py"
+    path.write_text("def unlearn(model, retain): ...\n")
+    result = run("tune", str(path))
+    assert result.exit_code == 2
+    assert "declares no SEARCH_SPACE" in result.stderr
+
+
+@pytest.mark.slow
+def test_a_killed_search_goes_on_with_the_trial_that_was_running(
+    prepared: References, small: Path, picky: Path, home: Path
+) -> None:
+    picky.write_text(PICKY.replace('("sgd", "wait")', '("sgd",)').replace("too fast", "x").replace("0.02", "1"))
+    command = [sys.executable, "-m", "harness", "tune", str(picky), "--track", str(small), "--trials", "40"]
+    process = subprocess.Popen(command, env={**os.environ}, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    finished = 0
+    while finished < 3:
+        finished += process.stderr.readline().startswith("picky trial")
+    time.sleep(0.3)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    study = tuning.Study(References(load(str(small)), prepared.store), read(picky))
+    before = study.trials()
+    assert len(before) >= 3
+    assert run("tune", str(picky), "--track", str(small), "--trials", str(len(before) + 2)).exit_code == 0
+    after = study.trials()
+    assert after[: len(before)] == before
+    assert len(after) == len(before) + 2
