@@ -90,7 +90,7 @@ def _unlearn(references: References, unit: Unit, parameters: Mapping[str, Any]) 
 
     track, dataset = unit.track, references.dataset
     state = load(references.weights(Role("original", unit.seed)))
-    model = models.load(track.model_spec, state).eval()
+    model = models.load(track.model_spec, state)
     layout = adapter.layout(model)
     data: dict[str, Any] = {}
     for part, indices in references.split(unit.seed).parts().items():

@@ -7,12 +7,15 @@ that already lie on the model's device and never wait for it (no ``.item()``), s
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.func import functional_call, grad, vmap
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 from torch.utils.data import DataLoader
 
@@ -213,3 +216,74 @@ def reinitialise(model: nn.Module) -> nn.Module:
         if type(module).__name__ == "MBConv":  # after its batch norm has been reset
             nn.init.zeros_(module.conv3.bn.weight)
     return model
+
+
+def stages(model: nn.Module) -> list[nn.Module]:
+    """The stages of a model, first to last: ``layer1`` … ``layer4`` of a ResNet, the children of a TinyViT's ``stages``.
+
+    Found by structure: the model's own children of type ``nn.Sequential``; where there is one alone, its children. Stem
+    and head are none of them.
+
+    Raises:
+        ValueError: the model has no such child.
+    """
+    found = [child for child in model.children() if type(child) is nn.Sequential]
+    if not found:
+        raise ValueError(f"found no stages in a {type(model).__name__}")
+    return found if len(found) > 1 else list(found[0].children())
+
+
+def train_last_stages(model: nn.Module, k: int) -> nn.ModuleList:
+    """Freeze all of ``model`` but its last ``k`` stages and what follows them; returns these, classifier included.
+
+    The returned parts are trainable and in train mode. The rest has no gradients and is in eval mode, so that neither
+    its weights nor its batch-norm statistics change.
+
+    Raises:
+        ValueError: ``k`` is not between 1 and the number of stages.
+    """
+    all_stages, children = stages(model), list(model.children())
+    if not 1 <= k <= len(all_stages):
+        raise ValueError(f"k is {k}; the model has {len(all_stages)} stages")
+    last = next(i for i, child in enumerate(children) if any(m is all_stages[-1] for m in child.modules()))
+    parts = nn.ModuleList([*all_stages[-k:], *children[last + 1 :]])
+    model.requires_grad_(False).eval()
+    parts.requires_grad_(True).train()
+    return parts
+
+
+# Gradients of single samples
+
+
+def differentiable_eval(model: nn.Module) -> nn.Module:
+    """Put ``model`` into a mode that computes what eval mode does and lets gradients reach every parameter.
+
+    Modules without children (batch norms, dropouts) are in eval mode, so a sample's output does not depend on the
+    others. Containers are in train mode, because TinyViT's attention in eval mode works with a copy of its biases.
+    """
+    model.eval()
+    for module in model.modules():
+        module.training = any(True for _ in module.children())
+    return model
+
+
+def sample_gradients(model: nn.Module, images: Tensor, labels: Tensor, at_once: int = 64) -> Tensor:
+    """Gradient of the cross-entropy of every sample: [n, P], the P columns in the order of ``model.parameters()``.
+
+    The model is left in the mode of :func:`differentiable_eval`. The result takes 4·n·P bytes and the work as much for
+    ``at_once`` samples: hand in a large set part by part. ``torch.nn.utils.parameters_to_vector`` has the same order.
+    """
+    differentiable_eval(model)
+    parameters = {name: p.detach() for name, p in model.named_parameters()}
+
+    def loss(values: dict[str, Tensor], image: Tensor, label: Tensor) -> Tensor:
+        return F.cross_entropy(functional_call(model, values, (image[None],)), label[None])
+
+    gradient = vmap(grad(loss), in_dims=(None, 0, 0))
+    rows = images.new_empty(len(images), sum(p.numel() for p in parameters.values()))
+    parts = (tensor.split(at_once) for tensor in (images, labels, rows))
+    with warnings.catch_warnings(), sdpa_kernel(SDPBackend.MATH):  # vmap cannot batch the fused attention's gradient
+        warnings.filterwarnings("ignore", message="There is a performance drop")  # of pooling on channels-last images
+        for x, y, out in zip(*parts, strict=True):
+            torch.cat([g.flatten(1) for g in gradient(parameters, x, y).values()], 1, out=out)
+    return rows

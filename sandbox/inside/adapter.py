@@ -24,11 +24,15 @@ class ContractError(Exception):
 
 
 def call(module: Any, model: nn.Module, loaders: tuple[Any, Any, Any], parameters: Mapping[str, Any]) -> nn.Module:
-    """Call ``module.unlearn`` and return what it returned, or ``model`` if that was ``None``."""
+    """Call ``module.unlearn`` and return what it returned, or ``model`` if that was ``None``.
+
+    Whatever state ``model`` was in, the entry gets it in eval mode, every parameter trainable, without gradients.
+    """
     unlearn = getattr(module, "unlearn", None)
     if not callable(unlearn):
         raise ContractError("the file defines no function `unlearn`")
     count = _positional(unlearn, parameters)
+    model.eval().requires_grad_(True).zero_grad(set_to_none=True)
     result = unlearn(*(model, *loaders)[:count], **parameters)
     if result is None:
         return model

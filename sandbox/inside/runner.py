@@ -62,7 +62,7 @@ class Unit:
         if self.device != "cpu" and not torch.cuda.is_available():
             raise RuntimeError("a GPU was asked for and torch sees none in the sandbox")
         spec = self.job["model"]
-        self.model = models.load(spec, load_file(folder / "weights.safetensors")).eval().to(self.device)
+        self.model = models.load(spec, load_file(folder / "weights.safetensors")).to(self.device)
         self.layout = adapter.layout(self.model)
         # the first optimiser of a process makes torch import another thousand modules: not the entry's time either
         torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.0)

@@ -1,0 +1,296 @@
+"""Behaviour of SRL, SalUN, BT and SCRUB."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from sandbox import toolkit
+from tests.baselines.conftest import accuracy
+
+Entry = Callable[[str], ModuleType]
+Data = tuple[Tensor, Tensor]
+Digits = dict[str, Data]
+
+
+def loaders(*data: Data) -> list[Any]:
+    return [torch.utils.data.DataLoader(torch.utils.data.TensorDataset(*pair), batch_size=64) for pair in data]
+
+
+def predict(model: nn.Module, images: Tensor) -> Tensor:
+    """Logits in eval mode, from a copy."""
+    with torch.no_grad():
+        return copy.deepcopy(model).eval()(images)
+
+
+def kl(teacher: Tensor, student: Tensor, temperature: float = 1.0) -> Tensor:
+    """Mean over samples of Σ p·log(p/q) of the softened distributions."""
+    p, q = (logits.div(temperature).softmax(1) for logits in (teacher, student))
+    return (p * (p / q).log()).sum(1).mean()
+
+
+def steps(model: nn.Module, optimizer: Any, *objectives: Callable[[nn.Module], Tensor]) -> nn.Module:
+    """One step per objective in train mode; the reference that entries are compared with."""
+    model.train()
+    running = optimizer(model.parameters())
+    for objective in objectives:
+        running.zero_grad()
+        objective(model).backward()
+        running.step()
+    return model
+
+
+def watch(model: nn.Module, *, training: bool = True) -> list[Tensor]:
+    """Grows with the images of every forward pass in the given mode."""
+    seen: list[Tensor] = []
+    model.register_forward_pre_hook(
+        lambda module, args: seen.append(args[0].clone()) if module.training == training else None
+    )
+    return seen
+
+
+def moved(before: nn.Module, after: nn.Module) -> Tensor:
+    """Mask over all parameters, flattened: whose bits changed."""
+    pairs = zip(before.parameters(), after.parameters(), strict=True)
+    return torch.cat([(p.view(torch.int32) != q.view(torch.int32)).flatten() for p, q in pairs])
+
+
+# Random labels
+
+
+@pytest.mark.parametrize("name", ["srl", "salun"])
+def test_every_epoch_draws_labels_for_the_forget_set_alone(
+    name: str, entry: Entry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    n, m, classes, epochs = 300, 2000, 5, 3
+    images = torch.arange(float(n + m)).view(-1, 1, 1, 1) / 1e4  # each its own number
+    labels = torch.cat([torch.arange(n) % classes, torch.zeros(m, dtype=torch.long)])
+    model = nn.Sequential(nn.Flatten(), nn.Linear(1, classes))
+    seen, given = watch(model), []
+    plain = F.cross_entropy
+    monkeypatch.setattr(F, "cross_entropy", lambda x, y, **kw: (given.append(y.clone()), plain(x, y, **kw))[1])
+    data = loaders((images[:n], labels[:n]), (images[n:], labels[n:]))
+
+    entry(name).unlearn(model, *data, None, epochs=epochs, batch_size=128, lr=1e-3)
+
+    total = epochs * (n + m)  # SalUN's gradient comes before
+    order = (torch.cat(seen).flatten()[-total:] * 1e4).round().long().view(epochs, -1)
+    assert all(torch.equal(epoch.sort().values, torch.arange(n + m)) for epoch in order)
+    assert all((epoch[:500] < n).sum() > 30 for epoch in order)  # shuffled together
+    trained = torch.empty(epochs, n + m, dtype=torch.long).scatter_(
+        1, order, torch.cat(given)[-total:].view(epochs, -1)
+    )
+    assert (trained[:, :n] == labels[:n]).all()
+    for drawn in trained[:, n:]:
+        assert (drawn.bincount(minlength=classes) / m - 1 / classes).abs().max() < 0.05
+    for one, other in ((0, 1), (1, 2), (0, 2)):
+        assert abs((trained[one, n:] == trained[other, n:]).float().mean().item() - 1 / classes) < 0.05
+
+
+def test_srl_makes_the_forget_set_uncertain(
+    entry: Entry, original: nn.Module, digits: Digits, digits_loaders: Any
+) -> None:
+    assert accuracy(original, digits["forget"]) > 0.98
+    unlearned = entry("srl").unlearn(original, *digits_loaders, lr=0.05, epochs=5, batch_size=64)
+    assert accuracy(unlearned, digits["forget"]) < 0.95 < accuracy(unlearned, digits["retain"])
+
+
+# Saliency
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_salun_ranks_the_entries_of_all_tensors_together(share: float, entry: Entry) -> None:
+    scores = [torch.randn(4, 3, 3, 3), 10 * torch.randn(50), torch.randn(7, 5) / 10]
+    masks = entry("salun").largest(scores, share)
+    assert [mask.shape for mask in masks] == [score.shape for score in scores]
+    pooled, chosen = (torch.cat([part.flatten() for part in parts]) for parts in (scores, masks))
+    assert chosen.sum() == round(share * len(pooled))
+    if 0 < share < 1:
+        assert pooled[chosen].abs().min() >= pooled[~chosen].abs().max()
+
+
+@pytest.mark.parametrize("architecture", ["resnet", "tinyvit"])
+@pytest.mark.parametrize("batch_size", [8, 64])
+def test_salun_sums_the_gradient_of_the_original_over_the_forget_set(
+    architecture: str, batch_size: int, entry: Entry, tiny: Callable[[str], Any]
+) -> None:
+    model, (_, forget, _) = tiny(architecture)
+    images, labels = toolkit.tensors(forget)
+    before = copy.deepcopy(model.state_dict())
+    for p in model.parameters():
+        p.grad = torch.ones_like(p)  # left behind by someone
+    got = entry("salun").gradient(model, images, labels, batch_size)
+
+    still = copy.deepcopy(model).train()
+    for module in still.modules():
+        module.train(not isinstance(module, _BatchNorm))
+    still.zero_grad()
+    F.cross_entropy(still(images), labels, reduction="sum").backward()
+    torch.testing.assert_close(got, [p.grad for p in still.parameters()], atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(F.cross_entropy(still(images), labels), F.cross_entropy(predict(model, images), labels))
+    assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
+    assert max(
+        g.abs().max() for (n, _), g in zip(model.named_parameters(), got, strict=True) if "attn" in n or "fc" in n
+    )
+
+
+@pytest.mark.parametrize(("momentum", "weight_decay"), [(0.0, 0.0), (0.9, 0.1)])
+def test_salun_leaves_every_bit_outside_the_mask(
+    momentum: float, weight_decay: float, entry: Entry, original: nn.Module, digits: Digits, digits_loaders: Any
+) -> None:
+    before = copy.deepcopy(original)
+    slopes = entry("salun").gradient(copy.deepcopy(original), *digits["forget"], 256)
+    mask = torch.cat([part.flatten() for part in entry("salun").largest(slopes, 0.3)])
+    options = {"momentum": momentum, "weight_decay": weight_decay, "threshold": 0.3, "lr": 0.05, "epochs": 2}
+    changed = moved(before, entry("salun").unlearn(original, *digits_loaders, **options))
+    assert not changed[~mask].any()
+    assert changed[mask].float().mean() > 0.99
+
+
+def test_salun_forgets_with_a_part_of_the_weights(
+    entry: Entry, original: nn.Module, digits: Digits, digits_loaders: Any
+) -> None:
+    unlearned = entry("salun").unlearn(original, *digits_loaders, lr=0.1, epochs=6, batch_size=64)
+    assert accuracy(unlearned, digits["forget"]) < 0.95 < accuracy(unlearned, digits["retain"])
+
+
+# Bad teacher
+
+
+def test_bt_hands_adam_the_divergence_from_both_teachers(
+    entry: Entry, original: nn.Module, digits: Digits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slopes = []
+
+    class Adam(torch.optim.Adam):
+        def step(self, *args: Any) -> None:  # type: ignore[override]
+            slopes.append([p.grad.clone() for group in self.param_groups for p in group["params"]])
+            super().step(*args)
+
+    monkeypatch.setattr(torch.optim, "Adam", Adam)
+    kept, forgotten = (tuple(tensor[:60] for tensor in digits[name]) for name in ("retain", "forget"))
+    images, start = torch.cat([kept[0], forgotten[0]]), copy.deepcopy(original)
+    torch.manual_seed(7)
+    bad = toolkit.reinitialise(copy.deepcopy(original))
+    teacher = torch.cat([predict(original, kept[0]), predict(bad, forgotten[0])])
+    torch.manual_seed(7)
+    entry("bt").unlearn(original, *loaders(kept, forgotten), None, epochs=1, batch_size=256, temperature=3.0)
+    kl(teacher, start.train()(images), 3.0).backward()
+    (got,) = slopes
+    torch.testing.assert_close(got, [p.grad for p in start.parameters()], atol=1e-5, rtol=1e-3)
+
+
+def test_bt_leads_forget_to_the_bad_teacher_and_retain_to_the_original(
+    entry: Entry, original: nn.Module, digits: Digits, digits_loaders: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module, teachers = entry("bt"), []
+    monkeypatch.setattr(
+        module, "reinitialise", lambda model: teachers.append(toolkit.reinitialise(model)) or teachers[0]
+    )
+    start, seen = copy.deepcopy(original), watch(original)
+    unlearned = module.unlearn(original, *digits_loaders, epochs=10, batch_size=64)
+    (bad,) = teachers
+    images, retain = digits["forget"][0], digits["retain"][0]
+    answer = predict(unlearned, images)
+    assert kl(predict(bad, images), answer) < 0.5 * kl(predict(bad, images), predict(start, images))
+    assert kl(predict(start, images), answer) > 5 * kl(predict(start, retain), predict(unlearned, retain))
+    assert accuracy(unlearned, digits["forget"]) < 0.9 < accuracy(unlearned, digits["retain"])
+    mixed = [(batch[:, None] == images).flatten(2).all(2).any(1).float().mean().item() for batch in seen]
+    assert 0 < min(mixed) and max(mixed) < 0.5  # every batch holds both sets
+
+
+# SCRUB
+
+
+def test_scrub_goes_up_on_forget_then_down_on_retain(entry: Entry, original: nn.Module, digits: Digits) -> None:
+    kept, forgotten = (tuple(tensor[:60] for tensor in digits[name]) for name in ("retain", "forget"))
+    alpha, gamma, heat, rates = 0.3, 0.7, 3.0, {"lr": 0.02, "weight_decay": 0.01}
+    teachers = [predict(original, images) for images, _ in (kept, forgotten)]
+    size = {"retain_batch_size": 64, "forget_batch_size": 64}
+
+    def leave(student: nn.Module) -> Tensor:
+        return -(heat**2) * kl(teachers[1], student(forgotten[0]), heat)
+
+    def stay(student: nn.Module) -> Tensor:
+        logits = student(kept[0])
+        return gamma * F.cross_entropy(logits, kept[1]) + alpha * heat**2 * kl(teachers[0], logits, heat)
+
+    for msteps, objectives in ((0, [stay]), (1, [leave, stay])):
+        expected = steps(
+            copy.deepcopy(original), lambda weights: torch.optim.SGD(weights, momentum=0.9, **rates), *objectives
+        )
+        got = entry("scrub").unlearn(
+            copy.deepcopy(original), *loaders(kept, forgotten), None,
+            alpha=alpha, gamma=gamma, temperature=heat, epochs=1, msteps=msteps, decay=1.0, **size, **rates,
+        )  # fmt: skip
+        torch.testing.assert_close(list(got.parameters()), list(expected.parameters()), atol=2e-5, rtol=1e-3)
+
+
+@pytest.mark.parametrize(("epochs", "msteps", "passes"), [(4, 2, "FRFRRR"), (2, 0, "RR"), (2, 5, "FRFR")])
+def test_scrub_leaves_the_forget_set_alone_after_msteps(
+    epochs: int, msteps: int, passes: str, entry: Entry, tiny: Callable[[str], Any]
+) -> None:
+    model, (retain, forget, _) = tiny("resnet")
+    images, labels = toolkit.tensors(retain)
+    marked = {"R": (images.clamp(max=1), labels), "F": tuple(t + k for t, k in zip(toolkit.tensors(forget), (5, 0)))}
+    trained, evaluated = watch(model), watch(model, training=False)
+    entry("scrub").unlearn(
+        model, *loaders(marked["R"], marked["F"]), None,
+        epochs=epochs, msteps=msteps, retain_batch_size=64, forget_batch_size=64,
+    )  # fmt: skip
+    assert "".join("R" if batch.max() <= 1 else "F" for batch in trained) == passes
+    assert sum(map(len, evaluated)) == len(labels) + len(marked["F"][1])  # the teacher's answers, nothing else
+
+
+def test_scrub_slows_down_after_three_fifths(entry: Entry, tiny: Callable[[str], Any]) -> None:
+    def run(epochs: int, decay: float) -> list[Tensor]:
+        model, data = tiny("resnet")
+        options = {"epochs": epochs, "msteps": 1, "lr": 0.01, "decay": decay}
+        return list(entry("scrub").unlearn(model, *data, **options).parameters())
+
+    slow, short, fast = run(5, 0.0), run(3, 1.0), run(5, 1.0)
+    assert all(torch.equal(p, q) for p, q in zip(slow, short, strict=True))
+    assert not all(torch.equal(p, q) for p, q in zip(slow, fast, strict=True))
+
+
+@pytest.mark.parametrize("reference", ["val", "wrong", "retain"])
+def test_scrub_rewinds_to_the_epoch_that_errs_on_forget_as_the_last_does_on_val(
+    reference: str, entry: Entry, original: nn.Module, digits: Digits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong = (digits["val"][0], (digits["val"][1] + 1) % 10)
+    unseen = wrong if reference == "wrong" else digits[reference]
+    data = loaders(tuple(tensor[:256] for tensor in digits["retain"]), digits["forget"], unseen)
+    monkeypatch.setattr(torch, "save", None)  # in memory, never on disk
+    options = {"msteps": 2, "lr": 0.05, "decay": 1.0, "retain_batch_size": 64, "gamma": 0.5}
+
+    def run(epochs: int, **more: Any) -> nn.Module:
+        torch.manual_seed(3)
+        return entry("scrub").unlearn(copy.deepcopy(original), *data, epochs=epochs, **options, **more)
+
+    epochs = [run(count + 1) for count in range(5)]
+    errors = [1 - accuracy(model, digits["forget"]) for model in epochs]
+    target = 1 - accuracy(epochs[-1], unseen)
+    nearest = min(range(5), key=lambda epoch: abs(errors[epoch] - target))
+    got = run(5, rewind=True).state_dict()
+    assert all(torch.equal(got[name], tensor) for name, tensor in epochs[nearest].state_dict().items())
+
+
+@pytest.mark.parametrize("rewind", [False, True])
+def test_scrub_stops_while_the_state_is_finite(rewind: bool, entry: Entry, tiny: Callable[[str], Any]) -> None:
+    model, data = tiny("resnet")
+    options = {"alpha": 0.0, "gamma": 0.0, "temperature": 5.0, "epochs": 10, "msteps": 10, "lr": 1e3, "rewind": rewind}
+    unlearned = entry("scrub").unlearn(model, *data, **options)
+    assert all(tensor.isfinite().all() for tensor in unlearned.state_dict().values())
+
+
+def test_scrub_forgets_and_keeps(entry: Entry, original: nn.Module, digits: Digits, digits_loaders: Any) -> None:
+    unlearned = entry("scrub").unlearn(original, *digits_loaders, lr=0.02)
+    assert accuracy(unlearned, digits["forget"]) < 0.95 < accuracy(unlearned, digits["retain"])
