@@ -11,7 +11,7 @@ import pandas as pd
 
 from harness.track import Track
 
-NAME_WIDTH = 22
+NAME_WIDTH = 18
 NONE = "–"
 SVG = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" aria-label="leaderboard">
 <style>
@@ -31,8 +31,8 @@ SVG = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" 
 def table(board: pd.DataFrame, track: Track, null: Mapping[str, float]) -> str:
     """The board for a terminal; reference rows set apart."""
     head = (
-        f"{'rank':<6}{'method':<{NAME_WIDTH}}{'RetDev':<16}{'Indisc':<15}{'RTE':>7}  {'groups':<9}"
-        f"{'seeds':>6} {'RA':>5} {'FA':>5} {'TA':>5}"
+        f"{'rank':<6}{'method':<{NAME_WIDTH}}{'RetDev':<14}{'Indisc':<14}{'RTE':>7}  {'groups':<9}"
+        f"{'seeds':>6} {'MIA':>5} {'RA':>5} {'FA':>5} {'TA':>5}"
     )
     lines = [f"{track.name} — {track.analysis.title}", head, "─" * len(head)]
     references = board["state"] == "reference"
@@ -44,6 +44,7 @@ def table(board: pd.DataFrame, track: Track, null: Mapping[str, float]) -> str:
         f"U-MIA {null['umia']:.3f}"
     )
     lines.append("groups: RetDev, Indisc, RTE; G1 best, F failed. rank: by G1, G2, G3 counts, with its bootstrap range")
+    lines.append("MIA: accuracy of U-MIA; above .5 F still looks seen, below .5 it looks less seen than the test set")
     if not ((board["kind"] == "baseline") & (board["state"] == "ok")).any():
         lines.append(f"no baseline has run here: groups mean nothing yet (bench baselines --track {track.name})")
     if not board.loc[~references, "trusted"].all():
@@ -57,11 +58,23 @@ def _line(row: pd.Series[Any]) -> str:
         name = name[: NAME_WIDTH - 2] + "…"
     groups = " ".join(group(row, metric) for metric in ("retdev", "indisc", "rte"))
     seeds = "" if row["state"] == "reference" else f"{row['seeds_ok']}/{row['seeds_total']}"
-    accuracies = " ".join(f"{_number(row[m], 3):>5}" for m in ("ra", "fa", "ta"))
+    accuracies = " ".join(f"{_number(row[m], 3):>5}" for m in ("umia", "ra", "fa", "ta"))
     return (
-        f"{rank(row):<6}{name:<{NAME_WIDTH}}{_spread(row, 'retdev', 3):<16}{_spread(row, 'indisc', 3):<15}"
+        f"{rank(row):<6}{name:<{NAME_WIDTH}}{_spread(row, 'retdev', 3):<14}{_spread(row, 'indisc', 3):<14}"
         f"{speed(row):>7}  {groups:<9}{seeds:>6} {accuracies}"
     )
+
+
+def markdown(board: pd.DataFrame) -> str:
+    """The board as a Markdown table; reference rows last."""
+    lines = ["| rank | method | RetDev | Indisc | RTE | groups | seeds | U-MIA | RA | FA | TA |", "|---" * 11 + "|"]
+    for _, row in board.iterrows():
+        groups = " ".join(group(row, metric) for metric in ("retdev", "indisc", "rte"))
+        numbers = [_spread(row, "retdev", 3), _spread(row, "indisc", 3), speed(row), groups]
+        seeds = f"{row['seeds_ok']}/{row['seeds_total']}"
+        accuracies = [_number(row[m], 3) for m in ("umia", "ra", "fa", "ta")]
+        lines.append(f"| {' | '.join([rank(row), str(row['entry']), *numbers, seeds, *accuracies])} |")
+    return "\n".join(lines)
 
 
 def rank(row: pd.Series[Any]) -> str:

@@ -219,15 +219,15 @@ def reinitialise(model: nn.Module) -> nn.Module:
 
 
 def stages(model: nn.Module) -> list[nn.Module]:
-    """The stages of a model, first to last: ``layer1`` … ``layer4`` of a ResNet, the children of a TinyViT's ``stages``.
+    """The stages of a model, first to last, without stem and head: four in either architecture of the benchmark.
 
-    Found by structure: the model's own children of type ``nn.Sequential``; where there is one alone, its children. Stem
-    and head are none of them.
+    Found by structure: the model's own children of type ``nn.Sequential`` (a ResNet's ``layer1`` … ``layer4``); where
+    there is one alone (a TinyViT's ``stages``), its children.
 
     Raises:
         ValueError: the model has no such child.
     """
-    found = [child for child in model.children() if type(child) is nn.Sequential]
+    found: list[nn.Module] = [child for child in model.children() if type(child) is nn.Sequential]
     if not found:
         raise ValueError(f"found no stages in a {type(model).__name__}")
     return found if len(found) > 1 else list(found[0].children())

@@ -8,7 +8,7 @@ import click
 
 from harness.commands._options import track_option
 
-ENDINGS = {"table": "txt", "csv": "csv", "json": "json", "svg": "svg"}
+ENDINGS = {"table": "txt", "csv": "csv", "json": "json", "svg": "svg", "markdown": "md"}
 
 
 @click.command(epilog="Examples: bench leaderboard; bench leaderboard --format csv --out site/")
@@ -36,6 +36,8 @@ def command(track: str, form: str, out: Path | None) -> None:
         text = render.csv(ranked).rstrip("\n")
     elif form == "json":
         text = render.as_json(ranked, loaded, board.null(references))
+    elif form == "markdown":
+        text = render.markdown(ranked)
     else:
         text = render.table(ranked, loaded, board.null(references))
         if form == "svg":

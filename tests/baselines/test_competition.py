@@ -6,6 +6,7 @@ import copy
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from types import ModuleType
 from typing import Any
 
@@ -79,11 +80,9 @@ def stepped(model: nn.Module, objective: Callable[[nn.Module], Tensor], lr: floa
     return model
 
 
-def assert_close(found: nn.Module, expected: nn.Module, **tolerance: float) -> None:
+def assert_close(found: nn.Module, expected: nn.Module, atol: float = 1e-5) -> None:
     for (name, p), q in zip(found.named_parameters(), expected.parameters(), strict=True):
-        torch.testing.assert_close(
-            p, q, **(tolerance or {"atol": 1e-5, "rtol": 1e-3}), msg=lambda m, n=name: f"{n}: {m}"
-        )
+        torch.testing.assert_close(p, q, atol=atol, rtol=1e-3, msg=f"{name}: {{}}".format)
 
 
 def cosine(lr: float, epochs: int) -> list[float]:
@@ -95,13 +94,13 @@ def cosine(lr: float, epochs: int) -> list[float]:
     [
         (
             "fcs",
-            {"uniform_lr": 0.02, "forget_lr": 0.01, "retain_lr": 0.02, "retain_weight_decay": 5e-4, "batch_size": 64},
+            {"uniform_lr": 0.05, "forget_lr": 0.01, "retain_lr": 0.02, "retain_weight_decay": 5e-4, "epochs": 6},
             0.95,
         ),
-        ("cfw", {"start_std": 0.2, "lr": 0.1, "epochs": 6}, 0.85),
-        ("prmq", {"lr": 0.05, "epochs": 5.0}, 0.75),
-        ("kde", {"lr": 0.05, "warmup_lr": 0.05, "epochs": 6}, 0.7),
-        ("rni", {"lr": 0.05, "fine_lr": 0.1, "origin_noise": 0.2}, 0.85),
+        ("cfw", {"start_std": 0.15, "lr": 0.05}, 0.9),
+        ("prmq", {"prune_amount": 0.8, "lr": 0.05, "epochs": 6.5}, 0.85),
+        ("kde", {"lr": 0.1, "warmup_lr": 0.05, "warmup_epochs": 1, "epochs": 7}, 0.8),
+        ("rni", {"lr": 0.05, "fine_lr": 0.1, "origin_noise": 0.15, "epochs": 7}, 0.9),
     ],
 )
 def test_forgets_and_keeps(
@@ -113,10 +112,10 @@ def test_forgets_and_keeps(
     digits: Digits,
     digits_loaders: Any,
 ) -> None:
-    unlearned = entry(name).unlearn(original, *digits_loaders, **settings)
+    unlearned = entry(name).unlearn(original, *digits_loaders, batch_size=64, **settings)
     kept, forgotten = accuracy(unlearned, digits["retain"]), accuracy(unlearned, digits["forget"])
     assert kept > floor
-    assert forgotten < kept - 0.05
+    assert forgotten < kept - 0.03
 
 
 # FCS
@@ -125,16 +124,16 @@ def test_forgets_and_keeps(
 def test_fcs_first_pass_brings_the_forget_set_nearer_to_uniform(
     entry: Entry, original: nn.Module, digits: Digits, digits_loaders: Any
 ) -> None:
-    method = entry("fcs")
-
     def distance(model: nn.Module) -> float:
         with torch.no_grad():
-            return method.divergence_from_uniform(model.eval()(digits["forget"][0])).item()
+            log_p = model.eval()(digits["forget"][0]).log_softmax(1)
+        return F.kl_div(log_p, torch.full_like(log_p, 0.1), reduction="batchmean").item()
 
-    before = distance(original)
-    rates = {"uniform_lr": 0.05, "forget_lr": 0.0, "retain_lr": 0.0}
-    unlearned = method.unlearn(original, *digits_loaders, epochs=1, batch_size=64, **rates)
-    assert distance(unlearned) < 0.7 * before
+    runs = []
+    for lr in (0.0, 0.1):  # the pass without a step shows what batch-norm statistics alone do
+        rates = {"uniform_lr": lr, "forget_lr": 0.0, "retain_lr": 0.0}
+        runs.append(entry("fcs").unlearn(copy.deepcopy(original), *digits_loaders, epochs=1, batch_size=64, **rates))
+    assert distance(runs[1]) < 0.7 * distance(runs[0])
 
 
 def test_fcs_objectives_are_those_of_the_paper(entry: Entry) -> None:
@@ -246,7 +245,10 @@ def test_cfw_weighs_each_sample_and_follows_a_cosine(entry: Entry, tiny: Tiny) -
     with recorded(model) as steps:
         found = entry("cfw").unlearn(copy.deepcopy(model), *loaders((x, y), (x, y), (x, y)), epochs=1, **settings)
         entry("cfw").unlearn(model, *loaders((x, y), (x, y), (x, y)), epochs=3, **settings)
-    loss = lambda m: (share * F.cross_entropy(m(x), y, reduction="none")).sum()  # noqa: E731
+
+    def loss(m: nn.Module) -> Tensor:
+        return (share * F.cross_entropy(m(x), y, reduction="none")).sum()
+
     assert_close(found, stepped(before, loss, 0.1))
     assert all(tensor.isfinite().all() for tensor in found.state_dict().values())
     assert [step.lr for step in steps[1:]] == pytest.approx(cosine(0.1, 3))
@@ -279,7 +281,7 @@ def test_prmq_redraws_exactly_the_smallest_weights_of_the_whole_model(
                 assert after[name].std().item() == pytest.approx((3 * fan_in) ** -0.5, rel=0.2)
 
 
-@pytest.mark.parametrize(("epochs", "count"), [(3.2, 9), (1.0, 3), (0.5, 1), (2, 6)])
+@pytest.mark.parametrize(("epochs", "count"), [(3.2, 9), (3.5, 10), (0.5, 1), (2, 6)])
 def test_prmq_takes_a_fractional_number_of_epochs(epochs: float, count: int, entry: Entry, tiny: Tiny) -> None:
     model, sets = tiny("resnet")
     with recorded(model) as steps:
@@ -309,27 +311,30 @@ def test_prmq_matches_labels_and_the_entropy_of_the_original(entry: Entry, tiny:
     expected, alone = stepped(model, both, 1.0), stepped(model, labels, 1.0)
     settings = {"prune_amount": 0.0, "epochs": 1.0, "batch_size": 64, "lr": 1.0, "weight_decay": 0.0}
     found = entry("prmq").unlearn(model, *loaders((x, y), (x, y), (x, y)), **settings)
-    assert_close(found, expected, atol=1e-4, rtol=1e-3)
-    assert (alone.fc.weight - expected.fc.weight).abs().max() > 0.01  # the entropies do pull
+    assert_close(found, expected, atol=1e-4)
+    moved = parameters(alone)["fc.weight"] - parameters(expected)["fc.weight"]
+    assert moved.abs().max() > 0.01  # the entropies do pull
 
 
-def test_prmq_teaches_with_the_entropy_of_the_unpruned_model(entry: Entry, tiny: Tiny) -> None:
+def test_prmq_teaches_with_the_entropy_of_the_unpruned_model(
+    entry: Entry, tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model, sets = tiny("resnet")
-    method = entry("prmq")
-    before, order = copy.deepcopy(model).eval(), []
+    method, order = entry("prmq"), []
     entropy, redraw = method.entropy, method.redraw_smallest
 
-    def spy(logits: Tensor) -> Tensor:
-        order.append(logits.requires_grad)
+    def noted_entropy(logits: Tensor) -> Tensor:
+        order.append("student" if logits.requires_grad else "teacher")
         return entropy(logits)
 
-    def prune(model: nn.Module, share: float) -> None:
-        assert not changed(parameters(before), parameters(model)) and order == [False] * 3
+    def noted_redraw(model: nn.Module, share: float) -> None:
+        order.append("prune")
         redraw(model, share)
 
-    method.entropy, method.redraw_smallest = spy, prune
+    monkeypatch.setattr(method, "entropy", noted_entropy)
+    monkeypatch.setattr(method, "redraw_smallest", noted_redraw)
     method.unlearn(model, *sets, epochs=1.0, batch_size=16)
-    assert order == [False] * 3 + [True] * 3
+    assert order == ["teacher"] * 3 + ["prune"] + ["student"] * 3
 
 
 @both_architectures
@@ -337,13 +342,13 @@ def test_prmq_ends_in_numbers_of_half_precision(architecture: str, entry: Entry,
     model, sets = tiny(architecture)
     norm = next(module for module in model.modules() if isinstance(module, nn.BatchNorm2d))
     norm.momentum = 0.0
-    norm.running_var.fill_(1e6)
+    norm.load_state_dict(norm.state_dict() | {"running_var": torch.full((norm.num_features,), 1e6)})
     unlearned = entry("prmq").unlearn(model, *sets, epochs=1.0, batch_size=16, lr=0.01)
     for tensor in unlearned.state_dict().values():
         assert tensor.isfinite().all()
         assert not tensor.is_floating_point() or tensor.dtype == torch.float32
         assert torch.equal(tensor, tensor.half().to(tensor.dtype))
-    assert (norm.running_var == 65504).all()
+    assert norm.state_dict()["running_var"].tolist() == [65504] * norm.num_features
 
 
 # KDE
@@ -421,7 +426,7 @@ def test_rni_trains_nine_weights_and_all_norms_before_the_last_epochs(
         entry("rni").unlearn(model, *sets, epochs=7, fine_epochs=2, batch_size=64, lr=0.03, noise_ratio=0.0)
     states = [step.before for step in steps]  # one step per epoch
     picks = []
-    for step, old, new in zip(steps[:5], states, states[1:], strict=False):
+    for step, (old, new) in zip(steps, list(pairwise(states))[:5], strict=False):
         assert step.trained & norms == norms and len(norms) > 20
         picks.append(step.trained - norms)
         assert len(picks[-1]) == 9 and picks[-1] <= set(weights(model, nn.Conv2d, nn.Linear))
@@ -441,15 +446,12 @@ def test_rni_injects_noise_into_a_share_of_the_picked_again_and_again(
     with recorded(model) as steps:
         entry("rni").unlearn(model, *sets, **settings, batch_size=64, lr=0.0, fine_lr=0.0)
     states = [*(step.before for step in steps), parameters(model)]
-    hits = [
-        changed(old, new) for old, new in zip(states, states[1:], strict=False)
-    ]  # what epoch 2, 3, … and the end add
+    hits = [changed(old, new) for old, new in pairwise(states)]  # what epochs 2 to 7 and the end add
     assert [len(hit) for hit in hits] == [0, 6, 6, 6, 0, 0, 0]
     assert all(hit <= step.trained - normalisation(model) for hit, step in zip(hits[1:4], steps[2:5], strict=True))
-    for hit, old, new in zip(hits, states, states[1:], strict=False):
-        if hit:
-            noise = torch.cat([(new[name] - old[name]).flatten() for name in hit])
-            assert noise.std().item() == pytest.approx(0.5, rel=0.15)
+    for hit, (old, new) in zip(hits[1:4], list(pairwise(states))[1:4], strict=True):
+        noise = torch.cat([(new[name] - old[name]).flatten() for name in hit])
+        assert noise.std().item() == pytest.approx(0.5, rel=0.15)
 
 
 @both_architectures

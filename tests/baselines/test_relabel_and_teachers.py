@@ -21,7 +21,7 @@ Data = tuple[Tensor, Tensor]
 Digits = dict[str, Data]
 
 
-def loaders(*data: Data) -> list[Any]:
+def loaders(*data: Any) -> list[Any]:
     return [torch.utils.data.DataLoader(torch.utils.data.TensorDataset(*pair), batch_size=64) for pair in data]
 
 
@@ -74,9 +74,13 @@ def test_every_epoch_draws_labels_for_the_forget_set_alone(
     images = torch.arange(float(n + m)).view(-1, 1, 1, 1) / 1e4  # each its own number
     labels = torch.cat([torch.arange(n) % classes, torch.zeros(m, dtype=torch.long)])
     model = nn.Sequential(nn.Flatten(), nn.Linear(1, classes))
-    seen, given = watch(model), []
-    plain = F.cross_entropy
-    monkeypatch.setattr(F, "cross_entropy", lambda x, y, **kw: (given.append(y.clone()), plain(x, y, **kw))[1])
+    seen, given, plain = watch(model), list[Tensor](), F.cross_entropy
+
+    def cross_entropy(logits: Tensor, labels: Tensor, **options: Any) -> Tensor:
+        given.append(labels.clone())
+        return plain(logits, labels, **options)
+
+    monkeypatch.setattr(F, "cross_entropy", cross_entropy)
     data = loaders((images[:n], labels[:n]), (images[n:], labels[n:]))
 
     entry(name).unlearn(model, *data, None, epochs=epochs, batch_size=128, lr=1e-3)
@@ -85,9 +89,7 @@ def test_every_epoch_draws_labels_for_the_forget_set_alone(
     order = (torch.cat(seen).flatten()[-total:] * 1e4).round().long().view(epochs, -1)
     assert all(torch.equal(epoch.sort().values, torch.arange(n + m)) for epoch in order)
     assert all((epoch[:500] < n).sum() > 30 for epoch in order)  # shuffled together
-    trained = torch.empty(epochs, n + m, dtype=torch.long).scatter_(
-        1, order, torch.cat(given)[-total:].view(epochs, -1)
-    )
+    trained = torch.empty_like(order).scatter_(1, order, torch.cat(given)[-total:].view(epochs, -1))
     assert (trained[:, :n] == labels[:n]).all()
     for drawn in trained[:, n:]:
         assert (drawn.bincount(minlength=classes) / m - 1 / classes).abs().max() < 0.05
@@ -134,12 +136,9 @@ def test_salun_sums_the_gradient_of_the_original_over_the_forget_set(
         module.train(not isinstance(module, _BatchNorm))
     still.zero_grad()
     F.cross_entropy(still(images), labels, reduction="sum").backward()
-    torch.testing.assert_close(got, [p.grad for p in still.parameters()], atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(got, [p.grad for p in still.parameters()], atol=1e-5, rtol=1e-3)
     torch.testing.assert_close(F.cross_entropy(still(images), labels), F.cross_entropy(predict(model, images), labels))
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
-    assert max(
-        g.abs().max() for (n, _), g in zip(model.named_parameters(), got, strict=True) if "attn" in n or "fc" in n
-    )
 
 
 @pytest.mark.parametrize(("momentum", "weight_decay"), [(0.0, 0.0), (0.9, 0.1)])
@@ -155,6 +154,20 @@ def test_salun_leaves_every_bit_outside_the_mask(
     assert changed[mask].float().mean() > 0.99
 
 
+def test_salun_decays_the_weights_inside_the_mask(
+    entry: Entry, original: nn.Module, digits: Digits, digits_loaders: Any
+) -> None:
+    slopes = entry("salun").gradient(copy.deepcopy(original), *digits["forget"], 256)
+    masks = entry("salun").largest(slopes, 0.3)
+    after = []
+    for weight_decay in (0.0, 0.5):
+        torch.manual_seed(2)
+        options = {"weight_decay": weight_decay, "threshold": 0.3, "lr": 0.1, "epochs": 1, "batch_size": 2048}
+        after.append(entry("salun").unlearn(copy.deepcopy(original), *digits_loaders, **options).parameters())
+    for mask, old, free, decayed in zip(masks, original.parameters(), *after, strict=True):
+        torch.testing.assert_close(free - decayed, 0.1 * 0.5 * old * mask, atol=1e-4, rtol=1e-3)
+
+
 def test_salun_forgets_with_a_part_of_the_weights(
     entry: Entry, original: nn.Module, digits: Digits, digits_loaders: Any
 ) -> None:
@@ -165,25 +178,35 @@ def test_salun_forgets_with_a_part_of_the_weights(
 # Bad teacher
 
 
+def spy_on_bad_teacher(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> list[nn.Module]:
+    teachers: list[nn.Module] = []
+
+    def reinitialise(model: nn.Module) -> nn.Module:
+        teachers.append(toolkit.reinitialise(model))
+        return model
+
+    monkeypatch.setattr(module, "reinitialise", reinitialise)
+    return teachers
+
+
 def test_bt_hands_adam_the_divergence_from_both_teachers(
     entry: Entry, original: nn.Module, digits: Digits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    slopes = []
+    slopes: list[list[Tensor]] = []
 
     class Adam(torch.optim.Adam):
-        def step(self, *args: Any) -> None:  # type: ignore[override]
+        def step(self, closure: Any = None) -> None:  # type: ignore[override]
             slopes.append([p.grad.clone() for group in self.param_groups for p in group["params"]])
-            super().step(*args)
 
     monkeypatch.setattr(torch.optim, "Adam", Adam)
+    module = entry("bt")
+    teachers = spy_on_bad_teacher(module, monkeypatch)
     kept, forgotten = (tuple(tensor[:60] for tensor in digits[name]) for name in ("retain", "forget"))
-    images, start = torch.cat([kept[0], forgotten[0]]), copy.deepcopy(original)
-    torch.manual_seed(7)
-    bad = toolkit.reinitialise(copy.deepcopy(original))
-    teacher = torch.cat([predict(original, kept[0]), predict(bad, forgotten[0])])
-    torch.manual_seed(7)
-    entry("bt").unlearn(original, *loaders(kept, forgotten), None, epochs=1, batch_size=256, temperature=3.0)
-    kl(teacher, start.train()(images), 3.0).backward()
+    start = copy.deepcopy(original)
+    module.unlearn(original, *loaders(kept, forgotten), None, epochs=1, batch_size=256, temperature=3.0)
+
+    answers = torch.cat([predict(start, kept[0]), predict(teachers[0], forgotten[0])])
+    kl(answers, start.train()(torch.cat([kept[0], forgotten[0]])), 3.0).backward()
     (got,) = slopes
     torch.testing.assert_close(got, [p.grad for p in start.parameters()], atol=1e-5, rtol=1e-3)
 
@@ -191,20 +214,19 @@ def test_bt_hands_adam_the_divergence_from_both_teachers(
 def test_bt_leads_forget_to_the_bad_teacher_and_retain_to_the_original(
     entry: Entry, original: nn.Module, digits: Digits, digits_loaders: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    module, teachers = entry("bt"), []
-    monkeypatch.setattr(
-        module, "reinitialise", lambda model: teachers.append(toolkit.reinitialise(model)) or teachers[0]
-    )
+    module = entry("bt")
+    teachers = spy_on_bad_teacher(module, monkeypatch)
     start, seen = copy.deepcopy(original), watch(original)
     unlearned = module.unlearn(original, *digits_loaders, epochs=10, batch_size=64)
     (bad,) = teachers
+    assert accuracy(bad, digits["retain"]) < 0.3  # untrained, and trained by nobody since
     images, retain = digits["forget"][0], digits["retain"][0]
     answer = predict(unlearned, images)
     assert kl(predict(bad, images), answer) < 0.5 * kl(predict(bad, images), predict(start, images))
     assert kl(predict(start, images), answer) > 5 * kl(predict(start, retain), predict(unlearned, retain))
     assert accuracy(unlearned, digits["forget"]) < 0.9 < accuracy(unlearned, digits["retain"])
     mixed = [(batch[:, None] == images).flatten(2).all(2).any(1).float().mean().item() for batch in seen]
-    assert 0 < min(mixed) and max(mixed) < 0.5  # every batch holds both sets
+    assert min(mixed) > 0 and max(mixed) < 0.5  # every batch holds both sets
 
 
 # SCRUB
@@ -212,7 +234,7 @@ def test_bt_leads_forget_to_the_bad_teacher_and_retain_to_the_original(
 
 def test_scrub_goes_up_on_forget_then_down_on_retain(entry: Entry, original: nn.Module, digits: Digits) -> None:
     kept, forgotten = (tuple(tensor[:60] for tensor in digits[name]) for name in ("retain", "forget"))
-    alpha, gamma, heat, rates = 0.3, 0.7, 3.0, {"lr": 0.02, "weight_decay": 0.01}
+    alpha, gamma, heat, rates = 0.3, 0.7, 3.0, dict[str, Any](lr=0.02, weight_decay=0.01)
     teachers = [predict(original, images) for images, _ in (kept, forgotten)]
     size = {"retain_batch_size": 64, "forget_batch_size": 64}
 
@@ -239,15 +261,15 @@ def test_scrub_leaves_the_forget_set_alone_after_msteps(
     epochs: int, msteps: int, passes: str, entry: Entry, tiny: Callable[[str], Any]
 ) -> None:
     model, (retain, forget, _) = tiny("resnet")
-    images, labels = toolkit.tensors(retain)
-    marked = {"R": (images.clamp(max=1), labels), "F": tuple(t + k for t, k in zip(toolkit.tensors(forget), (5, 0)))}
+    kept, forgotten = toolkit.tensors(retain), toolkit.tensors(forget)
+    marked = (kept[0].clamp(max=1), kept[1]), (forgotten[0] + 5, forgotten[1])
     trained, evaluated = watch(model), watch(model, training=False)
     entry("scrub").unlearn(
-        model, *loaders(marked["R"], marked["F"]), None,
+        model, *loaders(*marked), None,
         epochs=epochs, msteps=msteps, retain_batch_size=64, forget_batch_size=64,
     )  # fmt: skip
     assert "".join("R" if batch.max() <= 1 else "F" for batch in trained) == passes
-    assert sum(map(len, evaluated)) == len(labels) + len(marked["F"][1])  # the teacher's answers, nothing else
+    assert sum(map(len, evaluated)) == len(kept[1]) + len(forgotten[1])  # the teacher's answers, nothing else
 
 
 def test_scrub_slows_down_after_three_fifths(entry: Entry, tiny: Callable[[str], Any]) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from harness import tuning
-from harness.entries import read
+from harness.entries import baseline, baseline_names, read
 from harness.references import References, Role
 from harness.store import Store
 from harness.track import load
@@ -102,6 +102,22 @@ def test_an_entry_without_a_search_space_is_told(tmp_path: Path) -> None:
     result = run("tune", str(path))
     assert result.exit_code == 2
     assert "declares no SEARCH_SPACE" in result.stderr
+
+
+METHODS = [name for name in baseline_names() if baseline(name).search_space]
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_is_tuned_on_the_default_track_with_the_same_budget(name: str) -> None:
+    # after a change of a method: bench tune NAME --export baselines/tuned
+    track, entry = load("digits-resnet18"), baseline(name)
+    summary = json.loads((tuning.TUNED / track.name / f"{name}.json").read_text())
+    assert summary["sha256"] == entry.sha256
+    assert (summary["trials"], len(summary["seeds"])) == (track.analysis.trials, track.analysis.tuning_seeds)
+    assert summary["objective"] == "paper"
+    chosen = tuning.tuned(entry, track, Store())
+    assert {**chosen.defaults, **chosen.overrides} == {**chosen.defaults, **summary["parameters"]}
+    assert tuning.tuned(entry, load("digits-tinyvit"), Store()).overrides == {}, "defaults elsewhere"
 
 
 @pytest.mark.slow

@@ -1,0 +1,75 @@
+# /// script
+# requires-python = ">=3.11"
+# dependencies = ["torch"]
+#
+# [tool.bench]
+# title = "BT"
+# authors = "V. S. Chundawat, A. K. Tarun, M. Mandal, M. Kankanhalli"
+# paper = "https://arxiv.org/abs/2205.08096"
+# licence = "Apache-2.0"
+# ///
+"""Bad teacher: imitate the original on the retain set and an untrained network on the forget set.
+
+Chundawat, Tarun, Mandal and Kankanhalli 2023, "Can Bad Teaching Induce Forgetting?", arXiv:2205.08096;
+Deep Unlearn, section 3.2.
+
+Idea: an untrained network knows nothing about F, so its answers are what to say there. Adam on KL(teacher ‖ student)
+with both softmaxes at ``temperature``, over one shuffled stream of R and F.
+Reads: R and F. Cost: ``epochs`` passes over R and F, and one over both for the teachers' answers.
+Decisions: the bad teacher is a copy of the model with newly drawn weights, so it has the same architecture. Both
+teachers answer in eval mode and nothing is augmented, so every sample is asked about once, before the training. The KL
+is summed over classes and averaged over samples; Adam does not heed the scale.
+"""
+
+import copy
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from sandbox.toolkit import Batches, reinitialise, tensors, train_epoch
+
+SEARCH_SPACE = {
+    "temperature": ("uniform", 0.1, 5.0),
+    "lr": ("log", 1e-5, 1e-1),
+    "weight_decay": ("log", 1e-5, 1e-1),
+    "batch_size": ("choice", (64, 128, 256)),
+    "epochs": ("int", 1, "max_epochs"),
+}
+
+
+def unlearn(
+    model: nn.Module,
+    retain: DataLoader[Any],
+    forget: DataLoader[Any],
+    val: DataLoader[Any],
+    *,
+    temperature: float = 1.0,
+    epochs: int = 10,
+    batch_size: int = 256,
+    lr: float = 0.01,
+    weight_decay: float = 0.0,
+) -> nn.Module:
+    kept, forgotten = tensors(retain)[0], tensors(forget)[0]
+    bad = reinitialise(copy.deepcopy(model))
+    answers = torch.cat([predict(model, kept, batch_size), predict(bad, forgotten, batch_size)])
+    stream = Batches(torch.cat([kept, forgotten]), answers, batch_size=batch_size)
+
+    def divergence(images: Tensor, teacher: Tensor) -> Tensor:
+        told, said = (F.log_softmax(logits / temperature, dim=1) for logits in (teacher, model(images)))
+        return F.kl_div(said, told, reduction="batchmean", log_target=True)
+
+    optimizer = torch.optim.Adam(model.parameters(), lr=lr, weight_decay=weight_decay, fused=True)
+    model.train()
+    for _ in range(epochs):
+        train_epoch(divergence, stream, optimizer)
+    return model
+
+
+@torch.no_grad()
+def predict(model: nn.Module, images: Tensor, batch_size: int) -> Tensor:
+    """Logits [n, C] in eval mode, in the order of the images."""
+    model.eval()
+    return torch.cat([model(part) for part in images.split(batch_size)])

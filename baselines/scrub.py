@@ -1,0 +1,124 @@
+# /// script
+# requires-python = ">=3.11"
+# dependencies = ["torch"]
+#
+# [tool.bench]
+# title = "SCRUB"
+# authors = "M. Kurmanji, P. Triantafillou, J. Hayes, E. Triantafillou"
+# paper = "https://arxiv.org/abs/2302.09880"
+# licence = "Apache-2.0"
+# ///
+"""SCRUB: move away from the original's answers on the forget set, stay with them on the retain set.
+
+Kurmanji, Triantafillou, Hayes and Triantafillou 2023, "Towards Unbounded Machine Unlearning", arXiv:2302.09880;
+Deep Unlearn, section 3.2.
+
+Idea: the original is the teacher. In the first ``msteps`` epochs a max pass over F with −T²·KL(teacher ‖ student), in
+every epoch a min pass over R with γ·CE + α·T²·KL, one SGD for both. ``rewind`` ends with the epoch whose error on F is
+nearest to the error that the last epoch's model has on V: as wrong on F as on unseen data, not more.
+Reads: R and F. With ``rewind``, which is off by default, V too. Cost: ``epochs`` passes over R, ``msteps`` over F, and
+one over both for the teacher's answers; with ``rewind`` also ``epochs`` over F and one over V, all for inference.
+Decisions: the teacher answers in eval mode and nothing is augmented, so every sample is asked about once. The rate is
+multiplied by ``decay`` after three fifths of the epochs, which is after 3 of the published 5. Rewinding keeps the
+states of all epochs in memory; of equally near epochs the first counts. The max pass has no bound: when the state is no
+longer finite after an epoch, the epoch before it is the last. The choices for ``retain_batch_size`` contain 32, the
+published default.
+"""
+
+import math
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
+from torch.utils.data import DataLoader
+
+from sandbox.toolkit import Batches, sgd, tensors, train_epoch
+
+SEARCH_SPACE = {
+    "alpha": ("uniform", 0.0, 1.0),
+    "gamma": ("uniform", 0.0, 1.0),
+    "temperature": ("uniform", 0.1, 5.0),
+    "msteps": ("int", 1, "max_epochs"),
+    "lr": ("log", 1e-5, 1e-1),
+    "weight_decay": ("log", 1e-5, 1e-1),
+    "retain_batch_size": ("choice", (32, 64, 128, 256)),
+    "forget_batch_size": ("choice", (64, 128, 256)),
+    "epochs": ("int", 1, "max_epochs"),
+}
+
+
+def unlearn(
+    model: nn.Module,
+    retain: DataLoader[Any],
+    forget: DataLoader[Any],
+    val: DataLoader[Any],
+    *,
+    alpha: float = 0.5,
+    gamma: float = 1.0,
+    temperature: float = 2.0,
+    epochs: int = 5,
+    msteps: int = 3,
+    retain_batch_size: int = 32,
+    forget_batch_size: int = 64,
+    lr: float = 5e-4,
+    weight_decay: float = 5e-4,
+    decay: float = 0.1,
+    rewind: bool = False,
+) -> nn.Module:
+    kept, forgotten = tensors(retain), tensors(forget)
+    retained = Batches(*kept, predict(model, kept[0]), batch_size=retain_batch_size)
+    scrubbed = Batches(forgotten[0], predict(model, forgotten[0]), batch_size=forget_batch_size)
+
+    def divergence(student: Tensor, teacher: Tensor) -> Tensor:
+        said, told = (F.log_softmax(logits / temperature, dim=1) for logits in (student, teacher))
+        return temperature**2 * F.kl_div(said, told, reduction="batchmean", log_target=True)
+
+    def leave(images: Tensor, teacher: Tensor) -> Tensor:
+        return -divergence(model(images), teacher)
+
+    def stay(images: Tensor, labels: Tensor, teacher: Tensor) -> Tensor:
+        student = model(images)
+        return gamma * F.cross_entropy(student, labels) + alpha * divergence(student, teacher)
+
+    optimizer = sgd(model.parameters(), lr, weight_decay)
+    schedule = LambdaLR(optimizer, lambda epoch: decay if epoch >= math.ceil(3 * epochs / 5) else 1.0)
+    states, errors = [snapshot(model)], []
+    for epoch in range(epochs):
+        model.train()
+        if epoch < msteps:
+            train_epoch(leave, scrubbed, optimizer)
+        train_epoch(stay, retained, optimizer)
+        schedule.step()
+        if not finite(model):
+            model.load_state_dict(states[-1])
+            break
+        states = [*(states if rewind else []), snapshot(model)]
+        if rewind:
+            errors.append(error(model, *forgotten))
+    if errors:
+        distances = (torch.stack(errors) - error(model, *tensors(val))).abs().tolist()
+        model.load_state_dict(states[1 + distances.index(min(distances))])
+    return model
+
+
+def snapshot(model: nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.clone() for name, tensor in model.state_dict().items()}
+
+
+def finite(model: nn.Module) -> bool:
+    """Whether the state is free of NaN and infinity; the device is asked once."""
+    return bool(torch.stack([tensor.isfinite().all() for tensor in model.state_dict().values()]).all())
+
+
+@torch.no_grad()
+def predict(model: nn.Module, images: Tensor) -> Tensor:
+    """Logits [n, C] in eval mode, in the order of the images."""
+    model.eval()
+    return torch.cat([model(part) for part in images.split(256)])
+
+
+def error(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+    """Share of wrong answers in eval mode, a scalar on the device."""
+    return (predict(model, images).argmax(dim=1) != labels).float().mean()
