@@ -1,92 +1,33 @@
-"""Behaviour of FCS, CFW, PRMQ, KDE and RNI."""
+"""Methods of the NeurIPS 2023 competition: FCS and CFW, and that all five forget and keep."""
 
 from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from itertools import pairwise
-from types import ModuleType
 from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.optim.optimizer import register_optimizer_step_pre_hook
-from torch.utils.data import DataLoader, TensorDataset
 
 from tests.baselines.conftest import accuracy
-
-Entry = Callable[[str], ModuleType]
-Digits = dict[str, tuple[Tensor, Tensor]]
-Tiny = Callable[[str], Any]
-State = dict[str, Tensor]
-
-both_architectures = pytest.mark.parametrize("architecture", ["resnet", "tinyvit"])
-
-
-class Step:
-    """What an optimizer is about to do."""
-
-    def __init__(self, optimizer: torch.optim.Optimizer, model: nn.Module) -> None:
-        self.optimizer = optimizer
-        self.lr = optimizer.param_groups[0]["lr"]
-        held = {id(p) for group in optimizer.param_groups for p in group["params"] if p.grad is not None}
-        self.trained = {name for name, p in model.named_parameters() if id(p) in held}
-        self.before = parameters(model)
-
-
-@contextmanager
-def recorded(model: nn.Module) -> Iterator[list[Step]]:
-    """All optimizer steps within the block."""
-    steps: list[Step] = []
-    handle = register_optimizer_step_pre_hook(lambda optimizer, *_: steps.append(Step(optimizer, model)))
-    try:
-        yield steps
-    finally:
-        handle.remove()
-
-
-def parameters(model: nn.Module) -> State:
-    return {name: p.detach().clone() for name, p in model.named_parameters()}
-
-
-def changed(before: State, after: State) -> set[str]:
-    return {name for name in before if not torch.equal(before[name], after[name])}
-
-
-def weights(model: nn.Module, *kinds: type[nn.Module]) -> list[str]:
-    """Names of the weights of all modules of these types, in order."""
-    return [f"{name}.weight" for name, module in model.named_modules() if isinstance(module, kinds)]
-
-
-def loaders(*data: tuple[Tensor, ...]) -> list[DataLoader[Any]]:
-    return [DataLoader(TensorDataset(*pair), batch_size=64) for pair in data]
-
-
-def images(model: str, n: int) -> Tensor:
-    return torch.randn(n, 1, *([32, 32] if model == "tinyvit" else [8, 8]))
-
-
-def stepped(model: nn.Module, objective: Callable[[nn.Module], Tensor], lr: float, decay: float = 0.0) -> nn.Module:
-    """A copy of the model in train mode after one plain step on ``objective(model)``, without momentum."""
-    model = copy.deepcopy(model).train()
-    slopes = torch.autograd.grad(objective(model), list(model.parameters()))
-    with torch.no_grad():
-        for p, slope in zip(model.parameters(), slopes, strict=True):
-            p.sub_(lr * (slope + decay * p))
-    return model
-
-
-def assert_close(found: nn.Module, expected: nn.Module, atol: float = 1e-5) -> None:
-    for (name, p), q in zip(found.named_parameters(), expected.parameters(), strict=True):
-        torch.testing.assert_close(p, q, atol=atol, rtol=1e-3, msg=f"{name}: {{}}".format)
-
-
-def cosine(lr: float, epochs: int) -> list[float]:
-    return [lr * (1 + math.cos(math.pi * epoch / epochs)) / 2 for epoch in range(epochs)]
+from tests.baselines.recording import (
+    Digits,
+    Entry,
+    State,
+    Tiny,
+    assert_close,
+    both_architectures,
+    changed,
+    cosine,
+    images,
+    loaders,
+    parameters,
+    recorded,
+    stepped,
+    weights,
+)
 
 
 @pytest.mark.parametrize(
@@ -252,231 +193,3 @@ def test_cfw_weighs_each_sample_and_follows_a_cosine(entry: Entry, tiny: Tiny) -
     assert_close(found, stepped(before, loss, 0.1))
     assert all(tensor.isfinite().all() for tensor in found.state_dict().values())
     assert [step.lr for step in steps[1:]] == pytest.approx(cosine(0.1, 3))
-
-
-# PRMQ
-
-
-@both_architectures
-@pytest.mark.parametrize("share", [0.0, 0.35, 0.99, 1.0])
-def test_prmq_redraws_exactly_the_smallest_weights_of_the_whole_model(
-    share: float, architecture: str, entry: Entry, tiny: Tiny
-) -> None:
-    model, _ = tiny(architecture)
-    before = parameters(model)
-    entry("prmq").redraw_smallest(model, share)
-    after = parameters(model)
-    prunable = weights(model, nn.Conv2d, nn.Linear)
-    assert changed(before, after) <= set(prunable)
-    old, new = (torch.cat([state[name].flatten() for name in prunable]) for state in (before, after))
-    redrawn = old != new
-    assert redrawn.sum() == round(share * len(old))
-    if 0 < share < 1:
-        assert old[redrawn].abs().max() <= old[~redrawn].abs().min()
-    if share == 1:
-        for name in prunable:
-            fan_in = before[name].shape[1:].numel()
-            assert after[name].abs().max() <= fan_in**-0.5
-            if after[name].numel() > 200:
-                assert after[name].std().item() == pytest.approx((3 * fan_in) ** -0.5, rel=0.2)
-
-
-@pytest.mark.parametrize(("epochs", "count"), [(3.2, 9), (3.5, 10), (0.5, 1), (2, 6)])
-def test_prmq_takes_a_fractional_number_of_epochs(epochs: float, count: int, entry: Entry, tiny: Tiny) -> None:
-    model, sets = tiny("resnet")
-    with recorded(model) as steps:
-        entry("prmq").unlearn(model, *sets, epochs=epochs, batch_size=16, lr=0.02)
-    assert [step.lr for step in steps] == [0.02] * count
-
-
-def test_prmq_matches_labels_and_the_entropy_of_the_original(entry: Entry, tiny: Tiny) -> None:
-    model, _ = tiny("resnet")
-    model.fc.weight.data.mul_(5)
-    x, y = images("resnet", 40), torch.tensor([0] * 30 + [1] * 8 + [3] * 2)
-    factor = torch.tensor([30**-0.1, 8**-0.1, 0, 2**-0.1])
-
-    def entropy(logits: Tensor) -> Tensor:
-        return torch.distributions.Categorical(logits=logits).entropy()
-
-    with torch.no_grad():
-        target = entropy(model.eval()(x))
-
-    def labels(m: nn.Module) -> Tensor:
-        each = F.cross_entropy(m(x), y, reduction="none")
-        return (factor[y] * each).sum() / factor[y].sum()
-
-    def both(m: nn.Module) -> Tensor:
-        return labels(m) + (entropy(m(x)) - target).square().mean()
-
-    expected, alone = stepped(model, both, 1.0), stepped(model, labels, 1.0)
-    settings = {"prune_amount": 0.0, "epochs": 1.0, "batch_size": 64, "lr": 1.0, "weight_decay": 0.0}
-    found = entry("prmq").unlearn(model, *loaders((x, y), (x, y), (x, y)), **settings)
-    assert_close(found, expected, atol=1e-4)
-    moved = parameters(alone)["fc.weight"] - parameters(expected)["fc.weight"]
-    assert moved.abs().max() > 0.01  # the entropies do pull
-
-
-def test_prmq_teaches_with_the_entropy_of_the_unpruned_model(
-    entry: Entry, tiny: Tiny, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    model, sets = tiny("resnet")
-    method, order = entry("prmq"), []
-    entropy, redraw = method.entropy, method.redraw_smallest
-
-    def noted_entropy(logits: Tensor) -> Tensor:
-        order.append("student" if logits.requires_grad else "teacher")
-        return entropy(logits)
-
-    def noted_redraw(model: nn.Module, share: float) -> None:
-        order.append("prune")
-        redraw(model, share)
-
-    monkeypatch.setattr(method, "entropy", noted_entropy)
-    monkeypatch.setattr(method, "redraw_smallest", noted_redraw)
-    method.unlearn(model, *sets, epochs=1.0, batch_size=16)
-    assert order == ["teacher"] * 3 + ["prune"] + ["student"] * 3
-
-
-@both_architectures
-def test_prmq_ends_in_numbers_of_half_precision(architecture: str, entry: Entry, tiny: Tiny) -> None:
-    model, sets = tiny(architecture)
-    norm = next(module for module in model.modules() if isinstance(module, nn.BatchNorm2d))
-    norm.momentum = 0.0
-    norm.load_state_dict(norm.state_dict() | {"running_var": torch.full((norm.num_features,), 1e6)})
-    unlearned = entry("prmq").unlearn(model, *sets, epochs=1.0, batch_size=16, lr=0.01)
-    for tensor in unlearned.state_dict().values():
-        assert tensor.isfinite().all()
-        assert not tensor.is_floating_point() or tensor.dtype == torch.float32
-        assert torch.equal(tensor, tensor.half().to(tensor.dtype))
-    assert norm.state_dict()["running_var"].tolist() == [65504] * norm.num_features
-
-
-# KDE
-
-
-@both_architectures
-def test_kde_renews_the_first_convolution_and_the_last_linear_layer(
-    architecture: str, entry: Entry, tiny: Tiny
-) -> None:
-    model, sets = tiny(architecture)
-    before = parameters(model)
-    still = {"lr": 0.0, "warmup_lr": 0.0, "epochs": 1, "warmup_epochs": 1}
-    after = parameters(entry("kde").unlearn(model, *sets, **still))
-    first, head = weights(model, nn.Conv2d)[0], "fc" if architecture == "resnet" else "head.fc"
-    assert first in {"conv1.weight", "patch_embed.conv1.conv.weight"}
-    renewed = changed(before, after)
-    assert {first, f"{head}.weight"} <= renewed <= {first, f"{head}.weight", f"{head}.bias"}
-    assert (after[first] != before[first]).all() and (after[f"{head}.weight"] != before[f"{head}.weight"]).all()
-
-
-@pytest.mark.parametrize("stage", ["warmup", "retain"])
-def test_kde_stages_take_their_own_steps_on_their_own_data(stage: str, entry: Entry, tiny: Tiny) -> None:
-    model, _ = tiny("resnet")
-    model.fc.weight.data.mul_(10)
-    kept, unseen = ((images("resnet", 40), torch.randint(0, 4, (40,))) for _ in range(2))
-    teacher = copy.deepcopy(model).eval().requires_grad_(False)
-    method, runs = entry("kde"), []
-    for lr in (0.0, 0.1):
-        torch.manual_seed(4)
-        rates = {"warmup_lr": lr, "lr": 0.0} if stage == "warmup" else {"warmup_lr": 0.0, "lr": lr}
-        shape = {"epochs": 1, "warmup_epochs": 1, "temperature": 2.0, "weight_decay": 0.0, "warmup_weight_decay": 0.0}
-        runs.append(method.unlearn(copy.deepcopy(model), *loaders(kept, unseen, unseen), **rates, **shape))
-    fresh, found = runs
-
-    def divergence(m: nn.Module, x: Tensor) -> Tensor:
-        p = (teacher(x) / 2).softmax(1)
-        return (p * (p.log() - (m(x) / 2).log_softmax(1))).sum(1).mean()
-
-    def objective(m: nn.Module) -> Tensor:
-        if stage == "warmup":
-            return divergence(m, unseen[0])
-        x, y = kept
-        soft = -((teacher(x) / 2).softmax(1) * (m(x) / 2).log_softmax(1)).sum(1).mean()
-        return soft + F.cross_entropy(m(x), y) + divergence(m, x)
-
-    assert_close(found, stepped(fresh, objective, 0.1))
-
-
-def test_kde_warms_up_at_a_constant_rate_then_follows_a_cosine(entry: Entry, tiny: Tiny) -> None:
-    model, sets = tiny("resnet")  # 33 samples of R in 3 batches, 16 of V in 2
-    with recorded(model) as steps:
-        entry("kde").unlearn(
-            model, *sets, epochs=4, warmup_epochs=3, batch_size=16, warmup_batch_size=8, lr=0.01, warmup_lr=0.02
-        )
-    falling = [rate for rate in cosine(0.01, 4) for _ in range(3)]
-    assert [step.lr for step in steps] == pytest.approx([0.02] * 6 + falling)
-
-
-# RNI
-
-
-def normalisation(model: nn.Module) -> set[str]:
-    """Names of the parameters of batch and layer norms."""
-    norms = [n for n, m in model.named_modules() if type(m).__name__ in {"BatchNorm2d", "LayerNorm", "LayerNorm2d"}]
-    return {f"{name}.{part}" for name in norms for part in ("weight", "bias")}
-
-
-@both_architectures
-def test_rni_trains_nine_weights_and_all_norms_before_the_last_epochs(
-    architecture: str, entry: Entry, tiny: Tiny
-) -> None:
-    model, sets = tiny(architecture)
-    everything, norms = {name for name, _ in model.named_parameters()}, normalisation(model)
-    with recorded(model) as steps:
-        entry("rni").unlearn(model, *sets, epochs=7, fine_epochs=2, batch_size=64, lr=0.03, noise_ratio=0.0)
-    states = [step.before for step in steps]  # one step per epoch
-    picks = []
-    for step, (old, new) in zip(steps, list(pairwise(states))[:5], strict=False):
-        assert step.trained & norms == norms and len(norms) > 20
-        picks.append(step.trained - norms)
-        assert len(picks[-1]) == 9 and picks[-1] <= set(weights(model, nn.Conv2d, nn.Linear))
-        assert changed(old, new) <= step.trained
-        assert step.lr == 0.03
-    assert len({frozenset(pick) for pick in picks}) > 1
-    assert [step.trained for step in steps[5:]] == [everything] * 2
-    assert all(p.requires_grad for p in model.parameters())
-
-
-@both_architectures
-def test_rni_injects_noise_into_a_share_of_the_picked_again_and_again(
-    architecture: str, entry: Entry, tiny: Tiny
-) -> None:
-    model, sets = tiny(architecture)
-    settings = {"epochs": 7, "fine_epochs": 2, "reset_epochs": 2, "noise_ratio": 0.7, "origin_noise": 0.5}
-    with recorded(model) as steps:
-        entry("rni").unlearn(model, *sets, **settings, batch_size=64, lr=0.0, fine_lr=0.0)
-    states = [*(step.before for step in steps), parameters(model)]
-    hits = [changed(old, new) for old, new in pairwise(states)]  # what epochs 2 to 7 and the end add
-    assert [len(hit) for hit in hits] == [0, 6, 6, 6, 0, 0, 0]
-    assert all(hit <= step.trained - normalisation(model) for hit, step in zip(hits[1:4], steps[2:5], strict=True))
-    for hit, (old, new) in zip(hits[1:4], list(pairwise(states))[1:4], strict=True):
-        noise = torch.cat([(new[name] - old[name]).flatten() for name in hit])
-        assert noise.std().item() == pytest.approx(0.5, rel=0.15)
-
-
-@both_architectures
-def test_rni_renews_the_head_alone(architecture: str, entry: Entry, tiny: Tiny) -> None:
-    model, sets = tiny(architecture)
-    before = parameters(model)
-    after = parameters(entry("rni").unlearn(model, *sets, lr=0.0, fine_lr=0.0, noise_ratio=0.0, epochs=2))
-    head = "fc" if architecture == "resnet" else "head.fc"
-    assert {f"{head}.weight"} <= changed(before, after) <= {f"{head}.weight", f"{head}.bias"}
-    assert (after[f"{head}.weight"] != before[f"{head}.weight"]).all()
-
-
-@pytest.mark.parametrize(("epochs", "fine_epochs", "fine"), [(1, 4, 1), (1, 1, 1), (3, 9, 2), (6, 4, 4)])
-def test_rni_last_epochs_leave_one_of_noise_and_fall_to_a_tenth(
-    epochs: int, fine_epochs: int, fine: int, entry: Entry, tiny: Tiny
-) -> None:
-    model, sets = tiny("resnet")
-    everything = {name for name, _ in model.named_parameters()}
-    with recorded(model) as steps:
-        entry("rni").unlearn(
-            model, *sets, epochs=epochs, fine_epochs=fine_epochs, batch_size=4, lr=0.5, fine_lr=0.01, reset_epochs=0
-        )
-    count = fine * 9  # 33 samples of R in 9 batches
-    assert len(steps) == epochs * 9
-    assert [step.trained == everything for step in steps] == [False] * (len(steps) - count) + [True] * count
-    rates = [step.lr for step in steps[-count:]]
-    assert rates[0] == 0.01 and rates == sorted(rates, reverse=True)
-    assert 0.001 < rates[-1] < 0.0014
