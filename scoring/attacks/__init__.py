@@ -1,0 +1,1 @@
+"""The panel: one file per attack, found by folder; see ``scoring.panel``."""

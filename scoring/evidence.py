@@ -1,0 +1,119 @@
+"""What an attack reads: one unlearned model, or φ under many shadow models. An attack names its evidence by parameter.
+
+``attack(model)`` gets :class:`ModelEvidence`, ``attack(shadows)`` :class:`ShadowEvidence`, ``attack(swap)``
+:class:`SwapEvidence`. Every attack also runs on the same evidence with retrained models in the place of the unlearned
+ones: that is its zero line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scoring.accuracy import cross_entropy, margins
+
+Floats = NDArray[np.floating]
+Indices = NDArray[np.integer]
+
+
+@dataclass(frozen=True)
+class ModelEvidence:
+    """One model of one seed, over all n examples of the track.
+
+    Attributes:
+        logits: [n, classes] of the model under attack.
+        original: [n, classes] of the model before unlearning.
+        retrained: [n, classes] of the retrained model of the same seed.
+        labels: [n].
+        parts: disjoint index arrays ``retain``, ``forget``, ``val``, ``test``.
+        reference_phi: [m, n] φ under the retrained models of all seeds, this one's included.
+        lacks: bool [m, n]: reference model m was trained without example n.
+        seed: for what an attack draws.
+    """
+
+    logits: Floats
+    original: Floats
+    retrained: Floats
+    labels: Indices
+    parts: Mapping[str, Indices]
+    reference_phi: Floats
+    lacks: NDArray[np.bool_]
+    seed: int = 0
+
+    @cached_property
+    def phi(self) -> NDArray[np.float64]:
+        """φ [n], the log-odds of the true class."""
+        return margins(self.logits, self.labels)
+
+    @cached_property
+    def losses(self) -> NDArray[np.float64]:
+        """Cross-entropy [n] in nats."""
+        return cross_entropy(self.logits, self.labels)
+
+
+@dataclass(frozen=True)
+class ShadowEvidence:
+    """φ of the n examples of the shadow population in P complementary pairs of splits.
+
+    In each pair every example is in the train half of one split, where one forget set contains it, and outside the
+    half of the other. All arrays are [n, P]; column p comes from the models of pair p, which share no training
+    example with the other side of the pair.
+
+    Attributes:
+        forgotten: under the unlearned model that forgot the example.
+        never: under the unlearned model of the partner split, same forget index, which never saw it.
+        retrained: under the retrained model of the unit that forgot it.
+        retrained_never: under the retrained model of the partner split, same forget index.
+        retained: under an unlearned model that retained the example while another forget set was forgotten.
+        absent: under the unlearned model of the partner split, same forget index as ``retained``.
+        original: under the shadow original that was trained on the example.
+        original_never: under the shadow original of the partner split.
+        labels: [n].
+    """
+
+    forgotten: Floats
+    never: Floats
+    retrained: Floats
+    retrained_never: Floats
+    retained: Floats
+    absent: Floats
+    original: Floats
+    original_never: Floats
+    labels: Indices
+
+    def null(self) -> ShadowEvidence:
+        """The same with the retrained models as the unlearned ones: nothing is left to find."""
+        return replace(self, forgotten=self.retrained, never=self.retrained_never)
+
+    def before(self) -> ShadowEvidence:
+        """The same with the models before unlearning: everything is there to find."""
+        return replace(
+            self,
+            forgotten=self.original,
+            never=self.original_never,
+            retained=self.original,
+            absent=self.original_never,
+        )
+
+
+@dataclass(frozen=True)
+class SwapEvidence:
+    """Two unlearned models with the roles of forget set F and an equally large part T′ of the test set exchanged.
+
+    Attributes:
+        logits: [n, classes] of the model that learnt R ∪ F and unlearnt F.
+        swapped: [n, classes] of the model that learnt R ∪ T′ and unlearnt T′.
+        labels: [n].
+        forget: indices of F.
+        substitute: indices of T′.
+    """
+
+    logits: Floats
+    swapped: Floats
+    labels: Indices
+    forget: Indices
+    substitute: Indices

@@ -1,0 +1,83 @@
+"""Attacks by name: those of ``scoring/attacks``, and a user's own file with one function."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import math
+import pkgutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from numbers import Real
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal
+
+from scoring import attacks
+
+Models = Literal["model", "shadows", "swap"]
+MODELS: tuple[Models, ...] = ("model", "shadows", "swap")
+
+
+class InvalidAttack(ValueError):
+    """A file that is no attack, or an attack that returned something else than numbers."""
+
+
+@dataclass(frozen=True)
+class Attack:
+    """One attack. ``run`` returns finite numbers by name, the headline first."""
+
+    name: str
+    title: str
+    models: Models
+    """Which evidence it reads, see ``scoring.evidence``."""
+    function: Callable[[Any], float | Mapping[str, float]]
+
+    def run(self, evidence: Any) -> dict[str, float]:
+        """Numbers by name; a plain number is called ``value``.
+
+        Raises:
+            InvalidAttack: it returned no number, or one that is not finite.
+        """
+        found = self.function(evidence)
+        numbers = dict(found) if isinstance(found, Mapping) else {"value": found}
+        for name, value in numbers.items():
+            if not isinstance(name, str) or not isinstance(value, Real) or not math.isfinite(value):
+                raise InvalidAttack(f"{self.name} returned {name!r}: {value!r}, which is not a finite number")
+        if not numbers:
+            raise InvalidAttack(f"{self.name} returned no number")
+        return {name: float(value) for name, value in numbers.items()}
+
+
+def names() -> list[str]:
+    """Names of the attacks in ``scoring/attacks``."""
+    return sorted(module.name for module in pkgutil.iter_modules(attacks.__path__))
+
+
+def load(name: str) -> Attack:
+    """An attack of the panel by name."""
+    return _parse(importlib.import_module(f"scoring.attacks.{name}"), name)
+
+
+def read(path: Path) -> Attack:
+    """A user's own attack: a Python file with ``attack(model)``, ``attack(shadows)`` or ``attack(swap)``. It is run.
+
+    Raises:
+        InvalidAttack: no such function.
+    """
+    spec = importlib.util.spec_from_file_location(f"attack_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise InvalidAttack(f"{path} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return _parse(module, path.stem)
+
+
+def _parse(module: ModuleType, name: str) -> Attack:
+    function = getattr(module, "attack", None)
+    parameters = list(inspect.signature(function).parameters) if callable(function) else []
+    if not callable(function) or len(parameters) != 1 or parameters[0] not in MODELS:
+        allowed = ", ".join(f"attack({models})" for models in MODELS)
+        raise InvalidAttack(f"{name} must define one of {allowed}")
+    return Attack(name, str(getattr(module, "TITLE", name)), parameters[0], function)
