@@ -25,11 +25,10 @@ import copy
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from sandbox.toolkit import Batches, reinitialise, tensors, train_epoch
+from sandbox.toolkit import Batches, divergence, predict, reinitialise, tensors, train_epoch
 
 SEARCH_SPACE = {
     "temperature": ("uniform", 0.1, 5.0),
@@ -54,22 +53,14 @@ def unlearn(
 ) -> nn.Module:
     kept, forgotten = tensors(retain)[0], tensors(forget)[0]
     bad = reinitialise(copy.deepcopy(model))
-    answers = torch.cat([predict(model, kept, batch_size), predict(bad, forgotten, batch_size)])
+    answers = torch.cat([predict(model, kept), predict(bad, forgotten)])
     stream = Batches(torch.cat([kept, forgotten]), answers, batch_size=batch_size)
 
-    def divergence(images: Tensor, teacher: Tensor) -> Tensor:
-        told, said = (F.log_softmax(logits / temperature, dim=1) for logits in (teacher, model(images)))
-        return F.kl_div(said, told, reduction="batchmean", log_target=True)
+    def imitate(images: Tensor, teacher: Tensor) -> Tensor:
+        return divergence(model(images), teacher, temperature)
 
     optimizer = torch.optim.Adam(model.parameters(), lr=lr, weight_decay=weight_decay, fused=True)
     model.train()
     for _ in range(epochs):
-        train_epoch(divergence, stream, optimizer)
+        train_epoch(imitate, stream, optimizer)
     return model
-
-
-@torch.no_grad()
-def predict(model: nn.Module, images: Tensor, batch_size: int) -> Tensor:
-    """Logits [n, C] in eval mode, in the order of the images."""
-    model.eval()
-    return torch.cat([model(part) for part in images.split(batch_size)])

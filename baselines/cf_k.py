@@ -23,12 +23,10 @@ decay of weights.
 
 from typing import Any
 
-import torch
-from torch import Tensor, nn
-from torch.optim.lr_scheduler import LambdaLR
+from torch import nn
 from torch.utils.data import DataLoader
 
-from sandbox.toolkit import cross_entropy, rebatch, sgd, train_epoch, train_last_stages
+from sandbox.toolkit import fit_near_start, rebatch, train_last_stages
 
 SEARCH_SPACE = {
     "k": ("int", 1, 4),
@@ -53,22 +51,6 @@ def unlearn(
     decay: float = 0.1,
     penalty: float = 0.1,
 ) -> nn.Module:
-    trained: list[Tensor] = list(train_last_stages(model, k).parameters())
-    start = [p.detach().clone() for p in trained]
-
-    @torch.no_grad()
-    def pull_back() -> None:  # the penalty's gradient
-        gradients = [p.grad for p in trained if p.grad is not None]
-        torch._foreach_add_(gradients, torch._foreach_sub(trained, start), alpha=penalty)
-
+    parts = train_last_stages(model, k)
     batches = rebatch(retain, batch_size)
-    optimizer = sgd(trained, lr)
-    schedule = LambdaLR(optimizer, lambda step: rate(step // len(batches), epochs, decay))
-    for _ in range(epochs):
-        train_epoch(cross_entropy(model), batches, optimizer, schedule, pull_back)
-    return model
-
-
-def rate(epoch: int, epochs: int, decay: float) -> float:
-    """Learning-rate factor: one factor of ``decay`` from 50, from 80 and from 90 % of the epochs on."""
-    return decay ** sum(100 * epoch >= percent * epochs for percent in (50, 80, 90))
+    return fit_near_start(model, parts, batches, epochs=epochs, lr=lr, decay=decay, penalty=penalty)

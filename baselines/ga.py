@@ -19,14 +19,12 @@ Decision: the loss has no bound, so ascent can leave the numbers that floats hav
 eval mode and the state are checked; at the first value that is not finite the epoch before it is the result.
 """
 
-from collections.abc import Iterable
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.data import DataLoader
 
-from sandbox.toolkit import cross_entropy, rebatch, sgd, train_epoch
+from sandbox.toolkit import cross_entropy, finite, predict, rebatch, sgd, train_epoch
 
 SEARCH_SPACE = {
     "lr": ("log", 1e-6, 1e-1),
@@ -54,15 +52,7 @@ def unlearn(
         before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
         model.train()
         train_epoch(lambda images, labels: -likelihood(images, labels), batches, optimizer)
-        if not finite(model, batches):
+        if not finite(model, predict(model, batches.data[0])):
             model.load_state_dict(before)
             break
     return model
-
-
-@torch.no_grad()
-def finite(model: nn.Module, batches: Iterable[tuple[Tensor, ...]]) -> bool:
-    """Whether the state and the logits in eval mode are free of NaN and infinity; the device is asked once."""
-    model.eval()
-    checked = [*model.state_dict().values(), *(model(images) for images, _ in batches)]
-    return bool(torch.stack([tensor.isfinite().all() for tensor in checked]).all())

@@ -24,12 +24,11 @@ factor T²; soft cross-entropy and KL differ by the teacher's entropy, so togeth
 
 from typing import Any
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from sandbox.toolkit import Batches, recipe_schedule, reinitialise, sgd, tensors, train_epoch
+from sandbox.toolkit import Batches, divergence, head, predict, recipe_schedule, reinitialise, sgd, tensors, train_epoch
 
 SEARCH_SPACE = {
     "temperature": ("uniform", 0.1, 5.0),
@@ -82,24 +81,14 @@ def unlearn(
     return model
 
 
-@torch.no_grad()
 def taught(model: nn.Module, loader: DataLoader[Any], batch_size: int) -> Batches:
     """Batches of images, labels and the logits [n, C] that the model has for them in eval mode."""
     images, labels = tensors(loader)
-    model.eval()
-    logits = torch.cat([model(part) for part in images.split(batch_size)])
-    return Batches(images, labels, logits, batch_size=batch_size)
-
-
-def divergence(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
-    """Mean KL(teacher ‖ student) in nats of logits [n, C], both divided by the temperature."""
-    p, q = ((logits / temperature).log_softmax(1) for logits in (teacher, student))
-    return F.kl_div(q, p, reduction="batchmean", log_target=True)
+    return Batches(images, labels, predict(model, images), batch_size=batch_size)
 
 
 def renew(model: nn.Module) -> None:
     """Re-initialise the first Conv2d and the last Linear in place."""
     first, *_ = (module for module in model.modules() if isinstance(module, nn.Conv2d))
-    *_, last = (module for module in model.modules() if isinstance(module, nn.Linear))
     reinitialise(first)
-    reinitialise(last)
+    reinitialise(head(model))

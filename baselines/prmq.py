@@ -31,7 +31,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from sandbox.toolkit import Batches, forever, sgd, tensors, train_epoch
+from sandbox.toolkit import Batches, forever, head, predict, sgd, tensors, train_epoch
 
 SEARCH_SPACE = {
     "prune_amount": ("uniform", 0.0, 1.0),
@@ -55,11 +55,8 @@ def unlearn(
     weight_decay: float = 5e-4,
 ) -> nn.Module:
     images, labels = tensors(retain)
-    model.eval()
-    with torch.no_grad():
-        entropies = torch.cat([entropy(model(part)) for part in images.split(batch_size)])
-    *_, head = (module for module in model.modules() if isinstance(module, nn.Linear))
-    weights = class_weights(labels, head.out_features)
+    entropies = entropy(predict(model, images))
+    weights = class_weights(labels, head(model).out_features)
 
     def mismatch(images: Tensor, labels: Tensor, entropies: Tensor) -> Tensor:
         logits = model(images)

@@ -29,7 +29,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from sandbox.toolkit import Batches, cross_entropy, differentiable_eval, sgd, tensors, train_epoch
+from sandbox.toolkit import Batches, cross_entropy, differentiable_eval, head, sgd, tensors, train_epoch
 
 SEARCH_SPACE = {
     "threshold": ("uniform", 0.0, 1.0),
@@ -54,7 +54,7 @@ def unlearn(
     weight_decay: float = 0.0,
 ) -> nn.Module:
     kept, forgotten = tensors(retain), tensors(forget)
-    images, classes = torch.cat([kept[0], forgotten[0]]), count_classes(model, forgotten[0])
+    images, classes = torch.cat([kept[0], forgotten[0]]), head(model).out_features
     weights = list(model.parameters())
     fixed = [~mask for mask in largest(gradient(model, *forgotten, batch_size), threshold)]
     optimizer = sgd(weights, lr, momentum=momentum)
@@ -71,13 +71,6 @@ def unlearn(
         batches = Batches(images, labels, batch_size=batch_size)
         train_epoch(cross_entropy(model), batches, optimizer, before_step=restrict)
     return model
-
-
-@torch.no_grad()
-def count_classes(model: nn.Module, images: Tensor) -> int:
-    """How many classes the model tells apart; the labels at hand may lack some."""
-    logits: Tensor = model.eval()(images[:1])
-    return logits.shape[1]
 
 
 def gradient(model: nn.Module, images: Tensor, labels: Tensor, batch_size: int) -> list[Tensor]:

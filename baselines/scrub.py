@@ -34,7 +34,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader
 
-from sandbox.toolkit import Batches, sgd, tensors, train_epoch
+from sandbox.toolkit import Batches, divergence, finite, predict, sgd, tensors, train_epoch
 
 SEARCH_SPACE = {
     "alpha": ("uniform", 0.0, 1.0),
@@ -71,16 +71,15 @@ def unlearn(
     retained = Batches(*kept, predict(model, kept[0]), batch_size=retain_batch_size)
     scrubbed = Batches(forgotten[0], predict(model, forgotten[0]), batch_size=forget_batch_size)
 
-    def divergence(student: Tensor, teacher: Tensor) -> Tensor:
-        said, told = (F.log_softmax(logits / temperature, dim=1) for logits in (student, teacher))
-        return temperature**2 * F.kl_div(said, told, reduction="batchmean", log_target=True)
+    def distance(student: Tensor, teacher: Tensor) -> Tensor:
+        return temperature**2 * divergence(student, teacher, temperature)
 
     def leave(images: Tensor, teacher: Tensor) -> Tensor:
-        return -divergence(model(images), teacher)
+        return -distance(model(images), teacher)
 
     def stay(images: Tensor, labels: Tensor, teacher: Tensor) -> Tensor:
         student = model(images)
-        return gamma * F.cross_entropy(student, labels) + alpha * divergence(student, teacher)
+        return gamma * F.cross_entropy(student, labels) + alpha * distance(student, teacher)
 
     optimizer = sgd(model.parameters(), lr, weight_decay)
     schedule = LambdaLR(optimizer, lambda epoch: decay if epoch >= math.ceil(3 * epochs / 5) else 1.0)
@@ -105,18 +104,6 @@ def unlearn(
 
 def snapshot(model: nn.Module) -> dict[str, Tensor]:
     return {name: tensor.clone() for name, tensor in model.state_dict().items()}
-
-
-def finite(model: nn.Module) -> bool:
-    """Whether the state is free of NaN and infinity; the device is asked once."""
-    return bool(torch.stack([tensor.isfinite().all() for tensor in model.state_dict().values()]).all())
-
-
-@torch.no_grad()
-def predict(model: nn.Module, images: Tensor) -> Tensor:
-    """Logits [n, C] in eval mode, in the order of the images."""
-    model.eval()
-    return torch.cat([model(part) for part in images.split(256)])
 
 
 def error(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:

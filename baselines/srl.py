@@ -23,10 +23,10 @@ once would be memorised.
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.data import DataLoader
 
-from sandbox.toolkit import Batches, cross_entropy, sgd, tensors, train_epoch
+from sandbox.toolkit import Batches, cross_entropy, head, sgd, tensors, train_epoch
 
 SEARCH_SPACE = {
     "lr": ("log", 1e-5, 1e-1),
@@ -48,17 +48,10 @@ def unlearn(
     weight_decay: float = 5e-4,
 ) -> nn.Module:
     kept, forgotten = tensors(retain), tensors(forget)
-    images, classes = torch.cat([kept[0], forgotten[0]]), count_classes(model, forgotten[0])
+    images, classes = torch.cat([kept[0], forgotten[0]]), head(model).out_features
     optimizer = sgd(model.parameters(), lr, weight_decay)
     model.train()
     for _ in range(epochs):
         labels = torch.cat([kept[1], torch.randint_like(forgotten[1], classes)])
         train_epoch(cross_entropy(model), Batches(images, labels, batch_size=batch_size), optimizer)
     return model
-
-
-@torch.no_grad()
-def count_classes(model: nn.Module, images: Tensor) -> int:
-    """How many classes the model tells apart; the labels at hand may lack some."""
-    logits: Tensor = model.eval()(images[:1])
-    return logits.shape[1]

@@ -1,7 +1,8 @@
 """Loops that unlearning methods share; every submission may ``from sandbox.toolkit import …``.
 
 Public and stable, described for participants in ``submissions/README.md``. Needs torch alone. The loops run on tensors
-that already lie on the model's device and never wait for it (no ``.item()``), so they cost what the arithmetic costs.
+that already lie on the model's device and do not wait for it (no ``.item()``; ``finite`` alone has to ask), so they
+cost what the arithmetic costs.
 """
 
 from __future__ import annotations
@@ -180,7 +181,67 @@ def fit(
     return model
 
 
+def fit_near_start(
+    model: nn.Module,
+    parts: nn.Module,
+    batches: Batches,
+    *,
+    epochs: int,
+    lr: float,
+    decay: float,
+    penalty: float,
+    momentum: float = 0.9,
+) -> nn.Module:
+    """Train ``parts`` of ``model`` on cross-entropy + (penalty/2)·‖θ − θ_start‖²; returns the model.
+
+    ``parts`` must be in the mode and trainable as meant, see :func:`train_last_stages`. The rate gets one factor of
+    ``decay`` from 50, from 80 and from 90 % of the epochs on (Goel et al. 2022, CF-k and EU-k).
+    """
+    trained: list[Tensor] = list(parts.parameters())
+    start = [p.detach().clone() for p in trained]
+
+    @torch.no_grad()
+    def pull_back() -> None:  # the penalty's gradient
+        gradients = [p.grad for p in trained if p.grad is not None]
+        torch._foreach_add_(gradients, torch._foreach_sub(trained, start), alpha=penalty)
+
+    def rate(step: int) -> float:
+        epoch = step // len(batches)
+        return decay ** sum(100 * epoch >= percent * epochs for percent in (50, 80, 90))
+
+    optimizer = sgd(trained, lr, momentum=momentum)
+    schedule = LambdaLR(optimizer, rate)
+    for _ in range(epochs):
+        train_epoch(cross_entropy(model), batches, optimizer, schedule, pull_back)
+    return model
+
+
+def divergence(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
+    """KL(teacher ‖ student) in nats of logits [n, C], both divided by the temperature; mean over the n samples."""
+    told, said = ((logits / temperature).log_softmax(1) for logits in (teacher, student))
+    return F.kl_div(said, told, reduction="batchmean", log_target=True)
+
+
 # Models
+
+
+@torch.no_grad()
+def predict(model: nn.Module, images: Tensor, batch_size: int = 256) -> Tensor:
+    """Logits [n, C] in eval mode, in the order of the images [n, …]; the model is left in eval mode."""
+    model.eval()
+    return torch.cat([model(part) for part in images.split(batch_size)])
+
+
+def head(model: nn.Module) -> nn.Linear:
+    """The classifier: the last linear layer, whose ``out_features`` are all classes (labels may lack some)."""
+    *_, last = (module for module in model.modules() if isinstance(module, nn.Linear))
+    return last
+
+
+def finite(model: nn.Module, *more: Tensor) -> bool:
+    """Whether the state of ``model``, and further tensors, are free of NaN and infinity; the device is asked once."""
+    checked = [*model.state_dict().values(), *more]
+    return bool(torch.stack([tensor.isfinite().all() for tensor in checked]).all())
 
 
 @torch.no_grad()

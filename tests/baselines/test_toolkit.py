@@ -188,3 +188,30 @@ def test_train_epoch_lets_gradients_be_changed_before_the_step() -> None:
         lambda x: (weight * x).sum(), [(torch.ones(1),)] * 2, toolkit.sgd([weight], 0.1, 0, 0), None, halve
     )
     assert weight.item() == pytest.approx(0.9)
+
+
+@pytest.mark.parametrize("architecture", SPECS)
+def test_predict_is_eval_mode_in_the_order_of_the_images(architecture: str) -> None:
+    size = 32 if architecture == "tinyvit" else 8
+    model, images = build(SPECS[architecture]), torch.randn(7, 1, size, size)
+    model.train()(images)  # statistics that are not those of a new model
+    expected = model.eval()(images).detach()
+    found = toolkit.predict(model.train(), images, batch_size=3)
+    torch.testing.assert_close(found, expected)
+    assert not found.requires_grad and toolkit.head(model).out_features == found.shape[1]
+
+
+def test_divergence_is_the_kl_of_tempered_softmaxes() -> None:
+    student, teacher = torch.randn(2, 5, 3).double()
+    p, q = ((logits / 2.5).softmax(1) for logits in (teacher, student))
+    expected = (p * (p / q).log()).sum(1).mean()
+    torch.testing.assert_close(toolkit.divergence(student, teacher, 2.5), expected)
+    assert toolkit.divergence(teacher, teacher, 2.5).abs() < 1e-12
+
+
+def test_finite_sees_every_part_of_the_state() -> None:
+    model = build(SPECS["resnet"])
+    assert toolkit.finite(model, torch.ones(2))
+    assert not toolkit.finite(model, torch.tensor([1.0, math.nan]))
+    model.get_buffer("bn1.running_var")[0] = math.inf
+    assert not toolkit.finite(model)
