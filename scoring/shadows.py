@@ -118,15 +118,16 @@ def gather(shadows: Design, phi: Iterable[Floats | Sequence[Floats]]) -> Columns
     if shadows.forget_sets < 2:
         raise ValueError("with one forget set no unit retains an example of the half: at least 2 forget sets")
     sets, n = shadows.forget_sets, shadows.population
-    # Rows [n] per pair and column. Transposed at the end without a copy: pairs lie far apart, examples side by side.
     rows: tuple[list[Floats], ...] = ([], [], [], [])
-    for pair, (even, odd) in enumerate(_pairs(shadows, phi, (sets, n))):
+    for pair, splits in enumerate(_pairs(shadows, phi, (sets, n))):
         own, index = _owners(shadows, pair)
-        other = (index + 1) % sets
-        where = np.arange(n)
-        both = np.stack([even, odd])
-        for column, (side, chosen) in enumerate(((own, index), (1 - own, index), (own, other), (1 - own, other))):
-            rows[column].append(both[side, chosen, where])
+        both = np.concatenate(splits).ravel()
+        # Positions in the pair's φ [2, G, n], flat.
+        example, other = np.arange(n), (index + 1) % sets
+        seen, unseen = own * (sets * n) + example, (1 - own) * (sets * n) + example
+        for column, start, unit in zip(rows, (seen, unseen, seen, unseen), (index, index, other, other), strict=True):
+            column.append(both.take(start + unit * n))
+    # Transposed without a copy: the examples of a pair stay side by side in memory.
     return Columns(*(np.stack(column).T for column in rows))
 
 
