@@ -27,7 +27,7 @@ RESAMPLES = 2000
 MAX_SHAPE = 1e6
 """Shape of the prior when the examples' variances differ by no more than chance: all share one."""
 FLOOR = 1e-6
-"""Variance of a side without any spread, as a fraction of the other's mean variance."""
+"""Least mean variance of a side, as a fraction of the other's; without shrinkage also of an example, of its side's."""
 
 
 @dataclass(frozen=True)
@@ -219,9 +219,10 @@ def _right(scores_forgotten: Array, scores_never: Array) -> Array:
 def _interval(values: Array) -> tuple[float, float]:
     """95 % interval in [0, 1] of the accuracy from those of the pairs [P], whatever their order.
 
-    A percentile bootstrap, stretched about the mean. By √2: any two pairs are in each other's fits, so that near chance,
-    where the accuracy is a degenerate U-statistic, its variance is twice that of a mean of P independent values (plain
-    resampling then covers 65–78 % at any P). And by what a bootstrap of few values lacks against Student's t.
+    A percentile bootstrap, stretched about the mean. By √2: any two pairs are in each other's fits, so that near
+    chance, where the accuracy is a degenerate U-statistic, its variance is twice that of a mean of P independent
+    values (plain resampling covers 65–78 % there at any P). And by what a bootstrap of few values lacks against
+    Student's t.
     """
     pairs, mean = len(values), values.mean()
     draws = np.random.default_rng(0).integers(pairs, size=(RESAMPLES, pairs))

@@ -39,6 +39,10 @@ def gathered_ulira(shadows: Design, phi: np.ndarray) -> object:
     return ulira(columns.forgotten, columns.never)
 
 
+def lira(shadows: Design, phi: np.ndarray) -> object:
+    return held_out_scores(phi[0::2, 0].T, phi[1::2, 0].T)
+
+
 def in_sample_loop(columns: Columns, examples: int) -> object:
     """What published attacks do per example: fit two Gaussians to all values, and score those values."""
     right = 0.0
@@ -70,10 +74,6 @@ def cases() -> list[Case]:
         Case("LiRA scores 256 × 5,000", design(5_000, 256, 1, seed=0), lira),
         Case("U-LiRA of the default track", design(1_024, 16, 8, seed=0), gathered_ulira, held_out_loop),
     ]
-
-
-def lira(shadows: Design, phi: np.ndarray) -> object:
-    return held_out_scores(phi[0::2, 0].T, phi[1::2, 0].T)
 
 
 def main() -> None:

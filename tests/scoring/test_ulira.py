@@ -110,8 +110,9 @@ def literal(forgotten: np.ndarray, never: np.ndarray, shrink: bool) -> Scores:
             a = 2 + mean**2 / max(second - mean**2, mean**2 / 1e6)
             nu = 2 * a + m - 1
             variance = (1 + 1 / m) * (2 * mean * (a - 1) + (m - 1) * s2) / nu
+            floored = np.maximum(s2, 1e-6 * mean)
             centre = rest.mean(axis=1)
-            densities.append(stats.t(nu, centre, np.sqrt(variance)) if shrink else stats.norm(centre, np.sqrt(s2)))
+            densities.append(stats.t(nu, centre, np.sqrt(variance)) if shrink else stats.norm(centre, np.sqrt(floored)))
         for which, side in enumerate((forgotten, never)):
             scores[which, :, pair] = densities[0].logpdf(side[:, pair]) - densities[1].logpdf(side[:, pair])
     return scores[0], scores[1]
