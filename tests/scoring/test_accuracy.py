@@ -67,6 +67,17 @@ def test_float16_logits_are_scored_in_float64() -> None:
     np.testing.assert_allclose(margins(logits, [0]), 22.0)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("gap", [0.5, 17.0, 89.0, 750.0, 1e4, -0.5, -89.0, -1e4])
+def test_margins_are_exact_where_probabilities_are_0_or_1(gap: float, dtype: type) -> None:
+    # Two classes: φ is the gap itself. k equal others: less log k. Others too far below the best count for nothing.
+    np.testing.assert_array_equal(margins(np.array([[gap, 0.0]], dtype), [0]), [gap])
+    np.testing.assert_array_equal(margins(np.array([[0.0, gap]], dtype), [0]), [-gap])
+    nine = np.array([[gap, *[0.0] * 9]], dtype)
+    np.testing.assert_allclose(margins(nine, [0]), [gap - math.log(9)], rtol=1e-15, atol=1e-15)
+    np.testing.assert_array_equal(margins(np.array([[gap, 0.0, -1e4, -5e3]], dtype), [0]), [gap])
+
+
 @given(
     arrays(np.float64, (5, 4), elements=st.floats(-30, 30)),
     arrays(np.int64, 5, elements=st.integers(0, 3)),

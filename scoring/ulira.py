@@ -1,0 +1,267 @@
+"""U-LiRA: the likelihood-ratio attack on each example's φ, forgotten against never seen, with held-out decisions.
+
+LiRA is Carlini et al. 2022 (arXiv:2112.03570); against unlearning: Kurmanji et al. 2023 (arXiv:2302.09880) and Hayes et
+al. 2024 (arXiv:2403.01218). Both sides of one complementary pair of splits are held out at a time and scored by the
+same fit of the other pairs, so that without an effect the accuracy is exactly ½ in expectation for any estimator.
+Fits that include the scored value read .54–.62 with no effect at all; leaving out only that value reads .44–.49 at 4 to
+8 pairs, because the two sides are then scored by different fits.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import gammaln, ndtri, stdtrit
+
+from scoring.intervals import Interval
+from scoring.umia import indiscernibility
+
+Array = NDArray[np.float64]
+
+BLOCK = 256
+"""Examples at a time: the dozen arrays [P, 256] of a block stay in the cache."""
+RESAMPLES = 2000
+MAX_SHAPE = 1e6
+"""Shape of the prior when the examples' variances differ by no more than chance: all share one."""
+FLOOR = 1e-6
+"""Least mean variance of a side, as a fraction of the other's; without shrinkage also of an example, of its side's."""
+
+
+@dataclass(frozen=True)
+class ULira:
+    """Outcome of the attack over n examples and P pairs.
+
+    Attributes:
+        accuracy: share of held-out decisions that are right; a tie counts ½; 0.5 is chance.
+        low, high: 95 % interval from resampling whole pairs, since the examples of a pair share their models.
+        sd: standard deviation over the examples' own accuracies.
+        pair_accuracies: [P].
+        auc: of the scores of all examples together.
+        tpr_1, tpr_01: true positive rate at 1 % and at 0.1 % false positives, of the scores of all examples together.
+        smallest_fpr: 1/(n·P); below it a rate is not resolved.
+        degenerate: number of examples for which some fit of a side sees no spread. They are scored like the others.
+    """
+
+    accuracy: float
+    low: float
+    high: float
+    sd: float
+    pair_accuracies: tuple[float, ...]
+    auc: float
+    tpr_1: float
+    tpr_01: float
+    smallest_fpr: float
+    degenerate: int
+
+    @property
+    def indisc(self) -> float:
+        """1 − |2·accuracy − 1|; 1 is best."""
+        return indiscernibility(self.accuracy)
+
+
+def ulira(forgotten: ArrayLike, never: ArrayLike) -> ULira:
+    """Attack φ [n, P] of examples when forgotten with φ [n, P] when never seen; column p of both is pair p.
+
+    ``ValueError`` for other shapes, fewer than 2 pairs (4 splits), no examples, and a φ that is not finite.
+    """
+    sides = _checked(forgotten, never)
+    scores = held_out_scores(*sides)
+    right = _right(*scores)
+    pairs = right.mean(axis=0)
+    low, high = _interval(pairs)
+    positives, negatives = (np.sort(side, axis=None) for side in scores)
+    size = negatives.size
+    _, tpr = _rates(positives, negatives, np.array([size // 100, size // 1000]))
+    return ULira(
+        accuracy=float(pairs.mean()),
+        low=low,
+        high=high,
+        sd=float(right.mean(axis=1).std()),
+        pair_accuracies=tuple(pairs.tolist()),
+        auc=_auc(positives, negatives),
+        tpr_1=float(tpr[0]),
+        tpr_01=float(tpr[1]),
+        smallest_fpr=1.0 / size,
+        degenerate=int(np.count_nonzero(_degenerate(sides[0]) | _degenerate(sides[1]))),
+    )
+
+
+def null_band(retrained: ArrayLike, retrained_never: ArrayLike) -> Interval:
+    """Accuracy with its 95 % interval where nothing is left to find: retrained models of both splits of a pair [n, P].
+
+    Errors as for :func:`ulira`.
+    """
+    found = ulira(retrained, retrained_never)
+    return Interval(found.accuracy, found.low, found.high, len(found.pair_accuracies))
+
+
+def held_out_scores(forgotten: ArrayLike, never: ArrayLike, shrink: bool = True) -> tuple[Array, Array]:
+    """Log density ratio forgotten : never [n, P] of each forgotten and of each never-seen φ, its pair held out.
+
+    The m = P − 1 other values x of an example and side are Gaussian with a flat prior on the mean and an inverse
+    gamma prior (shape a, scale b) on the variance, of all examples of that side. The predictive distribution of one
+    more value is then Student's t around their mean, with ν = 2a + m − 1 degrees of freedom and scale² D/ν, where
+    D = (1 + 1/m)·(2b + Σ(x − mean)²). The prior comes from the moments of the sample variances s² of the same m pairs:
+    E s² = E σ² and E s⁴ = E σ⁴·(1 + 2/(m − 1)), so that a = 2 + M²/V and b = M·(a − 1) for mean M and variance V of σ².
+    A single other pair (P = 2) shows no spread: then all share the mean of (forgotten − never)²/2.
+
+    Args:
+        forgotten: φ [n, P] of examples when forgotten.
+        never: φ [n, P] when never seen.
+        shrink: ``False`` gives each example and side a Gaussian with its own sample variance, as LiRA.
+
+    Errors as for :func:`ulira`.
+    """
+    f, u = _checked(forgotten, never)
+    n, pairs = f.shape
+    prior_f, prior_u = _priors(f, u)
+    log_density = _student if shrink else _gaussian
+    scores = np.empty((2, pairs, n))
+    for start in range(0, n, BLOCK):
+        block = slice(start, start + BLOCK)
+        (dev_f, mean_f), (dev_u, mean_u) = _centred(f[block]), _centred(u[block])
+        # From each held-out value to the mean of the other pairs of its own side, and of the opposite side.
+        rest_f, rest_u = dev_f / (pairs - 1), dev_u / (pairs - 1)
+        under_f = log_density(prior_f, _squares(dev_f), dev_f + rest_f, dev_u + rest_f + (mean_u - mean_f))
+        under_u = log_density(prior_u, _squares(dev_u), dev_f + rest_u + (mean_f - mean_u), dev_u + rest_u)
+        for side in (0, 1):
+            np.subtract(under_f[side], under_u[side], out=scores[side, :, block])
+    return scores[0].T, scores[1].T
+
+
+def roc(scores_forgotten: ArrayLike, scores_never: ArrayLike, points: int = 200) -> tuple[Array, Array]:
+    """False and true positive rates, at most ``points`` of each, spaced evenly in log FPR from the smallest to 1.
+
+    From the scores of all examples together, any shape. Equal scores are called alike.
+    """
+    positives, negatives = (np.sort(np.asarray(side), axis=None) for side in (scores_forgotten, scores_never))
+    allowed = np.unique(np.geomspace(1, negatives.size, points).round().astype(np.int64))
+    return _rates(positives, negatives, allowed)
+
+
+@dataclass(frozen=True)
+class _Prior:
+    """Inverse gamma prior of the variances of a side, one a held-out pair: ``shape`` and the mean [P, 1]."""
+
+    shape: Array
+    mean: Array
+
+
+def _student(prior: _Prior, squares: Array, *distances: Array) -> tuple[Array, ...]:
+    """Log predictive density at distances [P, b] from the mean; ``squares`` of the m = P − 1 values fitted."""
+    fitted = len(squares) - 1
+    freedom = 2 * prior.shape + fitted - 1
+    d = (1 + 1 / fitted) * (2 * prior.mean * (prior.shape - 1) + squares)
+    constant = gammaln((freedom + 1) / 2) - gammaln(freedom / 2) + freedom / 2 * np.log(d)
+    return tuple(constant - (freedom + 1) / 2 * np.log(d + y * y) for y in distances)
+
+
+def _gaussian(prior: _Prior, squares: Array, *distances: Array) -> tuple[Array, ...]:
+    """The same with each example's own sample variance; without any spread, a small part of the mean one."""
+    freedom = len(squares) - 2
+    variance = (
+        np.maximum(squares / freedom, FLOOR * prior.mean) if freedom else np.broadcast_to(prior.mean, squares.shape)
+    )
+    return tuple(-(np.log(variance) + y * y / variance) / 2 for y in distances)
+
+
+def _priors(f: Array, u: Array) -> tuple[_Prior, _Prior]:
+    """Priors of both sides from the fits that leave a pair out, over all examples."""
+    n, pairs = f.shape
+    freedom = pairs - 2
+    sums = np.zeros((2, 2, pairs, 1))
+    if not freedom:
+        # Not a side's own: a single pair tells the sides' spread apart from nothing.
+        common = np.square(f - u).mean(axis=0)[::-1, None] / 2
+        common[common == 0] = 1.0
+        prior = _Prior(np.full((pairs, 1), MAX_SHAPE), common)
+        return prior, prior
+    for start in range(0, n, BLOCK):
+        for side, values in enumerate((f, u)):
+            variances = _squares(_centred(values[start : start + BLOCK])[0]) / freedom
+            sums[side, 0] += variances.sum(axis=1, keepdims=True)
+            sums[side, 1] += np.square(variances).sum(axis=1, keepdims=True)
+    mean, fourth = sums[:, 0] / n, sums[:, 1] / n / (1 + 2 / freedom)
+    larger = mean.max(axis=0)
+    mean = np.maximum(mean, FLOOR * np.where(larger > 0, larger, 1.0))
+    spread = np.maximum(fourth - mean**2, mean**2 / MAX_SHAPE)
+    shape = 2 + mean**2 / spread
+    return _Prior(shape[0], mean[0]), _Prior(shape[1], mean[1])
+
+
+def _centred(block: Array) -> tuple[Array, Array]:
+    """Deviations [P, b] of φ [b, P] from its mean over the pairs, and the mean [b]; exactly 0 for constant examples."""
+    values = np.array(block.T, dtype=np.float64, order="C")
+    first = values[0].copy()
+    values -= first
+    mean = values.mean(axis=0)
+    values -= mean
+    return values, first + mean
+
+
+def _squares(deviations: Array) -> Array:
+    """Σ(x − mean)² [P, b] of the values that remain when each one is left out, from the sum over all."""
+    squares = deviations * deviations
+    total = squares.sum(axis=0)
+    squares *= -len(squares) / (len(squares) - 1)
+    squares += total
+    return np.maximum(squares, 0.0, out=squares)
+
+
+def _right(scores_forgotten: Array, scores_never: Array) -> Array:
+    """How far the two decisions of each example and pair are right: 0, ¼ … 1 [n, P]."""
+    return (2.0 + np.sign(scores_forgotten) - np.sign(scores_never)) / 4.0
+
+
+def _interval(values: Array) -> tuple[float, float]:
+    """95 % interval in [0, 1] of the accuracy from those of the pairs [P], whatever their order.
+
+    A percentile bootstrap, stretched about the mean. By √2: any two pairs are in each other's fits, so that near
+    chance, where the accuracy is a degenerate U-statistic, its variance is twice that of a mean of P independent
+    values (plain resampling covers 65–78 % there at any P). And by what a bootstrap of few values lacks against
+    Student's t.
+    """
+    pairs, mean = len(values), values.mean()
+    draws = np.random.default_rng(0).integers(pairs, size=(RESAMPLES, pairs))
+    ends = np.quantile(np.sort(values)[draws].mean(axis=1), [0.025, 0.975])
+    few = math.sqrt(pairs / (pairs - 1)) * stdtrit(pairs - 1, 0.975) / ndtri(0.975)
+    low, high = np.clip(mean + math.sqrt(2) * few * (ends - mean), 0.0, 1.0)
+    return float(low), float(high)
+
+
+def _auc(positives: Array, negatives: Array) -> float:
+    """P(positive > negative) + ½ P(equal), of sorted scores."""
+    below = np.searchsorted(negatives, positives)
+    equal = np.flatnonzero(negatives[np.minimum(below, negatives.size - 1)] == positives)
+    ties = np.searchsorted(negatives, positives[equal], side="right") - below[equal]
+    return float((below.mean() + ties.sum() / 2 / positives.size) / negatives.size)
+
+
+def _rates(positives: Array, negatives: Array, allowed: NDArray[np.int64]) -> tuple[Array, Array]:
+    """False and true positive rates of sorted scores where at most ``allowed`` negatives are called positive."""
+    bounds = np.concatenate([[-math.inf], negatives])[negatives.size - allowed]
+    false = 1.0 - np.searchsorted(negatives, bounds, side="right") / negatives.size
+    return false, 1.0 - np.searchsorted(positives, bounds, side="right") / positives.size
+
+
+def _degenerate(values: Array) -> NDArray[np.bool_]:
+    """Examples [n] of which all values of a side, but for at most one, are equal."""
+    most = np.maximum(*(np.count_nonzero(values == values[:, [pair]], axis=1) for pair in (0, 1)))
+    return np.asarray(most >= values.shape[1] - 1)
+
+
+def _checked(forgotten: ArrayLike, never: ArrayLike) -> tuple[Array, Array]:
+    sides = np.asarray(forgotten), np.asarray(never)
+    if sides[0].ndim != 2 or sides[0].shape != sides[1].shape or not len(sides[0]):
+        raise ValueError(
+            f"φ [n, P] of both sides of the same pairs expected, got {sides[0].shape} and {sides[1].shape}"
+        )
+    if sides[0].shape[1] < 2:
+        raise ValueError("holding a pair out takes at least 2 pairs of splits (4 splits)")
+    for name, side in zip(("forgotten", "never-seen"), sides, strict=True):
+        if not np.isfinite(side).all():
+            raise ValueError(f"{np.count_nonzero(~np.isfinite(side))} of {side.size} {name} φ are not finite")
+    return sides
