@@ -3,41 +3,75 @@
 from __future__ import annotations
 
 import importlib.util
+import multiprocessing
 import os
 import random
 import signal
 import sys
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
-from types import FrameType, ModuleType
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from types import FrameType, ModuleType, TracebackType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.entries import Entry
-from harness.references import References, Role
+from harness.errors import EXIT_CODES, BenchError
+from harness.references import References
 from harness.store import Store
 from harness.track import Track
 from harness.units import Unit
-from sandbox.types import Status
+from harness.untimed import Result
 
 
-@dataclass(frozen=True)
-class Result:
-    """What one untimed unit gave; ``logits`` [n, classes] on every example when ``status`` is ``ok``."""
+class Workers:
+    """One worker process per core; a context manager. Its environment says that no sandbox was there."""
 
-    status: Status
-    reason: str
-    logits: NDArray[np.float32] | None
-    cpu_seconds: float
+    trusted = True
+
+    def __init__(self, track: Track) -> None:
+        self.at_once = len(os.sched_getaffinity(0))
+        self._track = track
+
+    def __enter__(self) -> Workers:
+        self._pool = ProcessPoolExecutor(
+            self.at_once,
+            mp_context=multiprocessing.get_context("spawn"),
+            initializer=_start,
+            initargs=(self._track, os.getpid()),
+        )
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def run(self, units: Sequence[Unit], deadline: float) -> Iterator[tuple[Unit, Result]]:
+        """Run units; yields each as it finishes. See :class:`harness.untimed.Runner`."""
+        futures: dict[Future[Result], Unit] = {self._pool.submit(_run, unit, deadline): unit for unit in units}
+        try:
+            for future in as_completed(futures):
+                yield futures[future], future.result()
+        except BrokenProcessPool:
+            raise BenchError(
+                "a worker process was killed (usually by lack of memory)",
+                "this machine",
+                "free memory, then run the same command again: it goes on where it stopped",
+                EXIT_CODES["infra"],
+            ) from None
+        finally:
+            for future in futures:
+                future.cancel()
 
 
 _references: References | None = None
 
 
-def start_worker(track: Track, parent: int) -> None:
+def _start(track: Track, parent: int) -> None:
     """Initialise a worker process: one thread, the track's references, an end with its parent."""
     import torch
 
@@ -45,12 +79,13 @@ def start_worker(track: Track, parent: int) -> None:
 
     global _references
     end_with(parent)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     torch.set_num_threads(1)
     _references = References(track, Store())
 
 
-def run(entry: Entry, parameters: Mapping[str, Any], seed: int, deadline: float) -> Result:
-    """Run ``entry`` with ``parameters`` on one model seed, in a worker.
+def _run(unit: Unit, deadline: float) -> Result:
+    """Run one unit in a worker.
 
     An exception of the entry is a ``crash``, non-finite outputs are ``invalid``; a unit that takes more than
     ``deadline`` seconds is a ``timeout``.
@@ -61,7 +96,7 @@ def run(entry: Entry, parameters: Mapping[str, Any], seed: int, deadline: float)
     signal.setitimer(signal.ITIMER_REAL, deadline)
     status, reason, logits = "ok", "", None
     try:
-        logits = _unlearn(_references, Unit(entry, _references.track, seed), parameters)
+        logits = _unlearn(_references, unit)
         if not np.isfinite(logits).all():
             status, reason, logits = "invalid", "the model's outputs are not finite", None
     except _Late:
@@ -81,7 +116,7 @@ def _late(number: int, frame: FrameType | None) -> None:
     raise _Late
 
 
-def _unlearn(references: References, unit: Unit, parameters: Mapping[str, Any]) -> NDArray[np.float32]:
+def _unlearn(references: References, unit: Unit) -> NDArray[np.float32]:
     import torch
     from safetensors.torch import load
 
@@ -89,11 +124,11 @@ def _unlearn(references: References, unit: Unit, parameters: Mapping[str, Any]) 
     from sandbox.inside import adapter, loaders, models
 
     track, dataset = unit.track, references.dataset
-    state = load(references.weights(Role("original", unit.seed)))
+    state = load(references.weights(unit.original))
     model = models.load(track.model_spec, state)
     layout = adapter.layout(model)
     data: dict[str, Any] = {}
-    for part, indices in references.split(unit.seed).parts().items():
+    for part, indices in references.parts(unit.seed, unit.forget_set).items():
         data[f"{part}_images"] = torch.from_numpy(dataset.images[indices])
         data[f"{part}_labels"] = torch.from_numpy(dataset.labels[indices])
     given = loaders.make_loaders(
@@ -108,7 +143,7 @@ def _unlearn(references: References, unit: Unit, parameters: Mapping[str, Any]) 
     random.seed(unit.random_seed)
     np.random.seed(unit.random_seed)
     torch.manual_seed(unit.random_seed)
-    result = adapter.call(_module(unit.entry), model, given, dict(parameters))
+    result = adapter.call(_module(unit.entry), model, given, dict(unit.entry.overrides))
     unlearned = models.load(track.model_spec, adapter.state(result, layout))
     return infer(unlearned, torch.from_numpy(dataset.images), normaliser(track))
 
@@ -120,8 +155,3 @@ def _module(entry: Entry) -> ModuleType:
     sys.modules["entry"] = module
     exec(compile(entry.source, f"{entry.name}.py", "exec"), module.__dict__)
     return module
-
-
-def workers() -> int:
-    """How many untimed units run side by side: one per core."""
-    return len(os.sched_getaffinity(0))

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from harness.machine import hardware
-from harness.references import References, Role
+from harness.references import References
 from harness.training import infer, normaliser
 from harness.turns import Turns
 from harness.units import Record, Unit
@@ -46,13 +46,13 @@ class Bench:
     """Set to end everything that runs."""
     hardware: dict[str, Any] = field(default_factory=hardware)
 
-    def inputs(self, seed: int) -> Path:
-        """The safetensors file with R, F and V of a seed: all data that a sandbox gets."""
+    def inputs(self, unit: Unit) -> Path:
+        """The safetensors file with R, F and V of a unit: all data that a sandbox gets."""
         from safetensors.numpy import save
 
         from harness.store import write_file
 
-        parts = {k: v for k, v in self.references.split(seed).parts().items() if k != "test"}
+        parts = {k: v for k, v in self.references.parts(unit.seed, unit.forget_set).items() if k != "test"}
         name = hashlib.sha256(self.references.track.reference_digest.encode())
         for indices in parts.values():
             name.update(indices.tobytes())
@@ -77,15 +77,20 @@ def run(bench: Bench, unit: Unit, slot: Slot, retrain_seconds: float | None, dea
         retrain_seconds: Retrain's time for the same seed; ``None`` for Retrain itself, whose own time it is.
         deadline: seconds on the host's clock.
     """
+    logits, outcome = attempt(bench, unit, slot, deadline)
+    stored = None if logits is None else bench.references.store.put(_pack(logits))
+    return _record(bench, unit, outcome, retrain_seconds, stored)
+
+
+def attempt(bench: Bench, unit: Unit, slot: Slot, deadline: float) -> tuple[NDArray[np.float32] | None, Outcome]:
+    """Run a unit in the sandbox, at most three times; logits [n, classes] when it is ok, and what became of it."""
     job = _job(bench, unit, slot, deadline)
     for _ in range(ATTEMPTS):
         with slot.turns.turn() as clock:
             outcome = bench.sandbox.run(job, clock, bench.stop)
         if outcome.status != "infra" or bench.stop.is_set():
             break
-    logits, outcome = _logits(bench, unit, outcome)
-    stored = None if logits is None else bench.references.store.put(_pack(logits))
-    return _record(bench, unit, outcome, retrain_seconds, stored)
+    return _logits(bench, unit, outcome)
 
 
 def _job(bench: Bench, unit: Unit, slot: Slot, deadline: float) -> Job:
@@ -94,8 +99,8 @@ def _job(bench: Bench, unit: Unit, slot: Slot, deadline: float) -> Job:
         source=unit.entry.source,
         parameters=unit.entry.overrides,
         model=track.model_spec,
-        weights=bench.references.weights(Role("original", unit.seed)),
-        data=bench.inputs(unit.seed),
+        weights=bench.references.weights(unit.original),
+        data=bench.inputs(unit),
         mean=track.data.mean,
         std=track.data.std,
         batch_size=track.protocol.batch_size,

@@ -37,6 +37,9 @@ class Plan:
     disk: int
     """Bytes."""
 
+    epochs: int
+    """Model-epochs, what progress counts."""
+
     @property
     def models(self) -> int:
         return sum(len(task) for task in self.tasks)
@@ -45,40 +48,48 @@ class Plan:
 @dataclass(frozen=True)
 class Trained:
     role: Role
-    weights: bytes
+    weights: bytes | None
     logits: NDArray[np.float32]
     seconds: float
     """CPU seconds of the task over its models."""
 
 
-def plan(references: References, workers: int | None = None) -> Plan:
-    """Divide the missing models into tasks and time a few steps of one to announce the cost."""
+def plan(references: References, workers: int | None = None, wanted: Sequence[Role] | None = None) -> Plan:
+    """Divide the missing models (of ``wanted``, default: of the seed units) into tasks and time a few steps of one."""
     from harness.grouped import can_group
     from sandbox.inside.models import build
 
     track = references.track
-    missing = references.missing()
+    missing = references.missing(wanted)
     workers = min(workers or os.cpu_count() or 1, max(1, len(missing)))
     if not missing:
-        return Plan((), workers, 0, 0.0, 0)
+        return Plan((), workers, 0, 0.0, 0, 0)
     model = build(track.model_spec)
     size = sum(p.numel() for p in model.parameters())
     groupable = can_group(model) and size <= GROUPABLE_PARAMETERS
     tasks: list[tuple[Role, ...]] = []
-    for original in (True, False):  # one task's models take the same number of steps
-        part = [role for role in missing if (role.kind == "original") == original]
+    sizes = {role: (len(references.training_set(role)), _epochs(track, role)) for role in missing}
+    for alike in sorted(set(sizes.values()), reverse=True):  # one task's models take the same number of steps
+        part = [role for role in missing if sizes[role] == alike]
         count = min(GROUP, -(-len(part) // workers)) if groupable else 1
         tasks += [tuple(part[i : i + count]) for i in range(0, len(part), count or 1)]
-    steps = sum(_steps(track, task[0]) for task in tasks)
+    steps = sum(_steps(references, task[0]) for task in tasks)
     per_step = _time_step(references, tasks[0])
     images = len(references.dataset.labels)
-    disk = len(missing) * (4 * size + 4 * images * track.data.classes)
-    return Plan(tuple(tasks), workers, steps, steps * per_step / workers, disk)
+    kept = sum(role.kind != "shadow-retrained" for role in missing)
+    disk = 4 * size * kept + 4 * images * track.data.classes * len(missing)
+    epochs = sum(_epochs(track, role) for role in missing)
+    return Plan(tuple(tasks), workers, steps, steps * per_step / workers, disk, epochs)
 
 
-def _steps(track: Track, role: Role) -> int:
-    examples = track.splits.retain + (track.splits.forget if role.kind == "original" else 0)
-    return track.recipe.epochs * -(-examples // track.recipe.batch_size)
+def _epochs(track: Track, role: Role) -> int:
+    shadow = role.kind.startswith("shadow")
+    return track.recipe.shadow_epochs or track.recipe.epochs if shadow else track.recipe.epochs
+
+
+def _steps(references: References, role: Role) -> int:
+    track = references.track
+    return _epochs(track, role) * -(-len(references.training_set(role)) // track.recipe.batch_size)
 
 
 def _time_step(references: References, task: Sequence[Role]) -> float:
@@ -89,7 +100,7 @@ def _time_step(references: References, task: Sequence[Role]) -> float:
     torch.set_num_threads(1)
     try:
         batch = references.track.recipe.batch_size
-        recipe = replace(references.track.recipe, epochs=1)
+        recipe = replace(references.track.recipe, epochs=1, shadow_epochs=None)
         seconds = []
         for steps in (1, 3):
             start = time.perf_counter()
@@ -120,7 +131,8 @@ def _train(
     subsets = [np.searchsorted(used, subset) for subset in subsets]
     seeds = [order_seed(track, role) for role in task]
     torch.manual_seed(seeds[0])  # augmentation
-    train(members, images, labels, subsets, seeds, track.recipe, normaliser(track), on_epoch)
+    recipe = replace(track.recipe, epochs=_epochs(track, task[0]))
+    train(members, images, labels, subsets, seeds, recipe, normaliser(track), on_epoch)
     return members
 
 
@@ -168,7 +180,8 @@ def _work(task: Sequence[Role]) -> list[Trained]:
         logits = infer(model, images, normaliser(track))
         if not np.isfinite(logits).all():
             raise FloatingPointError(f"training of {role.name} diverged: logits are not finite")
-        weights = save({name: tensor.contiguous() for name, tensor in state.items()})
+        keeps = role.kind != "shadow-retrained"  # there are hundreds, and only their logits are read
+        weights = save({name: tensor.contiguous() for name, tensor in state.items()}) if keeps else None
         results.append(Trained(role, weights, logits, seconds))
     return results
 

@@ -82,11 +82,11 @@ class UnitProgress:
 
     def started(self, unit: Unit) -> None:
         if self._live:
-            self._tasks[unit.key] = self._progress.add_task(f"  {unit.entry.name} seed {unit.seed}")
+            self._tasks[unit.key] = self._progress.add_task(f"  {unit.label}")
 
     def finished(self, unit: Unit, record: Record | None) -> None:
         self._done += 1
-        text = f"{unit.entry.name} seed {unit.seed} skipped" if record is None else describe(record)
+        text = f"{unit.label} skipped" if record is None else describe(record)
         if self._live:
             self._progress.remove_task(self._tasks.pop(unit.key))
             self._progress.update(self._tasks[""], description=f"{self._title}: {self._done}/{self._total}")

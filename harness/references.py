@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, get_args
@@ -16,9 +16,11 @@ from harness.errors import StoreError
 from harness.seeds import derive
 from harness.store import Store
 from harness.track import Track
+from scoring.shadows import Design, design
 
-Kind = Literal["original", "retrained", "null"]
+Kind = Literal["original", "retrained", "null", "shadow", "shadow-retrained"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
+SEED_KINDS: tuple[Kind, ...] = KINDS[:3]
 FORMAT = 1
 HALF_MAX = float(np.finfo(np.float16).max)
 
@@ -28,29 +30,61 @@ class Role:
     """One reference model.
 
     ``original``: trained on R ∪ F. ``retrained``: R only, from the same initial weights. ``null``: R only, from other
-    initial weights; what it scores against ``retrained`` is the zero line of every number.
+    initial weights; what it scores against ``retrained`` is the zero line of every number. ``shadow``: the original of
+    one shadow split. ``shadow-retrained``: that split without one of its forget sets.
     """
 
     kind: Kind
     seed: int
+    """The model seed; of a shadow model its split."""
+    forget_set: int | None = None
+    """What a ``shadow-retrained`` model was trained without."""
 
     @property
     def name(self) -> str:
-        return f"{self.kind}/{self.seed}"
+        return f"{self.kind}/{self.seed}" + ("" if self.forget_set is None else f"/{self.forget_set}")
 
 
 def roles(track: Track) -> list[Role]:
     """All reference models that the track's seed units need."""
-    return [Role(kind, seed) for kind in KINDS for seed in range(track.protocol.seeds)]
+    return [Role(kind, seed) for kind in SEED_KINDS for seed in range(track.protocol.seeds)]
+
+
+def shadow_roles(track: Track) -> list[Role]:
+    """All reference models that the track's shadow units need, split by split."""
+    protocol = track.protocol
+    found = []
+    for split in range(protocol.lira_splits):
+        found.append(Role("shadow", split))
+        found += [Role("shadow-retrained", split, g) for g in range(protocol.lira_forget_sets)]
+    return found
+
+
+def tuning_roles(track: Track) -> list[Role]:
+    """Models of a pair of shadow splits that no score reads: what a search for shadow units is judged by."""
+    found = []
+    for seed, forget_set in tuning_shadows(track):
+        found += [Role("shadow", seed), Role("shadow-retrained", seed, forget_set)]
+    return list(dict.fromkeys(found))
+
+
+def tuning_shadows(track: Track) -> list[tuple[int, int]]:
+    """(split, forget set) of the shadow units to tune on: the two splits after the last scored pair, in turn."""
+    splits, sets = track.protocol.lira_splits, track.protocol.lira_forget_sets
+    return [(splits + i % 2, i // 2 % sets) for i in range(track.analysis.tuning_seeds)] if sets else []
 
 
 def initial_seed(track: Track, role: Role) -> int:
-    """Seed of the initial weights: original and retrained model of a seed share it."""
+    """Seed of the initial weights: original and retrained models of a seed, or of a shadow split, share it."""
+    if role.kind.startswith("shadow"):
+        return derive(track.recipe.seed, 2, role.seed)
     return derive(track.recipe.seed, 0, role.seed, int(role.kind == "null"))
 
 
 def order_seed(track: Track, role: Role) -> int:
     """Seed of the data order and augmentation."""
+    if role.kind.startswith("shadow"):
+        return derive(track.recipe.seed, 3, role.seed, 0 if role.forget_set is None else 1 + role.forget_set)
     return derive(track.recipe.seed, 1, role.seed, KINDS.index(role.kind))
 
 
@@ -67,10 +101,37 @@ class References:
     def split(self, seed: int) -> splits.Split:
         return splits.split(self.track, seed, len(self.dataset.labels), self.dataset.train)
 
+    @cached_property
+    def population(self) -> NDArray[np.int64]:
+        """Sorted indices of R ∪ F of split 0, an even number of them: what shadow models are trained on halves of."""
+        both = self.split(0)
+        members = np.sort(np.concatenate([both.retain, both.forget]))
+        return members[: len(members) // 2 * 2]
+
+    @cached_property
+    def design(self) -> Design:
+        """Shadow splits and their forget sets, as positions in the population; one more pair than is scored."""
+        protocol, seed = self.track.protocol, derive(self.track.splits.seed, 0, 1)
+        return design(len(self.population), protocol.lira_splits + 2, protocol.lira_forget_sets, seed)
+
+    def parts(self, seed: int, forget_set: int | None = None) -> dict[str, NDArray[np.int64]]:
+        """Indices of R, F, V and T of a model seed, or of a shadow unit (split ``seed``, ``forget_set``).
+
+        A shadow unit has V and T of split 0.
+        """
+        parts = self.split(0 if forget_set is not None else seed).parts()
+        if forget_set is None:
+            return parts
+        members = self.population[self.design.members(seed, forget_set)]
+        half = self.population[self.design.half(seed)]
+        return {**parts, "retain": half[~np.isin(half, members)], "forget": members}
+
     def training_set(self, role: Role) -> NDArray[np.int64]:
         """Indices that a reference model is trained on."""
-        parts = self.split(role.seed)
-        return np.concatenate([parts.retain, parts.forget]) if role.kind == "original" else parts.retain
+        if role.kind == "shadow":
+            return self.population[self.design.half(role.seed)]
+        parts = self.parts(role.seed, role.forget_set)
+        return np.concatenate([parts["retain"], parts["forget"]]) if role.kind == "original" else parts["retain"]
 
     @property
     def manifest(self) -> dict[str, Any]:
@@ -78,15 +139,17 @@ class References:
         found = self.store.read("references", self.track.reference_digest)
         return found or {"format": FORMAT, "track": self.track.name, "roles": {}}
 
-    def missing(self) -> list[Role]:
-        """Roles that have to be trained, in the order in which they are."""
+    def missing(self, wanted: Sequence[Role] | None = None) -> list[Role]:
+        """Of the ``wanted`` roles (default: of the seed units) those that have to be trained, in that order."""
         known = self.manifest["roles"]
-        return [role for role in roles(self.track) if not self._complete(role, known.get(role.name))]
+        candidates = roles(self.track) if wanted is None else wanted
+        return [role for role in candidates if not self._complete(role, known.get(role.name))]
 
     def _complete(self, role: Role, entry: Mapping[str, Any] | None) -> bool:
         if entry is None or not self.store.has(entry["logits"]):
             return False
-        return role.kind != "original" or (entry["weights"] is not None and self.store.has(entry["weights"]))
+        needed = role.kind in ("original", "shadow")
+        return not needed or (entry["weights"] is not None and self.store.has(entry["weights"]))
 
     def add(self, role: Role, weights: bytes | None, logits: NDArray[np.float32], about: Mapping[str, Any]) -> None:
         """Keep one finished model: blobs first, then the manifest that points to them.

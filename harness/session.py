@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import click
 
 from harness import runs
+from harness.direct import Workers
 from harness.entries import Entry, baseline, read
 from harness.errors import EXIT_CODES, USAGE, BenchError, Owner
 from harness.evaluate import Bench
 from harness.executors import local
-from harness.progress import UnitProgress
-from harness.references import References
+from harness.progress import Bar, UnitProgress
+from harness.references import References, Role, roles
 from harness.store import Store
 from harness.track import Track
 from harness.units import Record, Unit
+from harness.untimed import Runner, Sandboxed
 from sandbox import backends
+from sandbox.types import Sandbox
 
 BLAME: dict[str, tuple[Owner, str]] = {
     "invalid": ("your method", "return a model of the same architecture with finite weights; see submissions/RULES.md"),
@@ -33,11 +37,9 @@ def open_references(track: Track) -> References:
     """A track's references, trained where they lack and every file read against its digest."""
     import torch
 
-    from harness.commands.prepare import train_missing
-
     torch.set_num_threads(1)
     references = References(track, Store())
-    train_missing(references)
+    train_missing(references, roles(track))
     for _ in references.verify():  # a damaged file is named before anything runs
         pass
     return references
@@ -60,20 +62,83 @@ def open_bench(track: Track, sandbox: str, gpu: int | None) -> tuple[Bench, str]
     Raises:
         BenchError: no usable sandbox, a data set that is missing, a damaged store.
     """
-    device = "cpu" if gpu is None else f"cuda:{gpu}"
+    backend, line = _sandbox(track, sandbox, gpu)
+    return Bench(open_references(track), backend, run_id=secrets.token_hex(8)), line
+
+
+def open_runner(
+    references: References, entries: Sequence[Entry], sandbox: str, gpu: int | None = None
+) -> tuple[AbstractContextManager[Runner], str]:
+    """What runs untimed units of these entries, and one line that says which it is.
+
+    With ``auto``, files that ship with the benchmark run in worker processes on the CPU: their source is known.
+    Everything else runs in the sandbox of that name.
+
+    Raises:
+        BenchError: no usable sandbox.
+    """
+    if sandbox == "auto" and gpu is None and all(entry.kind != "entry" for entry in entries):
+        return Workers(references.track), "untimed units of shipped methods: in worker processes, without a sandbox"
+    backend, line = _sandbox(references.track, sandbox, gpu)
+    bench = Bench(references, backend, run_id=secrets.token_hex(8))
+    return nullcontext(Sandboxed(bench, _device(gpu))), line
+
+
+def _sandbox(track: Track, sandbox: str, gpu: int | None) -> tuple[Sandbox, str]:
     try:
-        backend, line = backends.choose(sandbox, track.model_spec, device)
+        backend, line = backends.choose(sandbox, track.model_spec, _device(gpu))
     except backends.SandboxUnavailable as error:
         raise BenchError(error.what, "this machine", error.remedy, EXIT_CODES["infra"]) from None
     backend.reap()
-    return Bench(open_references(track), backend, run_id=secrets.token_hex(8)), line
+    return backend, line
+
+
+def _device(gpu: int | None) -> str:
+    return "cpu" if gpu is None else f"cuda:{gpu}"
+
+
+def train_missing(references: References, wanted: Sequence[Role], workers: int | None = None) -> None:
+    """Announce the cost of the ``wanted`` reference models that lack, and train them with a progress bar."""
+    from harness import prepare
+
+    if not references.missing(wanted):
+        return
+    plan = prepare.plan(references, workers, wanted)
+    track = references.track
+    click.echo(
+        f"{track.name}: {plan.models} reference models to train, {plan.workers} at a time: "
+        f"about {span(plan.seconds)}, {plan.disk / 1e6:.1f} MB of disk",
+        err=True,
+    )
+    with Bar(f"training {track.name}", plan.epochs, unit="epochs") as bar:
+        for trained in prepare.run(references, plan, bar.at):
+            bar.line(f"trained {trained.role.name} in {trained.seconds:.1f} CPU s")
+
+
+def needs_shadows(track: Track) -> None:
+    """Raises ``BenchError`` for a track that declares no U-LiRA protocol."""
+    if not track.protocol.lira_splits:
+        raise BenchError(
+            f"track {track.name} declares no U-LiRA protocol",
+            "your command",
+            "use a track that does (see `bench tracks`), or set protocol.lira_splits and lira_forget_sets in your own",
+            USAGE,
+        )
+
+
+def span(seconds: float) -> str:
+    """A duration for people."""
+    for unit, size in (("days", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
 
 
 def execute(bench: Bench, todo: Sequence[Unit], gpu: int | None, resume: str) -> list[Record]:
     """Run units with progress. Ctrl-C stops what runs, keeps what is finished and says how to go on."""
     if not todo:
         return []
-    slots = local.timed_slots(bench.references.store, "cpu" if gpu is None else f"cuda:{gpu}")
+    slots = local.timed_slots(bench.references.store, _device(gpu))
     try:
         return runs.run(bench, todo, slots, UnitProgress())
     except KeyboardInterrupt:

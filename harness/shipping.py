@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harness import board, scores, units
 from harness.errors import TrackError
-from harness.references import KINDS, References, roles
+from harness.references import SEED_KINDS, References, roles
 from harness.store import Store
 
 
@@ -47,7 +47,7 @@ def export_records(references: References, target: Store) -> int:
             record.save(target)
             scores.copy(references, record, target)
             count += 1
-    for kind in KINDS:
+    for kind in SEED_KINDS:
         for seed in range(track.protocol.seeds):
             scores.copy_reference(references, kind, seed, target)
     return count

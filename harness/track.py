@@ -65,6 +65,8 @@ class Recipe:
     flip: bool = False
     weights: Literal["float32", "float16"] = "float32"
     """Precision the originals are rounded to before any use."""
+    shadow_epochs: int | None = None
+    """Epochs of the shadow models, where they are not ``epochs``."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,9 @@ class Protocol:
     memory_mib: int = 4096
     processes: int = 256
     lira_splits: int = 0
+    """Half-splits of U-LiRA's shadow models, in complementary pairs."""
     lira_forget_sets: int = 0
+    """Forget sets that partition the half of each shadow split."""
     contract: int = 1
     """Version of the submission contract."""
 
@@ -193,6 +197,9 @@ def _contradictions(track: Track) -> Iterator[str]:
     for key in ("retain", "forget", "val", "test"):
         if getattr(track.splits, key) < 1:
             yield f"splits.{key} is {getattr(track.splits, key)}; allowed: 1 or more"
+    splits, sets = track.protocol.lira_splits, track.protocol.lira_forget_sets
+    if splits % 2 or splits == 2 or splits < 0 or (splits and sets < 2):
+        yield f"protocol.lira_splits is {splits}, lira_forget_sets {sets}; allowed: 0, or even from 4 on with 2 or more"
     if track.protocol.seeds < 1:
         yield f"protocol.seeds is {track.protocol.seeds}; allowed: 1 or more"
     if track.data.name == "npz" and (track.data.path is None or track.data.sha256 is None):

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import datetime
-import multiprocessing
-import os
+import json
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,12 +13,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from harness import direct
 from harness.entries import Entry
-from harness.references import References, Role
+from harness.references import References, tuning_shadows
 from harness.seeds import derive
 from harness.store import Store
 from harness.track import Track, digest
+from harness.units import Unit
+from harness.untimed import Result, Runner, deadline
 from scoring.accuracy import Accuracies, accuracies, cross_entropy
 from scoring.umia import discernibility, umia
 
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     import optuna
 
 Objective = Literal["paper", "oracle-free"]
+Setting = Literal["seed", "shadow"]
 WORST = 2.0
 """Loss of a unit that failed: ⅓ + ⅓ + ⅓ + 1, the largest that a working one can have."""
 TUNED = Path(__file__).parents[1] / "baselines" / "tuned"
@@ -58,18 +58,18 @@ class Trial:
     cpu_seconds: float
 
 
-def losses(references: References, seed: int, logits: NDArray[Any], objective: Objective) -> Losses:
+def losses(references: References, unit: Unit, logits: NDArray[Any], objective: Objective) -> Losses:
     """The terms for one unit's logits [n, classes].
 
-    ``paper`` compares with the retrained model of the same seed. ``oracle-free`` needs none: R and V as accurate as in
+    ``paper`` compares with the retrained model of the same unit. ``oracle-free`` needs none: R and V as accurate as in
     the original, F as accurate as V.
     """
-    labels, parts = references.dataset.labels, references.split(seed).parts()
+    labels, parts = references.dataset.labels, references.parts(unit.seed, unit.forget_set)
     own = accuracies(logits, labels, parts)
     if objective == "paper":
-        target = accuracies(references.logits(Role("retrained", seed)), labels, parts)
+        target = accuracies(references.logits(unit.retrained), labels, parts)
     else:
-        original = accuracies(references.logits(Role("original", seed)), labels, parts)
+        original = accuracies(references.logits(unit.original), labels, parts)
         target = Accuracies(original.retain, own.val, original.val, original.test)
     loss = cross_entropy(logits, labels)
     attack = umia(loss[parts["forget"]], loss[parts["val"]], references.track.analysis.umia_seed)
@@ -81,23 +81,34 @@ def losses(references: References, seed: int, logits: NDArray[Any], objective: O
     )
 
 
-def seeds(track: Track) -> range:
-    """Model seeds that are tuned on."""
-    return range(min(track.analysis.tuning_seeds, track.protocol.seeds))
+def units(entry: Entry, track: Track, setting: Setting) -> list[Unit]:
+    """What one configuration is tried on.
+
+    ``seed``: the first model seeds (the board scores them, too). ``shadow``: units of a pair of shadow splits that no
+    score reads (paper, appendix D).
+    """
+    if setting == "shadow":
+        return [Unit(entry, track, split, forget_set) for split, forget_set in tuning_shadows(track)]
+    return [Unit(entry, track, seed) for seed in range(min(track.analysis.tuning_seeds, track.protocol.seeds))]
 
 
 class Study:
     """The search for one entry on one track: an Optuna study whose journal survives a kill."""
 
-    def __init__(self, references: References, entry: Entry, objective: Objective = "paper") -> None:
+    def __init__(
+        self, references: References, entry: Entry, objective: Objective = "paper", setting: Setting = "seed"
+    ) -> None:
         import optuna
         from optuna.storages import JournalStorage
         from optuna.storages.journal import JournalFileBackend
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self.references, self.entry, self.objective = references, entry, objective
+        self.references, self.entry, self.objective, self.setting = references, entry, objective, setting
         track = references.track
-        self._name = digest({"entry": entry.sha256, "reference": track.reference_digest, "objective": objective})[:16]
+        about: dict[str, Any] = {"entry": entry.sha256, "reference": track.reference_digest, "objective": objective}
+        if setting != "seed":
+            about |= {"setting": setting, "splits": track.protocol.lira_splits, "sets": track.protocol.lira_forget_sets}
+        self._name = digest(about)[:16]
         path = references.store.root / "tune" / track.name / f"{entry.name}-{self._name}.journal"
         path.parent.mkdir(parents=True, exist_ok=True)
         with warnings.catch_warnings():
@@ -122,7 +133,7 @@ class Study:
         done = self._study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
         return [_trial(trial) for trial in done]
 
-    def search(self, count: int, on_unit: Callable[[], None] = lambda: None) -> Iterator[Trial]:
+    def search(self, runner: Runner, count: int, on_unit: Callable[[], None] = lambda: None) -> Iterator[Trial]:
         """Run trials until ``count`` are finished; yields each. The first one is the method's own defaults."""
         track = self.references.track
         missing = count - len(self.trials())
@@ -131,41 +142,36 @@ class Study:
         if not self._study.get_trials(deepcopy=False):
             space, defaults = self.entry.search_space, self.entry.defaults
             self._study.enqueue_trial({k: defaults[k] for k in space if _inside(defaults[k], space[k], track)})
-        with ProcessPoolExecutor(
-            direct.workers(),
-            mp_context=multiprocessing.get_context("spawn"),
-            initializer=direct.start_worker,
-            initargs=(track, os.getpid()),
-        ) as pool:
-            at_once = max(1, direct.workers() // len(seeds(track)))
-            while missing > 0:
-                asked = [self._study.ask() for _ in range(min(at_once, missing))]
-                units = []
-                for trial in asked:
-                    parameters = _suggest(trial, self.entry.search_space, track)
-                    units.append(
-                        [
-                            pool.submit(direct.run, self.entry, parameters, seed, track.protocol.deadline_floor)
-                            for seed in seeds(track)
-                        ]
-                    )
-                for trial, futures in zip(asked, units, strict=True):
-                    results = []
-                    for future in futures:
-                        results.append(future.result())
-                        on_unit()
-                    yield self._finish(trial, results)
-                missing -= len(asked)
+        tried = units(self.entry, track, self.setting)
+        limit = deadline(self.references, tried[0])
+        at_once = max(1, runner.at_once // len(tried))
+        while missing > 0:
+            asked = [self._study.ask() for _ in range(min(at_once, missing))]
+            todo: list[Unit] = []
+            trials: dict[int, optuna.Trial] = {}  # by the unit's identity: two trials may draw the same parameters
+            for trial in asked:
+                entry = self.entry.with_parameters(_suggest(trial, self.entry.search_space, track))
+                todo += units(entry, track, self.setting)
+                trials |= {id(unit): trial for unit in todo[-len(tried) :]}
+            results: dict[int, list[tuple[Unit, Result]]] = {trial.number: [] for trial in asked}
+            for unit, result in runner.run(todo, limit):
+                on_unit()
+                trial = trials[id(unit)]
+                results[trial.number].append((unit, result))
+                if len(results[trial.number]) == len(tried):
+                    yield self._finish(trial, results[trial.number])
+            missing -= len(asked)
 
-    def _finish(self, trial: optuna.Trial, results: Sequence[direct.Result]) -> Trial:
+    def _finish(self, trial: optuna.Trial, results: Sequence[tuple[Unit, Result]]) -> Trial:
+        ordered = sorted(results, key=lambda item: (item[0].seed, item[0].forget_set or 0))
         terms = [
-            None if result.logits is None else losses(self.references, seed, result.logits, self.objective)
-            for seed, result in zip(seeds(self.references.track), results, strict=True)
+            None if result.logits is None else losses(self.references, unit, result.logits, self.objective)
+            for unit, result in ordered
         ]
         trial.set_user_attr("losses", [None if term is None else asdict(term) for term in terms])
-        trial.set_user_attr("statuses", [result.status for result in results])
-        trial.set_user_attr("reasons", [result.reason for result in results])
-        trial.set_user_attr("cpu_seconds", round(sum(result.cpu_seconds for result in results), 3))
+        trial.set_user_attr("statuses", [result.status for _, result in ordered])
+        trial.set_user_attr("reasons", [result.reason for _, result in ordered])
+        trial.set_user_attr("cpu_seconds", round(sum(result.cpu_seconds or 0.0 for _, result in ordered), 3))
         loss = float(np.mean([WORST if term is None else term.total for term in terms]))
         return _trial(self._study.tell(trial, loss))
 
@@ -186,7 +192,8 @@ class Study:
             "trial": best.number,
             "trials": len(trials),
             "failed_trials": sum(any(s != "ok" for s in trial.statuses) for trial in trials),
-            "seeds": list(seeds(self.references.track)),
+            "setting": self.setting,
+            "seeds": [unit.seed for unit in units(self.entry, self.references.track, self.setting)],
             "cpu_seconds": round(sum(trial.cpu_seconds for trial in trials), 1),
             "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         }
@@ -224,14 +231,22 @@ def _inside(value: Any, rule: Sequence[Any], track: Track) -> bool:
     return bool(value in ends[0] if rule[0] == "choice" else ends[0] <= value <= ends[1])
 
 
-def tuned(entry: Entry, track: Track, store: Store) -> Entry:
-    """The entry with the parameters that a search on this track chose for exactly this source, if there was one."""
-    found = store.read(f"tuned/{track.name}", entry.name)
-    shipped = TUNED / track.name / f"{entry.name}.json"
-    if found is None and shipped.is_file():
-        import json
+def place(track: Track, setting: Setting) -> str:
+    """Under which a search's choice is kept: in the store below ``tuned``, and shipped below :data:`TUNED`."""
+    return track.name if setting == "seed" else f"{track.name}/{setting}"
 
-        found = json.loads(shipped.read_text(encoding="utf-8"))
-    if found is None or found["sha256"] != entry.sha256:
-        return entry
-    return entry.with_parameters(found["parameters"])
+
+def tuned(entry: Entry, track: Track, store: Store, setting: Setting = "seed") -> Entry:
+    """The entry with the parameters that a search on this track chose for exactly this source, if there was one.
+
+    For ``shadow`` the choice of a search in that setting, else that of the ordinary search.
+    """
+    for one in ("shadow", "seed") if setting == "shadow" else ("seed",):
+        where = place(track, one)
+        found = store.read(f"tuned/{where}", entry.name)
+        shipped = TUNED / where / f"{entry.name}.json"
+        if found is None and shipped.is_file():
+            found = json.loads(shipped.read_text(encoding="utf-8"))
+        if found is not None and found["sha256"] == entry.sha256:
+            return entry.with_parameters(found["parameters"])
+    return entry

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from harness.entries import Entry
+from harness.references import Role
 from harness.seeds import derive
 from harness.store import Store
 from harness.track import Track, digest
@@ -17,11 +18,14 @@ from sandbox.types import Status
 
 @dataclass(frozen=True)
 class Unit:
-    """``entry`` unlearns the original of model seed ``seed`` on ``track``."""
+    """``entry`` unlearns one original on ``track``: that of a model seed, or that of a shadow split."""
 
     entry: Entry
     track: Track
     seed: int
+    """The model seed; of a shadow unit its split."""
+    forget_set: int | None = None
+    """Which forget set of its split a shadow unit forgets."""
 
     @cached_property
     def key(self) -> str:
@@ -32,15 +36,33 @@ class Unit:
                 "parameters": dict(self.entry.overrides),
                 "reference": self.track.reference_digest,
                 "protocol": self.track.protocol_digest,
-                "role": "seed",
-                "index": self.seed,
+                "role": "seed" if self.forget_set is None else "shadow",
+                "index": self.seed if self.forget_set is None else [self.seed, self.forget_set],
             }
         )
 
     @property
+    def original(self) -> Role:
+        """The model to unlearn from."""
+        return Role("original" if self.forget_set is None else "shadow", self.seed)
+
+    @property
+    def retrained(self) -> Role:
+        """The model that the result should be like."""
+        return Role("retrained" if self.forget_set is None else "shadow-retrained", self.seed, self.forget_set)
+
+    @property
+    def label(self) -> str:
+        """For people."""
+        place = f"seed {self.seed}" if self.forget_set is None else f"split {self.seed} forget set {self.forget_set}"
+        return f"{self.entry.name} {place}"
+
+    @property
     def random_seed(self) -> int:
         """What torch, numpy, random and the loaders are seeded with."""
-        return derive(self.track.protocol.seed, self.seed)
+        if self.forget_set is None:
+            return derive(self.track.protocol.seed, self.seed)
+        return derive(self.track.protocol.seed, self.seed, 1 + self.forget_set)
 
 
 @dataclass(frozen=True)

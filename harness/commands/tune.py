@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from harness.commands._options import json_option, track_option
+from harness.commands._options import gpu_option, json_option, sandbox_option, track_option
 
 
 @click.command(epilog="Examples: bench tune my_method.py; bench tune ft msg --trials 30 --export baselines/tuned")
@@ -21,42 +21,71 @@ from harness.commands._options import json_option, track_option
     show_default=True,
     help="paper: near the retrained model (equations 5-6). oracle-free: without it, as a user would have to.",
 )
+@click.option(
+    "--role",
+    type=click.Choice(["seed", "shadow"]),
+    default="seed",
+    show_default=True,
+    help="shadow: for U-LiRA's units, on a pair of splits that no score reads (paper, appendix D).",
+)
+@sandbox_option
+@gpu_option
 @click.option("--export", type=click.Path(path_type=Path, file_okay=False), help="Write the choice as it ships, too.")
 @json_option
 def command(
-    entries: tuple[str, ...], track: str, trials: int | None, objective: str, export: Path | None, as_json: bool
+    entries: tuple[str, ...],
+    track: str,
+    trials: int | None,
+    objective: str,
+    role: str,
+    sandbox: str,
+    gpu: int | None,
+    export: Path | None,
+    as_json: bool,
 ) -> None:
     """Search hyper-parameters for ENTRIES (files, or names of shipped methods) over their SEARCH_SPACE.
 
-    The same number of trials and model seeds for every method. Runs WITHOUT a sandbox, in worker processes: tune only
-    code that you trust. Every trial is kept, a killed search goes on where it stopped, and submit and baselines
-    pick up the choice.
+    The same number of trials and model seeds for every method. A file of yours runs in the sandbox, one unit per core;
+    the shipped methods run in worker processes unless --sandbox names one. Every trial is kept, a killed search goes on
+    where it stopped, and submit and baselines pick up the choice.
     """
     from typing import cast
 
     from harness import session, tuning
     from harness import track as tracks
     from harness.progress import Bar
+    from harness.references import tuning_roles
     from harness.store import write_file
 
     loaded = tracks.load(track)
+    if role == "shadow":
+        session.needs_shadows(loaded)
     references = session.open_references(loaded)
+    if role == "shadow":
+        session.train_missing(references, tuning_roles(loaded))
+    setting = cast(tuning.Setting, role)
     budget = trials or loaded.analysis.trials
-    summaries = []
+    summaries, said = [], ""
     for name in entries:
         entry = session.find_entry(name)
         if not entry.search_space:
             raise session.nothing_to_tune(entry)
-        study = tuning.Study(references, entry, cast(tuning.Objective, objective))
-        each = len(tuning.seeds(loaded))
-        with Bar(f"tuning {entry.name}", budget * each, "units", done=len(study.trials()) * each) as bar:
-            for trial in study.search(budget, bar.step):
+        study = tuning.Study(references, entry, cast(tuning.Objective, objective), setting)
+        each = len(tuning.units(entry, loaded, setting))
+        opened, line = session.open_runner(references, [entry], sandbox, gpu)
+        if line != said:
+            click.echo(line, err=True)
+            said = line
+        bar = Bar(f"tuning {entry.name}", budget * each, "units", done=len(study.trials()) * each)
+        with opened as runner, bar:
+            for trial in study.search(runner, budget, bar.step):
                 bar.line(f"{entry.name} trial {trial.number}: loss {trial.loss:.4f} {'/'.join(trial.statuses)}")
         summary = study.summary()
-        references.store.write(f"tuned/{loaded.name}", entry.name, summary)
+        where = tuning.place(loaded, setting)
+        references.store.write(f"tuned/{where}", entry.name, summary)
         if export is not None:
             text = json.dumps(summary, indent=1, sort_keys=True) + "\n"
-            write_file(export / loaded.name / f"{entry.name}.json", text.encode())
+            write_file(export / where / f"{entry.name}.json", text.encode())
         summaries.append(summary)
         if not as_json:
             chosen = summary["parameters"].items()

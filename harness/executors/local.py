@@ -6,12 +6,15 @@ import os
 import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
 from harness.evaluate import Slot
 from harness.machine import timed_at_once
 from harness.store import Store
 from harness.turns import Turns
-from harness.units import Record, Unit
+from harness.units import Unit
+
+Result = TypeVar("Result")
 
 STARTING = 2
 """How many sandboxes start together where only one may be timed."""
@@ -37,17 +40,17 @@ def timed_slots(store: Store, device: str = "cpu") -> list[Slot]:
 def run(
     units: Sequence[Unit],
     slots: Sequence[Slot],
-    work: Callable[[Unit, Slot], Record | None],
+    work: Callable[[Unit, Slot], Result],
     stop: threading.Event,
-) -> Iterator[tuple[Unit, Record | None]]:
-    """Run units, one per slot at a time; yields them as they finish (``None``: ``work`` decided not to run it).
+) -> Iterator[tuple[Unit, Result]]:
+    """Run units, one per slot at a time; yields each with what ``work`` made of it, as they finish.
 
     When it ends early (Ctrl-C, an error), no further unit starts, ``stop`` is set and those that run are awaited.
     """
     waiting: queue.SimpleQueue[Unit] = queue.SimpleQueue()
     for unit in units:
         waiting.put(unit)
-    finished: queue.SimpleQueue[tuple[Unit, Record | None] | BaseException] = queue.SimpleQueue()
+    finished: queue.SimpleQueue[tuple[Unit, Result] | BaseException] = queue.SimpleQueue()
 
     def serve(slot: Slot) -> None:
         if slot.cores:  # the host's share of a unit stays on the unit's core, and so disturbs no other

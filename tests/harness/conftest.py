@@ -50,6 +50,8 @@ seeds = 2
 seed = 2
 memory_mib = 1600
 deadline_floor = 6
+lira_splits = 4
+lira_forget_sets = 2
 """
 
 

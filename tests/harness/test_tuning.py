@@ -17,6 +17,7 @@ from harness.entries import baseline, baseline_names, read
 from harness.references import References, Role
 from harness.store import Store
 from harness.track import load
+from harness.units import Unit
 from tests.harness.conftest import run
 
 PICKY = '''
@@ -39,6 +40,11 @@ def unlearn(model, retain, forget, val, *, lr=0.01, epochs=1, way="sgd"):
 '''
 
 
+def default_track() -> tuple[References, Unit]:
+    track = load("digits-resnet18")
+    return References(track, Store()), Unit(baseline("ft"), track, 0)
+
+
 @pytest.fixture
 def picky(tmp_path: Path) -> Path:
     path = tmp_path / "picky.py"
@@ -47,17 +53,17 @@ def picky(tmp_path: Path) -> Path:
 
 
 def test_the_retrained_model_itself_has_nothing_left_to_gain_but_its_own_mia() -> None:
-    references = References(load("digits-resnet18"), Store())
-    retrained = tuning.losses(references, 0, references.logits(Role("retrained", 0)), "paper")
+    references, unit = default_track()
+    retrained = tuning.losses(references, unit, references.logits(Role("retrained", 0)), "paper")
     assert (retrained.retain, retrained.forget, retrained.val) == (0, 0, 0)
-    original = tuning.losses(references, 0, references.logits(Role("original", 0)), "paper")
+    original = tuning.losses(references, unit, references.logits(Role("original", 0)), "paper")
     assert original.total > retrained.total + 0.2
     assert original.forget == pytest.approx((0.998 - 0.796) / 3, abs=0.05), "a third of the gap in accuracy"
     assert original.total <= tuning.WORST
 
 
 def test_the_oracle_free_objective_reads_no_retrained_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    references = References(load("digits-resnet18"), Store())
+    references, unit = default_track()
     logits = {kind: references.logits(Role(kind, 0)) for kind in ("original", "retrained")}  # type: ignore[arg-type]
     read_logits = References.logits
 
@@ -66,13 +72,15 @@ def test_the_oracle_free_objective_reads_no_retrained_model(monkeypatch: pytest.
         return read_logits(self, role)
 
     monkeypatch.setattr(References, "logits", guarded)
-    original, retrained = (tuning.losses(references, 0, z, "oracle-free").total for z in logits.values())
+    original, retrained = (tuning.losses(references, unit, z, "oracle-free").total for z in logits.values())
     assert retrained < original - 0.2, "it prefers forgetting without having seen the oracle"
 
 
 def test_bad_trials_are_kept_and_the_choice_is_picked_up(prepared: References, small: Path, picky: Path) -> None:
     small.write_text(small.read_text().replace("deadline_floor = 6", "deadline_floor = 2"))
-    result = run("tune", str(picky), "--track", str(small), "--trials", "8", "--json")
+    command = ["tune", str(picky), "--track", str(small), "--trials", "8", "--sandbox", "process", "--json"]
+    result = run(*command)
+    assert "sandbox process: " in result.stderr
     assert result.exit_code == 0, result.output
     (summary,) = json.loads(result.stdout)
     assert summary["trials"] == 8
@@ -87,7 +95,7 @@ def test_bad_trials_are_kept_and_the_choice_is_picked_up(prepared: References, s
     assert dict(study.trials()[0].parameters) == {"lr": 0.01, "epochs": 1, "way": "sgd"}, "the defaults come first"
     failed = [trial for trial in study.trials() if "ok" not in trial.statuses]
     assert all(trial.loss == tuning.WORST for trial in failed)
-    again = run("tune", str(picky), "--track", str(small), "--trials", "8", "--json")
+    again = run(*command)
     assert "trial" not in again.stderr, "finished trials are not run again"
 
     chosen = tuning.tuned(read(picky), track, prepared.store)
@@ -102,6 +110,39 @@ def test_an_entry_without_a_search_space_is_told(tmp_path: Path) -> None:
     result = run("tune", str(path))
     assert result.exit_code == 2
     assert "declares no SEARCH_SPACE" in result.stderr
+
+
+def test_a_search_for_shadow_units_reads_nothing_that_is_scored(
+    prepared: References, small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Role] = []
+    read_logits = References.logits
+
+    def noted(self: References, role: Role) -> object:
+        asked.append(role)
+        return read_logits(self, role)
+
+    monkeypatch.setattr(References, "logits", noted)
+    result = run("tune", "ft", "--track", str(small), "--trials", "2", "--role", "shadow", "--json")
+    assert result.exit_code == 0, result.output
+    assert "without a sandbox" in result.stderr, "a shipped file's source is known"
+    (summary,) = json.loads(result.stdout)
+    splits = prepared.track.protocol.lira_splits
+    assert summary["setting"] == "shadow" and summary["seeds"] == [splits, splits + 1, splits]
+    assert {role.kind for role in asked} == {"shadow-retrained"}
+    assert all(role.seed >= splits for role in asked)
+    chosen = tuning.tuned(baseline("ft"), prepared.track, prepared.store, "shadow")
+    assert {**chosen.defaults, **chosen.overrides} == {**chosen.defaults, **summary["parameters"]}
+    assert tuning.tuned(baseline("ft"), prepared.track, prepared.store).overrides == {}, "not for seed units"
+
+
+@pytest.mark.docker
+def test_a_foreign_entry_is_tuned_in_containers(prepared: References, small: Path, picky: Path) -> None:
+    picky.write_text(PICKY.replace('("sgd", "wait")', '("sgd",)'))
+    result = run("tune", str(picky), "--track", str(small), "--trials", "2", "--sandbox", "docker", "--json")
+    assert result.exit_code == 0, result.output
+    assert "sandbox docker: " in result.stderr
+    assert json.loads(result.stdout)[0]["trials"] == 2
 
 
 METHODS = [name for name in baseline_names() if baseline(name).search_space]
@@ -125,8 +166,8 @@ def test_a_killed_search_goes_on_with_the_trial_that_was_running(
     prepared: References, small: Path, picky: Path, home: Path
 ) -> None:
     picky.write_text(PICKY.replace('("sgd", "wait")', '("sgd",)').replace("too fast", "x").replace("0.02", "1"))
-    command = [sys.executable, "-m", "harness", "tune", str(picky), "--track", str(small), "--trials", "40"]
-    process = subprocess.Popen(command, env={**os.environ}, stderr=subprocess.PIPE, text=True)
+    command = [sys.executable, "-m", "harness", "tune", str(picky), "--track", str(small), "--sandbox", "process"]
+    process = subprocess.Popen([*command, "--trials", "40"], env={**os.environ}, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     finished = 0
     while finished < 3:
@@ -137,7 +178,7 @@ def test_a_killed_search_goes_on_with_the_trial_that_was_running(
     study = tuning.Study(References(load(str(small)), prepared.store), read(picky))
     before = study.trials()
     assert len(before) >= 3
-    assert run("tune", str(picky), "--track", str(small), "--trials", str(len(before) + 2)).exit_code == 0
+    assert run(*command[3:], "--trials", str(len(before) + 2)).exit_code == 0
     after = study.trials()
     assert after[: len(before)] == before
     assert len(after) == len(before) + 2
