@@ -174,8 +174,8 @@ def _priors(f: Array, u: Array) -> tuple[_Prior, _Prior]:
     freedom = pairs - 2
     sums = np.zeros((2, 2, pairs, 1))
     if not freedom:
-        # Not a side's own: a single pair tells the sides' spread apart from nothing.
-        common = np.square(f - u).mean(axis=0)[::-1, None] / 2
+        # From the other pair's two values of each example: one value a side has no spread of its own.
+        common = np.square(np.subtract(f, u, dtype=np.float64)).mean(axis=0)[::-1, None] / 2
         common[common == 0] = 1.0
         prior = _Prior(np.full((pairs, 1), MAX_SHAPE), common)
         return prior, prior
@@ -193,13 +193,11 @@ def _priors(f: Array, u: Array) -> tuple[_Prior, _Prior]:
 
 
 def _centred(block: Array) -> tuple[Array, Array]:
-    """Deviations [P, b] of φ [b, P] from its mean over the pairs, and the mean [b]; exactly 0 for constant examples."""
+    """Deviations [P, b] of φ [b, P] from its mean over the pairs, and the mean [b]."""
     values = np.array(block.T, dtype=np.float64, order="C")
-    first = values[0].copy()
-    values -= first
     mean = values.mean(axis=0)
     values -= mean
-    return values, first + mean
+    return values, mean
 
 
 def _squares(deviations: Array) -> Array:
@@ -208,7 +206,7 @@ def _squares(deviations: Array) -> Array:
     total = squares.sum(axis=0)
     squares *= -len(squares) / (len(squares) - 1)
     squares += total
-    return np.maximum(squares, 0.0, out=squares)
+    return np.maximum(squares, 0.0, out=squares)  # rounding, when the value left out is far from the others
 
 
 def _right(scores_forgotten: Array, scores_never: Array) -> Array:
