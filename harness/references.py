@@ -16,6 +16,7 @@ from harness.errors import StoreError
 from harness.seeds import derive
 from harness.store import Store
 from harness.track import Track
+from scoring.accuracy import margins
 from scoring.shadows import Design, design
 
 Kind = Literal["original", "retrained", "null", "shadow", "shadow-retrained"]
@@ -200,6 +201,20 @@ class References:
                 f"track {self.track.name} has no reference model {role.name}", f"run `bench prepare {self.track.name}`"
             )
         return entry
+
+    @cached_property
+    def reference_phi(self) -> NDArray[np.float64]:
+        """φ [seeds, n] of every example under the retrained models of all seeds."""
+        seeds = range(self.track.protocol.seeds)
+        return np.stack([margins(self.logits(Role("retrained", seed)), self.dataset.labels) for seed in seeds])
+
+    @cached_property
+    def lacks(self) -> NDArray[np.bool_]:
+        """[seeds, n]: the retrained model of the seed was trained without the example."""
+        found = np.ones((self.track.protocol.seeds, len(self.dataset.labels)), dtype=bool)
+        for seed, row in enumerate(found):
+            row[self.split(seed).retain] = False
+        return found
 
     def verify(self) -> Iterator[str]:
         """Read every reference file against its digest; yields the role names as they pass.

@@ -1,25 +1,31 @@
-"""Scores of single models: a pure function of stored logits, cached beside the records."""
+"""Scores of one model from its logits, or of an entry's shadow units from φ, kept so that a board is built at once."""
 
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from harness import units
+from harness import shadows, units
 from harness.references import Kind, References, Role
+from harness.shadows import ShadowRecord
 from harness.store import Store
 from harness.track import Track, digest
 from harness.units import Record
-from scoring.accuracy import Accuracies, accuracies, cross_entropy
+from scoring import panel
+from scoring.accuracy import Accuracies, accuracies
+from scoring.evidence import ModelEvidence
 from scoring.retention import retention
-from scoring.umia import indiscernibility, umia
+from scoring.ulira import ulira
+from scoring.umia import indiscernibility
 
-VERSION = 1
+VERSION = 2
 """Raised whenever the same logits would give other numbers."""
+Numbers = Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -39,16 +45,43 @@ class Scores:
     umia: float
     indisc: float
     ra_retrain: float
+    attacks: Mapping[str, Numbers] = field(default_factory=dict)
+    """Numbers of every attack of the panel that reads one model."""
+
+
+@dataclass(frozen=True)
+class ShadowScores:
+    """What the attacks on shadow models make of one entry, or of a reference row."""
+
+    pair_accuracies: tuple[float, ...]
+    """U-LiRA on each held-out pair of splits."""
+    attacks: Mapping[str, Numbers]
+    """Numbers of every attack of the panel that reads shadow models."""
+    collateral: Numbers
+    """U-LiRA on examples that were retained: ``accuracy``, ``low``, ``high``; above Original's, unlearning exposed R."""
+
+
+def model_evidence(references: References, seed: int, logits: NDArray[Any]) -> ModelEvidence:
+    """What an attack reads of logits [n, classes] of one model of a seed."""
+    return ModelEvidence(
+        logits=logits,
+        original=references.logits(Role("original", seed)),
+        retrained=references.logits(Role("retrained", seed)),
+        labels=references.dataset.labels,
+        parts=references.split(seed).parts(),
+        reference_phi=references.reference_phi,
+        lacks=references.lacks,
+        seed=references.track.analysis.umia_seed,
+    )
 
 
 def score(references: References, seed: int, logits: NDArray[Any]) -> Scores:
     """Scores of logits [n, classes] against the retrained model of the same seed."""
-    labels, parts = references.dataset.labels, references.split(seed).parts()
-    own = accuracies(logits, labels, parts)
-    retrained = _retrained_accuracies(references, seed)
+    evidence = model_evidence(references, seed, logits)
+    own = accuracies(logits, evidence.labels, evidence.parts)
+    retrained = accuracies(evidence.retrained, evidence.labels, evidence.parts)
     kept = retention(own, retrained)
-    losses = cross_entropy(logits, labels)
-    attack = umia(losses[parts["forget"]], losses[parts["test"]], references.track.analysis.umia_seed)
+    attacks = {attack.name: attack.run(evidence) for attack in panel.reading("model")}
     return Scores(
         ra=own.retain,
         fa=own.forget,
@@ -59,9 +92,21 @@ def score(references: References, seed: int, logits: NDArray[Any]) -> Scores:
         tr=kept.tr,
         retdev=kept.retdev,
         absolute=kept.absolute,
-        umia=attack,
-        indisc=indiscernibility(attack),
+        umia=attacks["umia"]["accuracy"],
+        indisc=indiscernibility(attacks["umia"]["accuracy"]),
         ra_retrain=retrained.retain,
+        attacks=attacks,
+    )
+
+
+def shadow_score(references: References, record: ShadowRecord) -> ShadowScores:
+    """Scores of an entry's shadow units."""
+    evidence = shadows.evidence(references, record)
+    retained = ulira(evidence.retained, evidence.absent)
+    return ShadowScores(
+        pair_accuracies=ulira(evidence.forgotten, evidence.never).pair_accuracies,
+        attacks={attack.name: attack.run(evidence) for attack in panel.reading("shadows")},
+        collateral={"accuracy": retained.accuracy, "low": retained.low, "high": retained.high},
     )
 
 
@@ -75,7 +120,7 @@ def of_record(references: References, record: Record) -> Scores | None:
     from harness.evaluate import read_logits
 
     logits = read_logits(references, record)
-    return None if logits is None else _keep(store, kind, record.key, score(references, record.seed, logits))
+    return None if logits is None else keep(store, kind, record.key, score(references, record.seed, logits))
 
 
 def of_reference(references: References, kind: Kind, seed: int) -> Scores:
@@ -83,40 +128,15 @@ def of_reference(references: References, kind: Kind, seed: int) -> Scores:
     store, place, name = references.store, _kind(references.track), f"{kind}-{seed}"
     if (known := store.read(place, name)) is not None:
         return _parse(known)
-    return _keep(store, place, name, score(references, seed, references.logits(Role(kind, seed))))
+    return keep(store, place, name, score(references, seed, references.logits(Role(kind, seed))))
 
 
-def copy(references: References, record: Record, target: Store) -> None:
-    """Put a record's scores into another store."""
-    found = of_record(references, record)
-    if found is not None:
-        _keep(target, _kind(references.track), record.key, found)
-
-
-def copy_reference(references: References, kind: Kind, seed: int, target: Store) -> None:
-    """Put a reference model's scores into another store."""
-    _keep(target, _kind(references.track), f"{kind}-{seed}", of_reference(references, kind, seed))
-
-
-def _retrained_accuracies(references: References, seed: int) -> Accuracies:
-    logits = references.logits(Role("retrained", seed))
-    return accuracies(logits, references.dataset.labels, references.split(seed).parts())
-
-
-def _kind(track: Track) -> str:
-    place = units.folder(track.reference_digest, track.protocol_digest).removeprefix("units/")
-    return f"scores/{place}/{digest({'version': VERSION, 'umia_seed': track.analysis.umia_seed})[:16]}"
-
-
-def _keep(store: Store, kind: str, name: str, scores: Scores) -> Scores:
-    store.write(kind, name, dataclasses.asdict(scores))
-    return scores
-
-
-def _parse(document: dict[str, Any]) -> Scores:
-    return Scores(**{**document, "absolute": tuple(document["absolute"])})
-
-
-def mean(scores: list[Scores], name: str) -> float:
-    """Mean of one number over seeds."""
-    return float(np.mean([getattr(s, name) for s in scores]))
+def of_shadows(references: References, record: ShadowRecord) -> ShadowScores | None:
+    """Scores of an entry's shadow units; ``None`` when they failed."""
+    store, place = references.store, f"shadow-{_kind(references.track)}"
+    if record.values is None:
+        return None
+    name = digest({"entry": record.entry, "values": record.values})
+    if (known := store.read(place, name)) is not None:
+        return ShadowScores(**{**known, "pair_accuracies": tuple(known["pair_accuracies"])})
+    return keep(store, place, name, shadow_score(references, record))

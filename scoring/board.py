@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -12,14 +12,21 @@ from scoring.groups import GROUPS
 from scoring.intervals import Interval, geometric_interval, mean_interval
 from scoring.membership import F, Membership, membership
 from scoring.ranks import dense_ranks
-from scoring.rows import RANKED, VALUES, checked
+from scoring.rows import RANKED, ULIRA, VALUES, Shadows, checked
 from scoring.umia import indiscernibility
 
 RESAMPLES = 500
 LETTERS = (*GROUPS, "F")
 
 
-def track_board(rows: pd.DataFrame, track: str, seeds: int, resamples: int = RESAMPLES, seed: int = 0) -> pd.DataFrame:
+def track_board(
+    rows: pd.DataFrame,
+    track: str,
+    seeds: int,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    shadows: Sequence[Shadows] = (),
+) -> pd.DataFrame:
     """The board of one track that wants ``seeds`` seeds, from rows as ``scoring.rows`` describes.
 
     Ranked rows come first, by rank; those tied by RetDev + Disc, then by name. Incomplete rows follow, then references.
@@ -35,26 +42,33 @@ def track_board(rows: pd.DataFrame, track: str, seeds: int, resamples: int = RES
     * ``G1``, ``G2``, ``G3``, ``F`` (int): memberships over the metrics
     * ``rank``, ``rank_<m>`` (Int64): dense ranks over all metrics and on one; NA for references and incomplete rows.
       ``rank_low``, ``rank_high`` (Int64): 95 % range of ``rank`` in bootstrap resamples of the seeds
+    * from ``shadows``, the entries' shadow units: ``ulira``, ``ulira_low``, ``ulira_high`` (float): U-LiRA's accuracy
+      with its interval over pairs of splits, ``ulira_indisc`` (float), ``group_ulira``, ``keep_ulira`` as above, and
+      ``rank_with_ulira``, ``rank_with_ulira_low``, ``rank_with_ulira_high`` (Int64): the rank over four metrics among
+      the rows that ran it
 
     An entry is F unless all seeds are ok and it is usable. Cut points come from the usable baselines; without
     any, there are no cuts and every usable row is G1.
     """
     table = checked(rows, {track: seeds})
-    groups = membership(table, track, seeds, resamples, seed)
+    own = [one for one in shadows if one.track == track]
+    groups = membership(table, track, seeds, resamples, seed, own)
     names = groups.standings.index
-    board = pd.concat([groups.standings, _means(table, names)], axis=1)
+    board = pd.concat([groups.standings, _means(table, names), _shadow_columns(own, names)], axis=1)
     for metric, codes in groups.codes.items():
         letters = np.array([*LETTERS, None], dtype=object)[codes[0]]
         board[f"group_{metric}"] = pd.array(letters, dtype="string")
         board[f"keep_{metric}"] = np.where(codes[0] < F, (codes[1:] == codes[0]).mean(axis=0), np.nan)
-    board = pd.concat(
-        [board, _ranking(_tallies([groups], names), ~board["state"].isin(["incomplete", "reference"]))], axis=1
-    )
-    return _ordered(board)
+    ranked = ~board["state"].isin(["incomplete", "reference"])
+    return _ordered(pd.concat([board, _rankings([groups], names, ranked)], axis=1))
 
 
 def overall_board(
-    rows: pd.DataFrame, seeds: Mapping[str, int], resamples: int = RESAMPLES, seed: int = 0
+    rows: pd.DataFrame,
+    seeds: Mapping[str, int],
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    shadows: Sequence[Shadows] = (),
 ) -> pd.DataFrame:
     """The board over all tracks of ``seeds`` (track → seeds it wants): the entries that ran every one of them.
 
@@ -66,12 +80,17 @@ def overall_board(
     * for each ranked metric ``<m>``: ``G1_<m>``, ``G2_<m>``, ``G3_<m>``, ``F_<m>`` (int): in how many tracks, as in
       Table 1 of the paper; ``rank_<m>`` (Int64)
     * ``G1``, ``G2``, ``G3``, ``F``, ``rank``, ``rank_low``, ``rank_high``: as ``track_board``, over metrics and tracks
+    * ``rank_with_ulira``, ``rank_with_ulira_low``, ``rank_with_ulira_high``: among the entries that ran U-LiRA on every
+      track where any entry did
     """
     if not seeds:
         raise ValueError("a board needs at least one track")
     table = checked(rows, seeds)
     parts = {track: table[table["track"] == track] for track in seeds}
-    groups = [membership(part, track, seeds[track], resamples, seed) for track, part in parts.items()]
+    groups = [
+        membership(part, track, seeds[track], resamples, seed, [one for one in shadows if one.track == track])
+        for track, part in parts.items()
+    ]
     complete = [set(one.standings.index[one.standings["state"] != "incomplete"]) for one in groups]
     names = pd.Index(sorted(set.intersection(*complete)), name="entry", dtype="string")
 
@@ -81,11 +100,11 @@ def overall_board(
     for metric in RANKED:
         values = np.array([mean[metric.column].to_numpy() for mean in means])
         board[metric.column] = np.exp(np.log(values).mean(axis=0)) if metric.log else values.mean(axis=0)
-    tallies = _tallies(groups, names)
+    tallies = _tallies(groups, names, [metric.column for metric in RANKED])
     for column, tally in tallies.items():
         for place, letter in enumerate(LETTERS):
             board[f"{letter}_{column}"] = tally[0, :, place]
-    return _ordered(pd.concat([board, _ranking(tallies, board["state"] == "ranked")], axis=1))
+    return _ordered(pd.concat([board, _rankings(groups, names, board["state"] == "ranked")], axis=1))
 
 
 def _means(rows: pd.DataFrame, names: pd.Index) -> pd.DataFrame:
@@ -108,32 +127,59 @@ def _means(rows: pd.DataFrame, names: pd.Index) -> pd.DataFrame:
     )
 
 
-def _tallies(groups: list[Membership], names: pd.Index) -> dict[str, NDArray[np.int64]]:
-    """Metric → memberships [1 + resamples, entries, 4] in G1, G2, G3, F, summed over the tracks."""
+def _shadow_columns(shadows: Sequence[Shadows], names: pd.Index) -> pd.DataFrame:
+    """U-LiRA's accuracy, interval and Indisc [entries, 4]; NaN where it did not run."""
+    columns = [ULIRA, f"{ULIRA}_low", f"{ULIRA}_high", f"{ULIRA}_indisc"]
     found = {}
-    for metric in RANKED:
-        codes = np.array([one.codes[metric.column][:, one.standings.index.get_indexer(names)] for one in groups])
-        found[metric.column] = (codes[..., None] == np.arange(len(LETTERS))).sum(axis=0)
+    for one in shadows:
+        if one.status == "ok":
+            accuracy = float(np.mean(one.pair_accuracies))
+            found[one.entry] = [accuracy, one.low, one.high, indiscernibility(accuracy)]
+    return pd.DataFrame.from_dict(found, orient="index", columns=columns, dtype=float).reindex(names)
+
+
+def _tallies(groups: Sequence[Membership], names: pd.Index, metrics: Sequence[str]) -> dict[str, NDArray[np.int64]]:
+    """Metric → memberships [1 + resamples, entries, 4] in G1, G2, G3, F, summed over the tracks that have it."""
+    found = {}
+    for metric in metrics:
+        there = [one for one in groups if metric in one.codes]
+        codes = np.array([one.codes[metric][:, one.standings.index.get_indexer(names)] for one in there])
+        found[metric] = (codes[..., None] == np.arange(len(LETTERS))).sum(axis=0)
     return found
 
 
-def _ranking(tallies: dict[str, NDArray[np.int64]], ranked: pd.Series[bool]) -> pd.DataFrame:
-    """Membership counts over all metrics, ranks and rank ranges; NA where ``ranked`` is false."""
-    chosen = ranked.to_numpy(bool)
+def _rankings(groups: Sequence[Membership], names: pd.Index, ranked: pd.Series[bool]) -> pd.DataFrame:
+    """Membership counts over all metrics, both overall ranks with their ranges, and a rank on each metric.
+
+    NA where ``ranked`` is false; for the rank with U-LiRA also where a row did not run it.
+    """
+    tallies = _tallies(groups, names, [metric.column for metric in RANKED])
     total = np.sum(list(tallies.values()), axis=0)
     board = pd.DataFrame(total[0], columns=list(LETTERS), index=ranked.index)
-
-    def column(ranks: NDArray[np.int64]) -> pd.Series[int]:
-        return pd.Series(ranks, index=ranked.index[chosen], dtype="Int64").reindex(ranked.index)
-
-    drawn = dense_ranks(total[:, chosen, : len(GROUPS)])
-    low, high = (np.quantile(drawn[1:], q, axis=0, method="inverted_cdf").astype(int) for q in (0.025, 0.975))
-    board["rank"] = column(drawn[0])
-    board["rank_low"] = column(np.minimum(low, drawn[0]))
-    board["rank_high"] = column(np.maximum(high, drawn[0]))
+    chosen = ranked.to_numpy(bool)
+    _add_rank(board, "rank", total, chosen)
     for metric, tally in tallies.items():
-        board[f"rank_{metric}"] = column(dense_ranks(tally[0][chosen, : len(GROUPS)]))
+        board[f"rank_{metric}"] = _column(dense_ranks(tally[0][chosen, : len(GROUPS)]), ranked.index, chosen)
+    attacked = [one for one in groups if ULIRA in one.codes]
+    if attacked:
+        tally = _tallies(attacked, names, [ULIRA])[ULIRA]
+        _add_rank(board, "rank_with_ulira", total + tally, chosen & (tally[0].sum(axis=1) == len(attacked)))
+    else:
+        _add_rank(board, "rank_with_ulira", total, np.zeros_like(chosen))
     return board
+
+
+def _add_rank(board: pd.DataFrame, name: str, counts: NDArray[np.int64], chosen: NDArray[np.bool_]) -> None:
+    """The observed rank (resample 0) from memberships [1 + resamples, entries, 4], and its range in the resamples."""
+    drawn = dense_ranks(counts[:, chosen, : len(GROUPS)])
+    low, high = (np.quantile(drawn[1:], q, axis=0, method="inverted_cdf").astype(int) for q in (0.025, 0.975))
+    board[name] = _column(drawn[0], board.index, chosen)
+    board[f"{name}_low"] = _column(np.minimum(low, drawn[0]), board.index, chosen)
+    board[f"{name}_high"] = _column(np.maximum(high, drawn[0]), board.index, chosen)
+
+
+def _column(ranks: NDArray[np.int64], index: pd.Index, chosen: NDArray[np.bool_]) -> pd.Series[int]:
+    return pd.Series(ranks, index=index[chosen], dtype="Int64").reindex(index)
 
 
 def _ordered(board: pd.DataFrame) -> pd.DataFrame:

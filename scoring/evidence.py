@@ -87,9 +87,7 @@ class ShadowEvidence:
 
     def null(self) -> ShadowEvidence:
         """The same with the retrained models as the unlearned ones: nothing is left to find."""
-        return replace(
-            self, forgotten=self.retrained, never=self.retrained_never, retrained=self.retrained_never
-        )
+        return replace(self, forgotten=self.retrained, never=self.retrained_never, retrained=self.retrained_never)
 
     def before(self) -> ShadowEvidence:
         """The same with the models before unlearning: everything is there to find."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scoring.groups import GROUPS, cut_points, places
-from scoring.rows import RANKED, Metric, standings
+from scoring.rows import RANKED, ULIRA, Metric, Shadows, standings
+from scoring.umia import indiscernibility
 
 F = len(GROUPS)
 """Code of group F, after 0, 1, 2 for G1, G2, G3."""
@@ -30,11 +32,19 @@ class Membership:
     """Metric → ascending cut points between the groups in the metric's own unit, from the observed seeds."""
 
 
-def membership(rows: pd.DataFrame, track: str, seeds: int, resamples: int, generator_seed: int) -> Membership:
-    """Groups from checked ``rows`` of ``track``, which wants ``seeds`` seeds.
+def membership(
+    rows: pd.DataFrame,
+    track: str,
+    seeds: int,
+    resamples: int,
+    generator_seed: int,
+    shadows: Sequence[Shadows] = (),
+) -> Membership:
+    """Groups from checked ``rows`` of ``track``, which wants ``seeds`` seeds; for U-LiRA from its ``shadows``.
 
-    Paired: a resample draws the same seeds for all entries, and clusters the baselines' means anew. Who is F is not
-    resampled. The draws of a track do not depend on what other tracks there are.
+    Paired: a resample draws the same seeds for all entries, and the same pairs of shadow splits for all with as many,
+    and clusters the baselines' means anew. Who is F is not resampled. The draws of a track do not depend on what other
+    tracks there are.
     """
     if resamples < 1:
         raise ValueError(f"{resamples} resamples: at least one is needed")
@@ -45,19 +55,43 @@ def membership(rows: pd.DataFrame, track: str, seeds: int, resamples: int, gener
     draws = np.vstack([np.arange(seeds), rng.integers(0, seeds, size=(resamples, seeds))])
 
     codes, cuts = {}, {}
-    for metric in RANKED:
-        means = _means(rows, table.index[usable], metric, draws)
+
+    def group(name: str, means: NDArray[np.float64], lower_is_better: bool) -> NDArray[np.float64]:
         known = np.isfinite(means[0])
         limits = [cut_points(sample[baselines & known]) for sample in means]
         placed = np.full(means.shape, NONE, dtype=np.int8)
         for sample, values, limit in zip(placed, means, limits, strict=True):
-            sample[known] = places(values[known], limit, metric.lower_is_better)
+            sample[known] = places(values[known], limit, lower_is_better)
         code = np.full((len(draws), len(table)), F, dtype=np.int8)
         code[:, usable.to_numpy()] = placed
         code[:, (table["state"] == "reference").to_numpy()] = NONE
-        codes[metric.column] = code
-        cuts[metric.column] = np.exp(limits[0]) if metric.log else limits[0]
+        codes[name] = code
+        return limits[0]
+
+    for metric in RANKED:
+        limits = group(metric.column, _means(rows, table.index[usable], metric, draws), metric.lower_is_better)
+        cuts[metric.column] = np.exp(limits) if metric.log else limits
+    if shadows:
+        cuts[ULIRA] = group(ULIRA, _ulira(shadows, table.index[usable], resamples, rng), False)
+        for one in shadows:
+            if one.status != "ok" and one.entry in table.index:
+                codes[ULIRA][:, table.index.get_loc(one.entry)] = F
     return Membership(table, codes, cuts)
+
+
+def _ulira(
+    shadows: Sequence[Shadows], entries: pd.Index, resamples: int, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """Indisc [1 + resamples, entries] of U-LiRA's accuracy; NaN for entries that did not run it."""
+    found = np.full((1 + resamples, len(entries)), np.nan)
+    ran = {one.entry: np.array(one.pair_accuracies) for one in shadows if one.status == "ok"}
+    uniform = rng.random((resamples, max(map(len, ran.values()), default=0)))
+    for column, entry in enumerate(entries):
+        if entry in ran:
+            pairs = ran[entry]
+            drawn = pairs[(uniform[:, : len(pairs)] * len(pairs)).astype(np.intp)].mean(axis=1)
+            found[:, column] = [indiscernibility(float(mean)) for mean in (pairs.mean(), *drawn)]
+    return found
 
 
 def _means(rows: pd.DataFrame, entries: pd.Index, metric: Metric, draws: NDArray[np.intp]) -> NDArray[np.float64]:

@@ -35,6 +35,23 @@ class Metric:
 
 
 RANKED = (Metric("retdev", True), Metric("indisc", False), Metric("rte", False, log=True))
+ULIRA = "ulira"
+"""The fourth metric, of the second overall rank: Indisc of the U-LiRA accuracy over all pairs of shadow splits."""
+
+
+@dataclass(frozen=True)
+class Shadows:
+    """What became of an entry's shadow units on one track."""
+
+    entry: str
+    track: str
+    status: str
+    """``ok``, or the entry's own failure."""
+    pair_accuracies: tuple[float, ...] = ()
+    """U-LiRA's accuracy on each held-out pair of splits; empty unless ``ok``."""
+    low: float = np.nan
+    high: float = np.nan
+    """95 % interval of the accuracy."""
 
 
 def checked(rows: pd.DataFrame, seeds: Mapping[str, int]) -> pd.DataFrame:
