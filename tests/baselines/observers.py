@@ -230,8 +230,11 @@ FACTORIES = {
 }
 FACTORIES |= {torch.arange, torch.linspace, torch.normal, torch.rand, torch.randint, torch.randn, torch.randperm}
 MOVES = {torch.Tensor.cpu, torch.Tensor.cuda, torch.Tensor.numpy}
-ACROSS = {torch.Tensor.__getitem__, torch.Tensor.__setitem__, torch.Tensor.copy_, torch.Tensor.to, torch.Tensor.type_as}
+LIKE_ANOTHER = {torch.Tensor.to, torch.Tensor.type_as}
+ACROSS = {torch.Tensor.__getitem__, torch.Tensor.__setitem__, torch.Tensor.copy_, *LIKE_ANOTHER}
+ACROSS_BELOW = {torch.ops.aten.index, torch.ops.aten.index_put_, torch.ops.aten._index_put_impl_, torch.ops.aten.copy_}
 """What torch itself lets tensors of two devices meet in."""
+MIXED = "takes a tensor that was made without a device"
 
 
 class Devices(TorchFunctionMode):
@@ -252,23 +255,22 @@ class Devices(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if func == torch.Tensor.device.__get__:
-            return torch.device("cpu") if self._marked(args[0]) else self.HERE
+            return torch.device("cpu") if is_marked(args[0]) else self.HERE
         caller = sys._getframe(1)
         own = not caller.f_code.co_filename.startswith(SYSTEM)  # not torch on its own account
         place = f"{func.__name__}, {Path(caller.f_code.co_filename).name}:{caller.f_lineno}"
         tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
-        marked = [tensor for tensor in tensors if self._marked(tensor)]
+        marked = [tensor for tensor in tensors if is_marked(tensor)]
         device = self._named(func, args, kwargs) if own or func is torch.Tensor.to else None
         if func in MOVES or (device is not None and device != self.HERE):
             self.faults.append(f"names a device itself: {place}")
-        elif func not in ACROSS and {self._marked(t) for t in tensors if t.ndim} == {True, False}:
-            self.faults.append(f"takes a tensor that was made without a device: {place}")
+        elif func not in ACROSS and mixed(tensors):
+            self.faults.append(f"{MIXED}: {place}")
         result = func(*args, **kwargs)
-        from_nothing = func in FACTORIES and own and not tensors
-        from_marked = bool(tensors) and len(marked) == len(tensors)
-        for leaf in tree_leaves(result):
-            if isinstance(leaf, Tensor):
-                leaf.elsewhere = device is None and (from_nothing or from_marked)  # type: ignore[attr-defined]
+        if device is not None or (func in LIKE_ANOTHER and len(marked) < len(tensors)):
+            mark(result, False)
+        elif (func in FACTORIES and own) if not tensors else len(marked) == len(tensors):
+            mark(result, True)
         return result
 
     @staticmethod
@@ -277,9 +279,37 @@ class Devices(TorchFunctionMode):
         device = next((a for a in places if isinstance(a, (str, torch.device))), kwargs.get("device"))
         return None if device is None else torch.device(device)
 
-    @staticmethod
-    def _marked(tensor: Tensor) -> bool:
-        return getattr(tensor, "elsewhere", False)
+
+class MarksBelow(TorchDispatchMode):
+    """The marks of :class:`Devices` where vmap and grad have unwrapped what Python sees."""
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__()
+        self._faults = faults
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+        if any(map(is_marked, tensors)):
+            if func.overloadpacket not in ACROSS_BELOW and mixed(tensors):
+                self._faults.append(f"{MIXED}: {func.overloadpacket}")
+            elif all(map(is_marked, tensors)):
+                return mark(func(*args, **(kwargs or {})), True)
+        return func(*args, **(kwargs or {}))
+
+
+def is_marked(tensor: Tensor) -> bool:
+    return getattr(tensor, "elsewhere", False)
+
+
+def mixed(tensors: list[Tensor]) -> bool:
+    return {is_marked(tensor) for tensor in tensors if tensor.ndim} == {True, False}
+
+
+def mark(result: Any, elsewhere: bool) -> Any:
+    for leaf in tree_leaves(result):
+        if isinstance(leaf, Tensor):
+            leaf.elsewhere = elsewhere  # type: ignore[attr-defined]
+    return result
 
 
 def observe(
@@ -298,7 +328,8 @@ def observe(
     error, misfit = None, ""
     state: dict[str, Tensor] = {}
     with empty_folders() as (work, scratch):
-        with audited() as audit, measured(model, data) as memory, Devices() as devices:
+        devices = Devices()
+        with audited() as audit, measured(model, data) as memory, MarksBelow(devices.faults), devices:
             try:
                 result = unlearn(model, (spies["retain"], spies["forget"], spies["val"]))
             except Exception as raised:

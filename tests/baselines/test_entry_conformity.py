@@ -78,7 +78,7 @@ def test_a_run_has_no_fault(path: Path, architecture: str, capfd: pytest.Capture
     if seen.error is not None:
         seen.error.add_note(f"faults: {found}")
         raise seen.error
-    assert found == {}
+    assert not found, "\n".join(f"{name}: {what}" for name, what in found.items())
 
 
 @pytest.mark.gpu

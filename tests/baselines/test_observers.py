@@ -126,6 +126,12 @@ def forgets_the_device_of_noise(model: Any, retain: Any, forget: Any, val: Any) 
         weight.add_(torch.randn(*weight.shape).mul(0.1))
 
 
+@reported_as("device", "memory")
+def forgets_the_device_of_targets(model: Any, retain: Any, forget: Any, val: Any) -> Any:
+    for images, labels in retain:
+        sample_gradients(model, images, torch.full((len(labels),), 1))
+
+
 @reported_as("device", "error")
 def asks_for_cuda(model: Any, retain: Any, forget: Any, val: Any) -> Any:
     list(retain)
