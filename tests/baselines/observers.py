@@ -354,7 +354,7 @@ def observe(
         scratch=[text for text in files if str(scratch) in text],
         network=audit.network,
         processes=audit.processes,
-        device_faults=devices.faults,
+        device_faults=list(dict.fromkeys(devices.faults)),
         peak=memory.most["peak"],
         copies=memory.most["copies"],
     )
