@@ -45,6 +45,17 @@ def load_entry(path: Path) -> ModuleType:
     return module
 
 
+def tiny_problem(architecture: str, device: str = "cpu") -> tuple[nn.Module, Loaders]:
+    """A small untrained model and the sandbox's loaders; the last batch of R and of F has one sample."""
+    torch.manual_seed(0)
+    size = 32 if architecture == "tinyvit" else 8
+    data: dict[str, Tensor] = {}
+    for name, n in (("retain", 33), ("forget", 17), ("val", 16)):
+        data[f"{name}_images"] = torch.randint(0, 256, (n, 1, size, size), dtype=torch.uint8)
+        data[f"{name}_labels"] = torch.randint(0, 4, (n,))
+    return build(SPECS[architecture]).to(device), make_loaders(data, (0.5,), (0.25,), 1, 16, 0, device)
+
+
 def accuracy(model: nn.Module, data: tuple[Tensor, Tensor]) -> float:
     model.eval()
     with torch.no_grad():
@@ -103,15 +114,4 @@ def original(_trained: nn.Module) -> nn.Module:
 
 @pytest.fixture
 def tiny() -> Callable[[str], tuple[nn.Module, Loaders]]:
-    """A small untrained model and the sandbox's loaders; the last batch of R and of F has one sample."""
-
-    def make(architecture: str) -> tuple[nn.Module, Loaders]:
-        torch.manual_seed(0)
-        size = 32 if architecture == "tinyvit" else 8
-        data: dict[str, Tensor] = {}
-        for name, n in (("retain", 33), ("forget", 17), ("val", 16)):
-            data[f"{name}_images"] = torch.randint(0, 256, (n, 1, size, size), dtype=torch.uint8)
-            data[f"{name}_labels"] = torch.randint(0, 4, (n,))
-        return build(SPECS[architecture]), make_loaders(data, (0.5,), (0.25,), 1, 16, 0, "cpu")
-
-    return make
+    return tiny_problem

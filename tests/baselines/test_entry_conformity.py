@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import ast
-import re
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,43 +10,15 @@ import pytest
 import torch
 
 from harness import entries
-from sandbox.inside import adapter, models
-from tests.baselines.conftest import ENTRIES, SPECS, load_entry
+from sandbox.inside import adapter
+from sandbox.inside.loaders import ResidentLoader
+from tests.baselines.conformity import LEFT_TO_SUBMISSIONS, declared_reads, faults, limits, run, shortened
+from tests.baselines.conftest import ENTRIES, SPECS, load_entry, tiny_problem
 
-SETS = {"R": "retain", "F": "forget", "V": "val"}
-
-
-def shortened(path: Path) -> dict[str, Any]:
-    """Parameters for a run of a moment."""
-    defaults = entries.read(path).defaults
-    short = {name: min(value, 2 if name == "epochs" else 1) for name, value in defaults.items() if "epochs" in name}
-    return short | {name: 16 for name in defaults if name.endswith("batch_size")}
-
-
-def declared_reads(path: Path) -> set[str]:
-    """The sets named in the first sentence after ``Reads:`` in the docstring."""
-    text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
-    found = re.search(r"Reads: ([^.]*)\.", text)
-    return {SETS[letter] for letter in re.findall(r"\b[RFV]\b", found[1])} if found else set(SETS.values())
-
-
-class Spy:
-    """A loader that notes whether anything was asked of it."""
-
-    def __init__(self, loader: Any) -> None:
-        self._loader, self.touched = loader, False
-
-    def __iter__(self) -> Iterator[Any]:
-        self.touched = True
-        return iter(self._loader)
-
-    def __len__(self) -> int:
-        self.touched = True
-        return len(self._loader)
-
-    def __getattr__(self, name: str) -> Any:
-        self.touched = True
-        return getattr(self._loader, name)
+BASELINES = [path for path in ENTRIES if path.parent.name == "baselines"]
+each_entry = pytest.mark.parametrize("path", ENTRIES, ids=lambda path: path.stem)
+each_baseline = pytest.mark.parametrize("path", BASELINES, ids=lambda path: path.stem)
+each_architecture = pytest.mark.parametrize("architecture", SPECS)
 
 
 def inside(value: Any, rule: Any) -> bool:
@@ -63,7 +33,7 @@ def inside(value: Any, rule: Any) -> bool:
     return whole and low <= value and (isinstance(high, str) or value <= high)
 
 
-@pytest.mark.parametrize("path", ENTRIES, ids=lambda path: path.stem)
+@each_entry
 def test_declarations_are_complete(path: Path) -> None:
     entry = entries.read(path)  # raises on what `bench check` refuses
     assert {"title", "authors", "paper", "licence"} <= entry.metadata.keys()
@@ -77,7 +47,7 @@ def test_declarations_are_complete(path: Path) -> None:
     assert [argument.arg for argument in function.args.args] == ["model", "retain", "forget", "val"]
 
 
-@pytest.mark.parametrize("path", [p for p in ENTRIES if p.parent.name == "baselines"], ids=lambda path: path.stem)
+@each_baseline
 def test_baselines_cite_and_state_their_cost(path: Path) -> None:
     entry = entries.read(path)
     text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
@@ -86,31 +56,51 @@ def test_baselines_cite_and_state_their_cost(path: Path) -> None:
     assert bool(entry.search_space) == (entry.metadata.get("kind") != "reference")
 
 
-@pytest.mark.parametrize("architecture", SPECS)
-@pytest.mark.parametrize("path", ENTRIES, ids=lambda path: path.stem)
-def test_runs_on_both_architectures(
-    path: Path, architecture: str, tiny: Callable[[str], Any], capfd: pytest.CaptureFixture[str]
-) -> None:
-    model, loaders = tiny(architecture)
-    before = [(loader.dataset.images.clone(), loader.dataset.labels.clone()) for loader in loaders]
-    spies = dict(zip(SETS.values(), map(Spy, loaders), strict=True))
-
-    result = adapter.call(load_entry(path), model, tuple(spies.values()), shortened(path))
-
-    state, expected = result.state_dict(), models.build(SPECS[architecture]).state_dict()
-    assert {name: tensor.shape for name, tensor in state.items()} == {n: t.shape for n, t in expected.items()}
-    assert all(tensor.isfinite().all() for tensor in state.values())
-    with torch.no_grad():
-        assert result.eval()(next(iter(loaders[2])).image).isfinite().all()
-    for (images, labels), loader in zip(before, loaders, strict=True):
-        assert torch.equal(images, loader.dataset.images) and torch.equal(labels, loader.dataset.labels)
-    assert {name for name, spy in spies.items() if spy.touched} <= declared_reads(path)
-    assert capfd.readouterr() == ("", "")
+@each_baseline
+def test_baselines_name_no_device(path: Path) -> None:
+    """In branches that no run here takes, too."""
+    nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+    words = [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    assert not [word for word in words if word.split(":")[0] in {"cpu", "cuda", "mps", "xpu"}]
+    assert not {node.attr for node in nodes if isinstance(node, ast.Attribute)} & {"cpu", "cuda", "numpy"}
 
 
-@pytest.mark.parametrize("path", [p for p in ENTRIES if p.parent.name == "baselines"], ids=lambda path: path.stem)
-def test_baselines_read_all_that_they_declare(path: Path, tiny: Callable[[str], Any]) -> None:
-    model, loaders = tiny("resnet")
-    spies = dict(zip(SETS.values(), map(Spy, loaders), strict=True))
-    adapter.call(load_entry(path), model, tuple(spies.values()), shortened(path))
-    assert {name for name, spy in spies.items() if spy.touched} == declared_reads(path)
+@each_architecture
+@each_entry
+def test_a_run_has_no_fault(path: Path, architecture: str, capfd: pytest.CaptureFixture[str]) -> None:
+    """The one run of this entry on this architecture, under all observers; the faults are named in the failure."""
+    limit = limits(architecture, by_sample="sample_gradients" in path.read_text(encoding="utf-8"))
+    declared = declared_reads(path)
+    seen = run(load_entry(path).unlearn, architecture, declared, capfd, **shortened(path))
+    found = faults(seen, architecture, declared, limit)
+    if path.parent.name == "submissions":
+        found = {name: what for name, what in found.items() if name not in LEFT_TO_SUBMISSIONS}
+    if seen.error is not None:
+        seen.error.add_note(f"faults: {found}")
+        raise seen.error
+    assert not found, "\n".join(f"{name}: {what}" for name, what in found.items())
+
+
+@pytest.mark.gpu
+@each_architecture
+@each_entry
+def test_a_run_on_cuda_stays_there(path: Path, architecture: str) -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    model, loaders = tiny_problem(architecture, "cuda")
+    devices: set[str] = set()
+
+    class Watched(ResidentLoader):
+        """Notes where the batches lie that the entry is given."""
+
+        def __iter__(self) -> Any:
+            for batch in super().__iter__():
+                devices.update(tensor.device.type for tensor in batch)
+                yield batch
+
+    for loader in loaders:
+        loader.__class__ = Watched
+    result = adapter.call(load_entry(path), model, loaders, shortened(path))
+    devices.update(tensor.device.type for tensor in result.state_dict().values())
+    assert devices == {"cuda"}
+    assert all(tensor.isfinite().all() for tensor in result.state_dict().values())

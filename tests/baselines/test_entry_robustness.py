@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from harness import entries
 from sandbox.inside import adapter, models
 from sandbox.inside.loaders import make_loaders
+from tests.baselines.conformity import shortened
 from tests.baselines.conftest import ENTRIES, SPECS, Loaders, load_entry
-from tests.baselines.test_entry_conformity import shortened
 
 pytestmark = pytest.mark.slow
 
