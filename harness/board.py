@@ -6,14 +6,17 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from harness import scores, units
+import scoring.gate
+from harness import scores, shadows, units
 from harness.entries import baseline, baseline_names, shipped_digests
 from harness.references import References
-from harness.scores import Scores
+from harness.scores import Scores, ShadowScores
+from harness.shadows import ShadowRecord
 from harness.track import Track
 from harness.units import Record
 from scoring.board import track_board
-from scoring.rows import COLUMNS, VALUES
+from scoring.gate import ATTACKS, Reading
+from scoring.rows import COLUMNS, VALUES, Shadows
 
 REFERENCES = {"original": "original", "retrain": "retrained"}
 """Reference rows: the shipped entry that is timed, and the reference model whose logits count."""
@@ -68,18 +71,75 @@ def rows(references: References) -> pd.DataFrame:
     return pd.DataFrame(table, columns=[*COLUMNS])
 
 
+def shadow_scores(references: References) -> dict[str, tuple[ShadowRecord, ShadowScores | None]]:
+    """Entry → its shadow units' record and scores (``None``: they failed), reference rows included.
+
+    Of an entry the version that stands on the board, with the parameters that ran last.
+    """
+    if not references.track.protocol.lira_splits:
+        return {}
+    present = {candidate.name: candidate for candidate in candidates(references)}
+    newest: dict[str, ShadowRecord] = {}
+    for record in sorted(shadows.records(references), key=lambda record: record.date):
+        known = present.get(record.name)
+        if record.name in REFERENCES or (known is not None and record.sha256 == _sha256(known)):
+            newest[record.name] = record
+    return {name: (record, scores.of_shadows(references, record)) for name, record in sorted(newest.items())}
+
+
 def board(references: References) -> pd.DataFrame:
-    """The ranked board of a track, columns as in ``scoring.board.track_board``, with ``trusted`` beside them."""
-    ranked = track_board(rows(references), references.track.name, references.track.protocol.seeds)
+    """The ranked board of a track, columns as in ``scoring.board.track_board``, with ``trusted`` beside them.
+
+    ``trusted``: every unit, shadow units included, comes from a sandbox or is of a source that ships.
+    """
+    attacked = shadow_scores(references)
+    track = references.track
+    found = [_shadows(track, name, *pair) for name, pair in attacked.items()]
+    ranked = track_board(rows(references), track.name, track.protocol.seeds, shadows=found)
     trusted = {candidate.name: candidate.trusted for candidate in candidates(references)}
+    for name, (record, _) in attacked.items():
+        trusted[name] = trusted.get(name, True) and record.trusted
     ranked["trusted"] = [trusted.get(str(name), True) for name in ranked["entry"]]
     return ranked
 
 
 def null(references: References) -> dict[str, float]:
-    """The zero line: a second retrained model from other initial weights, mean over the seeds."""
+    """The zero line: a second retrained model from other initial weights, mean over the seeds.
+
+    ``ulira``, ``ulira_low``, ``ulira_high`` where shadow models are there: retrained against retrained, the null band.
+    """
     found = [scores.of_reference(references, "null", seed) for seed in range(references.track.protocol.seeds)]
-    return {name: scores.mean(found, name) for name in ("retdev", "umia", "indisc")}
+    numbers = {name: scores.mean(found, name) for name in ("retdev", "umia", "indisc")}
+    _, band = shadow_scores(references).get(shadows.RETRAIN, (None, None))
+    if band is not None:
+        own = band.attacks["ulira"]
+        numbers |= {"ulira": own["accuracy"], "ulira_low": own["accuracy_low"], "ulira_high": own["accuracy_high"]}
+    return numbers
+
+
+def gate(references: References, candidate: Candidate) -> list[Reading] | None:
+    """The cheap attacks on an entry's finished seeds; ``None`` without any."""
+    found = {seed: scores.of_record(references, record) for seed, record in sorted(candidate.records.items())}
+    own = {seed: score for seed, score in found.items() if score is not None}
+    if not own:
+        return None
+    zero = {seed: scores.of_reference(references, "null", seed) for seed in own}
+
+    def values(of: dict[int, Scores]) -> dict[str, list[float]]:
+        return {a: [of[seed].attacks[a][number] for seed in own] for a, number in ATTACKS.items()}
+
+    return scoring.gate.gate(values(own), values(zero))
+
+
+def _shadows(track: Track, name: str, record: ShadowRecord, found: ShadowScores | None) -> Shadows:
+    if found is None:
+        return Shadows(name, track.name, record.status)
+    own = found.attacks["ulira"]
+    return Shadows(name, track.name, "ok", found.pair_accuracies, own["accuracy_low"], own["accuracy_high"])
+
+
+def _sha256(candidate: Candidate) -> str:
+    return next(iter(candidate.records.values())).sha256
 
 
 def _row(

@@ -139,15 +139,6 @@ def _pack(logits: NDArray[np.float32]) -> bytes:
     return save({"logits": logits})
 
 
-def read_logits(references: References, record: Record) -> NDArray[np.float32] | None:
-    """Stored logits of a unit, ``None`` where only its scores are here (records that ship carry no arrays)."""
-    from safetensors.numpy import load
-
-    if record.logits is None or not references.store.has(record.logits):
-        return None
-    return load(references.store.get(record.logits))["logits"]
-
-
 def _record(bench: Bench, unit: Unit, outcome: Outcome, retrain_seconds: float | None, logits: str | None) -> Record:
     environment = {**outcome.environment, **bench.hardware}
     return Record(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from harness.store import Store
 from harness.track import Track, digest
 from harness.units import Record
 from scoring import panel
-from scoring.accuracy import Accuracies, accuracies
+from scoring.accuracy import accuracies
 from scoring.evidence import ModelEvidence
 from scoring.retention import retention
 from scoring.ulira import ulira
@@ -58,7 +58,7 @@ class ShadowScores:
     attacks: Mapping[str, Numbers]
     """Numbers of every attack of the panel that reads shadow models."""
     collateral: Numbers
-    """U-LiRA on examples that were retained: ``accuracy``, ``low``, ``high``; above Original's, unlearning exposed R."""
+    """U-LiRA on retained examples: ``accuracy``, ``low``, ``high``; above Original's, unlearning has exposed R."""
 
 
 def model_evidence(references: References, seed: int, logits: NDArray[Any]) -> ModelEvidence:
@@ -117,9 +117,7 @@ def of_record(references: References, record: Record) -> Scores | None:
         return None
     if (known := store.read(kind, record.key)) is not None:
         return _parse(known)
-    from harness.evaluate import read_logits
-
-    logits = read_logits(references, record)
+    logits = units.logits(store, record)
     return None if logits is None else keep(store, kind, record.key, score(references, record.seed, logits))
 
 
@@ -136,7 +134,54 @@ def of_shadows(references: References, record: ShadowRecord) -> ShadowScores | N
     store, place = references.store, f"shadow-{_kind(references.track)}"
     if record.values is None:
         return None
-    name = digest({"entry": record.entry, "values": record.values})
+    name = _shadow_name(record)
     if (known := store.read(place, name)) is not None:
         return ShadowScores(**{**known, "pair_accuracies": tuple(known["pair_accuracies"])})
     return keep(store, place, name, shadow_score(references, record))
+
+
+def copy(references: References, record: Record, target: Store) -> None:
+    """Put a record's scores into another store."""
+    found = of_record(references, record)
+    if found is not None:
+        keep(target, _kind(references.track), record.key, found)
+
+
+def copy_reference(references: References, kind: Kind, seed: int, target: Store) -> None:
+    """Put a reference model's scores into another store."""
+    keep(target, _kind(references.track), f"{kind}-{seed}", of_reference(references, kind, seed))
+
+
+def copy_shadows(references: References, record: ShadowRecord, target: Store) -> None:
+    """Put the scores of an entry's shadow units into another store."""
+    found = of_shadows(references, record)
+    if found is not None:
+        keep(target, f"shadow-{_kind(references.track)}", _shadow_name(record), found)
+
+
+def _kind(track: Track) -> str:
+    place = units.folder(track.reference_digest, track.protocol_digest).removeprefix("units/")
+    about = {"version": VERSION, "umia_seed": track.analysis.umia_seed, "attacks": panel.names()}
+    return f"scores/{place}/{digest(about)[:16]}"
+
+
+def _shadow_name(record: ShadowRecord) -> str:
+    return digest({"entry": record.entry, "values": record.values})
+
+
+AnyScores = TypeVar("AnyScores", Scores, ShadowScores)
+
+
+def keep(store: Store, kind: str, name: str, scores: AnyScores) -> AnyScores:
+    """Store scores as a document; returns them."""
+    store.write(kind, name, dataclasses.asdict(scores))
+    return scores
+
+
+def _parse(document: dict[str, Any]) -> Scores:
+    return Scores(**{**document, "absolute": tuple(document["absolute"])})
+
+
+def mean(scores: list[Scores], name: str) -> float:
+    """Mean of one number over seeds."""
+    return float(np.mean([getattr(s, name) for s in scores]))

@@ -9,18 +9,20 @@ from pathlib import Path
 
 import click
 
-from harness import runs
+from harness import runs, shadows
 from harness.direct import Workers
 from harness.entries import Entry, baseline, read
 from harness.errors import EXIT_CODES, USAGE, BenchError, Owner
 from harness.evaluate import Bench
 from harness.executors import local
 from harness.progress import Bar, UnitProgress
-from harness.references import References, Role, roles
-from harness.store import Store
+from harness.references import References, Role, roles, shadow_roles
+from harness.sandboxed import Sandboxed
+from harness.shadows import ShadowRecord
+from harness.store import Store, write_file
 from harness.track import Track
 from harness.units import Record, Unit
-from harness.untimed import Runner, Sandboxed
+from harness.untimed import Runner
 from sandbox import backends
 from sandbox.types import Sandbox
 
@@ -126,6 +128,54 @@ def needs_shadows(track: Track) -> None:
         )
 
 
+def run_shadows(
+    references: References,
+    entries: Sequence[Entry],
+    sandbox: str,
+    gpu: int | None,
+    narrow: float | None,
+    again: bool,
+    resume: str,
+) -> list[ShadowRecord]:
+    """Run the shadow units that these entries lack, shadow models first; says the cost before.
+
+    A failed run is left alone unless ``again`` asks for it. Ctrl-C keeps what is finished and says how to go on.
+    """
+    track = references.track
+    needs_shadows(track)
+    train_missing(references, shadow_roles(track))
+    shadows.reference_rows(references)
+    total = track.protocol.lira_splits // 2
+    found = {entry.id: shadows.find(references, entry) for entry in entries}
+    todo = []
+    for entry in entries:
+        known = found[entry.id]
+        done = known is not None and (known.status != "ok" or known.pairs == total or known.narrow == narrow)
+        if not done or (again and known is not None and known.status != "ok"):
+            todo.append(entry)
+    if not todo:
+        return [record for record in found.values() if record is not None]
+    opened, line = open_runner(references, todo, sandbox, gpu)
+    click.echo(line, err=True)
+    with opened as runner:
+        waiting = {entry.id: shadows.pending(references, entry) for entry in todo}
+        count = sum(map(len, waiting.values()))
+        costs = [shadows.estimate(references, units, runner.at_once) for units in waiting.values()]
+        cost = "" if None in costs else f": about {span(sum(s for s in costs if s is not None))}"
+        click.echo(f"U-LiRA: {count} shadow units, {runner.at_once} at a time{cost}", err=True)
+        with Bar("shadow units", count, "units") as bar:
+            for entry in todo:
+                try:
+                    record = shadows.run(references, entry, runner, narrow, lambda unit, result: bar.step())
+                except KeyboardInterrupt:
+                    click.echo(f"\nstopped; finished units are kept. Go on with: {resume}", err=True)
+                    raise click.exceptions.Exit(130) from None
+                found[entry.id] = record
+                bar.line(f"{entry.name}: {record.status}{f': {record.reason}' if record.reason else ''}, "
+                         f"{record.pairs} of {total} pairs of splits")  # fmt: skip
+    return [record for record in found.values() if record is not None]
+
+
 def span(seconds: float) -> str:
     """A duration for people."""
     for unit, size in (("days", 86_400), ("h", 3_600), ("min", 60)):
@@ -146,17 +196,14 @@ def execute(bench: Bench, todo: Sequence[Unit], gpu: int | None, resume: str) ->
         raise click.exceptions.Exit(130) from None
 
 
-def failure(store: Store, entry: Entry, record: Record) -> BenchError:
+def failure(store: Store, record: Record | ShadowRecord) -> BenchError:
     """The three lines and the exit code for a unit that failed, with its log in a file."""
     whose, remedy = BLAME[record.status]
-    log = _write_log(store, record) if record.log else ""
-    what = f"{entry.name}, seed {record.seed}: {record.status}: {record.reason}"
+    place = f"seed {record.seed}" if isinstance(record, Record) else record.failed
+    log = ""
+    if record.log:
+        path = store.root / "logs" / f"{record.name}-{place.replace(' ', '-')}-{record.entry[:8]}.txt"
+        write_file(path, record.log.encode() + b"\n")
+        log = str(path)
+    what = f"{record.name}, {place}: {record.status}: {record.reason}"
     return BenchError(what, whose, remedy, EXIT_CODES[record.status], log)
-
-
-def _write_log(store: Store, record: Record) -> str:
-    from harness.store import write_file
-
-    path: Path = store.root / "logs" / f"{record.name}-seed{record.seed}-{record.key[:8]}.txt"
-    write_file(path, record.log.encode() + b"\n")
-    return str(path)

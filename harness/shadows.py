@@ -49,6 +49,10 @@ class ShadowRecord:
     date: str
     environment: Mapping[str, Any] = field(default_factory=dict)
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    failed: str = ""
+    """Which unit failed."""
+    log: str = ""
+    """Of the unit that failed."""
 
     def save(self, references: References) -> None:
         references.store.write(folder(references), self.entry, dataclasses.asdict(self))
@@ -82,11 +86,22 @@ def pending(references: References, entry: Entry, pairs: range | None = None) ->
     return todo
 
 
+def estimate(references: References, todo: Sequence[Unit], at_once: int) -> float | None:
+    """Wall seconds of one entry's shadow units, from the CPU seconds of its timed units, scaled by |R|; or unknown."""
+    if not todo:
+        return 0.0
+    first = todo[0]
+    timed = units.find(references.store, Unit(first.entry, first.track, 0))
+    if timed is None or timed.cpu_seconds is None:
+        return None
+    share = len(references.parts(first.seed, first.forget_set)["retain"]) / references.track.splits.retain
+    return len(todo) * timed.cpu_seconds * share / at_once
+
+
 def run(
     references: References,
     entry: Entry,
     runner: Runner,
-    backend: str,
     narrow: float | None = None,
     on_unit: Callable[[Unit, Result], None] = lambda unit, result: None,
 ) -> ShadowRecord:
@@ -96,7 +111,6 @@ def run(
         references: with all shadow models.
         entry: with the parameters to run with.
         runner: where.
-        backend: its name, for the record.
         narrow: stop after a pair of splits, of at least four, once the 95 % interval of the U-LiRA accuracy is no wider
             than ± this.
         on_unit: told of every finished unit.
@@ -105,7 +119,7 @@ def run(
     total = track.protocol.lira_splits // 2
     steps = [range(total)] if narrow is None else [range(pair, pair + 1) for pair in range(total)]
     limit = deadline(references, Unit(entry, track, 0, 0))
-    environment = {**machine.hardware(), "backend": backend, "torch": _torch_version()}
+    environment = {**machine.hardware(), "backend": runner.backend, "torch": _torch_version()}
     done = 0
     for step in steps:
         for unit, result in runner.run(pending(references, entry, step), limit):
@@ -113,13 +127,11 @@ def run(
             if result.status != "infra":
                 _write(references, unit, result, runner.trusted)
             if result.status != "ok":
-                return _record(references, entry, done, result, runner.trusted, environment, narrow)
+                return _failed(references, unit, result, done, runner.trusted, environment, narrow)
         done = step.stop
         if narrow is not None and done >= LEAST_PAIRS and _half_width(references, entry, done) <= narrow:
             break
-    record = _record(references, entry, done, None, runner.trusted, environment, narrow)
-    record.save(references)
-    return record
+    return _complete(references, entry, done, environment, narrow)
 
 
 def evidence(references: References, record: ShadowRecord) -> ShadowEvidence:
@@ -197,38 +209,58 @@ def _gathered(references: References, entry: Entry, pairs: int) -> Columns:
     return gather(references.design, splits())
 
 
-def _record(
-    references: References,
-    entry: Entry,
-    pairs: int,
-    failure: Result | None,
-    trusted: bool,
-    environment: Mapping[str, Any],
-    narrow: float | None,
+def _complete(
+    references: References, entry: Entry, pairs: int, environment: Mapping[str, Any], narrow: float | None
 ) -> ShadowRecord:
-    values, seconds = None, None
-    if failure is None:
-        values = _pack(references, _gathered(references, entry, pairs))
-        documents = [document for _, document in references.store.all(_units(references, entry))]
-        known = [document["cpu_seconds"] for document in documents if document["cpu_seconds"] is not None]
-        seconds = round(float(np.mean(known)), 4) if known else None
-        trusted = all(document["trusted"] for document in documents)
+    documents = [document for _, document in references.store.all(_units(references, entry))]
+    seconds = [document["cpu_seconds"] for document in documents if document["cpu_seconds"] is not None]
     record = ShadowRecord(
         entry=entry.id,
         name=entry.name,
         sha256=entry.sha256,
-        status="ok" if failure is None else failure.status,
-        reason="" if failure is None else failure.reason,
+        status="ok",
+        reason="",
         pairs=pairs,
-        values=values,
-        cpu_seconds=seconds,
+        values=_pack(references, _gathered(references, entry, pairs)),
+        cpu_seconds=round(float(np.mean(seconds)), 4) if seconds else None,
+        narrow=narrow,
+        trusted=all(document["trusted"] for document in documents),
+        date=_now(),
+        environment=environment,
+        parameters={**entry.defaults, **entry.overrides},
+    )
+    record.save(references)
+    return record
+
+
+def _failed(
+    references: References,
+    unit: Unit,
+    result: Result,
+    pairs: int,
+    trusted: bool,
+    environment: Mapping[str, Any],
+    narrow: float | None,
+) -> ShadowRecord:
+    entry = unit.entry
+    record = ShadowRecord(
+        entry=entry.id,
+        name=entry.name,
+        sha256=entry.sha256,
+        status=result.status,
+        reason=result.reason,
+        pairs=pairs,
+        values=None,
+        cpu_seconds=result.cpu_seconds,
         narrow=narrow,
         trusted=trusted,
         date=_now(),
         environment=environment,
         parameters={**entry.defaults, **entry.overrides},
+        failed=unit.label.removeprefix(f"{entry.name} "),
+        log=result.log,
     )
-    if record.status not in ("ok", "infra"):
+    if result.status != "infra":  # our fault: as if it had not run
         record.save(references)
     return record
 
@@ -289,11 +321,3 @@ def _torch_version() -> str:
     import torch
 
     return str(torch.__version__)
-
-
-def seconds_estimate(references: References, todo: Sequence[Unit], seconds: float | None, at_once: int) -> float | None:
-    """Wall seconds of shadow units, from the mean CPU ``seconds`` of the entry's timed units, scaled by |R|."""
-    if not todo or seconds is None:
-        return None
-    share = len(references.parts(todo[0].seed, todo[0].forget_set)["retain"]) / references.track.splits.retain
-    return len(todo) * seconds * share / at_once

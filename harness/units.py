@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from harness.entries import Entry
 from harness.references import Role
 from harness.seeds import derive
@@ -118,3 +121,12 @@ def records(store: Store, track: Track) -> list[Record]:
     """All records of a track."""
     kind = folder(track.reference_digest, track.protocol_digest)
     return [Record.parse(document) for _, document in store.all(kind)]
+
+
+def logits(store: Store, record: Record) -> NDArray[np.float32] | None:
+    """Stored logits [n, classes] of a unit; ``None`` where it failed, or where only its scores are here."""
+    from safetensors.numpy import load
+
+    if record.logits is None or not store.has(record.logits):
+        return None
+    return load(store.get(record.logits))["logits"].astype(np.float32)

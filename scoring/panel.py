@@ -60,6 +60,11 @@ def load(name: str) -> Attack:
     return _parse(importlib.import_module(f"scoring.attacks.{name}"), name)
 
 
+def reading(models: Models) -> list[Attack]:
+    """The attacks of the panel that read this evidence, by name."""
+    return [attack for attack in map(load, names()) if attack.models == models]
+
+
 def read(path: Path) -> Attack:
     """A user's own attack: a Python file with ``attack(model)``, ``attack(shadows)`` or ``attack(swap)``. It is run.
 

@@ -1,0 +1,31 @@
+"""Untimed units in sandboxes, side by side."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+
+from harness.evaluate import Bench, Slot, attempt
+from harness.executors import local
+from harness.units import Unit
+from harness.untimed import Result
+
+
+class Sandboxed:
+    """One sandbox per core; on a GPU two side by side. A :class:`harness.untimed.Runner`."""
+
+    def __init__(self, bench: Bench, device: str = "cpu") -> None:
+        cores = sorted(os.sched_getaffinity(0))
+        if device == "cpu":
+            self._slots = [Slot(cores=(core,)) for core in cores]
+        else:
+            self._slots = [Slot(device=device) for _ in range(local.STARTING)]
+        self._bench = bench
+        self.at_once, self.backend, self.trusted = len(self._slots), bench.sandbox.name, bench.sandbox.trusted
+
+    def run(self, units: Sequence[Unit], deadline: float) -> Iterator[tuple[Unit, Result]]:
+        def work(unit: Unit, slot: Slot) -> Result:
+            logits, outcome = attempt(self._bench, unit, slot, deadline)
+            return Result(outcome.status, outcome.reason, logits, outcome.cpu_seconds, outcome.log)
+
+        yield from local.run(units, self._slots, work, self._bench.stop)
