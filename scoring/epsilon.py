@@ -32,9 +32,9 @@ _BUFFER = 2.0
 def epsilon(unlearned: ArrayLike, retrained: ArrayLike, mode: Mode = "compatible", delta: float = DELTA) -> float:
     """ε in [0, 50] of one example from φ [N] under unlearned and [M] under retrained models.
 
-    ``compatible`` takes the thresholds of the competition's code: a grid of 100 per unit of φ for one threshold (called:
-    the side with the larger median) and for intervals about as wide as the narrower side (called: that side). ``exact``
-    takes every half-line and every interval that the values can tell apart, calling either side.
+    ``compatible`` takes the thresholds of the competition's code: a grid of 100 per unit of φ for one threshold (it
+    calls the side with the larger median) and for intervals about as wide as the narrower side (they call that side).
+    ``exact`` takes every half-line and every interval that the values can tell apart, and calls either side.
 
     Raises:
         ValueError: a side is empty or not finite, an unknown mode, or δ outside [0, 1).

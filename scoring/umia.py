@@ -26,9 +26,9 @@ def umia(forget: ArrayLike, unseen: ArrayLike, seed: int = 0) -> float:
     The result depends on the multisets of losses and on ``seed``, never on the order of the examples.
     ``ValueError`` for a NaN or infinite loss (a failed unit) and for fewer than 10 examples a side.
     """
-    sides = checked(forget, unseen)
+    own, other = standardised(*checked(forget, unseen))
     with fitting():
-        return cross_validated(*standardised(*sides), logistic(), seed)
+        return cross_validated(own, other, logistic(), seed)
 
 
 def standardised(*sides: Values) -> list[Values]:

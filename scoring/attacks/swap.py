@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.accuracy import cross_entropy
+from scoring.accuracy import margins
 from scoring.evidence import SwapEvidence
 from scoring.folds import FOLDS, folds
 from scoring.umia import fitting, logistic, standardised
@@ -26,21 +26,22 @@ def attack(swap: SwapEvidence) -> dict[str, float]:
         ValueError: sides of different sizes or with examples in common, fewer than 10 a side, or non-finite logits.
     """
     sides = np.stack(_sides(swap))
-    losses = np.stack([cross_entropy(logits, swap.labels)[sides] for logits in (swap.logits, swap.swapped)])
-    advantage = abs(signed_advantage(losses))
+    phi = np.stack([margins(logits, swap.labels)[sides] for logits in (swap.logits, swap.swapped)])
+    advantage = abs(signed_advantage(phi))
     return {"advantage": advantage, "quality": 1.0 - advantage}
 
 
-def signed_advantage(losses: NDArray[np.float64], seed: int = 0) -> float:
-    """Advantage in [−1, 1] from losses [model, side, n]: side 0 is F, which model 0 forgot, side 1 is T′ (model 1).
+def signed_advantage(phi: NDArray[np.float64], seed: int = 0) -> float:
+    """Advantage in [−1, 1] from φ [model, side, n]: side 0 is F, which model 0 forgot, side 1 is T′ (model 1).
 
-    One logistic regression on the loss, U-MIA's, says of a pair (model, example) whether the model has forgotten the
-    example. It is fitted to both models at once, with the opposite answers for the two pairs of an example, and both
+    One logistic regression, as U-MIA's but on φ, says of a pair (model, example) whether the model has forgotten the
+    example. (The loss is a function of φ, with so long a tail on one side that the regression misses the best
+    threshold.) It is fitted to both models at once, with the opposite answers for the two pairs of an example, and both
     pairs are held out together: so two equal models give exactly 0. (An attack fitted to each model apart would find
     whatever sets F apart from T′ twice, and call it forgetting.)
     """
-    own = np.stack([losses[0, 0], losses[1, 1]])
-    other = np.stack([losses[1, 0], losses[0, 1]])
+    own = np.stack([phi[0, 0], phi[1, 1]])
+    other = np.stack([phi[1, 0], phi[0, 1]])
     # Folds are drawn from sorted examples, so that the order in which they come does not matter; one draw for both
     # sides, so that exchanging the models does not matter either.
     draw = np.random.default_rng(seed).permutation(own.shape[1])
