@@ -63,11 +63,20 @@ def test_values_of_the_competitions_code_are_met(case: dict[str, Any]) -> None:
     assert epsilon(case["unlearned"], case["retrained"], "exact") == pytest.approx(exact, abs=1e-5)
 
 
-@pytest.mark.parametrize("seed", range(6))
-def test_the_short_way_over_the_grid_meets_every_rule(seed: int) -> None:
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("spread", [0.3, 1.0, 3.0, 15.0])
+def test_the_short_way_over_the_grid_meets_every_rule_and_no_other(seed: int, spread: float) -> None:
     rng = np.random.default_rng(seed)
-    own, reference = rng.normal(0.3, rng.uniform(0.2, 3), 13), rng.normal(0, 1, 17)
+    own, reference = spread * rng.normal(0.5, 1, 13), 1.5 * spread * rng.standard_t(3, 17)
     assert epsilon(own, reference) == pytest.approx(literal_grid(own, reference), abs=1e-9)
+    assert epsilon(reference, own) == pytest.approx(literal_grid(reference, own), abs=1e-9)
+
+
+def test_the_grid_has_no_interval_wider_than_the_narrow_side_by_more_than_two() -> None:
+    # An interval from -3.5 to 0.95 would have one error on either side. The grid's go no further left than -2.05.
+    own, reference = np.linspace(0, 1, 11), np.array([-10.0] * 4 + [-3.5] + [1.02] * 7)
+    assert epsilon(own, reference) == pytest.approx(literal_grid(own, reference), abs=1e-9)
+    assert epsilon(own, reference) < epsilon(own, reference, "exact") - 0.3
 
 
 @given(PHI, PHI)

@@ -1,11 +1,14 @@
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from scoring.attacks.umia_two_sided import umia_two_sided
 from scoring.evidence import SwapEvidence
 from scoring.panel import Attack, InvalidAttack, load, names, read
+from scoring.umia import umia
 from tests.scoring.evidence import made, real, shadows
 
 MINE = """
@@ -75,6 +78,13 @@ def test_the_order_of_examples_and_models_does_not_matter(name: str) -> None:
         retrained_never=rng.permuted(given.retrained_never[rows], axis=1),
     )
     assert load(name).run(mixed) == pytest.approx(load(name).run(given), rel=1e-12)
+
+
+@pytest.mark.parametrize(("name", "function"), [("umia", umia), ("umia_two_sided", umia_two_sided)])
+def test_forget_losses_are_told_from_test_losses_with_the_seed_of_the_unit(name: str, function: Any) -> None:
+    model = replace(made(np.random.default_rng(4), sizes=(60, 30, 60, 130)), seed=5)
+    forget, test = (model.losses[model.parts[part]] for part in ("forget", "test"))
+    assert load(name).run(model)["accuracy"] == function(forget, test, 5) != function(forget, test, 6)
 
 
 # On the shipped models of the default track, means over its ten seeds: what the original betrays, and the zero line.

@@ -47,13 +47,25 @@ def test_only_the_order_of_the_losses_counts() -> None:
     assert umia_two_sided(rng.permutation(forget), rng.permutation(unseen)) == expected
 
 
-def test_a_single_odd_example_is_not_learnt() -> None:
-    # A leaf for the one loss of 0.5 would be wrong in the fold that holds it out and call nothing elsewhere.
-    assert umia_two_sided(np.append(np.zeros(99), 0.5), np.ones(100)) >= 0.99
+def test_differences_too_small_for_single_precision_are_seen() -> None:
+    rng = np.random.default_rng(7)
+    forget, unseen = spread(rng, 60, 200)
+    found = umia_two_sided(2.3 + 1e-11 * forget, 2.3 + 1e-11 * unseen)
+    assert found == pytest.approx(umia_two_sided(forget, unseen), abs=0.01)
+
+
+def test_a_few_outliers_are_not_learnt() -> None:
+    assert umia_two_sided(np.append(np.zeros(97), np.full(3, 9.0)), np.zeros(100)) == 0.5
 
 
 def test_losses_without_information_read_one_half() -> None:
     assert umia_two_sided(np.full(128, math.log(10)), np.full(400, math.log(10))) == 0.5
+
+
+def test_more_than_an_interval_is_not_learnt() -> None:
+    # Seven bands by turns: a rule of three thresholds cannot follow, and one that could would learn noise elsewhere.
+    bands = np.linspace(0, 7, 700, endpoint=False)
+    assert umia_two_sided(bands[bands % 2 < 1], bands[bands % 2 >= 1]) < 0.75
 
 
 def test_sides_of_any_size_and_either_way_round() -> None:
