@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from sklearn import config_context
 from sklearn.linear_model import LogisticRegression
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
-FOLDS = 10
+from scoring.folds import Fit, Rule, Values, checked, cross_validated
 
 
 def umia(forget: ArrayLike, unseen: ArrayLike, seed: int = 0) -> float:
@@ -23,29 +26,52 @@ def umia(forget: ArrayLike, unseen: ArrayLike, seed: int = 0) -> float:
     The result depends on the multisets of losses and on ``seed``, never on the order of the examples.
     ``ValueError`` for a NaN or infinite loss (a failed unit) and for fewer than 10 examples a side.
     """
-    sides = [np.asarray(side, dtype=np.float64) for side in (forget, unseen)]
-    for name, side in zip(("forget", "unseen"), sides, strict=True):
-        if side.ndim != 1 or side.size < FOLDS:
-            raise ValueError(f"U-MIA needs a vector of at least {FOLDS} {name} losses, got shape {side.shape}")
-        if not np.isfinite(side).all():
-            raise ValueError(f"{np.count_nonzero(~np.isfinite(side))} of {side.size} {name} losses are not finite")
+    own, other = standardised(*checked(forget, unseen))
+    with fitting():
+        return cross_validated(own, other, logistic(), seed)
 
-    # The regression's penalty and tolerance are absolute: without a unit of its own, a model that shrinks
-    # its logits a million times would read 0.5 whatever it leaks.
-    pooled = np.concatenate(sides)
+
+def standardised(*sides: Values) -> list[Values]:
+    """The sides about their common median, in units of their spread where that is below 1.
+
+    The regression's penalty and tolerance are absolute: without a unit of its own, a model that shrinks its logits a
+    million times would read 0.5 whatever it leaks.
+    """
+    pooled = np.concatenate([side.ravel() for side in sides])
     unit = min(1.0, float(pooled.std())) or 1.0
     centre = float(np.median(pooled))
+    return [(side - centre) / unit for side in sides]
 
-    rng = np.random.default_rng(seed)
-    small, large = (rng.permutation(np.sort((side - centre) / unit)) for side in sorted(sides, key=len))
-    size = small.size
-    # BLAS calls of a few microseconds: more threads only wait for each other.
+
+def logistic() -> Fit:
+    """A logistic regression on one feature with scikit-learn's default penalty. To be used inside ``fitting``."""
+    model = LogisticRegression(max_iter=1000)
+
+    def fit(training: Values) -> Rule:
+        model.fit(training.reshape(-1, 1), np.repeat([1, 0], training.shape[1]))
+        slope, intercept = model.coef_[0, 0], model.intercept_[0]
+        return lambda values: slope * values + intercept > 0
+
+    return fit
+
+
+@contextmanager
+def fitting() -> Iterator[None]:
+    """Without checks of what is checked already, and with BLAS on one thread.
+
+    The calls take a few microseconds: more threads only wait for each other.
+    """
     with (
         config_context(assume_finite=True, skip_parameter_validation=True),
-        threadpool_limits(limits=1, user_api="blas"),
+        _libraries().limit(limits=1, user_api="blas"),
     ):
-        starts = range(0, large.size - size + 1, size)
-        return float(np.mean([_cross_validated(small, large[start : start + size]) for start in starts]))
+        yield
+
+
+@cache
+def _libraries() -> ThreadpoolController:
+    """Looking for the loaded libraries takes as long as three fits."""
+    return ThreadpoolController()
 
 
 def discernibility(mia: float) -> float:
@@ -65,16 +91,3 @@ def sampling_error(forget: int, unseen: int) -> float:
     are ties. The variance of an attack's accuracy near chance is (1/n + 1/m)/16, and Indisc doubles the deviation.
     """
     return 0.5 * math.sqrt(1.0 / forget + 1.0 / unseen)
-
-
-def _cross_validated(small: NDArray[np.float64], chunk: NDArray[np.float64]) -> float:
-    """Mean held-out accuracy. Both sides [n] are shuffled and equally long: equal slices of both stratify exactly."""
-    both = np.stack([small, chunk])
-    model = LogisticRegression(max_iter=1000)
-    scores = []
-    for fold in np.array_split(np.arange(small.size), FOLDS):
-        rest = np.delete(both, fold, axis=1)
-        model.fit(rest.reshape(-1, 1), np.repeat([1, 0], rest.shape[1]))
-        called = model.coef_[0, 0] * both[:, fold] + model.intercept_[0] > 0
-        scores.append((called[0].mean() + 1.0 - called[1].mean()) / 2)
-    return float(np.mean(scores))

@@ -1,0 +1,22 @@
+"""Normalised L2 distance of the outputs to the retrained model's of the same seed, see ``scoring.distances``."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from scoring.distances import output_distance
+from scoring.evidence import ModelEvidence
+
+TITLE = "Distance of outputs to Retrain"
+
+
+def attack(model: ModelEvidence) -> dict[str, float]:
+    """‖softmax(U) − softmax(Re)‖ / ‖softmax(Re)‖ on ``forget``, ``retain`` and ``test`` examples; 0 is equal.
+
+    No attack of an outsider's, since it takes the retrained model; its zero line is a second retrained model.
+    """
+    own, retrained = np.asarray(model.logits), np.asarray(model.retrained)
+    return {
+        part: output_distance(own[model.parts[part]], retrained[model.parts[part]])
+        for part in ("forget", "retain", "test")
+    }

@@ -1,0 +1,15 @@
+"""U-MIA: a logistic regression on the losses of forget and test examples (Deep Unlearn, section 2)."""
+
+from __future__ import annotations
+
+from scoring.evidence import ModelEvidence
+from scoring.umia import indiscernibility, umia
+
+TITLE = "U-MIA"
+
+
+def attack(model: ModelEvidence) -> dict[str, float]:
+    """``accuracy`` in [0, 1] (0.5 is chance) and ``indisc`` = 1 − |2·accuracy − 1|; see ``scoring.umia``."""
+    losses, parts = model.losses, model.parts
+    accuracy = umia(losses[parts["forget"]], losses[parts["test"]], model.seed)
+    return {"accuracy": accuracy, "indisc": indiscernibility(accuracy)}

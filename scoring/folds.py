@@ -1,0 +1,59 @@
+"""Cross-validated accuracy of telling the forget set from unseen examples by one number an example."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+FOLDS = 10
+
+Values = NDArray[np.float64]
+Rule = Callable[[Values], NDArray[np.bool_]]
+"""Which of the values look like those of the first side?"""
+Fit = Callable[[Values], Rule]
+"""A rule from training values [2, n], the first side in row 0, the second in row 1."""
+
+
+def checked(forget: ArrayLike, unseen: ArrayLike) -> tuple[Values, Values]:
+    """Both sides as float64 vectors.
+
+    Raises:
+        ValueError: fewer than 10 examples a side, or a loss that is NaN or infinite (a failed unit).
+    """
+    sides = np.asarray(forget, dtype=np.float64), np.asarray(unseen, dtype=np.float64)
+    for name, side in zip(("forget", "unseen"), sides, strict=True):
+        if side.ndim != 1 or side.size < FOLDS:
+            raise ValueError(f"{FOLDS} folds need a vector of at least {FOLDS} {name} losses, got shape {side.shape}")
+        if not np.isfinite(side).all():
+            raise ValueError(f"{np.count_nonzero(~np.isfinite(side))} of {side.size} {name} losses are not finite")
+    return sides
+
+
+def folds(size: int) -> list[NDArray[np.intp]]:
+    """The positions 0…size − 1 in 10 slices, each held out once."""
+    return np.array_split(np.arange(size), FOLDS)
+
+
+def cross_validated(forget: Values, unseen: Values, fit: Fit, seed: int) -> float:
+    """Mean held-out accuracy in [0, 1] over folds and chunks; sides [n] and [m] as ``checked`` gives them.
+
+    The larger side is shuffled and cut into disjoint chunks of the smaller side's size (a remainder is dropped). Each
+    chunk is told from the smaller side in 10 stratified folds. The result depends on the multisets of values and on
+    ``seed``, never on the order of the examples.
+    """
+    rng = np.random.default_rng(seed)
+    small, large = (rng.permutation(np.sort(side)) for side in sorted((forget, unseen), key=len))
+    size = small.size
+    starts = range(0, large.size - size + 1, size)
+    return float(np.mean([_over_folds(np.stack([small, large[start : start + size]]), fit) for start in starts]))
+
+
+def _over_folds(both: Values, fit: Fit) -> float:
+    """Both rows are shuffled: equal slices of both stratify exactly."""
+    scores = []
+    for fold in folds(both.shape[1]):
+        called = fit(np.delete(both, fold, axis=1))(both[:, fold])
+        scores.append((called[0].mean() + 1.0 - called[1].mean()) / 2)
+    return float(np.mean(scores))
