@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
 from harness.track import Track
+from scoring.gate import Reading
 
 NAME_WIDTH = 18
+NARROW = 16
+"""Width of names where U-LiRA's columns stand beside the others."""
+GROUPED = ("retdev", "indisc", "rte", "ulira")
 NONE = "–"
 SVG = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" aria-label="leaderboard">
 <style>
@@ -30,21 +34,37 @@ SVG = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" 
 
 def table(board: pd.DataFrame, track: Track, null: Mapping[str, float]) -> str:
     """The board for a terminal; reference rows set apart."""
-    head = (
-        f"{'rank':<6}{'method':<{NAME_WIDTH}}{'RetDev':<14}{'Indisc':<14}{'RTE':>7}  {'groups':<9}"
-        f"{'seeds':>6} {'MIA':>5} {'RA':>5} {'FA':>5} {'TA':>5}"
-    )
+    attacked = bool(board["ulira"].notna().any())
+    if attacked:
+        head = (
+            f"{'rank':<6}{'+LiRA':<6}{'method':<{NARROW}}{'RetDev':<14}{'Indisc':<14}{'LiRA':>5}{'RTE':>8}  {'groups':<12}"
+            f"{'seeds':>5} {'MIA':>5} {'TA':>5}"
+        )
+    else:
+        head = (
+            f"{'rank':<6}{'method':<{NAME_WIDTH}}{'RetDev':<14}{'Indisc':<14}{'RTE':>7}  {'groups':<9}"
+            f"{'seeds':>6} {'MIA':>5} {'RA':>5} {'FA':>5} {'TA':>5}"
+        )
     lines = [f"{track.name} — {track.analysis.title}", head, "─" * len(head)]
     references = board["state"] == "reference"
-    lines += [_line(row) for _, row in board[~references].iterrows()]
+    line = _attacked_line if attacked else _line
+    lines += [line(row) for _, row in board[~references].iterrows()]
     lines.append("─" * len(head))
-    lines += [_line(row) for _, row in board[references].iterrows()]
+    lines += [line(row) for _, row in board[references].iterrows()]
+    band = f", U-LiRA {null['ulira_low']:.3f} to {null['ulira_high']:.3f}" if "ulira" in null else ""
     lines.append(
         f"zero line (a second retrained model): RetDev {null['retdev']:.3f}, Indisc {null['indisc']:.3f}, "
-        f"U-MIA {null['umia']:.3f}"
+        f"U-MIA {null['umia']:.3f}{band}"
     )
-    lines.append("groups: RetDev, Indisc, RTE; G1 best, F failed. rank: by G1, G2, G3 counts, with its bootstrap range")
+    also = ", U-LiRA" if attacked else ""
+    lines.append(
+        f"groups: RetDev, Indisc, RTE{also}; G1 best, F failed. rank: by G1, G2, G3 counts, with its bootstrap range"
+    )
     lines.append("MIA: accuracy of U-MIA; above .5 F still looks seen, below .5 it looks less seen than the test set")
+    if attacked:
+        lines.append(
+            "LiRA: accuracy of U-LiRA on each example, forgotten or never seen. +LiRA: rank with it as a fourth metric"
+        )
     if not ((board["kind"] == "baseline") & (board["state"] == "ok")).any():
         lines.append(f"no baseline has run here: groups mean nothing yet (bench baselines --track {track.name})")
     if not board.loc[~references, "trusted"].all():
@@ -65,24 +85,67 @@ def _line(row: pd.Series[Any]) -> str:
     )
 
 
+def _attacked_line(row: pd.Series[Any]) -> str:
+    name = str(row["entry"]) + ("" if row["trusted"] else "*")
+    if len(name) >= NARROW:
+        name = name[: NARROW - 2] + "…"
+    groups = " ".join(group(row, metric) for metric in GROUPED)
+    seeds = "" if row["state"] == "reference" else f"{row['seeds_ok']}/{row['seeds_total']}"
+    accuracies = " ".join(f"{_number(row[m], 3):>5}" for m in ("umia", "ta"))
+    return (
+        f"{rank(row):<6}{rank(row, 'rank_with_ulira'):<6}{name:<{NARROW}}{_spread(row, 'retdev', 3):<14}"
+        f"{_spread(row, 'indisc', 3):<14}{_number(row['ulira'], 3):>5}{speed(row):>8}  {groups:<12}"
+        f"{seeds:>5} {accuracies}"
+    )
+
+
 def markdown(board: pd.DataFrame) -> str:
     """The board as a Markdown table; reference rows last."""
-    lines = ["| rank | method | RetDev | Indisc | RTE | groups | seeds | U-MIA | RA | FA | TA |", "|---" * 11 + "|"]
+    heads = [
+        "rank",
+        "with U-LiRA",
+        "method",
+        "RetDev",
+        "Indisc",
+        "U-LiRA",
+        "RTE",
+        "groups",
+        "seeds",
+        "U-MIA",
+        "RA",
+        "FA",
+        "TA",
+    ]
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for _, row in board.iterrows():
-        groups = " ".join(group(row, metric) for metric in ("retdev", "indisc", "rte"))
-        numbers = [_spread(row, "retdev", 3), _spread(row, "indisc", 3), speed(row), groups]
+        groups = " ".join(group(row, metric) for metric in GROUPED)
+        numbers = [_spread(row, metric, 3) for metric in ("retdev", "indisc", "ulira")]
         seeds = f"{row['seeds_ok']}/{row['seeds_total']}"
         accuracies = [_number(row[m], 3) for m in ("umia", "ra", "fa", "ta")]
-        lines.append(f"| {' | '.join([rank(row), str(row['entry']), *numbers, seeds, *accuracies])} |")
+        ranks = [rank(row), rank(row, "rank_with_ulira")]
+        cells = [*ranks, str(row["entry"]), *numbers, speed(row), groups, seeds, *accuracies]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def rank(row: pd.Series[Any]) -> str:
+def rank(row: pd.Series[Any], which: str = "rank") -> str:
     """``3``, or ``3–5`` with its bootstrap range, or ``–``."""
-    if pd.isna(row["rank"]):
+    if pd.isna(row[which]):
         return NONE
-    low, high = int(row["rank_low"]), int(row["rank_high"])
+    low, high = int(row[f"{which}_low"]), int(row[f"{which}_high"])
     return str(low) if low == high else f"{low}–{high}"
+
+
+def gate(readings: Sequence[Reading], ran: bool) -> str:
+    """One line: what the cheap attacks found, and whether U-LiRA is worth its cost."""
+    names = {"rmia": "RMIA AUC", "umia_two_sided": "two-sided U-MIA"}
+    numbers = [f"{names[r.attack]} {r.value:.3f} (zero line {r.null:.3f})" for r in readings]
+    caught = [names[r.attack] for r in readings if r.caught]
+    if caught:
+        end = f"caught by {' and '.join(caught)}" + ("" if ran else ": U-LiRA would only confirm it")
+    else:
+        end = "passed" + ("" if ran else ": U-LiRA is worth its cost (--lira)")
+    return f"cheap attacks: {', '.join(numbers)}: {end}"
 
 
 def speed(row: pd.Series[Any]) -> str:
@@ -117,13 +180,15 @@ def verdict(board: pd.DataFrame, entry: str) -> str:
         "indisc": f"Indisc {row['indisc']:.2f}",
         "rte": f"RTE {speed(row)}",
     }
+    if not math.isnan(row["ulira"]) or group(row, "ulira") != NONE:
+        numbers["ulira"] = f"U-LiRA {_number(row['ulira'], 3)}"
     parts = [text if group(row, m) == NONE else f"{text} ({group(row, m)})" for m, text in numbers.items()]
     return " · ".join([place, *parts, seeds])
 
 
 def group(row: pd.Series[Any], metric: str) -> str:
     """G1, G2, G3, F, or a dash where the row has no place (yet)."""
-    letter = row[f"group_{metric}"]
+    letter = row.get(f"group_{metric}")
     return NONE if row["state"] in ("incomplete", "reference") or pd.isna(letter) else str(letter)
 
 

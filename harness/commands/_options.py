@@ -21,6 +21,16 @@ sandbox_option = click.option(
 )
 gpu_option = click.option("--gpu", type=int, metavar="INDEX", help="Run on this CUDA device instead of the CPU.")
 
+lira_option = click.option(
+    "--lira", is_flag=True, help="Also U-LiRA: every forget set of every shadow split, untimed; says the cost first."
+)
+narrow_option = click.option(
+    "--narrow",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="WIDTH",
+    help="Stop U-LiRA early, once the 95 % interval of its accuracy is within ± WIDTH; the record says so.",
+)
+
 
 def parse_parameters(ctx: click.Context, option: click.Parameter, values: tuple[str, ...]) -> dict[str, Any]:
     """``name=value`` pairs; values are Python literals, anything else is text."""

@@ -8,20 +8,32 @@ from pathlib import Path
 
 import click
 
-from harness.commands._options import gpu_option, sandbox_option, track_option
+from harness.commands._options import gpu_option, lira_option, narrow_option, sandbox_option, track_option
 
 
-@click.command(epilog="Examples: bench baselines; bench baselines ft msg --track digits-tinyvit")
+@click.command(epilog="Examples: bench baselines --lira; bench baselines ft msg --track digits-tinyvit")
 @click.argument("names", nargs=-1)
 @track_option
 @sandbox_option
 @gpu_option
+@lira_option
+@narrow_option
 @click.option("--again", is_flag=True, help="Run every named method once more, finished units included.")
 @click.option("--export", type=click.Path(path_type=Path, file_okay=False), help="Write the records as they ship.")
 def command(
-    names: tuple[str, ...], track: str, sandbox: str, gpu: int | None, again: bool, export: Path | None
+    names: tuple[str, ...],
+    track: str,
+    sandbox: str,
+    gpu: int | None,
+    lira: bool,
+    narrow: float | None,
+    again: bool,
+    export: Path | None,
 ) -> None:
-    """Run the shipped methods (all, or NAMES) on every model seed and show the board."""
+    """Run the shipped methods (all, or NAMES) on every model seed and show the board.
+
+    Their shadow units (--lira) run in worker processes, unless --sandbox names another place.
+    """
     from harness import board, render, runs, session
     from harness import track as tracks
     from harness.entries import baseline, baseline_names
@@ -30,6 +42,8 @@ def command(
     from harness.units import Unit
 
     loaded = tracks.load(track)
+    if lira:
+        session.needs_shadows(loaded)
     store = Store()
     chosen = [name for name in names or baseline_names() if name != "retrain"]  # retrain is timed anyway
     entries = [tuned(baseline(name), loaded, store) for name in chosen]
@@ -39,12 +53,17 @@ def command(
     todo: list[Unit] = []
     for entry in entries:
         todo += [Unit(entry, loaded, s) for s in seeds] if again else runs.pending(store, entry, loaded, seeds)
-    done = session.execute(bench, todo, gpu, resume=shlex.join(["bench", *sys.argv[1:]]))
+    resume = shlex.join(["bench", *sys.argv[1:]])
+    done = session.execute(bench, todo, gpu, resume)
+    attacked = []
+    if lira:
+        kept = [tuned(baseline(entry.name), loaded, store, "shadow") for entry in entries if entry.name != "original"]
+        attacked = session.run_shadows(bench.references, kept, sandbox, gpu, narrow, again, resume)
     click.echo(render.table(board.board(bench.references), loaded, board.null(bench.references)))
     if export is not None:
         from harness.shipping import export_records
 
         click.echo(f"exported {export_records(bench.references, Store(export, behind=None))} records to {export}")
-    failed = [record for record in done if record.status != "ok"]
+    failed = [record for record in (*done, *attacked) if record.status != "ok"]
     if failed:
-        raise session.failure(store, next(e for e in entries if e.name == failed[0].name), failed[0])
+        raise session.failure(store, failed[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shlex
 import sys
@@ -10,11 +11,20 @@ from typing import Any
 
 import click
 
-from harness.commands._options import gpu_option, json_option, parse_parameters, sandbox_option, track_option
+from harness.commands._options import (
+    gpu_option,
+    json_option,
+    lira_option,
+    narrow_option,
+    parse_parameters,
+    sandbox_option,
+    track_option,
+)
 
 
 @click.command(
-    epilog="Examples: bench submit my_method.py; bench submit my_method.py --seeds 2 --set lr=0.01 --sandbox process"
+    epilog="Examples: bench submit my_method.py; bench submit my_method.py --lira; "
+    "bench submit my_method.py --seeds 2 --set lr=0.01 --sandbox process"
 )
 @click.argument("path", type=click.Path(path_type=Path))
 @track_option
@@ -24,6 +34,8 @@ from harness.commands._options import gpu_option, json_option, parse_parameters,
 )
 @sandbox_option
 @gpu_option
+@lira_option
+@narrow_option
 @click.option("--again", is_flag=True, help="Run failed units once more.")
 @json_option
 def command(
@@ -33,6 +45,8 @@ def command(
     parameters: dict[str, Any],
     sandbox: str,
     gpu: int | None,
+    lira: bool,
+    narrow: float | None,
     again: bool,
     as_json: bool,
 ) -> None:
@@ -40,7 +54,8 @@ def command(
 
     Parameters are those that bench tune chose for this file on this track, else its defaults, changed by --set.
     Finished units are kept: the same command goes on where it stopped. Exit code 0 when all units are ok, else
-    that of the first failure (see bench --help).
+    that of the first failure (see bench --help). The cheap attacks of the gate run always, and say whether U-LiRA is
+    worth its cost; --lira runs its shadow units, too.
     """
     from harness import board, render, runs, session, units
     from harness import track as tracks
@@ -55,28 +70,43 @@ def command(
         what = f"{entry.name} is the name of a shipped method, and this file is another one"
         raise BenchError(what, "your command", "rename the file", USAGE)
     loaded = tracks.load(track)
+    if lira:
+        session.needs_shadows(loaded)
     entry = tuned(entry, loaded, Store()).with_parameters(parameters)
     wanted = range(min(seeds or loaded.protocol.seeds, loaded.protocol.seeds))
     bench, line = session.open_bench(loaded, sandbox, gpu)
     click.echo(line, err=True)
     store = bench.references.store
     todo = runs.pending(store, entry, loaded, wanted, again)
-    done = session.execute(bench, todo, gpu, resume=shlex.join(["bench", *sys.argv[1:]]))
+    resume = shlex.join(["bench", *sys.argv[1:]])
+    done = session.execute(bench, todo, gpu, resume)
 
     stored = [units.find(store, Unit(entry, loaded, seed)) for seed in wanted]
     found = {r.seed: r for r in [*(r for r in stored if r is not None), *done]}
+    failed = [record for _, record in sorted(found.items()) if record.status != "ok"]
+    attacked = None
+    if lira and not failed:
+        shadow_entry = tuned(read(path), loaded, Store(), "shadow").with_parameters(parameters)
+        (attacked,) = session.run_shadows(bench.references, [shadow_entry], sandbox, gpu, narrow, again, resume)
     ranked = board.board(bench.references)
+    candidate = next((c for c in board.candidates(bench.references) if c.name == entry.name), None)
+    readings = None if candidate is None else board.gate(bench.references, candidate)
     null = board.null(bench.references)
     listed = (ranked["entry"] == entry.name).any()
     if as_json:
         row = json.loads(ranked[ranked["entry"] == entry.name].to_json(orient="records"))
         statuses = {seed: record.status for seed, record in sorted(found.items())}
         text = render.verdict(ranked, entry.name) if listed else ""
-        click.echo(json.dumps({"verdict": text, "units": statuses, "row": row[0] if row else None}, indent=1))
+        gate = [dataclasses.asdict(reading) | {"caught": reading.caught} for reading in readings or []]
+        content = {"verdict": text, "units": statuses, "gate": gate, "row": row[0] if row else None}
+        click.echo(json.dumps(content, indent=1))
     else:
         click.echo(render.table(ranked, loaded, null))
-    failed = [record for _, record in sorted(found.items()) if record.status != "ok"]
+        if readings:
+            click.echo(render.gate(readings, ran=attacked is not None))
     if not as_json and listed:
         click.echo(render.verdict(ranked, entry.name))
     if failed:
-        raise session.failure(store, entry, failed[0])
+        raise session.failure(store, failed[0])
+    if attacked is not None and attacked.status != "ok":
+        raise session.failure(store, attacked)
