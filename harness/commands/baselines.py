@@ -37,9 +37,10 @@ def command(
     from harness import board, render, runs, session
     from harness import track as tracks
     from harness.entries import baseline, baseline_names
+    from harness.shadows import ShadowRecord
     from harness.store import Store
     from harness.tuning import tuned
-    from harness.units import Unit
+    from harness.units import Record, Unit
 
     loaded = tracks.load(track)
     if lira:
@@ -55,7 +56,7 @@ def command(
         todo += [Unit(entry, loaded, s) for s in seeds] if again else runs.pending(store, entry, loaded, seeds)
     resume = shlex.join(["bench", *sys.argv[1:]])
     done = session.execute(bench, todo, gpu, resume)
-    attacked = []
+    attacked: list[ShadowRecord] = []
     if lira:
         kept = [tuned(baseline(entry.name), loaded, store, "shadow") for entry in entries if entry.name != "original"]
         attacked = session.run_shadows(bench.references, kept, sandbox, gpu, narrow, again, resume)
@@ -64,6 +65,6 @@ def command(
         from harness.shipping import export_records
 
         click.echo(f"exported {export_records(bench.references, Store(export, behind=None))} records to {export}")
-    failed = [record for record in (*done, *attacked) if record.status != "ok"]
+    failed: list[Record | ShadowRecord] = [record for record in (*done, *attacked) if record.status != "ok"]
     if failed:
         raise session.failure(store, failed[0])

@@ -21,8 +21,7 @@ _BLOCK = 1024
 def attack(shadows: ShadowEvidence) -> dict[str, float]:
     """KL in nats over the examples: ``mean``, ``p95`` (95th percentile), ``max``; ``mean_floored`` as published.
 
-    ``null`` is the mean of retrained models that never were to see the example against those that were to forget it:
-    what perfect unlearning reads with as many models.
+    Perfect unlearning does not read 0 with few models: see the zero line.
     """
     counts = histograms(shadows.forgotten, shadows.retrained)
     values = smoothed(*counts)
@@ -31,7 +30,6 @@ def attack(shadows: ShadowEvidence) -> dict[str, float]:
         "p95": float(np.quantile(values, 0.95)),
         "max": float(values.max()),
         "mean_floored": float(floored(*counts).mean()),
-        "null": float(smoothed(*histograms(shadows.retrained_never, shadows.retrained)).mean()),
     }
 
 
