@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pandas as pd
@@ -9,6 +10,7 @@ import pandas as pd
 import scoring.gate
 from harness import scores, shadows, units
 from harness.entries import baseline, baseline_names, shipped_digests
+from harness.errors import USAGE, BenchError
 from harness.references import References
 from harness.scores import Scores, ShadowScores
 from harness.shadows import ShadowRecord
@@ -53,6 +55,18 @@ def candidates(references: References) -> list[Candidate]:
     return [newest[name] for name in sorted(newest)]
 
 
+def find(present: Mapping[str, Candidate], name: str, track: Track) -> Candidate:
+    """The entry of this name on a track's board.
+
+    Raises:
+        BenchError: there is none; names those there are.
+    """
+    if name not in present:
+        known = ", ".join(present) or "none yet"
+        raise BenchError(f"no entry {name!r} on {track.name}", "your command", f"entries there: {known}", USAGE)
+    return present[name]
+
+
 def rows(references: References) -> pd.DataFrame:
     """One row per entry and seed, as ``scoring.rows`` wants them."""
     table = []
@@ -71,8 +85,8 @@ def rows(references: References) -> pd.DataFrame:
     return pd.DataFrame(table, columns=[*COLUMNS])
 
 
-def shadow_scores(references: References) -> dict[str, tuple[ShadowRecord, ShadowScores | None]]:
-    """Entry → its shadow units' record and scores (``None``: they failed), reference rows included.
+def shadow_records(references: References) -> dict[str, ShadowRecord]:
+    """Entry → the record of its shadow units, reference rows included.
 
     Of an entry the version that stands on the board, with the parameters that ran last.
     """
@@ -84,7 +98,13 @@ def shadow_scores(references: References) -> dict[str, tuple[ShadowRecord, Shado
         known = present.get(record.name)
         if record.name in REFERENCES or (known is not None and record.sha256 == _sha256(known)):
             newest[record.name] = record
-    return {name: (record, scores.of_shadows(references, record)) for name, record in sorted(newest.items())}
+    return dict(sorted(newest.items()))
+
+
+def shadow_scores(references: References) -> dict[str, tuple[ShadowRecord, ShadowScores | None]]:
+    """Entry → the record of its shadow units, and their scores (``None``: they failed)."""
+    found = shadow_records(references)
+    return {name: (record, scores.of_shadows(references, record)) for name, record in found.items()}
 
 
 def board(references: References) -> pd.DataFrame:
@@ -146,9 +166,6 @@ def _row(
     track: Track, name: str, kind: str, seed: int, status: str, found: Scores | None, record: Record | None
 ) -> dict[str, object]:
     values = {column: getattr(found, column, None) for column in VALUES if column != "rte"}
-    rte = None
-    if record is not None and record.retrain_seconds is not None and record.seconds:
-        rte = record.retrain_seconds / record.seconds
     return {
         "entry": name,
         "kind": kind,
@@ -156,7 +173,7 @@ def _row(
         "seed": seed,
         "status": status,
         **values,
-        "rte": rte,
+        "rte": None if record is None else record.rte,
         "ra_retrain": None if found is None else found.ra_retrain,
         "classes": track.data.classes,
     }

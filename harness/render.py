@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
 from harness.track import Track
 from scoring.gate import Reading
+from scoring.intervals import mean_interval
+from scoring.paired import Difference
 
-NAME_WIDTH = 18
-NARROW = 16
-"""Width of names where U-LiRA's columns stand beside the others."""
 GROUPED = ("retdev", "indisc", "rte", "ulira")
 NONE = "–"
 SVG = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" aria-label="leaderboard">
@@ -35,22 +34,14 @@ SVG = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" 
 def table(board: pd.DataFrame, track: Track, null: Mapping[str, float]) -> str:
     """The board for a terminal; reference rows set apart."""
     attacked = bool(board["ulira"].notna().any())
-    if attacked:
-        head = (
-            f"{'rank':<6}{'+LiRA':<6}{'method':<{NARROW}}{'RetDev':<14}{'Indisc':<14}{'LiRA':>5}{'RTE':>8}  {'groups':<12}"
-            f"{'seeds':>5} {'MIA':>5} {'TA':>5}"
-        )
-    else:
-        head = (
-            f"{'rank':<6}{'method':<{NAME_WIDTH}}{'RetDev':<14}{'Indisc':<14}{'RTE':>7}  {'groups':<9}"
-            f"{'seeds':>6} {'MIA':>5} {'RA':>5} {'FA':>5} {'TA':>5}"
-        )
+    columns = _columns(attacked)
+    head = "".join(format(name, width) for name, width, _ in columns).rstrip()
     lines = [f"{track.name} — {track.analysis.title}", head, "─" * len(head)]
     references = board["state"] == "reference"
-    line = _attacked_line if attacked else _line
-    lines += [line(row) for _, row in board[~references].iterrows()]
-    lines.append("─" * len(head))
-    lines += [line(row) for _, row in board[references].iterrows()]
+    shown = [
+        "".join(format(cell(row), width) for _, width, cell in columns).rstrip() for _, row in board.iterrows()
+    ]  # reference rows stand last
+    lines += [*shown[: -references.sum()], "─" * len(head), *shown[-references.sum() :]]
     band = f", U-LiRA {null['ulira_low']:.3f} to {null['ulira_high']:.3f}" if "ulira" in null else ""
     lines.append(
         f"zero line (a second retrained model): RetDev {null['retdev']:.3f}, Indisc {null['indisc']:.3f}, "
@@ -63,7 +54,7 @@ def table(board: pd.DataFrame, track: Track, null: Mapping[str, float]) -> str:
     lines.append("MIA: accuracy of U-MIA; above .5 F still looks seen, below .5 it looks less seen than the test set")
     if attacked:
         lines.append(
-            "LiRA: accuracy of U-LiRA on each example, forgotten or never seen. +LiRA: rank with it as a fourth metric"
+            "LiRA: accuracy of U-LiRA, forgotten against never seen. +LiRA: the rank with it as a fourth metric"
         )
     if not ((board["kind"] == "baseline") & (board["state"] == "ok")).any():
         lines.append(f"no baseline has run here: groups mean nothing yet (bench baselines --track {track.name})")
@@ -72,31 +63,54 @@ def table(board: pd.DataFrame, track: Track, null: Mapping[str, float]) -> str:
     return "\n".join(lines)
 
 
-def _line(row: pd.Series[Any]) -> str:
-    name = str(row["entry"]) + ("" if row["trusted"] else "*")
-    if len(name) >= NAME_WIDTH:
-        name = name[: NAME_WIDTH - 2] + "…"
-    groups = " ".join(group(row, metric) for metric in ("retdev", "indisc", "rte"))
-    seeds = "" if row["state"] == "reference" else f"{row['seeds_ok']}/{row['seeds_total']}"
-    accuracies = " ".join(f"{_number(row[m], 3):>5}" for m in ("umia", "ra", "fa", "ta"))
-    return (
-        f"{rank(row):<6}{name:<{NAME_WIDTH}}{_spread(row, 'retdev', 3):<14}{_spread(row, 'indisc', 3):<14}"
-        f"{speed(row):>7}  {groups:<9}{seeds:>6} {accuracies}"
-    )
+Cell = Callable[["pd.Series[Any]"], str]
 
 
-def _attacked_line(row: pd.Series[Any]) -> str:
-    name = str(row["entry"]) + ("" if row["trusted"] else "*")
-    if len(name) >= NARROW:
-        name = name[: NARROW - 2] + "…"
-    groups = " ".join(group(row, metric) for metric in GROUPED)
-    seeds = "" if row["state"] == "reference" else f"{row['seeds_ok']}/{row['seeds_total']}"
-    accuracies = " ".join(f"{_number(row[m], 3):>5}" for m in ("umia", "ta"))
-    return (
-        f"{rank(row):<6}{rank(row, 'rank_with_ulira'):<6}{name:<{NARROW}}{_spread(row, 'retdev', 3):<14}"
-        f"{_spread(row, 'indisc', 3):<14}{_number(row['ulira'], 3):>5}{speed(row):>8}  {groups:<12}"
-        f"{seeds:>5} {accuracies}"
-    )
+def _columns(attacked: bool) -> list[tuple[str, str, Cell]]:
+    """Heading, format and content of the table's columns, 100 characters in all."""
+
+    def number(metric: str) -> Cell:
+        return lambda row: _number(row[metric], 3)
+
+    def name(width: int) -> Cell:
+        return lambda row: _shortened(str(row["entry"]) + ("" if row["trusted"] else "*"), width)
+
+    def groups(metrics: Sequence[str]) -> Cell:
+        return lambda row: " ".join(group(row, metric) for metric in metrics)
+
+    def seeds(row: pd.Series[Any]) -> str:
+        return "" if row["state"] == "reference" else f"{row['seeds_ok']}/{row['seeds_total']}"
+
+    spreads: list[tuple[str, str, Cell]] = [
+        ("RetDev", "<14", lambda row: _spread(row, "retdev", 3)),
+        ("Indisc", "<14", lambda row: _spread(row, "indisc", 3)),
+    ]
+    if attacked:
+        return [
+            ("rank", "<6", rank),
+            ("+LiRA", "<6", lambda row: rank(row, "rank_with_ulira")),
+            ("method", "<15", name(15)),
+            *spreads,
+            ("LiRA", ">5", number("ulira")),
+            ("RTE", ">8", speed),
+            ("  groups", "<14", lambda row: "  " + groups(GROUPED)(row)),
+            ("seeds", ">6", seeds),
+            ("MIA", ">6", number("umia")),
+            ("TA", ">6", number("ta")),
+        ]
+    return [
+        ("rank", "<6", rank),
+        ("method", "<18", name(18)),
+        *spreads,
+        ("RTE", ">7", speed),
+        ("  groups", "<11", lambda row: "  " + groups(GROUPED[:3])(row)),
+        ("seeds", ">6", seeds),
+        *((metric[-3:].upper(), ">6", number(metric)) for metric in ("umia", "ra", "fa", "ta")),
+    ]
+
+
+def _shortened(text: str, width: int) -> str:
+    return text if len(text) < width else text[: width - 2] + "…"
 
 
 def markdown(board: pd.DataFrame) -> str:
@@ -190,6 +204,41 @@ def group(row: pd.Series[Any], metric: str) -> str:
     """G1, G2, G3, F, or a dash where the row has no place (yet)."""
     letter = row.get(f"group_{metric}")
     return NONE if row["state"] in ("incomplete", "reference") or pd.isna(letter) else str(letter)
+
+
+def attack(title: str, rows: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
+    """An attack's numbers by entry: mean over the seeds with its 95 % interval; reference models last."""
+    last = ("original", "retrain", "null")
+    ordered = [*(name for name in rows if name not in last), *(name for name in last if name in rows)]
+    names = list(next(iter(rows.values()), [{}])[0])
+    lines = [title, f"{'entry':<18}" + "".join(f"{name:>20}" for name in names)]
+    for entry in ordered:
+        cells = []
+        for name in names:
+            interval = mean_interval([numbers[name] for numbers in rows[entry]])
+            spread = f" ± {interval.half_width:.3f}" if interval.n > 1 else ""
+            cells.append(f"{interval.mean:.3f}{spread}")
+        lines.append(f"{_shortened(entry, 18):<18}" + "".join(f"{cell:>20}" for cell in cells))
+    lines.append("zero line: null (a second retrained model), for shadow models retrain (against its partner splits)")
+    return "\n".join(lines)
+
+
+METRICS = {"retdev": "RetDev", "indisc": "Indisc", "umia": "U-MIA", "rte": "RTE", "ulira": "U-LiRA"}
+
+
+def comparison(a: str, b: str, differences: Sequence[Difference]) -> str:
+    """Paired differences of two entries; ``*`` where the interval excludes equality."""
+    lines = [f"{'':<8}{_shortened(a, 16):>16}{_shortened(b, 16):>16}{'difference':>26}"]
+    for one in differences:
+        if one.ratio:
+            change = f"× {one.change.mean:.2f} ({one.change.low:.2f} to {one.change.high:.2f})"
+        else:
+            change = f"{one.change.mean:+.3f} ± {one.change.half_width:.3f}"
+        values = f"{one.a:>16.3f}{one.b:>16.3f}"
+        name = METRICS.get(one.metric, one.metric.upper())
+        lines.append(f"{name:<8}{values}{change:>26} {'*' if one.clear else ' '} n = {one.change.n}")
+    lines.append("* the 95 % interval of the paired difference excludes equality; n seeds (U-LiRA: pairs of splits)")
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def csv(board: pd.DataFrame) -> str:

@@ -140,6 +140,16 @@ def of_shadows(references: References, record: ShadowRecord) -> ShadowScores | N
     return keep(store, place, name, shadow_score(references, record))
 
 
+def put(references: References, name: str, found: Scores) -> None:
+    """Keep scores under a record's key, or a reference model's ``kind-seed``."""
+    keep(references.store, _kind(references.track), name, found)
+
+
+def put_shadows(references: References, record: ShadowRecord, found: ShadowScores) -> None:
+    """Keep the scores of an entry's shadow units."""
+    keep(references.store, f"shadow-{_kind(references.track)}", _shadow_name(record), found)
+
+
 def copy(references: References, record: Record, target: Store) -> None:
     """Put a record's scores into another store."""
     found = of_record(references, record)

@@ -98,6 +98,11 @@ class Record:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     """All hyper-parameters, defaults included."""
 
+    @property
+    def rte(self) -> float | None:
+        """Speed-up over retraining, where both times are known."""
+        return self.retrain_seconds / self.seconds if self.retrain_seconds and self.seconds else None
+
     def save(self, store: Store) -> None:
         store.write(folder(self.reference_digest, self.protocol_digest), self.key, dataclasses.asdict(self))
 

@@ -65,6 +65,7 @@ def command(
         from harness.shipping import export_records
 
         click.echo(f"exported {export_records(bench.references, Store(export, behind=None))} records to {export}")
-    failed: list[Record | ShadowRecord] = [record for record in (*done, *attacked) if record.status != "ok"]
-    if failed:
-        raise session.failure(store, failed[0])
+    ended: list[Record | ShadowRecord] = [*done, *attacked]
+    for record in ended:
+        if record.status != "ok":
+            raise session.failure(store, record)

@@ -18,17 +18,13 @@ def command(entry: str, track: str, as_json: bool) -> None:
     """Show one ENTRY by name: its place, its seeds, its parameters and the environment it ran in."""
     from harness import board, render, scores
     from harness import track as tracks
-    from harness.errors import USAGE, BenchError
     from harness.references import References
     from harness.store import Store
 
     loaded = tracks.load(track)
     references = References(loaded, Store())
     found = {candidate.name: candidate for candidate in board.candidates(references)}
-    if entry not in found:
-        known = ", ".join(found) or "none yet"
-        raise BenchError(f"no entry {entry!r} on {track}", "your command", f"entries there: {known}", USAGE)
-    candidate = found[entry]
+    candidate = board.find(found, entry, loaded)
     ranked = board.board(references)
     records = [candidate.records[seed] for seed in sorted(candidate.records)]
     per_seed = {record.seed: scores.of_record(references, record) for record in records}
@@ -53,10 +49,9 @@ def command(entry: str, track: str, as_json: bool) -> None:
         numbers = " " * 42 if s is None else (
             f"{s.retdev:>7.3f} {s.indisc:>7.3f} {s.umia:>6.3f} {s.ra:>6.3f} {s.fa:>6.3f} {s.ta:>6.3f}"
         )  # fmt: skip
-        rte = record.retrain_seconds / record.seconds if record.retrain_seconds and record.seconds else None
         click.echo(
             f"{record.seed:>4} {record.status:<8}{numbers} {_number(record.seconds, 7, 2)} "
-            f"{_number(record.cpu_seconds, 7, 2)} {_number(rte, 6, 2)} "
+            f"{_number(record.cpu_seconds, 7, 2)} {_number(record.rte, 6, 2)} "
             f"{_number(None if record.peak_memory is None else record.peak_memory / 2**20, 9, 0)}"
         )
         for line in ([record.reason] if record.reason else []) + list(record.warnings):

@@ -1,0 +1,62 @@
+"""``bench rescore``: every number again from what is stored."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from harness.commands._options import json_option, track_option
+
+
+@click.command(epilog="Examples: bench rescore; bench rescore --attack my_attack.py --json")
+@track_option
+@click.option(
+    "--attack",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="A file of yours with attack(model) or attack(shadows); it is run. See scoring/README.md.",
+)
+@json_option
+def command(track: str, attack: Path | None, as_json: bool) -> None:
+    """Compute every metric again from stored logits, without running anything.
+
+    With --attack, score every stored entry with an attack of your own, beside its zero line from retrained models.
+    """
+    from harness import render, rescore
+    from harness import track as tracks
+    from harness.errors import USAGE, BenchError
+    from harness.progress import Bar
+    from harness.references import References
+    from harness.store import Store
+    from scoring.panel import InvalidAttack, read
+
+    references = References(tracks.load(track), Store())
+    things = rescore.stored(references)
+    started = time.perf_counter()
+    if attack is None:
+        with Bar("scoring", len(things), "models") as bar:
+            count = sum(1 for _ in rescore.rescore(references, things, bar.at))
+        seconds = time.perf_counter() - started
+        if as_json:
+            click.echo(json.dumps({"models": count, "seconds": round(seconds, 3)}))
+        else:
+            click.echo(f"{track}: {count} models scored from stored arrays in {seconds:.1f} s")
+        return
+    try:
+        title, models = read(attack).title, read(attack).models
+        if models == "swap":
+            raise InvalidAttack(f"{attack.name} reads swapped models, and no entry has any stored")
+        with Bar(title, len(things), "models") as bar:
+            found = list(rescore.attacked(references, things, attack, bar.at))
+    except (InvalidAttack, SyntaxError) as error:
+        raise BenchError(str(error), "your command", "see scoring/README.md", USAGE) from None
+    rows: dict[str, list[Any]] = {}
+    for thing, numbers in sorted(found, key=lambda item: (rescore.name(item[0]), getattr(item[0], "seed", 0))):
+        rows.setdefault(rescore.name(thing), []).append(numbers)
+    if as_json:
+        click.echo(json.dumps({"attack": attack.stem, "title": title, "reads": models, "entries": rows}, indent=1))
+    else:
+        click.echo(render.attack(title, rows))

@@ -1,0 +1,43 @@
+"""Two entries side by side: differences per seed, or per pair of shadow splits, with their intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from scoring.intervals import Interval, geometric_interval, mean_interval
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One metric of entries a and b over what both have."""
+
+    metric: str
+    a: float
+    b: float
+    """Means; geometric for a ratio."""
+    change: Interval
+    """a − b per seed, or a / b for a ratio."""
+    ratio: bool = False
+
+    @property
+    def clear(self) -> bool:
+        """The interval excludes equality."""
+        return self.change.n > 1 and not self.change.low <= (1.0 if self.ratio else 0.0) <= self.change.high
+
+
+def difference(metric: str, a: Mapping[int, float], b: Mapping[int, float], ratio: bool = False) -> Difference:
+    """Compare values by seed; only seeds that both have count. ``ratio``: on a logarithmic scale (speed).
+
+    ``ValueError`` when they share none.
+    """
+    shared = sorted(a.keys() & b.keys())
+    if not shared:
+        raise ValueError(f"{metric}: the two have no seed in common")
+    left, right = (np.array([values[seed] for seed in shared], dtype=np.float64) for values in (a, b))
+    interval = geometric_interval if ratio else mean_interval
+    return Difference(
+        metric, interval(left).mean, interval(right).mean, interval(left / right if ratio else left - right), ratio
+    )
