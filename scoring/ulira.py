@@ -21,8 +21,8 @@ from scoring.umia import indiscernibility
 
 Array = NDArray[np.float64]
 
-BLOCK = 256
-"""Examples at a time: the dozen arrays [P, 256] of a block stay in the cache."""
+BLOCK = 1024
+"""Examples at a time: the dozen arrays [P, 1024] of a block stay in the cache."""
 RESAMPLES = 2000
 MAX_SHAPE = 1e6
 """Shape of the prior when the examples' variances differ by no more than chance: all share one."""
@@ -37,6 +37,7 @@ class ULira:
     Attributes:
         accuracy: share of held-out decisions that are right; a tie counts ½; 0.5 is chance.
         low, high: 95 % interval from resampling whole pairs, since the examples of a pair share their models.
+            From fewer than 4 pairs it is still too narrow.
         sd: standard deviation over the examples' own accuracies.
         pair_accuracies: [P].
         auc: of the scores of all examples together.

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.stats import norm
 
 from scoring.shadows import Columns, Design, design, gather
-from scoring.ulira import held_out_scores, ulira
+from scoring.ulira import ulira
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def gathered_ulira(shadows: Design, phi: np.ndarray) -> object:
 
 
 def lira(shadows: Design, phi: np.ndarray) -> object:
-    return held_out_scores(phi[0::2, 0].T, phi[1::2, 0].T)
+    return ulira(phi[0::2, 0].T, phi[1::2, 0].T)
 
 
 def in_sample_loop(columns: Columns, examples: int) -> object:
@@ -71,7 +71,7 @@ def cases() -> list[Case]:
         Case("gather + U-LiRA 640 × 47,500", paper, gathered_ulira, in_sample_loop),
         Case("  the same, pairs held out", paper, gathered_ulira, held_out_loop),
         # 256 models, 128 pairs: LiRA proper, so that nothing is gathered.
-        Case("LiRA scores 256 × 5,000", design(5_000, 256, 1, seed=0), lira),
+        Case("LiRA 256 × 5,000", design(5_000, 256, 1, seed=0), lira),
         Case("U-LiRA of the default track", design(1_024, 16, 8, seed=0), gathered_ulira, held_out_loop),
     ]
 

@@ -122,7 +122,7 @@ def literal(forgotten: np.ndarray, never: np.ndarray, shrink: bool) -> Scores:
 @pytest.mark.parametrize("pairs", [3, 4, 9])
 @pytest.mark.parametrize("equal", [False, True])
 def test_scores_from_sums_equal_refitting_without_each_pair(pairs: int, shrink: bool, equal: bool) -> None:
-    forgotten, never = drawn(600, pairs, seed=5, effect=not equal, equal=equal)
+    forgotten, never = drawn(1500, pairs, seed=5, effect=not equal, equal=equal)
     for layout in (np.ascontiguousarray, np.asfortranarray):
         found = held_out_scores(layout(forgotten), layout(never), shrink)
         # Without a prior, two fitted values may lie so close together that rounding shows.
@@ -189,16 +189,19 @@ def test_auc_and_rates_match_their_definitions_with_ties() -> None:
 
 @pytest.mark.parametrize("shared", [0.0, 0.5], ids=["independent examples", "models that differ as a whole"])
 def test_the_interval_covers_one_half_where_there_is_nothing_to_find(shared: float) -> None:
-    covered, plain = [], []
+    covered, plain, means, halves = [], [], [], []
     for seed in range(150):
         rng = np.random.default_rng(seed)
         sides = [side + shared * rng.standard_normal(8) for side in drawn(300, 8, seed, effect=False)]
         found = null_band(*sides)
         assert found.n == 8
         covered.append(found.low <= 0.5 <= found.high)
-        means = rng.choice(ulira(*sides).pair_accuracies, (500, 8)).mean(axis=1)
-        plain.append(np.quantile(means, 0.025) <= 0.5 <= np.quantile(means, 0.975))
+        means.append(found.mean)
+        halves.append(found.half_width)
+        resampled = rng.choice(ulira(*sides).pair_accuracies, (500, 8)).mean(axis=1)
+        plain.append(np.quantile(resampled, 0.025) <= 0.5 <= np.quantile(resampled, 0.975))
     assert 0.9 <= np.mean(covered) <= 0.98
+    assert np.mean(halves) == pytest.approx(stats.t(7).ppf(0.975) * np.std(means), rel=0.3)
     assert np.mean(plain) < 0.85
 
 
@@ -270,7 +273,7 @@ def test_any_finite_float32_gives_finite_scores(pairs: int, shrink: bool) -> Non
     rng = np.random.default_rng(14)
     sides = rng.choice(np.array([-3e38, -1e4, -1e-30, 0.0, 1e4, 3e38], dtype=np.float32), (2, 300, pairs))
     with np.errstate(over="raise", invalid="raise", divide="raise"):
-        assert np.isfinite(held_out_scores(*sides, shrink)).all()
+        assert np.isfinite(held_out_scores(*sides, shrink=shrink)).all()
 
 
 @pytest.mark.parametrize("shrink", [True, False])
@@ -333,9 +336,9 @@ def test_the_order_of_pairs_and_of_examples_does_not_matter(examples: int, pairs
     moved = held_out_scores(forgotten[rows][:, columns], never[rows][:, columns])
     for found, usual in zip(moved, held_out_scores(forgotten, never), strict=True):
         np.testing.assert_allclose(found, usual[rows][:, columns], rtol=1e-6, atol=1e-6)
-    found, usual = ulira(forgotten[rows][:, columns], never[rows][:, columns]), ulira(forgotten, never)
-    assert found.accuracy == pytest.approx(usual.accuracy)
-    assert (found.low, found.high) == pytest.approx((usual.low, usual.high))
+    outcome, expected = ulira(forgotten[rows][:, columns], never[rows][:, columns]), ulira(forgotten, never)
+    assert outcome.accuracy == pytest.approx(expected.accuracy)
+    assert (outcome.low, outcome.high) == pytest.approx((expected.low, expected.high))
 
 
 @settings(max_examples=40, deadline=None)
