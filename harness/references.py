@@ -89,6 +89,12 @@ def order_seed(track: Track, role: Role) -> int:
     return derive(track.recipe.seed, 1, role.seed, KINDS.index(role.kind))
 
 
+def half(logits: NDArray[Any]) -> NDArray[np.float16]:
+    """Logits [n, classes] in half precision: shifted to a logsumexp of 0, which no metric can see, they keep small
+    losses to three digits."""
+    return np.maximum(log_softmax(logits.astype(np.float64), axis=1), -HALF_MAX).astype(np.float16)
+
+
 class References:
     """A track's reference models in a store, beside its data and splits."""
 
@@ -155,15 +161,11 @@ class References:
     def add(self, role: Role, weights: bytes | None, logits: NDArray[np.float32], about: Mapping[str, Any]) -> None:
         """Keep one finished model: blobs first, then the manifest that points to them.
 
-        Where the recipe rounds weights to half precision, the logits [n, classes] are too: shifted to a logsumexp of 0,
-        which no metric can see, they keep small losses to three digits.
+        Where the recipe rounds weights to half precision, the logits [n, classes] are too.
         """
         from safetensors.numpy import save
 
-        rounded: NDArray[Any] = logits
-        if self.track.recipe.weights == "float16":
-            rounded = np.maximum(log_softmax(logits.astype(np.float64), axis=1), -HALF_MAX).astype(np.float16)
-
+        rounded: NDArray[Any] = half(logits) if self.track.recipe.weights == "float16" else logits
         entry = {
             "weights": None if weights is None else self.store.put(weights),
             "logits": self.store.put(save({"logits": rounded})),

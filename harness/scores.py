@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -150,6 +151,12 @@ def put_shadows(references: References, record: ShadowRecord, found: ShadowScore
     keep(references.store, f"shadow-{_kind(references.track)}", _shadow_name(record), found)
 
 
+def clear(references: References) -> None:
+    """Forget all scores of the track."""
+    for place in (_kind(references.track), f"shadow-{_kind(references.track)}"):
+        references.store.clear(str(Path(place).parent))
+
+
 def copy(references: References, record: Record, target: Store) -> None:
     """Put a record's scores into another store."""
     found = of_record(references, record)
@@ -160,13 +167,6 @@ def copy(references: References, record: Record, target: Store) -> None:
 def copy_reference(references: References, kind: Kind, seed: int, target: Store) -> None:
     """Put a reference model's scores into another store."""
     keep(target, _kind(references.track), f"{kind}-{seed}", of_reference(references, kind, seed))
-
-
-def copy_shadows(references: References, record: ShadowRecord, target: Store) -> None:
-    """Put the scores of an entry's shadow units into another store."""
-    found = of_shadows(references, record)
-    if found is not None:
-        keep(target, f"shadow-{_kind(references.track)}", _shadow_name(record), found)
 
 
 def _kind(track: Track) -> str:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from harness import board, scores, units
+from dataclasses import replace
+
+import numpy as np
+
+from harness import board, scores, shadows, units
 from harness.errors import TrackError
-from harness.references import SEED_KINDS, References, roles
+from harness.references import HALF_MAX, SEED_KINDS, References, half, roles
+from harness.shadows import ShadowRecord
 from harness.store import Store
+from harness.units import Record
 
 
 def export_references(references: References, target: Store) -> int:
@@ -19,6 +25,7 @@ def export_references(references: References, target: Store) -> int:
     if references.track.recipe.weights != "float16":
         raise TrackError(f"{references.track.name} has full-precision references", 'set recipe.weights = "float16"')
     manifest = references.manifest
+    manifest["roles"] = {role.name: manifest["roles"][role.name] for role in roles(references.track)}
     for role in roles(references.track):
         entry = manifest["roles"][role.name]
         if role.kind != "original":
@@ -31,26 +38,73 @@ def export_references(references: References, target: Store) -> int:
 
 
 def export_records(references: References, target: Store) -> int:
-    """Copy records and scores of the shipped methods, without their arrays; returns the number of records.
+    """Copy what is stored of the shipped methods, in half precision; returns the number of records.
 
-    Records of an older version of a method are left behind: the target's are replaced.
+    Seed units with their logits, shadow units as φ of what attacks compare, and the scores of both. The target's
+    records are replaced; what only they referred to is removed.
     """
     track = references.track
-    place = units.folder(track.reference_digest, track.protocol_digest)
-    for name, _ in list(target.all(place)):
-        target.remove(place, name)
+    shipped = References(track, Store(target.root, behind=references.store.root))
+    for kind in (units.folder(track.reference_digest, track.protocol_digest), shadows.folder(references)):
+        target.clear(kind)
+    scores.clear(References(track, target))
     count = 0
     for candidate in board.candidates(references):
         if candidate.kind == "entry":
             continue
         for record in candidate.records.values():
-            record.save(target)
-            scores.copy(references, record, target)
+            _ship_record(references, record, target)
             count += 1
     for kind in SEED_KINDS:
         for seed in range(track.protocol.seeds):
             scores.copy_reference(references, kind, seed, target)
+    entries = {c.name for c in board.candidates(references) if c.kind == "entry"}
+    found = [one for name, one in board.shadow_records(references).items() if name not in entries]
+    rounded = [_ship_shadows(references, one, target) for one in found]
+    for one in rounded:  # once all are there: they are compared with the rounded reference rows
+        scores.put_shadows(References(track, target), one, scores.shadow_score(shipped, one))
+    target.prune(_blobs(target))
     return count
+
+
+def _ship_record(references: References, record: Record, target: Store) -> None:
+    from safetensors.numpy import load, save
+
+    store = references.store
+    if record.logits is None or not store.has(record.logits):
+        record.save(target)
+        scores.copy(references, record, target)
+        return
+    content = store.get(record.logits)
+    logits = load(content)["logits"]
+    if logits.dtype != np.float16:
+        logits = half(logits)
+        content = save({"logits": logits})
+    record = replace(record, logits=target.put(content, compress=True))
+    record.save(target)
+    found = scores.score(references, record.seed, logits.astype(np.float32))
+    scores.put(References(references.track, target), record.key, found)
+
+
+def _ship_shadows(references: References, record: ShadowRecord, target: Store) -> ShadowRecord:
+    from safetensors.numpy import load, save
+
+    if record.values is not None:
+        arrays = load(references.store.get(record.values))
+        rounded = {k: np.clip(v, -HALF_MAX, HALF_MAX).astype(np.float16) for k, v in arrays.items()}
+        record = replace(record, values=target.put(save(rounded), compress=True))
+    record.save(References(references.track, target))
+    return record
+
+
+def _blobs(target: Store) -> set[str]:
+    """SHA-256 of every blob that a document of the target points to."""
+    wanted = set()
+    for _, manifest in target.all("references"):
+        wanted |= {sha for role in manifest["roles"].values() for sha in (role["weights"], role["logits"])}
+    wanted |= {document["logits"] for _, document in target.all("units")}
+    wanted |= {document["values"] for _, document in target.all("shadows")}
+    return {sha for sha in wanted if sha is not None}
 
 
 def _size(target: Store) -> int:

@@ -12,8 +12,9 @@ import hashlib
 import json
 import lzma
 import os
+import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -99,6 +100,16 @@ class Store:
     def remove(self, kind: str, name: str) -> None:
         """Forget a document of the user's store; the shipped one shows again."""
         (self.root / kind / f"{name}.json").unlink(missing_ok=True)
+
+    def clear(self, kind: str) -> None:
+        """Forget all documents of a kind of the user's store."""
+        shutil.rmtree(self.root / kind, ignore_errors=True)
+
+    def prune(self, wanted: Collection[str]) -> None:
+        """Remove the blobs of the user's store that are not wanted."""
+        for path in (self.root / "blobs").glob("*/*"):
+            if path.stem not in wanted:
+                path.unlink()
 
     def all(self, kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
         """All documents of a kind, sorted by name."""

@@ -8,7 +8,7 @@ import click
 
 from harness.commands._options import track_option
 
-ENDINGS = {"table": "txt", "csv": "csv", "json": "json", "svg": "svg", "markdown": "md"}
+ENDINGS = {"table": "txt", "csv": "csv", "json": "json", "svg": "svg", "markdown": "md", "ulira": "ulira.svg"}
 
 
 @click.command(epilog="Examples: bench leaderboard; bench leaderboard --format csv --out site/")
@@ -19,13 +19,14 @@ ENDINGS = {"table": "txt", "csv": "csv", "json": "json", "svg": "svg", "markdown
     type=click.Choice(sorted(ENDINGS)),
     default="table",
     show_default=True,
-    help="Form of the board.",
+    help="Form of the board; ulira: a plot of U-LiRA's accuracy per method with its null band.",
 )
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Write TRACK.<ending> into this folder.")
 def command(track: str, form: str, out: Path | None) -> None:
     """Show the board of a track: deterministic, from what is stored; runs nothing."""
-    from harness import board, render
+    from harness import board, plots, render
     from harness import track as tracks
+    from harness.errors import USAGE, BenchError
     from harness.references import References
     from harness.store import Store
 
@@ -36,6 +37,11 @@ def command(track: str, form: str, out: Path | None) -> None:
         text = render.csv(ranked).rstrip("\n")
     elif form == "json":
         text = render.as_json(ranked, loaded, board.null(references))
+    elif form == "ulira":
+        if ranked["ulira"].isna().all():
+            what = f"no entry has run U-LiRA on {loaded.name}"
+            raise BenchError(what, "your command", "run `bench baselines --lira`, or `bench submit FILE --lira`", USAGE)
+        text = plots.ulira(ranked, board.null(references), f"U-LiRA on {loaded.analysis.title}")
     elif form == "markdown":
         text = render.markdown(ranked)
     else:
