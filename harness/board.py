@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 import scoring.gate
@@ -135,6 +136,39 @@ def null(references: References) -> dict[str, float]:
         own = band.attacks["ulira"]
         numbers |= {"ulira": own["accuracy"], "ulira_low": own["accuracy_low"], "ulira_high": own["accuracy_high"]}
     return numbers
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One number of one attack on an entry, beside what retrained models and the original read."""
+
+    attack: str
+    number: str
+    value: float
+    null: float
+    original: float
+
+
+def findings(references: References, candidate: Candidate) -> list[Finding]:
+    """Every number of the panel on an entry: means over the seeds, and of its shadow units where they ran."""
+    kinds: dict[str, list[Scores]] = {"own": [], "null": [], "original": []}
+    for seed, record in sorted(candidate.records.items()):
+        if (found := scores.of_record(references, record)) is not None:
+            kinds["own"].append(found)
+            for kind in ("null", "original"):
+                kinds[kind].append(scores.of_reference(references, kind, seed))
+    table = []
+    for attack, numbers in kinds["own"][0].attacks.items() if kinds["own"] else ():
+        for number in numbers:
+            means = [float(np.mean([s.attacks[attack][number] for s in kinds[kind]])) for kind in kinds]
+            table.append(Finding(attack, number, *means))
+    attacked = shadow_scores(references)
+    rows = [attacked.get(name, (None, None))[1] for name in (candidate.name, shadows.RETRAIN, shadows.ORIGINAL)]
+    if all(row is not None for row in rows):
+        own, null, original = ({**row.attacks, "collateral": row.collateral} for row in rows if row is not None)
+        for attack, numbers in own.items():
+            table += [Finding(attack, n, numbers[n], null[attack][n], original[attack][n]) for n in numbers]
+    return table
 
 
 def gate(references: References, candidate: Candidate) -> list[Reading] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from html import escape
+from typing import Any
 
 import pandas as pd
 
@@ -35,7 +36,8 @@ def ulira(board: pd.DataFrame, null: Mapping[str, float], title: str) -> str:
         return LEFT + (value - low) / (high - low) * (WIDTH - LEFT - RIGHT)
 
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(title)}">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img" '
+        f'aria-label="{escape(title)}">',
         STYLE,
         f'<text class="title" x="12" y="24">{escape(title)}</text>',
         '<text class="soft" x="12" y="44">accuracy of U-LiRA, forgotten against never seen: .5 is chance; '
@@ -55,18 +57,17 @@ def _rect(left: float, top: float, right: float, bottom: float) -> str:
 
 
 def _grid(low: float, high: float, x: Callable[[float], float], height: int) -> list[str]:
-    lines = []
-    for tick in (round(0.05 * step, 2) for step in range(21)):
-        if low <= tick <= high:
-            lines.append(
-                f'<line class="grid" x1="{x(tick):.1f}" x2="{x(tick):.1f}" y1="{TOP - 6}" y2="{height - BOTTOM + 6}"/>'
-                f'<text class="soft" text-anchor="middle" x="{x(tick):.1f}" y="{height - BOTTOM + 22}">{tick:.2f}</text>'
-            )
-    return lines
+    top, bottom = TOP - 6, height - BOTTOM + 6
+    ticks = [tick for tick in (round(0.05 * step, 2) for step in range(21)) if low <= tick <= high]
+    return [
+        f'<line class="grid" x1="{x(tick):.1f}" x2="{x(tick):.1f}" y1="{top}" y2="{bottom}"/>'
+        f'<text class="soft" text-anchor="middle" x="{x(tick):.1f}" y="{bottom + 16}">{tick:.2f}</text>'
+        for tick in ticks
+    ]
 
 
-def _row(row: pd.Series[object], y: float, x: Callable[[float], float]) -> str:
-    mean, low, high = (float(str(row[name])) for name in ("ulira", "ulira_low", "ulira_high"))
+def _row(row: pd.Series[Any], y: float, x: Callable[[float], float]) -> str:
+    mean, low, high = (float(row[name]) for name in ("ulira", "ulira_low", "ulira_high"))
     kind = "reference" if row["state"] == "reference" else "mark"
     name = escape(str(row["entry"]))
     return (

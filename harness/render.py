@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from harness.board import Finding
 from harness.track import Track
 from scoring.gate import Reading
 from scoring.intervals import mean_interval
@@ -220,6 +221,18 @@ def attack(title: str, rows: Mapping[str, Sequence[Mapping[str, float]]]) -> str
             cells.append(f"{interval.mean:.3f}{spread}")
         lines.append(f"{_shortened(entry, 18):<18}" + "".join(f"{cell:>20}" for cell in cells))
     lines.append("zero line: null (a second retrained model), for shadow models retrain (against its partner splits)")
+    return "\n".join(lines)
+
+
+def panel(findings: Sequence[Finding]) -> str:
+    """Every attack's numbers on an entry beside its zero line and Original."""
+    lines = [f"{'attack':<16}{'number':<24}{'entry':>9}{'zero line':>11}{'Original':>10}"]
+    known = ""
+    for one in findings:
+        name = "" if one.attack == known else one.attack
+        known = one.attack
+        lines.append(f"{name:<16}{one.number:<24}{one.value:>9.3f}{one.null:>11.3f}{one.original:>10.3f}")
+    lines.append("zero line: retrained models; collateral: U-LiRA on retained examples, Original is before unlearning")
     return "\n".join(lines)
 
 

@@ -236,17 +236,23 @@ def place(track: Track, setting: Setting) -> str:
     return track.name if setting == "seed" else f"{track.name}/{setting}"
 
 
-def tuned(entry: Entry, track: Track, store: Store, setting: Setting = "seed") -> Entry:
-    """The entry with the parameters that a search on this track chose for exactly this source, if there was one.
+def choice(name: str, sha256: str, track: Track, store: Store, setting: Setting = "seed") -> dict[str, Any] | None:
+    """What a search on this track chose for exactly this source and what it cost, see :meth:`Study.summary`.
 
     For ``shadow`` the choice of a search in that setting, else that of the ordinary search.
     """
     for one in ("shadow", "seed") if setting == "shadow" else ("seed",):
         where = place(track, one)
-        found = store.read(f"tuned/{where}", entry.name)
-        shipped = TUNED / where / f"{entry.name}.json"
+        found = store.read(f"tuned/{where}", name)
+        shipped = TUNED / where / f"{name}.json"
         if found is None and shipped.is_file():
             found = json.loads(shipped.read_text(encoding="utf-8"))
-        if found is not None and found["sha256"] == entry.sha256:
-            return entry.with_parameters(found["parameters"])
-    return entry
+        if found is not None and found["sha256"] == sha256:
+            return found
+    return None
+
+
+def tuned(entry: Entry, track: Track, store: Store, setting: Setting = "seed") -> Entry:
+    """The entry with the parameters that :func:`choice` gives, if there was a search."""
+    found = choice(entry.name, entry.sha256, track, store, setting)
+    return entry if found is None else entry.with_parameters(found["parameters"])

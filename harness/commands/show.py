@@ -15,8 +15,8 @@ from harness.commands._options import json_option, track_option
 @track_option
 @json_option
 def command(entry: str, track: str, as_json: bool) -> None:
-    """Show one ENTRY by name: its place, its seeds, its parameters and the environment it ran in."""
-    from harness import board, render, scores
+    """Show one ENTRY by name: its place, its seeds, parameters and environment, and what every attack finds."""
+    from harness import board, render, scores, tuning
     from harness import track as tracks
     from harness.references import References
     from harness.store import Store
@@ -34,12 +34,20 @@ def command(entry: str, track: str, as_json: bool) -> None:
             {**dataclasses.asdict(r), "scores": None if s is None else dataclasses.asdict(s)}
             for r, s in zip(records, per_seed.values(), strict=True)
         ]
-        click.echo(json.dumps({"entry": entry, "kind": candidate.kind, "row": row[0] if row else None, "units": units}))
+        panel = [dataclasses.asdict(one) for one in board.findings(references, candidate)]
+        content = {"entry": entry, "kind": candidate.kind, "row": row[0] if row else None, "panel": panel}
+        click.echo(json.dumps({**content, "units": units}))
         return
     first = records[0]
     click.echo(f"{entry} on {loaded.name} ({candidate.kind}, sha256 {first.sha256[:16]})")
     click.echo(render.verdict(ranked, entry))
     click.echo("parameters   " + (", ".join(f"{k}={v!r}" for k, v in first.parameters.items()) or "none"))
+    search = tuning.choice(entry, first.sha256, loaded, references.store)
+    if search is not None:
+        click.echo(
+            f"search       {search['trials']} trials × {len(search['seeds'])} seeds, {search['cpu_seconds']:.0f} CPU s, "
+            f"objective {search['objective']}, loss {search['loss']:.3f}"
+        )
     for name, value in sorted({k: v for r in records for k, v in r.environment.items()}.items()):
         click.echo(f"{name:<12} {value}")
     click.echo(f"{'seed':>4} {'status':<8}{'RetDev':>7} {'Indisc':>7} {'U-MIA':>6} {'RA':>6} {'FA':>6} {'TA':>6} "
@@ -56,6 +64,8 @@ def command(entry: str, track: str, as_json: bool) -> None:
         )
         for line in ([record.reason] if record.reason else []) + list(record.warnings):
             click.echo(f"     {line}")
+    if findings := board.findings(references, candidate):
+        click.echo(render.panel(findings))
 
 
 def _number(value: float | None, width: int, digits: int) -> str:
