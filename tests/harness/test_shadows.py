@@ -1,0 +1,255 @@
+"""U-LiRA end to end: shadow models, an entry's shadow units, what stops and what goes on, and what attacks make of it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from harness import board, direct, plots, scores, shadows
+from harness.entries import baseline
+from harness.references import References, Role, half, shadow_roles
+from harness.shipping import export_records
+from harness.store import Store
+from harness.track import load
+from harness.units import Unit
+from harness.untimed import Result
+from scoring.ulira import ulira
+from tests.harness.conftest import SMALL, run
+
+ATTACK = """
+TITLE = "mean loss"
+
+def attack(model):
+    return float(model.losses[model.parts["forget"]].mean())
+"""
+
+
+class Drawn:
+    """A runner whose models are drawn: logits that depend on the unit alone."""
+
+    backend, trusted, at_once = "drawn", True, 2
+
+    def __init__(self, examples: int, failing: str = "", stop_after: int | None = None) -> None:
+        self.asked: list[tuple[int, int | None]] = []
+        self._examples, self._failing, self._stop = examples, failing, stop_after
+
+    def run(self, units: Sequence[Unit], deadline: float) -> Iterator[tuple[Unit, Result]]:
+        for unit in units:
+            if len(self.asked) == self._stop:
+                raise KeyboardInterrupt
+            self.asked.append((unit.seed, unit.forget_set))
+            if self._failing and unit.seed == 1:
+                yield unit, Result(self._failing, "it broke", None, 0.1, "the log")  # type: ignore[arg-type]
+            else:
+                rng = np.random.default_rng([unit.seed, unit.forget_set or 0])
+                logits = rng.normal(size=(self._examples, 10)).astype(np.float32)
+                yield unit, Result("ok", "", logits, 0.5)
+
+
+@pytest.fixture
+def default() -> References:
+    return References(load("digits-resnet18"), Store())
+
+
+@pytest.fixture(scope="session")
+def attacked(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store in which two methods have all their units on the tiny track, shadow units included."""
+    place = tmp_path_factory.mktemp("attacked")
+    (place / "small.toml").write_text(SMALL)
+    track = str(place / "small.toml")
+    shutil.copytree(trained, place / "home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BENCH_HOME", str(place / "home"))
+        result = run("prepare", track, "--lira")
+        assert "12 reference models to train" in result.stderr
+        assert "18 of 18 reference models, every file verified" in result.stdout
+        assert run("baselines", "ft", "ga", "original", "--track", track, "--sandbox", "process").exit_code == 0
+        result = run("baselines", "ft", "ga", "--track", track, "--lira")
+        assert result.exit_code == 0, result.output
+        assert "in worker processes, without a sandbox" in result.stderr
+        assert "U-LiRA: 16 shadow units, 2 at a time: about " in result.stderr
+        assert "ft: ok, 2 of 2 pairs of splits" in result.stderr
+    return place / "home"
+
+
+@pytest.fixture
+def scored(attacked: Path, home: Path, references: References) -> References:
+    shutil.copytree(attacked, home)
+    return references
+
+
+def test_shadow_models_see_half_the_population_and_retrained_ones_lack_a_forget_set(default: References) -> None:
+    halves = [set(default.training_set(Role("shadow", split))) for split in (0, 1)]
+    assert halves[0] | halves[1] == set(default.population) and not halves[0] & halves[1]
+    assert (len(halves[0]), len(default.population)) == (512, 1024)
+    sets = [default.parts(0, forget_set) for forget_set in range(8)]
+    assert set.union(*(set(parts["forget"]) for parts in sets)) == halves[0]
+    for forget_set, parts in enumerate(sets):
+        assert (len(parts["forget"]), len(parts["retain"])) == (64, 448)
+        assert set(parts["retain"]) | set(parts["forget"]) == halves[0]
+        assert np.array_equal(default.training_set(Role("shadow-retrained", 0, forget_set)), parts["retain"])
+        assert not halves[0] & set(parts["val"]) and not halves[1] & set(parts["val"])
+    assert len(shadow_roles(default.track)) == 16 * 9
+
+
+def test_the_board_has_u_lira_and_a_rank_of_its_own(scored: References, small: Path) -> None:
+    found = board.board(scored).set_index("entry")
+    assert found.loc[["ft", "ga", "retrain", "original"], "ulira"].between(0, 1).all()
+    assert found.loc[["ft", "ga"], "rank_with_ulira"].notna().all()
+    assert set(found.loc[["ft", "ga"], "group_ulira"]) <= {"G1", "G2", "G3"}
+    assert found.loc[["retrain", "original"], "rank_with_ulira"].isna().all()
+    assert found["trusted"].tolist() == [False] * 4, "their timed units ran without a sandbox"
+    null = board.null(scored)
+    assert null["ulira_low"] <= null["ulira"] <= null["ulira_high"]
+    table = run("leaderboard", "--track", str(small)).stdout
+    assert "LiRA" in table and all(len(line) <= 100 for line in table.splitlines())
+    picture = run("leaderboard", "--track", str(small), "--format", "ulira").stdout
+    texts = {element.text for element in ElementTree.fromstring(picture).iter("{http://www.w3.org/2000/svg}text")}
+    assert {"ft", "ga", "retrain", "original"} <= texts
+
+
+def test_what_is_stored_is_scored_again_to_the_same_numbers(scored: References, small: Path) -> None:
+    before = board.board(scored)
+    result = run("rescore", "--track", str(small), "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["models"] == 6 + 2 * 2 + 4
+    assert board.board(scored).equals(before)
+    # a number that was changed by hand comes back
+    record = next(iter(board.candidates(scored)[0].records.values()))
+    right = scores.of_record(scored, record)
+    assert right is not None
+    scores.put(scored, record.key, replace(right, ra=0.123))
+    run("rescore", "--track", str(small))
+    assert scores.of_record(scored, record) == right
+
+
+def test_an_attack_of_ones_own_reads_every_stored_entry(scored: References, small: Path, tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(ATTACK)
+    found = json.loads(run("rescore", "--track", str(small), "--attack", str(path), "--json").stdout)
+    assert (found["title"], found["reads"]) == ("mean loss", "model")
+    assert {name: len(rows) for name, rows in found["entries"].items()} == dict.fromkeys(
+        ("ft", "ga", "null", "original", "retrain"), 2
+    )
+    original = found["entries"]["original"][1]["value"]
+    logits, labels = scored.logits(Role("original", 1)), scored.dataset.labels
+    rows = scored.split(1).forget
+    assert original == pytest.approx(np.mean([np.log(np.exp(logits[i] - logits[i, labels[i]]).sum()) for i in rows]))
+    table = run("rescore", "--track", str(small), "--attack", str(path)).stdout
+    assert table.startswith("mean loss\n") and " ± " in table
+
+    path.write_text("def attack(shadows):\n    return {'gap': float((shadows.forgotten - shadows.never).mean())}\n")
+    found = json.loads(run("rescore", "--track", str(small), "--attack", str(path), "--json").stdout)
+    assert {name: len(rows) for name, rows in found["entries"].items()} == dict.fromkeys(
+        ("ft", "ga", "original", "retrain"), 1
+    )
+    assert found["entries"]["original"][0]["gap"] != found["entries"]["retrain"][0]["gap"]
+
+    for bad, word in (("def attack(losses): ...", "must define one of"), ("def attack(swap): ...", "swapped models")):
+        path.write_text(bad)
+        result = run("rescore", "--track", str(small), "--attack", str(path))
+        assert result.exit_code == 2 and word in result.stderr
+
+
+def test_show_and_compare_read_the_panel(scored: References, small: Path) -> None:
+    shown = json.loads(run("show", "ft", "--track", str(small), "--json").stdout)
+    attacks = {row["attack"] for row in shown["panel"]}
+    assert attacks >= {"umia", "umia_two_sided", "rmia", "outputs", "ulira", "klom", "epsilon", "collateral"}
+    (collateral,) = (r for r in shown["panel"] if (r["attack"], r["number"]) == ("collateral", "accuracy"))
+    assert all(0 <= collateral[key] <= 1 for key in ("value", "null", "original"))
+    assert "collateral" in run("show", "ft", "--track", str(small)).stdout
+
+    compared = json.loads(run("compare", "ft", "ga", "--track", str(small), "--json").stdout)["differences"]
+    by_metric = {one["metric"]: one for one in compared}
+    assert set(by_metric) == {"retdev", "indisc", "umia", "ra", "fa", "ta", "rte", "ulira"}
+    rows = board.board(scored).set_index("entry")
+    assert by_metric["ra"]["change"]["mean"] == pytest.approx(rows.loc["ft", "ra"] - rows.loc["ga", "ra"])
+    assert by_metric["rte"]["change"]["mean"] == pytest.approx(rows.loc["ft", "rte"] / rows.loc["ga", "rte"])
+    assert "U-LiRA" in run("compare", "ft", "ga", "--track", str(small)).stdout
+    assert run("compare", "ft", "nobody", "--track", str(small)).exit_code == 2
+
+
+def test_shipped_records_are_scored_to_the_same_numbers_and_nothing_else_is_kept(
+    scored: References, tmp_path: Path
+) -> None:
+    target = Store(tmp_path / "shipped", behind=None)
+    target.put(b"of an older record")
+    export_records(scored, target)
+    sizes = [path.stat().st_size for path in target.root.rglob("*") if path.is_file()]
+    assert sum(sizes) < 1_000_000
+    shipped = References(scored.track, Store(target.root, behind=scored.store.root))
+    for column in ("retdev", "indisc", "umia", "ulira", "ulira_low", "rte"):
+        np.testing.assert_allclose(board.board(shipped)[column], board.board(scored)[column], atol=1e-3)
+    blobs = {path.stem for path in (target.root / "blobs").glob("*/*")}
+    assert len(blobs) == 2 * 2 + 2 + 4, "logits of ft, ga and Original's runs, and φ of four rows"
+    export_records(shipped, target)
+    assert {path.stem for path in (target.root / "blobs").glob("*/*")} == blobs, "half precision stays as it is"
+
+
+def test_half_precision_moves_no_metric_by_a_thousandth(default: References) -> None:
+    direct._references = default
+    result = direct._run(Unit(baseline("ft"), default.track, 0), 60.0)
+    assert result.logits is not None
+    full, rounded = (scores.score(default, 0, z) for z in (result.logits, half(result.logits).astype(np.float32)))
+    for name in ("ra", "fa", "va", "ta", "retdev", "umia", "indisc"):
+        assert getattr(rounded, name) == pytest.approx(getattr(full, name), abs=1e-3), name
+    for attack, numbers in full.attacks.items():
+        assert rounded.attacks[attack] == pytest.approx(numbers, abs=1e-3), attack
+    rng = np.random.default_rng(0)
+    phi = rng.normal(3, 4, (2, 1024, 8))
+    assert ulira(*phi.astype(np.float16)).accuracy == pytest.approx(ulira(*phi).accuracy, abs=1e-3)
+
+
+def test_an_early_stop_says_so_and_a_full_run_goes_on_from_there(default: References) -> None:
+    entry, runner = baseline("ft"), Drawn(len(default.dataset.labels))
+    early = shadows.run(default, entry, runner, narrow=0.4)
+    assert (early.pairs, early.narrow, early.status) == (shadows.LEAST_PAIRS, 0.4, "ok")
+    assert len(runner.asked) == 2 * shadows.LEAST_PAIRS * 8
+    full = shadows.run(default, entry, runner)
+    assert (full.pairs, full.narrow) == (8, None)
+    assert len(runner.asked) == len(set(runner.asked)) == 16 * 8, "no unit runs twice"
+    again = Drawn(len(default.dataset.labels))
+    assert shadows.run(default, entry, again).values == full.values and not again.asked
+    impossible = shadows.run(default, baseline("ga"), Drawn(len(default.dataset.labels)), narrow=1e-9)
+    assert impossible.pairs == 8
+
+
+def test_a_stopped_run_keeps_what_is_finished(default: References) -> None:
+    entry = baseline("ft")
+    with pytest.raises(KeyboardInterrupt):
+        shadows.run(default, entry, Drawn(len(default.dataset.labels), stop_after=50))
+    assert shadows.find(default, entry) is None, "half a run is no result"
+    assert len(shadows.pending(default, entry)) == 128 - 50
+    shadows.run(default, entry, second := Drawn(len(default.dataset.labels)))
+    assert len(second.asked) == 128 - 50
+
+
+def test_a_unit_that_fails_ends_the_run_and_one_lost_to_the_machine_does_not_count(default: References) -> None:
+    entry, examples = baseline("ft"), len(default.dataset.labels)
+    crashed = shadows.run(default, entry, Drawn(examples, failing="crash"))
+    assert (crashed.status, crashed.reason, crashed.failed) == ("crash", "it broke", "split 1 forget set 0")
+    assert shadows.find(default, entry) == crashed and crashed.values is None
+    lost = shadows.run(default, baseline("ga"), Drawn(examples, failing="infra"))
+    assert lost.status == "infra" and shadows.find(default, baseline("ga")) is None
+
+
+def test_a_track_without_shadow_splits_says_so() -> None:
+    for command in (["prepare", "digits-tinyvit", "--lira"], ["baselines", "--lira", "--track", "digits-tinyvit"]):
+        result = run(*command)
+        assert result.exit_code == 2 and "declares no U-LiRA protocol" in result.stderr
+
+
+def test_names_in_the_plot_are_text(scored: References) -> None:
+    rows = board.board(scored)
+    rows["entry"] = '<script>"&'
+    picture = plots.ulira(rows, board.null(scored), "<title>")
+    assert "<script>" not in picture
+    texts = [element.text for element in ElementTree.fromstring(picture).iter("{http://www.w3.org/2000/svg}text")]
+    assert texts.count('<script>"&') == 4 and "<title>" in texts
