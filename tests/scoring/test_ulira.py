@@ -271,9 +271,9 @@ def test_giant_and_tiny_phi_are_decided_as_usual(scale: float) -> None:
 @pytest.mark.parametrize("shrink", [True, False])
 def test_any_finite_float32_gives_finite_scores(pairs: int, shrink: bool) -> None:
     rng = np.random.default_rng(14)
-    sides = rng.choice(np.array([-3e38, -1e4, -1e-30, 0.0, 1e4, 3e38], dtype=np.float32), (2, 300, pairs))
+    forgotten, never = rng.choice(np.array([-3e38, -1e4, -1e-30, 0.0, 1e4, 3e38], dtype=np.float32), (2, 300, pairs))
     with np.errstate(over="raise", invalid="raise", divide="raise"):
-        assert np.isfinite(held_out_scores(*sides, shrink=shrink)).all()
+        assert np.isfinite(held_out_scores(forgotten, never, shrink)).all()
 
 
 @pytest.mark.parametrize("shrink", [True, False])
