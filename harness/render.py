@@ -49,9 +49,7 @@ def table(board: pd.DataFrame, track: Track, null: Mapping[str, float]) -> str:
         f"U-MIA {null['umia']:.3f}{band}"
     )
     also = ", U-LiRA" if attacked else ""
-    lines.append(
-        f"groups: RetDev, Indisc, RTE{also}; G1 best, F failed. rank: by G1, G2, G3 counts, with its bootstrap range"
-    )
+    lines.append(f"groups: RetDev, Indisc, RTE{also}; G1 best, F failed. rank: by G1, G2, G3 counts; bootstrap range")
     lines.append("MIA: accuracy of U-MIA; above .5 F still looks seen, below .5 it looks less seen than the test set")
     if attacked:
         lines.append(

@@ -45,8 +45,8 @@ def command(entry: str, track: str, as_json: bool) -> None:
     search = tuning.choice(entry, first.sha256, loaded, references.store)
     if search is not None:
         click.echo(
-            f"search       {search['trials']} trials × {len(search['seeds'])} units, {search['cpu_seconds']:.0f} s of CPU, "
-            f"objective {search['objective']}, loss {search['loss']:.3f}"
+            f"search       {search['trials']} trials × {len(search['seeds'])} units, "
+            f"{search['cpu_seconds']:.0f} CPU s, objective {search['objective']}, loss {search['loss']:.3f}"
         )
     for name, value in sorted({k: v for r in records for k, v in r.environment.items()}.items()):
         click.echo(f"{name:<12} {value}")
