@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 import scoring.gate
-from harness import scores, shadows, units
+from harness import scores, shadows, swaps, units
 from harness.entries import baseline, baseline_names, shipped_digests
 from harness.errors import USAGE, BenchError
 from harness.references import References
@@ -162,6 +162,7 @@ def findings(references: References, candidate: Candidate) -> list[Finding]:
         for number in numbers:
             means = [float(np.mean([s.attacks[attack][number] for s in kinds[kind]])) for kind in kinds]
             table.append(Finding(attack, number, *means))
+    table += _swapped(references, candidate)
     attacked = shadow_scores(references)
     rows = [attacked.get(name, (None, None))[1] for name in (candidate.name, shadows.RETRAIN, shadows.ORIGINAL)]
     if all(row is not None for row in rows):
@@ -169,6 +170,23 @@ def findings(references: References, candidate: Candidate) -> list[Finding]:
         for attack, numbers in own.items():
             table += [Finding(attack, n, numbers[n], null[attack][n], original[attack][n]) for n in numbers]
     return table
+
+
+def _swapped(references: References, candidate: Candidate) -> list[Finding]:
+    own = {seed: swaps.evidence(references, record) for seed, record in sorted(candidate.records.items())}
+    found = [one for one in own.values() if one is not None]
+    if not found:
+        return []
+    seeds = [seed for seed, one in own.items() if one is not None]
+    null, original = (
+        swaps.numbers([swaps.reference_evidence(references, kind, seed) for seed in seeds])
+        for kind in ("retrained", "original")
+    )
+    return [
+        Finding(attack, number, value, null[attack][number], original[attack][number])
+        for attack, of in swaps.numbers(found).items()
+        for number, value in of.items()
+    ]
 
 
 def gate(references: References, candidate: Candidate) -> list[Reading] | None:

@@ -134,7 +134,7 @@ def _unlearn(references: References, unit: Unit) -> NDArray[np.float32]:
     model = models.load(track.model_spec, state)
     layout = adapter.layout(model)
     data: dict[str, Any] = {}
-    for part, indices in references.parts(unit.seed, unit.forget_set).items():
+    for part, indices in unit.parts(references).items():
         data[f"{part}_images"] = torch.from_numpy(dataset.images[indices])
         data[f"{part}_labels"] = torch.from_numpy(dataset.labels[indices])
     given = loaders.make_loaders(

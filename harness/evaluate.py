@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from harness import units
 from harness.machine import hardware
 from harness.references import References
 from harness.training import infer, normaliser
@@ -52,7 +53,7 @@ class Bench:
 
         from harness.store import write_file
 
-        parts = {k: v for k, v in self.references.parts(unit.seed, unit.forget_set).items() if k != "test"}
+        parts = {k: v for k, v in unit.parts(self.references).items() if k != "test"}
         name = hashlib.sha256(self.references.track.reference_digest.encode())
         for indices in parts.values():
             name.update(indices.tobytes())
@@ -78,7 +79,7 @@ def run(bench: Bench, unit: Unit, slot: Slot, retrain_seconds: float | None, dea
         deadline: seconds on the host's clock.
     """
     logits, outcome = attempt(bench, unit, slot, deadline)
-    stored = None if logits is None else bench.references.store.put(_pack(logits))
+    stored = None if logits is None else bench.references.store.put(units.pack(logits))
     return _record(bench, unit, outcome, retrain_seconds, stored)
 
 
@@ -131,12 +132,6 @@ def _logits(bench: Bench, unit: Unit, outcome: Outcome) -> tuple[NDArray[np.floa
             environment=outcome.environment,
         )
     return logits, outcome
-
-
-def _pack(logits: NDArray[np.float32]) -> bytes:
-    from safetensors.numpy import save
-
-    return save({"logits": logits})
 
 
 def _record(bench: Bench, unit: Unit, outcome: Outcome, retrain_seconds: float | None, logits: str | None) -> Record:

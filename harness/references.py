@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from scipy.special import log_softmax
 
 from harness import data, splits
-from harness.errors import StoreError
+from harness.errors import StoreError, TrackError
 from harness.seeds import derive
 from harness.store import Store
 from harness.track import Track
 from scoring.accuracy import margins
 from scoring.shadows import Design, design
 
-Kind = Literal["original", "retrained", "null", "shadow", "shadow-retrained"]
+Kind = Literal["original", "retrained", "null", "shadow", "shadow-retrained", "swap"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 SEED_KINDS: tuple[Kind, ...] = KINDS[:3]
 FORMAT = 1
@@ -32,7 +32,8 @@ class Role:
 
     ``original``: trained on R ∪ F. ``retrained``: R only, from the same initial weights. ``null``: R only, from other
     initial weights; what it scores against ``retrained`` is the zero line of every number. ``shadow``: the original of
-    one shadow split. ``shadow-retrained``: that split without one of its forget sets.
+    one shadow split. ``shadow-retrained``: that split without one of its forget sets. ``swap``: the original of a seed
+    that learnt a part of the test set in the place of F.
     """
 
     kind: Kind
@@ -61,6 +62,11 @@ def shadow_roles(track: Track) -> list[Role]:
     return found
 
 
+def swap_roles(track: Track) -> list[Role]:
+    """The originals that SWAP needs beside those of the seed units."""
+    return [Role("swap", seed) for seed in range(track.protocol.seeds)]
+
+
 def tuning_roles(track: Track) -> list[Role]:
     """Models of a pair of shadow splits that no score reads: what a search for shadow units is judged by."""
     found = []
@@ -86,6 +92,8 @@ def order_seed(track: Track, role: Role) -> int:
     """Seed of the data order and augmentation."""
     if role.kind.startswith("shadow"):
         return derive(track.recipe.seed, 3, role.seed, 0 if role.forget_set is None else 1 + role.forget_set)
+    if role.kind == "swap":
+        return derive(track.recipe.seed, 4, role.seed)
     return derive(track.recipe.seed, 1, role.seed, KINDS.index(role.kind))
 
 
@@ -121,12 +129,24 @@ class References:
         protocol, seed = self.track.protocol, derive(self.track.splits.seed, 0, 1)
         return design(len(self.population), protocol.lira_splits + 2, protocol.lira_forget_sets, seed)
 
-    def parts(self, seed: int, forget_set: int | None = None) -> dict[str, NDArray[np.int64]]:
+    def substitute(self, seed: int) -> NDArray[np.int64]:
+        """T′: as many test examples of a seed as it has forget examples, sorted; SWAP forgets them instead of F."""
+        parts = self.split(seed)
+        if len(parts.test) < len(parts.forget):
+            what = f"track {self.track.name} has fewer test than forget examples, and SWAP exchanges them"
+            raise TrackError(what, "do without --swap")
+        drawn = np.random.RandomState(derive(self.track.splits.seed, seed, 3)).permutation(parts.test)
+        return np.sort(drawn[: len(parts.forget)])
+
+    def parts(self, seed: int, forget_set: int | None = None, swapped: bool = False) -> dict[str, NDArray[np.int64]]:
         """Indices of R, F, V and T of a model seed, or of a shadow unit (split ``seed``, ``forget_set``).
 
-        A shadow unit has V and T of split 0.
+        A shadow unit has V and T of split 0; a swapped unit has T′ for F, and the rest of T.
         """
         parts = self.split(0 if forget_set is not None else seed).parts()
+        if swapped:
+            forget = self.substitute(seed)
+            return {**parts, "forget": forget, "test": np.setdiff1d(parts["test"], forget)}
         if forget_set is None:
             return parts
         members = self.population[self.design.members(seed, forget_set)]
@@ -137,8 +157,9 @@ class References:
         """Indices that a reference model is trained on."""
         if role.kind == "shadow":
             return self.population[self.design.half(role.seed)]
-        parts = self.parts(role.seed, role.forget_set)
-        return np.concatenate([parts["retain"], parts["forget"]]) if role.kind == "original" else parts["retain"]
+        parts = self.parts(role.seed, role.forget_set, role.kind == "swap")
+        both = role.kind in ("original", "swap")
+        return np.concatenate([parts["retain"], parts["forget"]]) if both else parts["retain"]
 
     @property
     def manifest(self) -> dict[str, Any]:
@@ -155,7 +176,7 @@ class References:
     def _complete(self, role: Role, entry: Mapping[str, Any] | None) -> bool:
         if entry is None or not self.store.has(entry["logits"]):
             return False
-        needed = role.kind in ("original", "shadow")
+        needed = role.kind in ("original", "shadow", "swap")
         return not needed or (entry["weights"] is not None and self.store.has(entry["weights"]))
 
     def add(self, role: Role, weights: bytes | None, logits: NDArray[np.float32], about: Mapping[str, Any]) -> None:

@@ -9,13 +9,14 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import board, scores, shadows, units
-from harness.references import SEED_KINDS, Kind, References, Role
+from harness import board, scores, shadows, swaps, units
+from harness.references import SEED_KINDS, Kind, References, Role, swap_roles
 from harness.shadows import ShadowRecord
 from harness.store import Store
 from harness.track import Track
 from harness.units import Record
 from scoring import panel
+from scoring.evidence import SwapEvidence
 from scoring.panel import Attack
 
 CHUNK = 5
@@ -74,7 +75,10 @@ def attacked(
 ) -> Iterator[tuple[Scored, dict[str, float]]]:
     """Numbers of a user's own attack; yields each thing that has the evidence it reads, with its numbers."""
     models = panel.read(attack).models
-    chosen = [thing for thing in things if isinstance(thing, ShadowRecord) == (models == "shadows")]
+    if models == "swap":
+        chosen = [thing for thing in things if _swapped(references, thing) is not None]
+    else:
+        chosen = [thing for thing in things if isinstance(thing, ShadowRecord) == (models == "shadows")]
     for thing, found in _parallel(references, chosen, attack, on_done):
         assert isinstance(found, dict)
         yield thing, found
@@ -105,6 +109,14 @@ def _parallel(
                 future.cancel()
 
 
+def _swapped(references: References, thing: Scored) -> SwapEvidence | None:
+    if isinstance(thing, Record):
+        return swaps.evidence(references, thing)
+    if isinstance(thing, Reference) and thing.kind != "null" and not references.missing(swap_roles(references.track)):
+        return swaps.reference_evidence(references, thing.kind, thing.seed)
+    return None
+
+
 _references: References | None = None
 _attack: Attack | None = None
 
@@ -124,6 +136,10 @@ def _work(things: Sequence[Scored]) -> list[scores.Scores | scores.ShadowScores 
 
 
 def _score(references: References, thing: Scored) -> scores.Scores | scores.ShadowScores | dict[str, float]:
+    if _attack is not None and _attack.models == "swap":
+        swapped = _swapped(references, thing)
+        assert swapped is not None
+        return _attack.run(swapped)
     if isinstance(thing, ShadowRecord):
         if _attack is not None:
             return _attack.run(shadows.evidence(references, thing))

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import click
 
-from harness import runs, shadows
+from harness import runs, shadows, swaps
 from harness.direct import Workers
 from harness.entries import Entry, baseline, read
 from harness.errors import EXIT_CODES, USAGE, BenchError, Owner
 from harness.evaluate import Bench
 from harness.executors import local
 from harness.progress import Bar, UnitProgress
-from harness.references import References, Role, roles, shadow_roles
+from harness.references import References, Role, roles, shadow_roles, swap_roles
 from harness.sandboxed import Sandboxed
 from harness.shadows import ShadowRecord
 from harness.store import Store, write_file
@@ -168,12 +168,41 @@ def run_shadows(
                 try:
                     record = shadows.run(references, entry, runner, narrow, lambda unit, result: bar.step())
                 except KeyboardInterrupt:
-                    click.echo(f"\nstopped; finished units are kept. Go on with: {resume}", err=True)
-                    raise click.exceptions.Exit(130) from None
+                    raise _stopped(resume) from None
                 found[entry.id] = record
                 bar.line(f"{entry.name}: {record.status}{f': {record.reason}' if record.reason else ''}, "
                          f"{record.pairs} of {total} pairs of splits")  # fmt: skip
     return [record for record in found.values() if record is not None]
+
+
+def run_swaps(references: References, entries: Sequence[Entry], sandbox: str, gpu: int | None, resume: str) -> None:
+    """Run the swapped units that these entries lack, their originals first; the first failure ends it.
+
+    Raises:
+        BenchError: a unit failed.
+    """
+    train_missing(references, swap_roles(references.track))
+    todo = [unit for entry in entries for unit in swaps.pending(references, entry)]
+    if not todo:
+        return
+    opened, line = open_runner(references, entries, sandbox, gpu)
+    click.echo(line, err=True)
+    with opened as runner, Bar("swapped units", len(todo), "units") as bar:
+        try:
+            for unit, result in swaps.run(references, todo, runner):
+                bar.step()
+                bar.line(f"{unit.label} {result.status}{f': {result.reason}' if result.reason else ''}")
+                if result.status != "ok":
+                    whose, remedy = BLAME[result.status]
+                    what = f"{unit.label}: {result.status}: {result.reason}"
+                    raise BenchError(what, whose, remedy, EXIT_CODES[result.status])
+        except KeyboardInterrupt:
+            raise _stopped(resume) from None
+
+
+def _stopped(resume: str) -> click.exceptions.Exit:
+    click.echo(f"\nstopped; finished units are kept. Go on with: {resume}", err=True)
+    return click.exceptions.Exit(130)
 
 
 def span(seconds: float) -> str:
@@ -192,8 +221,7 @@ def execute(bench: Bench, todo: Sequence[Unit], gpu: int | None, resume: str) ->
     try:
         return runs.run(bench, todo, slots, UnitProgress())
     except KeyboardInterrupt:
-        click.echo(f"\nstopped; finished units are kept. Go on with: {resume}", err=True)
-        raise click.exceptions.Exit(130) from None
+        raise _stopped(resume) from None
 
 
 def failure(store: Store, record: Record | ShadowRecord) -> BenchError:

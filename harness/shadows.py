@@ -94,7 +94,7 @@ def estimate(references: References, todo: Sequence[Unit], at_once: int) -> floa
     timed = units.find(references.store, Unit(first.entry, first.track, 0))
     if timed is None or timed.cpu_seconds is None:
         return None
-    share = len(references.parts(first.seed, first.forget_set)["retain"]) / references.track.splits.retain
+    share = len(first.parts(references)["retain"]) / references.track.splits.retain
     return len(todo) * timed.cpu_seconds * share / at_once
 
 
@@ -257,7 +257,7 @@ def _failed(
         date=_now(),
         environment=environment,
         parameters={**entry.defaults, **entry.overrides},
-        failed=unit.label.removeprefix(f"{entry.name} "),
+        failed=unit.place,
         log=result.log,
     )
     if result.status != "infra":  # our fault: as if it had not run

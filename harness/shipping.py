@@ -68,7 +68,7 @@ def export_records(references: References, target: Store) -> int:
 
 
 def _ship_record(references: References, record: Record, target: Store) -> None:
-    from safetensors.numpy import load, save
+    from safetensors.numpy import load
 
     store = references.store
     if record.logits is None or not store.has(record.logits):
@@ -79,7 +79,7 @@ def _ship_record(references: References, record: Record, target: Store) -> None:
     logits = load(content)["logits"]
     if logits.dtype != np.float16:
         logits = half(logits)
-        content = save({"logits": logits})
+        content = units.pack(logits)
     record = replace(record, logits=target.put(content, compress=True))
     record.save(target)
     found = scores.score(references, record.seed, logits.astype(np.float32))

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.entries import Entry
-from harness.references import Role
+from harness.references import References, Role
 from harness.seeds import derive
 from harness.store import Store
 from harness.track import Track, digest
@@ -29,6 +29,8 @@ class Unit:
     """The model seed; of a shadow unit its split."""
     forget_set: int | None = None
     """Which forget set of its split a shadow unit forgets."""
+    swapped: bool = False
+    """SWAP: the original learnt T′ in the place of F, and T′ is to be forgotten."""
 
     @cached_property
     def key(self) -> str:
@@ -39,7 +41,7 @@ class Unit:
                 "parameters": dict(self.entry.overrides),
                 "reference": self.track.reference_digest,
                 "protocol": self.track.protocol_digest,
-                "role": "seed" if self.forget_set is None else "shadow",
+                "role": "swap" if self.swapped else "seed" if self.forget_set is None else "shadow",
                 "index": self.seed if self.forget_set is None else [self.seed, self.forget_set],
             }
         )
@@ -47,7 +49,11 @@ class Unit:
     @property
     def original(self) -> Role:
         """The model to unlearn from."""
-        return Role("original" if self.forget_set is None else "shadow", self.seed)
+        return Role("swap" if self.swapped else "original" if self.forget_set is None else "shadow", self.seed)
+
+    def parts(self, references: References) -> dict[str, NDArray[np.int64]]:
+        """Indices of R, F, V and T."""
+        return references.parts(self.seed, self.forget_set, self.swapped)
 
     @property
     def retrained(self) -> Role:
@@ -57,12 +63,20 @@ class Unit:
     @property
     def label(self) -> str:
         """For people."""
-        place = f"seed {self.seed}" if self.forget_set is None else f"split {self.seed} forget set {self.forget_set}"
-        return f"{self.entry.name} {place}"
+        return f"{self.entry.name} {self.place}"
+
+    @property
+    def place(self) -> str:
+        """For people: which of an entry's units."""
+        if self.forget_set is not None:
+            return f"split {self.seed} forget set {self.forget_set}"
+        return f"swapped seed {self.seed}" if self.swapped else f"seed {self.seed}"
 
     @property
     def random_seed(self) -> int:
         """What torch, numpy, random and the loaders are seeded with."""
+        if self.swapped:
+            return derive(self.track.protocol.seed, self.seed, 0, 1)
         if self.forget_set is None:
             return derive(self.track.protocol.seed, self.seed)
         return derive(self.track.protocol.seed, self.seed, 1 + self.forget_set)
@@ -130,8 +144,20 @@ def records(store: Store, track: Track) -> list[Record]:
 
 def logits(store: Store, record: Record) -> NDArray[np.float32] | None:
     """Stored logits [n, classes] of a unit; ``None`` where it failed, or where only its scores are here."""
-    from safetensors.numpy import load
-
     if record.logits is None or not store.has(record.logits):
         return None
-    return load(store.get(record.logits))["logits"].astype(np.float32)
+    return unpack(store.get(record.logits))
+
+
+def pack(array: NDArray[np.floating]) -> bytes:
+    """Logits [n, classes] as safetensors."""
+    from safetensors.numpy import save
+
+    return save({"logits": array})
+
+
+def unpack(content: bytes) -> NDArray[np.float32]:
+    """Logits [n, classes] from what :func:`pack` made, as float32."""
+    from safetensors.numpy import load
+
+    return load(content)["logits"].astype(np.float32)

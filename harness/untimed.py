@@ -42,5 +42,5 @@ def deadline(references: References, unit: Unit) -> float:
     """Seconds that an untimed unit gets: the timed units' deadline, scaled by |R|, and never less than the floor."""
     protocol = references.track.protocol
     known = [r.retrain_seconds for r in records(references.store, references.track) if r.retrain_seconds is not None]
-    share = len(references.parts(unit.seed, unit.forget_set)["retain"]) / references.track.splits.retain
+    share = len(unit.parts(references)["retain"]) / references.track.splits.retain
     return max(protocol.deadline_floor, protocol.deadline_factor * max(known, default=0.0) * share)

@@ -24,6 +24,9 @@ gpu_option = click.option("--gpu", type=int, metavar="INDEX", help="Run on this 
 lira_option = click.option(
     "--lira", is_flag=True, help="Also U-LiRA: every forget set of every shadow split, untimed; says the cost first."
 )
+swap_option = click.option(
+    "--swap", is_flag=True, help="Also SWAP: originals with F and a part of the test set exchanged, untimed."
+)
 narrow_option = click.option(
     "--narrow",
     type=click.FloatRange(min=0, min_open=True),

@@ -8,7 +8,14 @@ from pathlib import Path
 
 import click
 
-from harness.commands._options import gpu_option, lira_option, narrow_option, sandbox_option, track_option
+from harness.commands._options import (
+    gpu_option,
+    lira_option,
+    narrow_option,
+    sandbox_option,
+    swap_option,
+    track_option,
+)
 
 
 @click.command(epilog="Examples: bench baselines --lira; bench baselines ft msg --track digits-tinyvit")
@@ -18,6 +25,7 @@ from harness.commands._options import gpu_option, lira_option, narrow_option, sa
 @gpu_option
 @lira_option
 @narrow_option
+@swap_option
 @click.option("--again", is_flag=True, help="Run every named method once more, finished units included.")
 @click.option("--export", type=click.Path(path_type=Path, file_okay=False), help="Write the records as they ship.")
 def command(
@@ -27,6 +35,7 @@ def command(
     gpu: int | None,
     lira: bool,
     narrow: float | None,
+    swap: bool,
     again: bool,
     export: Path | None,
 ) -> None:
@@ -60,6 +69,8 @@ def command(
     if lira:
         kept = [tuned(baseline(entry.name), loaded, store, "shadow") for entry in entries if entry.name != "original"]
         attacked = session.run_shadows(bench.references, kept, sandbox, gpu, narrow, again, resume)
+    if swap:
+        session.run_swaps(bench.references, [e for e in entries if e.name != "original"], sandbox, gpu, resume)
     click.echo(render.table(board.board(bench.references), loaded, board.null(bench.references)))
     if export is not None:
         from harness.shipping import export_records

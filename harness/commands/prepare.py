@@ -15,11 +15,19 @@ import click
 @click.option("--workers", type=click.IntRange(min=1), help="Training processes; default: one per core.")
 @click.option("--download", is_flag=True, help="Fetch the data set first, where its source allows that.")
 @click.option("--lira", is_flag=True, help="Also the shadow models that U-LiRA needs.")
+@click.option("--swap", is_flag=True, help="Also the originals that SWAP needs.")
 @click.option("--verify", is_flag=True, help="Only read every reference file against its digest.")
 @click.option("--from-scratch", is_flag=True, help="Train all models here instead of using the shipped ones.")
 @click.option("--export", type=click.Path(path_type=Path, file_okay=False), help="Write the set as it ships.")
 def command(
-    track: str, workers: int | None, download: bool, lira: bool, verify: bool, from_scratch: bool, export: Path | None
+    track: str,
+    workers: int | None,
+    download: bool,
+    lira: bool,
+    swap: bool,
+    verify: bool,
+    from_scratch: bool,
+    export: Path | None,
 ) -> None:
     """Train the original and retrained models that TRACK lacks; with --lira its shadow models, too.
 
@@ -38,6 +46,8 @@ def command(
     if lira:
         session.needs_shadows(loaded)
         wanted += references.shadow_roles(loaded)
+    if swap:
+        wanted += references.swap_roles(loaded)
     if not verify:
         session.train_missing(found, wanted, workers)
     names = {role.name for role in wanted}

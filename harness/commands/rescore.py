@@ -17,7 +17,7 @@ from harness.commands._options import json_option, track_option
 @click.option(
     "--attack",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="A file of yours with attack(model) or attack(shadows); it is run. See scoring/README.md.",
+    help="A file of yours with attack(model), attack(shadows) or attack(swap); it is run. See scoring/README.md.",
 )
 @json_option
 def command(track: str, attack: Path | None, as_json: bool) -> None:
@@ -47,12 +47,13 @@ def command(track: str, attack: Path | None, as_json: bool) -> None:
         return
     try:
         title, models = read(attack).title, read(attack).models
-        if models == "swap":
-            raise InvalidAttack(f"{attack.name} reads swapped models, and no entry has any stored")
         with Bar(title, len(things), "models") as bar:
             found = list(rescore.attacked(references, things, attack, bar.at))
     except (InvalidAttack, SyntaxError) as error:
         raise BenchError(str(error), "your command", "see scoring/README.md", USAGE) from None
+    if not found:
+        remedy = f"run `bench baselines --{'lira' if models == 'shadows' else 'swap'}`, or submit with it"
+        raise BenchError(f"{attack.name} reads {models}, and no entry has any stored", "your command", remedy, USAGE)
     rows: dict[str, list[Any]] = {}
     for thing, numbers in sorted(found, key=lambda item: (rescore.name(item[0]), getattr(item[0], "seed", 0))):
         rows.setdefault(rescore.name(thing), []).append(numbers)

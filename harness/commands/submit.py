@@ -18,6 +18,7 @@ from harness.commands._options import (
     narrow_option,
     parse_parameters,
     sandbox_option,
+    swap_option,
     track_option,
 )
 
@@ -36,6 +37,7 @@ from harness.commands._options import (
 @gpu_option
 @lira_option
 @narrow_option
+@swap_option
 @click.option("--again", is_flag=True, help="Run failed units once more.")
 @json_option
 def command(
@@ -47,6 +49,7 @@ def command(
     gpu: int | None,
     lira: bool,
     narrow: float | None,
+    swap: bool,
     again: bool,
     as_json: bool,
 ) -> None:
@@ -88,6 +91,8 @@ def command(
     if lira and not failed:
         shadow_entry = tuned(read(path), loaded, Store(), "shadow").with_parameters(parameters)
         (attacked,) = session.run_shadows(bench.references, [shadow_entry], sandbox, gpu, narrow, again, resume)
+    if swap and not failed:
+        session.run_swaps(bench.references, [entry], sandbox, gpu, resume)
     ranked = board.board(bench.references)
     candidate = next((c for c in board.candidates(bench.references) if c.name == entry.name), None)
     readings = None if candidate is None else board.gate(bench.references, candidate)

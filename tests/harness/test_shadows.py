@@ -152,7 +152,7 @@ def test_an_attack_of_ones_own_reads_every_stored_entry(scored: References, smal
     )
     assert found["entries"]["original"][0]["gap"] != found["entries"]["retrain"][0]["gap"]
 
-    for bad, word in (("def attack(losses): ...", "must define one of"), ("def attack(swap): ...", "swapped models")):
+    for bad, word in (("def attack(losses): ...", "must define one of"), ("def attack(swap): ...", "reads swap")):
         path.write_text(bad)
         result = run("rescore", "--track", str(small), "--attack", str(path))
         assert result.exit_code == 2 and word in result.stderr
@@ -174,6 +174,28 @@ def test_show_and_compare_read_the_panel(scored: References, small: Path) -> Non
     assert by_metric["rte"]["change"]["mean"] == pytest.approx(rows.loc["ft", "rte"] / rows.loc["ga", "rte"])
     assert "U-LiRA" in run("compare", "ft", "ga", "--track", str(small)).stdout
     assert run("compare", "ft", "nobody", "--track", str(small)).exit_code == 2
+
+
+def test_swapped_originals_learn_other_examples_and_unlearn_them(scored: References, small: Path) -> None:
+    parts, usual = scored.parts(0, swapped=True), scored.parts(0)
+    assert np.array_equal(parts["retain"], usual["retain"]) and len(parts["forget"]) == len(usual["forget"])
+    assert set(parts["forget"]) <= set(usual["test"]) and not set(parts["forget"]) & set(parts["test"])
+    learnt = set(scored.training_set(Role("swap", 0)))
+    assert learnt == set(parts["retain"]) | set(parts["forget"])
+
+    command = ["baselines", "ga", "--track", str(small), "--swap"]
+    first = run(*command)
+    assert first.exit_code == 0, first.output
+    assert "2 reference models to train" in first.stderr and "ga swapped seed 1 ok" in first.stderr
+    assert "swapped seed" not in run(*command).stderr, "finished units are kept"
+    panel = json.loads(run("show", "ga", "--track", str(small), "--json").stdout)["panel"]
+    swap = {row["number"]: row for row in panel if row["attack"] == "swap"}
+    assert swap["advantage"]["null"] == 0, "a model that learnt neither cannot tell"
+    assert 0 <= swap["advantage"]["value"] <= 1 and 0 <= swap["advantage"]["original"] <= 1
+    path = small.with_name("other.py")
+    path.write_text("def attack(swap):\n    return float(len(set(swap.forget) & set(swap.substitute)))\n")
+    found = json.loads(run("rescore", "--track", str(small), "--attack", str(path), "--json").stdout)
+    assert {name: len(rows) for name, rows in found["entries"].items()} == {"ga": 2, "original": 2, "retrain": 2}
 
 
 def test_shipped_records_are_scored_to_the_same_numbers_and_nothing_else_is_kept(

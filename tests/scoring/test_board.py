@@ -7,6 +7,7 @@ import pytest
 from pandas.testing import assert_frame_equal
 
 from scoring.board import track_board
+from scoring.rows import Shadows
 
 Make = Callable[..., pd.DataFrame]
 
@@ -20,7 +21,7 @@ BASELINES: dict[str, dict[str, Any]] = {
 JUNK = {"kind": "entry", "retdev": 60.0, "umia": 1.0, "rte": 1e-6, "ra": 0.6, "ra_retrain": 0.6}
 
 
-def board(rows: pd.DataFrame, seeds: int = 3, **options: int) -> pd.DataFrame:
+def board(rows: pd.DataFrame, seeds: int = 3, **options: Any) -> pd.DataFrame:
     return track_board(rows, "digits", seeds, **{"resamples": 20, **options}).set_index("entry")
 
 
@@ -222,3 +223,53 @@ def test_boards_of_nothing_and_of_references_alone(make_rows: Make) -> None:
 def test_at_least_one_resample(make_rows: Make) -> None:
     with pytest.raises(ValueError, match="resamples"):
         board(make_rows(BASELINES), resamples=0)
+
+
+PAIRS = {"A": 0.51, "B": 0.52, "C": 0.60, "D": 0.61, "E": 0.80}
+
+
+def attacked(**changed: Shadows) -> list[Shadows]:
+    drawn = {
+        name: Shadows(name, "digits", "ok", (mean - 0.01, mean, mean + 0.01, mean), mean - 0.02, mean + 0.02)
+        for name, mean in PAIRS.items()
+    }
+    return list({**drawn, **changed}.values())
+
+
+def test_u_lira_is_a_fourth_metric_of_a_rank_of_its_own(make_rows: Make) -> None:
+    new = {"kind": "entry", "retdev": 0.04, "umia": 0.6, "rte": 40.0}
+    rows = make_rows({**BASELINES, "new": new, "idle": {**new, "retdev": 0.03}})
+    plain = board(rows)
+    found = board(rows, shadows=attacked(new=Shadows("new", "digits", "ok", (0.515,) * 4, 0.51, 0.52)))
+    assert found["group_ulira"].to_dict() | {"idle": None} == {
+        "A": "G1",
+        "B": "G1",
+        "C": "G2",
+        "D": "G2",
+        "E": "G3",
+        "new": "G1",
+        "idle": None,
+    }
+    assert found.loc["C", ["ulira", "ulira_low", "ulira_high"]].tolist() == pytest.approx([0.60, 0.58, 0.62])
+    assert found.loc["C", "ulira_indisc"] == pytest.approx(0.8)
+    assert found["rank_with_ulira"].dropna().to_dict() == {"A": 1, "B": 1, "new": 2, "C": 3, "D": 3, "E": 4}
+    assert pd.isna(found.loc["idle", "rank_with_ulira"]), "a row that did not run it has no such rank"
+    assert (found["rank"] == plain["rank"]).all(), "the other rank does not know of it"
+    assert plain["rank_with_ulira"].isna().all() and plain["ulira"].isna().all()
+    assert (found["rank_with_ulira_low"] <= found["rank_with_ulira"]).dropna().all()
+
+
+def test_failed_shadow_units_are_f_and_an_entry_moves_nobody(make_rows: Make) -> None:
+    rows = make_rows({**BASELINES, "new": {**BASELINES["A"], "kind": "entry"}})
+    found = board(rows, shadows=attacked(new=Shadows("new", "digits", "crash")))
+    assert found.loc["new", "group_ulira"] == "F" and np.isnan(found.loc["new", "ulira"])
+    assert found.loc["new", "rank_with_ulira"] > found.loc["A", "rank_with_ulira"]
+    junk = board(rows, shadows=attacked(new=Shadows("new", "digits", "ok", (1.0,) * 4, 1.0, 1.0)))
+    assert junk["group_ulira"].drop("new").equals(found["group_ulira"].drop("new"))
+
+
+def test_the_range_of_the_rank_knows_the_spread_between_pairs(make_rows: Make) -> None:
+    rows = make_rows(BASELINES)
+    wild = Shadows("C", "digits", "ok", (0.45, 0.75, 0.45, 0.75), 0.4, 0.8)
+    calm, spread = (board(rows, resamples=300, shadows=shadows) for shadows in (attacked(), attacked(C=wild)))
+    assert calm.loc["C", "keep_ulira"] == 1.0 > spread.loc["C", "keep_ulira"]

@@ -1,0 +1,83 @@
+"""Swapped units, for SWAP: originals that learnt a part T′ of the test set instead of F, and unlearn T′."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness import units
+from harness.entries import Entry
+from harness.references import References, Role
+from harness.units import Record, Unit
+from harness.untimed import Result, Runner, deadline
+from scoring import panel
+from scoring.evidence import SwapEvidence
+
+
+def pending(references: References, entry: Entry) -> list[Unit]:
+    """Swapped units without a result, one per model seed."""
+    track = references.track
+    todo = [Unit(entry, track, seed, swapped=True) for seed in range(track.protocol.seeds)]
+    return [unit for unit in todo if references.store.read(_folder(references, entry.id), str(unit.seed)) is None]
+
+
+def run(references: References, todo: Sequence[Unit], runner: Runner) -> Iterator[tuple[Unit, Result]]:
+    """Run swapped units; yields each after its result is kept. ``infra`` is as if it had not run."""
+    if not todo:
+        return
+    for unit, result in runner.run(todo, deadline(references, todo[0])):
+        if result.status != "infra":
+            stored = None if result.logits is None else references.store.put(units.pack(result.logits))
+            content = {**dataclasses.asdict(result), "logits": stored, "trusted": runner.trusted}
+            references.store.write(_folder(references, unit.entry.id), str(unit.seed), content)
+        yield unit, result
+
+
+def evidence(references: References, record: Record) -> SwapEvidence | None:
+    """What SWAP reads of a seed: the unit and its swapped twin; ``None`` where either has no logits here."""
+    found = references.store.read(_folder(references, record.entry), str(record.seed))
+    own = units.logits(references.store, record)
+    if found is None or found["logits"] is None or own is None or not references.store.has(found["logits"]):
+        return None
+    return _evidence(references, record.seed, own, units.unpack(references.store.get(found["logits"])))
+
+
+def reference_evidence(references: References, kind: str, seed: int) -> SwapEvidence:
+    """The same of a model that learnt neither (``retrained``: the zero line), or of the two originals.
+
+    Raises:
+        StoreError: the swapped original is not trained.
+    """
+    if kind == "retrained":
+        own = twin = references.logits(Role("retrained", seed))
+    else:
+        own, twin = references.logits(Role("original", seed)), references.logits(Role("swap", seed))
+    return _evidence(references, seed, own, twin)
+
+
+def numbers(found: Sequence[SwapEvidence]) -> dict[str, dict[str, float]]:
+    """Mean over seeds of every number of every attack of the panel that reads swapped models."""
+    table = {}
+    for attack in panel.reading("swap"):
+        runs = [attack.run(one) for one in found]
+        table[attack.name] = {name: float(np.mean([run[name] for run in runs])) for name in runs[0]}
+    return table
+
+
+def _evidence(references: References, seed: int, own: NDArray[np.float32], twin: NDArray[np.float32]) -> SwapEvidence:
+    return SwapEvidence(
+        logits=own,
+        swapped=twin,
+        labels=references.dataset.labels,
+        forget=references.split(seed).forget,
+        substitute=references.substitute(seed),
+    )
+
+
+def _folder(references: References, entry: str) -> str:
+    track = references.track
+    place = units.folder(track.reference_digest, track.protocol_digest).removeprefix("units/")
+    return f"swap-units/{place}/{entry}"
