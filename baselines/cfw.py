@@ -27,7 +27,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from sandbox.toolkit import Batches, head, recipe_schedule, sgd, tensors, train_epoch
+from sandbox.toolkit import Batches, recipe_schedule, sgd, tensors, train_epoch
 
 SEARCH_SPACE = {
     "start_std": ("uniform", 0.0, 1.0),
@@ -54,7 +54,8 @@ def unlearn(
 ) -> nn.Module:
     model.train()
     batches = Batches(*tensors(retain), batch_size=batch_size)
-    weights = balanced(batches.data[1], head(model).out_features)
+    *_, head = (module for module in model.modules() if isinstance(module, nn.Linear))
+    weights = balanced(batches.data[1], head.out_features)
     optimizer = sgd(model.parameters(), lr, weight_decay)
     schedule = recipe_schedule(optimizer, "cosine", lr, epochs, len(batches))
 

@@ -243,12 +243,13 @@ def choice(name: str, sha256: str, track: Track, store: Store, setting: Setting 
     """
     for one in ("shadow", "seed") if setting == "shadow" else ("seed",):
         where = place(track, one)
-        found = store.read(f"tuned/{where}", name)
         shipped = TUNED / where / f"{name}.json"
-        if found is None and shipped.is_file():
-            found = json.loads(shipped.read_text(encoding="utf-8"))
-        if found is not None and found["sha256"] == sha256:
-            return found
+        candidates = [store.read(f"tuned/{where}", name)]
+        if shipped.is_file():
+            candidates.append(json.loads(shipped.read_text(encoding="utf-8")))
+        for found in candidates:  # one's own may be of an older source
+            if found is not None and found["sha256"] == sha256:
+                return found
     return None
 
 

@@ -9,8 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from harness import rescore
 from harness.cli import bench
 from harness.entries import BASELINES, baseline_names
+from harness.references import References
+from harness.store import SHIPPED, Store
+from harness.track import load
 from tests.harness.conftest import run
 
 VERBS = sorted(bench.list_commands(None))  # type: ignore[arg-type]
@@ -27,8 +31,8 @@ def test_help_imports_neither_torch_nor_pandas() -> None:
 
 
 def test_the_promised_verbs_are_there() -> None:
-    promised = {"init", "check", "prepare", "submit", "baselines", "show", "leaderboard", "tracks", "doctor", "image"}
-    assert promised <= set(VERBS)
+    promised = {"init", "check", "prepare", "submit", "baselines", "tune", "rescore", "show", "compare", "leaderboard"}
+    assert promised | {"tracks", "doctor", "image"} <= set(VERBS)
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -72,7 +76,7 @@ def test_the_leaderboard_of_a_fresh_machine_has_its_reference_rows_and_is_determ
 
 
 def test_the_shipped_board_has_every_shipped_method_with_all_its_seeds() -> None:
-    # after a change of a method: bench baselines --sandbox docker --export harness/shipped
+    # after a change of a method: the commands in harness/README.md
     rows = json.loads(run("leaderboard", "--format", "json").stdout)["rows"]
     methods = {row["entry"]: row for row in rows}
     assert set(methods) == set(baseline_names())
@@ -81,10 +85,33 @@ def test_the_shipped_board_has_every_shipped_method_with_all_its_seeds() -> None
         assert row["seeds_ok"] == row["seeds_total"] == 10, row["entry"]
         assert row["rte"] > 0
         assert (row["rank"] is None) == (row["kind"] == "reference")
+        assert (row["rank_with_ulira"] is None) == (row["kind"] == "reference")
+        assert row["ulira_low"] <= row["ulira"] <= row["ulira_high"]
+
+
+def test_u_lira_catches_the_original_and_nothing_in_retrained_models() -> None:
+    board = json.loads(run("leaderboard", "--format", "json").stdout)
+    rows, null = {row["entry"]: row for row in board["rows"]}, board["null"]
+    assert 0.49 < null["ulira_low"] < 0.51 < null["ulira_high"] < 0.53
+    assert rows["original"]["ulira_low"] > null["ulira_high"] + 0.15
+    assert null["ulira_low"] <= rows["retrain"]["ulira"] <= null["ulira_high"]
+
+
+def test_what_ships_can_be_scored_again_and_stays_small() -> None:
+    references = References(load("digits-resnet18"), Store())
+    things = rescore.stored(references)
+    methods = [name for name in baseline_names() if name not in ("original", "retrain")]
+    assert len(things) == 3 * 10 + 10 * len(methods) + len(methods) + 2
+    sizes = {path: path.stat().st_size for path in SHIPPED.rglob("*") if path.is_file()}
+    manifest = references.store.read("references", references.track.reference_digest)
+    assert manifest is not None
+    models = {sha for role in manifest["roles"].values() for sha in (role["weights"], role["logits"])}
+    assert sum(size for path, size in sizes.items() if path.stem not in models) < 10_000_000
 
 
 def test_the_board_in_the_readme_is_the_shipped_one() -> None:
-    # after a change of the board: paste the output of `bench leaderboard --format markdown`
+    # after a change of the board: paste the output of `bench leaderboard --format markdown`, and make the pictures
+    # again: --format svg to docs/board.svg, --format ulira to docs/ulira.svg
     readme = (BASELINES / "README.md").read_text()
     assert run("leaderboard", "--format", "markdown").stdout.strip() in readme
 

@@ -161,6 +161,13 @@ def test_every_method_is_tuned_on_the_default_track_with_the_same_budget(name: s
     assert tuning.tuned(entry, load("digits-tinyvit"), Store()).overrides == {}, "defaults elsewhere"
 
 
+def test_a_choice_for_an_older_source_does_not_hide_the_shipped_one() -> None:
+    store, track = Store(), load("digits-resnet18")
+    store.write(f"tuned/{track.name}", "ft", {"sha256": "of another file", "parameters": {"lr": 1.0}})
+    assert tuning.tuned(baseline("ft"), track, store).overrides.get("lr") != 1.0
+    assert tuning.choice("ft", baseline("ft").sha256, track, store) is not None
+
+
 @pytest.mark.slow
 def test_a_killed_search_goes_on_with_the_trial_that_was_running(
     prepared: References, small: Path, picky: Path, home: Path
