@@ -150,15 +150,15 @@ def rank(row: pd.Series[Any], which: str = "rank") -> str:
 
 
 def gate(readings: Sequence[Reading], ran: bool) -> str:
-    """One line: what the cheap attacks found, and whether U-LiRA is worth its cost."""
+    """Two lines: what the cheap attacks read, and whether U-LiRA is worth its cost."""
     names = {"rmia": "RMIA AUC", "umia_two_sided": "two-sided U-MIA"}
-    numbers = [f"{names[r.attack]} {r.value:.3f} (zero line {r.null:.3f})" for r in readings]
+    numbers = [f"{names[r.attack]} {_number(r.value, 3)} (zero line {_number(r.null, 3)})" for r in readings]
     caught = [names[r.attack] for r in readings if r.caught]
     if caught:
         end = f"caught by {' and '.join(caught)}" + ("" if ran else ": U-LiRA would only confirm it")
     else:
         end = "passed" + ("" if ran else ": U-LiRA is worth its cost (--lira)")
-    return f"cheap attacks: {', '.join(numbers)}: {end}"
+    return f"cheap attacks: {', '.join(numbers)}\n{end}"
 
 
 def speed(row: pd.Series[Any]) -> str:

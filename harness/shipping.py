@@ -53,7 +53,10 @@ def export_records(references: References, target: Store) -> int:
         if candidate.kind == "entry":
             continue
         for record in candidate.records.values():
-            _ship_record(references, record, target)
+            if candidate.kind == "reference":  # timed; its logits are those of the reference models
+                replace(record, logits=None).save(target)
+            else:
+                _ship_record(references, record, target)
             count += 1
     for kind in SEED_KINDS:
         for seed in range(track.protocol.seeds):
