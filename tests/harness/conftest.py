@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -72,18 +74,34 @@ def small(tmp_path: Path) -> Path:
     return path
 
 
+def once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """A folder that ``make`` fills once per test run, whichever of the parallel workers comes first."""
+    base = factory.getbasetemp()
+    place = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
+    with place.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (place / "done").exists():
+            shutil.rmtree(place, ignore_errors=True)
+            place.mkdir()
+            (place / "small.toml").write_text(SMALL)
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setenv("BENCH_HOME", str(place / "home"))
+                make(place)
+            (place / "done").touch()
+    return place / "home"
+
+
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store in which the tiny track's references are trained, by the command; to be copied, not changed."""
-    place = tmp_path_factory.mktemp("trained")
-    (place / "small.toml").write_text(SMALL)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BENCH_HOME", str(place / "home"))
+
+    def make(place: Path) -> None:
         result = run("prepare", str(place / "small.toml"))
-    assert result.exit_code == 0, result.output
-    assert "6 reference models to train, " in result.stderr
-    assert "6 of 6 reference models, every file verified" in result.stdout
-    return place / "home"
+        assert result.exit_code == 0, result.output
+        assert "6 reference models to train, " in result.stderr
+        assert "6 of 6 reference models, every file verified" in result.stdout
+
+    return once(tmp_path_factory, "trained", make)
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from harness.track import load
 from harness.units import Unit
 from harness.untimed import Result
 from scoring.ulira import ulira
-from tests.harness.conftest import SMALL, run
+from tests.harness.conftest import once, run
 
 ATTACK = """
 TITLE = "mean loss"
@@ -61,12 +61,10 @@ def default() -> References:
 @pytest.fixture(scope="session")
 def attacked(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store in which two methods have all their units on the tiny track, shadow units included."""
-    place = tmp_path_factory.mktemp("attacked")
-    (place / "small.toml").write_text(SMALL)
-    track = str(place / "small.toml")
-    shutil.copytree(trained, place / "home")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BENCH_HOME", str(place / "home"))
+
+    def make(place: Path) -> None:
+        track = str(place / "small.toml")
+        shutil.copytree(trained, place / "home")
         result = run("prepare", track, "--lira")
         assert "12 reference models to train" in result.stderr
         assert "18 of 18 reference models, every file verified" in result.stdout
@@ -76,7 +74,8 @@ def attacked(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         assert "in worker processes, without a sandbox" in result.stderr
         assert "U-LiRA: 16 shadow units, 2 at a time: about " in result.stderr
         assert "ft: ok, 2 of 2 pairs of splits" in result.stderr
-    return place / "home"
+
+    return once(tmp_path_factory, "attacked", make)
 
 
 @pytest.fixture
@@ -99,6 +98,7 @@ def test_shadow_models_see_half_the_population_and_retrained_ones_lack_a_forget_
     assert len(shadow_roles(default.track)) == 16 * 9
 
 
+@pytest.mark.slow
 def test_the_board_has_u_lira_and_a_rank_of_its_own(scored: References, small: Path) -> None:
     found = board.board(scored).set_index("entry")
     assert found.loc[["ft", "ga", "retrain", "original"], "ulira"].between(0, 1).all()
@@ -115,6 +115,7 @@ def test_the_board_has_u_lira_and_a_rank_of_its_own(scored: References, small: P
     assert {"ft", "ga", "retrain", "original"} <= texts
 
 
+@pytest.mark.slow
 def test_what_is_stored_is_scored_again_to_the_same_numbers(scored: References, small: Path) -> None:
     before = board.board(scored)
     result = run("rescore", "--track", str(small), "--json")
@@ -130,6 +131,7 @@ def test_what_is_stored_is_scored_again_to_the_same_numbers(scored: References, 
     assert scores.of_record(scored, record) == right
 
 
+@pytest.mark.slow
 def test_an_attack_of_ones_own_reads_every_stored_entry(scored: References, small: Path, tmp_path: Path) -> None:
     path = tmp_path / "mine.py"
     path.write_text(ATTACK)
@@ -158,6 +160,7 @@ def test_an_attack_of_ones_own_reads_every_stored_entry(scored: References, smal
         assert result.exit_code == 2 and word in result.stderr
 
 
+@pytest.mark.slow
 def test_show_and_compare_read_the_panel(scored: References, small: Path) -> None:
     shown = json.loads(run("show", "ft", "--track", str(small), "--json").stdout)
     attacks = {row["attack"] for row in shown["panel"]}
@@ -176,6 +179,7 @@ def test_show_and_compare_read_the_panel(scored: References, small: Path) -> Non
     assert run("compare", "ft", "nobody", "--track", str(small)).exit_code == 2
 
 
+@pytest.mark.slow
 def test_swapped_originals_learn_other_examples_and_unlearn_them(scored: References, small: Path) -> None:
     parts, usual = scored.parts(0, swapped=True), scored.parts(0)
     assert np.array_equal(parts["retain"], usual["retain"]) and len(parts["forget"]) == len(usual["forget"])
@@ -198,6 +202,7 @@ def test_swapped_originals_learn_other_examples_and_unlearn_them(scored: Referen
     assert {name: len(rows) for name, rows in found["entries"].items()} == {"ga": 2, "original": 2, "retrain": 2}
 
 
+@pytest.mark.slow
 def test_shipped_records_are_scored_to_the_same_numbers_and_nothing_else_is_kept(
     scored: References, tmp_path: Path
 ) -> None:
@@ -207,8 +212,8 @@ def test_shipped_records_are_scored_to_the_same_numbers_and_nothing_else_is_kept
     sizes = [path.stat().st_size for path in target.root.rglob("*") if path.is_file()]
     assert sum(sizes) < 1_000_000
     shipped = References(scored.track, Store(target.root, behind=scored.store.root))
-    for column in ("ulira", "ulira_low", "rte"):  # what counts examples moves where barely trained models have ties
-        np.testing.assert_allclose(board.board(shipped)[column], board.board(scored)[column], atol=1e-3)
+    for column in ("ulira", "rte"):  # accuracies of barely trained models have ties, two pairs no interval
+        np.testing.assert_allclose(board.board(shipped)[column], board.board(scored)[column], atol=3e-3)
     blobs = {path.stem for path in (target.root / "blobs").glob("*/*")}
     assert len(blobs) == 2 * 2 + 4, "logits of ft and ga, and φ of four rows"
     export_records(shipped, target)
@@ -268,6 +273,7 @@ def test_a_track_without_shadow_splits_says_so() -> None:
         assert result.exit_code == 2 and "declares no U-LiRA protocol" in result.stderr
 
 
+@pytest.mark.slow
 def test_names_in_the_plot_are_text(scored: References) -> None:
     rows = board.board(scored)
     rows["entry"] = '<script>"&'
