@@ -26,6 +26,7 @@ ODD_STATES: dict[str, Callable[[nn.Module], Any]] = {
     "eval mode": lambda model: model.eval(),
     "frozen": lambda model: model.requires_grad_(False),
     "gradients left": lambda model: [setattr(p, "grad", torch.ones_like(p)) for p in model.parameters()],
+    "partly frozen": lambda model: [p.requires_grad_(i % 2 == 0) for i, p in enumerate(model.parameters())],
     "batch norm in eval mode": lambda model: [m.eval() for m in model.modules() if isinstance(m, nn.BatchNorm2d)],
 }
 
