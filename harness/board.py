@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -163,10 +163,12 @@ def findings(references: References, candidate: Candidate) -> list[Finding]:
             means = [float(np.mean([s.attacks[attack][number] for s in kinds[kind]])) for kind in kinds]
             table.append(Finding(attack, number, *means))
     table += _swapped(references, candidate)
-    attacked = shadow_scores(references)
-    rows = [attacked.get(name, (None, None))[1] for name in (candidate.name, shadows.RETRAIN, shadows.ORIGINAL)]
-    if all(row is not None for row in rows):
-        own, null, original = ({**row.attacks, "collateral": row.collateral} for row in rows if row is not None)
+    known = shadow_records(references)
+    if (shadow := known.get(candidate.name)) is not None and shadow.values is not None:
+        # the zero line from as many pairs of splits: that of KLoM and ε depends on it
+        rows = [replace(known[name], pairs=shadow.pairs) for name in (shadows.RETRAIN, shadows.ORIGINAL)]
+        read = [scores.of_shadows(references, row) for row in (shadow, *rows)]
+        own, null, original = ({**one.attacks, "collateral": one.collateral} for one in read if one is not None)
         for attack, numbers in own.items():
             table += [Finding(attack, n, numbers[n], null[attack][n], original[attack][n]) for n in numbers]
     return table

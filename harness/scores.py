@@ -176,7 +176,7 @@ def _kind(track: Track) -> str:
 
 
 def _shadow_name(record: ShadowRecord) -> str:
-    return digest({"entry": record.entry, "values": record.values})
+    return digest({"entry": record.entry, "values": record.values, "pairs": record.pairs})
 
 
 AnyScores = TypeVar("AnyScores", Scores, ShadowScores)

@@ -135,7 +135,7 @@ def run(
 
 
 def evidence(references: References, record: ShadowRecord) -> ShadowEvidence:
-    """What attacks read of an entry, or of a reference row, whose shadow units are done.
+    """What attacks read of an entry, or of a reference row, whose shadow units are done: its first ``pairs`` pairs.
 
     Raises:
         StoreError: arrays, or shadow reference models, are missing.
@@ -144,10 +144,10 @@ def evidence(references: References, record: ShadowRecord) -> ShadowEvidence:
     own = _columns(references, record)
     p = record.pairs
     found = ShadowEvidence(
-        forgotten=own.forgotten,
-        never=own.never,
-        retained=own.retained,
-        absent=own.absent,
+        forgotten=own.forgotten[:, :p],
+        never=own.never[:, :p],
+        retained=own.retained[:, :p],
+        absent=own.absent[:, :p],
         retrained=retrained.forgotten[:, :p],
         retrained_never=retrained.never[:, :p],
         original=original.forgotten[:, :p],

@@ -35,7 +35,9 @@ def command(entry: str, track: str, as_json: bool) -> None:
             for r, s in zip(records, per_seed.values(), strict=True)
         ]
         panel = [dataclasses.asdict(one) for one in board.findings(references, candidate)]
+        shadow = board.shadow_records(references).get(entry)
         content = {"entry": entry, "kind": candidate.kind, "row": row[0] if row else None, "panel": panel}
+        content["shadows"] = None if shadow is None else dataclasses.asdict(shadow)
         click.echo(json.dumps({**content, "units": units}))
         return
     first = records[0]
@@ -64,6 +66,14 @@ def command(entry: str, track: str, as_json: bool) -> None:
         )
         for line in ([record.reason] if record.reason else []) + list(record.warnings):
             click.echo(f"     {line}")
+    if (shadow := board.shadow_records(references).get(entry)) is not None:
+        total, early = loaded.protocol.lira_splits // 2, shadow.narrow
+        stop = f", told to stop at ± {early:g}" if early else ""
+        failure = f": {shadow.failed}: {shadow.reason}" if shadow.failed else ""
+        click.echo(
+            f"U-LiRA       {shadow.status}{failure}, {shadow.pairs} of {total} pairs of shadow splits{stop}, "
+            f"{shadow.environment.get('backend')}"
+        )
     if findings := board.findings(references, candidate):
         click.echo(render.panel(findings))
 

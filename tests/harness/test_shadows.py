@@ -167,7 +167,9 @@ def test_show_and_compare_read_the_panel(scored: References, small: Path) -> Non
     assert attacks >= {"umia", "umia_two_sided", "rmia", "outputs", "ulira", "klom", "epsilon", "collateral"}
     (collateral,) = (r for r in shown["panel"] if (r["attack"], r["number"]) == ("collateral", "accuracy"))
     assert all(0 <= collateral[key] <= 1 for key in ("value", "null", "original"))
-    assert "collateral" in run("show", "ft", "--track", str(small)).stdout
+    assert shown["shadows"]["pairs"] == 2 and shown["shadows"]["narrow"] is None
+    text = run("show", "ft", "--track", str(small)).stdout
+    assert "collateral" in text and "ok, 2 of 2 pairs of shadow splits, workers" in text
 
     compared = json.loads(run("compare", "ft", "ga", "--track", str(small), "--json").stdout)["differences"]
     by_metric = {one["metric"]: one for one in compared}
