@@ -32,6 +32,7 @@ class Workers:
 
     backend = "workers"
     trusted = True
+    overhead = 0.2
 
     def __init__(self, track: Track) -> None:
         self.at_once = len(os.sched_getaffinity(0))

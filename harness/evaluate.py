@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import hashlib
 import math
 import threading
@@ -152,7 +151,7 @@ def _record(bench: Bench, unit: Unit, outcome: Outcome, retrain_seconds: float |
         peak_memory=outcome.peak_memory,
         retrain_seconds=_rounded(retrain_seconds),
         logits=logits,
-        date=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        date=units.now(),
         trusted=bench.sandbox.trusted,
         environment=environment,
         log=outcome.log,

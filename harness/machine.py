@@ -51,6 +51,13 @@ def hardware() -> dict[str, Any]:
     }
 
 
+def torch_version() -> str:
+    """Imported here, so that naming the machine needs no torch."""
+    import torch
+
+    return str(torch.__version__)
+
+
 def timing_class(environment: Mapping[str, Any]) -> str:
     """Runs of one class may be compared by the clock: same machine, back end, image, torch and device."""
     keys = ("machine", "cpu", "cores", "backend", "image", "torch", "device")

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import EXIT_CODES, BenchError
+from harness.machine import torch_version
 from harness.references import References, Role, initial_seed, order_seed
 from harness.store import Store
 from harness.track import Track
@@ -199,7 +200,7 @@ def run(references: References, plan: Plan, on_progress: Callable[[int], None]) 
     """
     context = multiprocessing.get_context("spawn")
     progress = context.Value("q", 0)
-    environment = {"torch": _torch_version(), "date": datetime.datetime.now(datetime.UTC).date().isoformat()}
+    environment = {"torch": torch_version(), "date": datetime.datetime.now(datetime.UTC).date().isoformat()}
     with ProcessPoolExecutor(
         plan.workers, mp_context=context, initializer=_start_worker, initargs=(progress, references.track, os.getpid())
     ) as pool:
@@ -225,9 +226,3 @@ def run(references: References, plan: Plan, on_progress: Callable[[int], None]) 
         finally:
             for future in pending:
                 future.cancel()
-
-
-def _torch_version() -> str:
-    import torch
-
-    return str(torch.__version__)

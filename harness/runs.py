@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Protocol
@@ -95,7 +94,7 @@ def retrain_times(bench: Bench, slots: Sequence[Slot], listener: Listener) -> di
 
     probes = measure(todo[:PROBES], "Retrain's time, for RTE")
     environment = next(iter(probes.values())).environment
-    kind = f"retrain/{units.folder(track.reference_digest, track.protocol_digest).removeprefix('units/')}"
+    kind = f"retrain/{units.place(track)}"
     known = store.read(kind, timing_class(environment))
     if known is not None:
         before = {int(seed): seconds for seed, seconds in known["seconds"].items()}
@@ -107,7 +106,7 @@ def retrain_times(bench: Bench, slots: Sequence[Slot], listener: Listener) -> di
     for record in probes.values():
         replace(record, retrain_seconds=record.seconds).save(store)
     seconds = {str(seed): _seconds(record) for seed, record in sorted(probes.items())}
-    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    now = units.now()
     history = [*(known or {}).get("history", []), {"date": now, "seconds": seconds}]
     content = {"environment": dict(environment), "seconds": seconds, "date": now, "history": history}
     store.write(kind, timing_class(environment), content)

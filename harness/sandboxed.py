@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from harness.evaluate import Bench, Slot, attempt
 from harness.executors import local
@@ -13,6 +15,8 @@ from harness.untimed import Result
 
 class Sandboxed:
     """One sandbox per core; on a GPU two side by side. A :class:`harness.untimed.Runner`."""
+
+    overhead = 2.5
 
     def __init__(self, bench: Bench, device: str = "cpu") -> None:
         cores = sorted(os.sched_getaffinity(0))
@@ -24,8 +28,10 @@ class Sandboxed:
         self.at_once, self.backend, self.trusted = len(self._slots), bench.sandbox.name, bench.sandbox.trusted
 
     def run(self, units: Sequence[Unit], deadline: float) -> Iterator[tuple[Unit, Result]]:
+        bench = replace(self._bench, stop=threading.Event())  # what ends one run must not end the next
+
         def work(unit: Unit, slot: Slot) -> Result:
-            logits, outcome = attempt(self._bench, unit, slot, deadline)
+            logits, outcome = attempt(bench, unit, slot, deadline)
             return Result(outcome.status, outcome.reason, logits, outcome.cpu_seconds, outcome.log)
 
-        yield from local.run(units, self._slots, work, self._bench.stop)
+        yield from local.run(units, self._slots, work, bench.stop)

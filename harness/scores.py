@@ -170,9 +170,8 @@ def copy_reference(references: References, kind: Kind, seed: int, target: Store)
 
 
 def _kind(track: Track) -> str:
-    place = units.folder(track.reference_digest, track.protocol_digest).removeprefix("units/")
     about = {"version": VERSION, "umia_seed": track.analysis.umia_seed, "attacks": panel.names()}
-    return f"scores/{place}/{digest(about)[:16]}"
+    return f"scores/{units.place(track)}/{digest(about)[:16]}"
 
 
 def _shadow_name(record: ShadowRecord) -> str:

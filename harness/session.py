@@ -160,7 +160,7 @@ def run_shadows(
     with opened as runner:
         waiting = {entry.id: shadows.pending(references, entry) for entry in todo}
         count = sum(map(len, waiting.values()))
-        costs = [shadows.estimate(references, units, runner.at_once) for units in waiting.values()]
+        costs = [shadows.estimate(references, units, runner) for units in waiting.values()]
         cost = "" if None in costs else f": about {span(sum(s for s in costs if s is not None))}"
         click.echo(f"U-LiRA: {count} shadow units, {runner.at_once} at a time{cost}", err=True)
         with Bar("shadow units", count, "units") as bar:

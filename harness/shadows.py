@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -60,7 +59,7 @@ class ShadowRecord:
 
 def folder(references: References) -> str:
     """Kind of document under which the track's shadow records are stored."""
-    return f"shadows/{_place(references)}"
+    return f"shadows/{units.place(references.track)}"
 
 
 def records(references: References) -> list[ShadowRecord]:
@@ -86,8 +85,8 @@ def pending(references: References, entry: Entry, pairs: range | None = None) ->
     return todo
 
 
-def estimate(references: References, todo: Sequence[Unit], at_once: int) -> float | None:
-    """Wall seconds of one entry's shadow units, from the CPU seconds of its timed units, scaled by |R|; or unknown."""
+def estimate(references: References, todo: Sequence[Unit], runner: Runner) -> float | None:
+    """Wall seconds of one entry's shadow units, or ``None``: from the CPU seconds of its timed units, scaled by |R|."""
     if not todo:
         return 0.0
     first = todo[0]
@@ -95,7 +94,7 @@ def estimate(references: References, todo: Sequence[Unit], at_once: int) -> floa
     if timed is None or timed.cpu_seconds is None:
         return None
     share = len(first.parts(references)["retain"]) / references.track.splits.retain
-    return len(todo) * timed.cpu_seconds * share / at_once
+    return len(todo) * (timed.cpu_seconds * share + runner.overhead) / runner.at_once
 
 
 def run(
@@ -119,7 +118,21 @@ def run(
     total = track.protocol.lira_splits // 2
     steps = [range(total)] if narrow is None else [range(pair, pair + 1) for pair in range(total)]
     limit = deadline(references, Unit(entry, track, 0, 0))
-    environment = {**machine.hardware(), "backend": runner.backend, "torch": _torch_version()}
+    started = ShadowRecord(
+        entry=entry.id,
+        name=entry.name,
+        sha256=entry.sha256,
+        status="ok",
+        reason="",
+        pairs=0,
+        values=None,
+        cpu_seconds=None,
+        narrow=narrow,
+        trusted=runner.trusted,
+        date=units.now(),
+        environment={**machine.hardware(), "backend": runner.backend, "torch": machine.torch_version()},
+        parameters={**entry.defaults, **entry.overrides},
+    )
     done = 0
     for step in steps:
         for unit, result in runner.run(pending(references, entry, step), limit):
@@ -127,11 +140,11 @@ def run(
             if result.status != "infra":
                 _write(references, unit, result, runner.trusted)
             if result.status != "ok":
-                return _failed(references, unit, result, done, runner.trusted, environment, narrow)
+                return _failed(references, replace(started, pairs=done), unit, result)
         done = step.stop
         if narrow is not None and done >= LEAST_PAIRS and _half_width(references, entry, done) <= narrow:
             break
-    return _complete(references, entry, done, environment, narrow)
+    return _complete(references, replace(started, pairs=done), entry)
 
 
 def evidence(references: References, record: ShadowRecord) -> ShadowEvidence:
@@ -178,7 +191,7 @@ def _reference(references: References, name: str) -> ShadowRecord:
         columns = Columns(own, never, own, never)
     values = _pack(references, columns)
     record = ShadowRecord(
-        name, name, "", "ok", "", len(splits) // 2, values, None, None, True, _now(), parameters={}, environment={}
+        name, name, "", "ok", "", len(splits) // 2, values, None, None, True, units.now(), parameters={}, environment={}
     )
     record.save(references)
     return record
@@ -209,57 +222,22 @@ def _gathered(references: References, entry: Entry, pairs: int) -> Columns:
     return gather(references.design, splits())
 
 
-def _complete(
-    references: References, entry: Entry, pairs: int, environment: Mapping[str, Any], narrow: float | None
-) -> ShadowRecord:
+def _complete(references: References, record: ShadowRecord, entry: Entry) -> ShadowRecord:
     documents = [document for _, document in references.store.all(_units(references, entry))]
     seconds = [document["cpu_seconds"] for document in documents if document["cpu_seconds"] is not None]
-    record = ShadowRecord(
-        entry=entry.id,
-        name=entry.name,
-        sha256=entry.sha256,
-        status="ok",
-        reason="",
-        pairs=pairs,
-        values=_pack(references, _gathered(references, entry, pairs)),
+    record = replace(
+        record,
+        values=_pack(references, _gathered(references, entry, record.pairs)),
         cpu_seconds=round(float(np.mean(seconds)), 4) if seconds else None,
-        narrow=narrow,
         trusted=all(document["trusted"] for document in documents),
-        date=_now(),
-        environment=environment,
-        parameters={**entry.defaults, **entry.overrides},
+        date=units.now(),
     )
     record.save(references)
     return record
 
 
-def _failed(
-    references: References,
-    unit: Unit,
-    result: Result,
-    pairs: int,
-    trusted: bool,
-    environment: Mapping[str, Any],
-    narrow: float | None,
-) -> ShadowRecord:
-    entry = unit.entry
-    record = ShadowRecord(
-        entry=entry.id,
-        name=entry.name,
-        sha256=entry.sha256,
-        status=result.status,
-        reason=result.reason,
-        pairs=pairs,
-        values=None,
-        cpu_seconds=result.cpu_seconds,
-        narrow=narrow,
-        trusted=trusted,
-        date=_now(),
-        environment=environment,
-        parameters={**entry.defaults, **entry.overrides},
-        failed=unit.place,
-        log=result.log,
-    )
+def _failed(references: References, record: ShadowRecord, unit: Unit, result: Result) -> ShadowRecord:
+    record = replace(record, status=result.status, reason=result.reason, failed=unit.place, log=result.log)
     if result.status != "infra":  # our fault: as if it had not run
         record.save(references)
     return record
@@ -305,19 +283,4 @@ def _write(references: References, unit: Unit, result: Result, trusted: bool) ->
 
 
 def _units(references: References, entry: Entry) -> str:
-    return f"shadow-units/{_place(references)}/{entry.id}"
-
-
-def _place(references: References) -> str:
-    track = references.track
-    return units.folder(track.reference_digest, track.protocol_digest).removeprefix("units/")
-
-
-def _now() -> str:
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-
-
-def _torch_version() -> str:
-    import torch
-
-    return str(torch.__version__)
+    return f"shadow-units/{units.place(references.track)}/{entry.id}"

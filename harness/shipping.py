@@ -45,11 +45,12 @@ def export_records(references: References, target: Store) -> int:
     """
     track = references.track
     shipped = References(track, Store(target.root, behind=references.store.root))
+    present, known = board.candidates(references), board.shadow_records(references)  # the target may be what ships
     for kind in (units.folder(track.reference_digest, track.protocol_digest), shadows.folder(references)):
         target.clear(kind)
     scores.clear(References(track, target))
     count = 0
-    for candidate in board.candidates(references):
+    for candidate in present:
         if candidate.kind == "entry":
             continue
         for record in candidate.records.values():
@@ -61,8 +62,8 @@ def export_records(references: References, target: Store) -> int:
     for kind in SEED_KINDS:
         for seed in range(track.protocol.seeds):
             scores.copy_reference(references, kind, seed, target)
-    entries = {c.name for c in board.candidates(references) if c.kind == "entry"}
-    found = [one for name, one in board.shadow_records(references).items() if name not in entries]
+    entries = {candidate.name for candidate in present if candidate.kind == "entry"}
+    found = [one for name, one in known.items() if name not in entries]
     rounded = [_ship_shadows(references, one, target) for one in found]
     for one in rounded:  # once all are there: they are compared with the rounded reference rows
         scores.put_shadows(References(track, target), one, scores.shadow_score(shipped, one))

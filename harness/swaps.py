@@ -78,6 +78,4 @@ def _evidence(references: References, seed: int, own: NDArray[np.float32], twin:
 
 
 def _folder(references: References, entry: str) -> str:
-    track = references.track
-    place = units.folder(track.reference_digest, track.protocol_digest).removeprefix("units/")
-    return f"swap-units/{place}/{entry}"
+    return f"swap-units/{units.place(references.track)}/{entry}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -127,7 +128,21 @@ class Record:
 
 def folder(reference_digest: str, protocol_digest: str) -> str:
     """Kind of document under which a track's records are stored."""
-    return f"units/{reference_digest[:16]}-{protocol_digest[:16]}"
+    return f"units/{_place(reference_digest, protocol_digest)}"
+
+
+def place(track: Track) -> str:
+    """What of a track decides its units, as a part of a path: folders of other documents end with it, too."""
+    return _place(track.reference_digest, track.protocol_digest)
+
+
+def _place(reference_digest: str, protocol_digest: str) -> str:
+    return f"{reference_digest[:16]}-{protocol_digest[:16]}"
+
+
+def now() -> str:
+    """The time to the second, as records have it."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
 def find(store: Store, unit: Unit) -> Record | None:

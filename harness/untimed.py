@@ -29,6 +29,8 @@ class Runner(Protocol):
     """Runs untimed units side by side."""
 
     at_once: int
+    overhead: float
+    """Seconds that a unit costs beside its own: starting, inference; for estimates."""
     backend: str
     """Name of the back end, for records."""
     trusted: bool

@@ -38,9 +38,12 @@ class Attack:
         """Numbers by name; a plain number is called ``value``.
 
         Raises:
-            InvalidAttack: it returned no number, or one that is not finite.
+            InvalidAttack: it raised, or returned no number, or one that is not finite.
         """
-        found = self.function(evidence)
+        try:
+            found = self.function(evidence)
+        except Exception as error:  # whatever it raises is the attack's, and says so
+            raise InvalidAttack(f"{self.name} raised {type(error).__name__}: {error}") from error
         numbers = dict(found) if isinstance(found, Mapping) else {"value": found}
         for name, value in numbers.items():
             if not isinstance(name, str) or not isinstance(value, Real) or not math.isfinite(value):
@@ -69,13 +72,16 @@ def read(path: Path) -> Attack:
     """A user's own attack: a Python file with ``attack(model)``, ``attack(shadows)`` or ``attack(swap)``. It is run.
 
     Raises:
-        InvalidAttack: no such function.
+        InvalidAttack: it cannot be imported, or has no such function.
     """
     spec = importlib.util.spec_from_file_location(f"attack_{path.stem}", path)
     if spec is None or spec.loader is None:
         raise InvalidAttack(f"{path} is not a Python file")
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise InvalidAttack(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
     return _parse(module, path.stem)
 
 

@@ -49,7 +49,7 @@ def command(track: str, attack: Path | None, as_json: bool) -> None:
         title, models = read(attack).title, read(attack).models
         with Bar(title, len(things), "models") as bar:
             found = list(rescore.attacked(references, things, attack, bar.at))
-    except (InvalidAttack, SyntaxError) as error:
+    except InvalidAttack as error:
         raise BenchError(str(error), "your command", "see scoring/README.md", USAGE) from None
     if not found:
         remedy = f"run `bench baselines --{'lira' if models == 'shadows' else 'swap'}`, or submit with it"

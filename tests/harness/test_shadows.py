@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -14,12 +15,15 @@ import pytest
 
 from harness import board, direct, plots, scores, shadows
 from harness.entries import baseline
+from harness.evaluate import Bench
 from harness.references import References, Role, half, shadow_roles
+from harness.sandboxed import Sandboxed
 from harness.shipping import export_records
-from harness.store import Store
+from harness.store import SHIPPED, Store
 from harness.track import load
 from harness.units import Unit
 from harness.untimed import Result
+from sandbox.types import Job, Outcome
 from scoring.ulira import ulira
 from tests.harness.conftest import once, run
 
@@ -34,7 +38,7 @@ def attack(model):
 class Drawn:
     """A runner whose models are drawn: logits that depend on the unit alone."""
 
-    backend, trusted, at_once = "drawn", True, 2
+    backend, trusted, at_once, overhead = "drawn", True, 2, 0.0
 
     def __init__(self, examples: int, failing: str = "", stop_after: int | None = None) -> None:
         self.asked: list[tuple[int, int | None]] = []
@@ -154,7 +158,13 @@ def test_an_attack_of_ones_own_reads_every_stored_entry(scored: References, smal
     )
     assert found["entries"]["original"][0]["gap"] != found["entries"]["retrain"][0]["gap"]
 
-    for bad, word in (("def attack(losses): ...", "must define one of"), ("def attack(swap): ...", "reads swap")):
+    wrong = {
+        "def attack(losses): ...": "must define one of",
+        "def attack(swap): ...": "reads swap",
+        "def attack(model):\n    return model.nothing": "mine raised AttributeError",
+        "def attack(:": "cannot be imported",
+    }
+    for bad, word in wrong.items():
         path.write_text(bad)
         result = run("rescore", "--track", str(small), "--attack", str(path))
         assert result.exit_code == 2 and word in result.stderr
@@ -267,6 +277,49 @@ def test_a_unit_that_fails_ends_the_run_and_one_lost_to_the_machine_does_not_cou
     assert shadows.find(default, entry) == crashed and crashed.values is None
     lost = shadows.run(default, baseline("ga"), Drawn(examples, failing="infra"))
     assert lost.status == "infra" and shadows.find(default, baseline("ga")) is None
+
+
+class Refusing:
+    """A sandbox in which the entry called ga crashes; it looks at the stop event like any back end."""
+
+    name, trusted = "refusing", True
+
+    def run(self, job: Job, clock: object, stop: threading.Event | None = None) -> Outcome:
+        assert stop is not None
+        if stop.is_set():
+            return Outcome("infra", "stopped")
+        return Outcome("crash" if b"Gradient ascent" in job.source else "invalid", "as told")
+
+
+def test_an_entry_that_fails_does_not_stop_the_next_one(default: References) -> None:
+    runner = Sandboxed(Bench(default, Refusing(), run_id="x"))  # type: ignore[arg-type]
+    todo = {name: [Unit(baseline(name), default.track, seed) for seed in range(4)] for name in ("ga", "ft")}
+    assert next(iter(runner.run(todo["ga"], 5.0)))[1].status == "crash"  # its run ends here, as that of a failed entry
+    assert [result.status for _, result in runner.run(todo["ft"], 5.0)] == ["invalid"] * 4
+
+
+def test_the_zero_line_comes_from_as_many_pairs_as_the_entry_has(default: References) -> None:
+    candidate = next(c for c in board.candidates(default) if c.name == "ft")
+
+    def klom() -> board.Finding:
+        found = board.findings(default, candidate)
+        return next(one for one in found if (one.attack, one.number) == ("klom", "mean"))
+
+    record = next(one for one in shadows.records(default) if one.name == "ft")
+    full = klom()
+    replace(record, pairs=4, date="2100-01-01").save(default)
+    early = klom()
+    assert early.null < 0.8 * full.null, "half the models a side, another zero line"
+    assert early.value < full.value and early.original < full.original, "from the same pairs"
+
+
+def test_an_export_onto_what_ships_loses_nothing(default: References, tmp_path: Path) -> None:
+    place = tmp_path / "shipped"
+    shutil.copytree(SHIPPED, place)
+    references = References(default.track, Store(tmp_path / "empty", behind=place))
+    before = {path.relative_to(place) for path in place.rglob("*") if path.is_file()}
+    assert export_records(references, Store(place, behind=None)) == 200
+    assert {path.relative_to(place) for path in place.rglob("*") if path.is_file()} == before
 
 
 def test_a_track_without_shadow_splits_says_so() -> None:
