@@ -24,7 +24,7 @@ from scoring.retention import retention
 from scoring.ulira import ulira
 from scoring.umia import indiscernibility
 
-VERSION = 2
+VERSION = 3
 """Raised whenever the same logits would give other numbers."""
 Numbers = Mapping[str, float]
 

@@ -53,7 +53,7 @@ def epsilon(unlearned: ArrayLike, retrained: ArrayLike, mode: Mode = "compatible
     own, reference = sides
     if mode == "exact":
         return _exact(own, reference, delta)
-    high, low = (reference, own) if np.median(reference) > np.median(own) else (own, reference)
+    high, low = (reference, own) if _median(reference) > _median(own) else (own, reference)
     return max(_single(high, low, delta), _intervals(high, low, delta))
 
 
@@ -128,8 +128,8 @@ def _single(high: Floats, low: Floats, delta: float) -> float:
     thresholds = np.linspace(*ends, int(np.ceil((ends[1] - ends[0]) * _PER_UNIT)))
     if not thresholds.size:
         return 0.0
-    called = [side.size - np.searchsorted(side, thresholds, side="left") for side in (high, low)]
-    return float(_bounds(high.size, low.size, delta)[called[0], called[1]].max())
+    below, _, _ = _runs(thresholds, (high, low), "right")
+    return float(_bounds(high.size, low.size, delta)[high.size - below[0], low.size - below[1]].max())
 
 
 def _intervals(high: Floats, low: Floats, delta: float) -> float:
@@ -145,8 +145,8 @@ def _intervals(high: Floats, low: Floats, delta: float) -> float:
     right = np.linspace(narrow[0] + width - _BUFFER, narrow[-1] + _BUFFER, steps)
     left = right[0] - width - _BUFFER + np.arange(2 * steps - 1) * (2 * _BUFFER / (steps - 1))
     sides = (narrow, wide)
-    ends, end_first, end_last = _runs(np.stack([np.searchsorted(side, right, side="right") for side in sides]))
-    starts, start_first, start_last = _runs(np.stack([np.searchsorted(side, left, side="left") for side in sides]))
+    ends, end_first, end_last = _runs(right, sides, "left")
+    starts, start_first, start_last = _runs(left, sides, "right")
     # A run of equal right edges i and a run of equal left edges j meet if any i ≤ j < i + steps.
     meet = (start_last[None, :] >= end_first[:, None]) & (start_first[None, :] < end_last[:, None] + steps)
     called = np.maximum(ends[:, :, None] - starts[:, None, :], 0)[:, meet]
@@ -164,8 +164,20 @@ def _exact(own: Floats, reference: Floats, delta: float) -> float:
     return float(max(first.max(), second.max()))
 
 
-def _runs(columns: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
-    """Of columns [2, k], those that differ from the one before, and where each run of equal ones begins and ends."""
-    changes = np.flatnonzero((columns[:, 1:] != columns[:, :-1]).any(axis=0)) + 1
-    first, last = np.append(0, changes), np.append(changes, columns.shape[1]) - 1
-    return columns[:, first], first, last
+def _runs(
+    grid: Floats, sides: tuple[Floats, Floats], ties: Literal["left", "right"]
+) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
+    """How many values of each side lie below the edges of a grid, for every run of edges with the same counts.
+
+    Returns the counts [2, k], and the first and the last edge of each run. With ``left`` a value at an edge counts.
+    """
+    entry = [np.searchsorted(grid, side, side=ties) for side in sides]  # the first edge above each value
+    first = np.unique(np.concatenate(([0], *entry)))
+    first = first[first < grid.size]
+    below = np.stack([np.searchsorted(edges, first, side="right") for edges in entry])
+    return below, first, np.append(first[1:], grid.size) - 1
+
+
+def _median(ordered: Floats) -> float:
+    middle = ordered.size // 2
+    return float(ordered[middle] if ordered.size % 2 else (ordered[middle - 1] + ordered[middle]) / 2)

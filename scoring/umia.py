@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import cache
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn import config_context
-from sklearn.linear_model import LogisticRegression
-from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
-from scoring.folds import Fit, Rule, Values, checked, cross_validated
+from scoring import logistic
+from scoring.folds import Values, checked, cross_validated
 
 
 def umia(forget: ArrayLike, unseen: ArrayLike, seed: int = 0) -> float:
@@ -27,51 +22,19 @@ def umia(forget: ArrayLike, unseen: ArrayLike, seed: int = 0) -> float:
     ``ValueError`` for a NaN or infinite loss (a failed unit) and for fewer than 10 examples a side.
     """
     own, other = standardised(*checked(forget, unseen))
-    with fitting():
-        return cross_validated(own, other, logistic(), seed)
+    return cross_validated(own, other, logistic.fit, seed)
 
 
 def standardised(*sides: Values) -> list[Values]:
     """The sides about their common median, in units of their spread where that is below 1.
 
-    The regression's penalty and tolerance are absolute: without a unit of its own, a model that shrinks its logits a
+    The regression's penalty is absolute: without a unit of its own, a model that shrinks its logits a
     million times would read 0.5 whatever it leaks.
     """
     pooled = np.concatenate([side.ravel() for side in sides])
     unit = min(1.0, float(pooled.std())) or 1.0
     centre = float(np.median(pooled))
     return [(side - centre) / unit for side in sides]
-
-
-def logistic() -> Fit:
-    """A logistic regression on one feature with scikit-learn's default penalty. To be used inside ``fitting``."""
-    model = LogisticRegression(max_iter=1000)
-
-    def fit(training: Values) -> Rule:
-        model.fit(training.reshape(-1, 1), np.repeat([1, 0], training.shape[1]))
-        slope, intercept = model.coef_[0, 0], model.intercept_[0]
-        return lambda values: slope * values + intercept > 0
-
-    return fit
-
-
-@contextmanager
-def fitting() -> Iterator[None]:
-    """Without checks of what is checked already, and with BLAS on one thread.
-
-    The calls take a few microseconds: more threads only wait for each other.
-    """
-    with (
-        config_context(assume_finite=True, skip_parameter_validation=True),
-        _libraries().limit(limits=1, user_api="blas"),
-    ):
-        yield
-
-
-@cache
-def _libraries() -> ThreadpoolController:
-    """Looking for the loaded libraries takes as long as three fits."""
-    return ThreadpoolController()
 
 
 def discernibility(mia: float) -> float:

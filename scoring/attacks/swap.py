@@ -11,10 +11,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from scoring import logistic
 from scoring.accuracy import margins
 from scoring.evidence import SwapEvidence
 from scoring.folds import FOLDS, folds
-from scoring.umia import fitting, logistic, standardised
+from scoring.umia import standardised
 
 TITLE = "SWAP test"
 
@@ -47,11 +48,10 @@ def signed_advantage(phi: NDArray[np.float64], seed: int = 0) -> float:
     draw = np.random.default_rng(seed).permutation(own.shape[1])
     order = np.stack([np.lexsort((other[side], own[side]))[draw] for side in (0, 1)])
     own, other = standardised(np.take_along_axis(own, order, axis=1), np.take_along_axis(other, order, axis=1))
-    fit, found = logistic(), []
-    with fitting():
-        for fold in folds(own.shape[1]):
-            rule = fit(np.stack([np.delete(values, fold, axis=1).ravel() for values in (own, other)]))
-            found.append(rule(own[:, fold]).mean() - rule(other[:, fold]).mean())
+    found = []
+    for fold in folds(own.shape[1]):
+        rule = logistic.fit(np.stack([np.delete(values, fold, axis=1).ravel() for values in (own, other)]))
+        found.append(rule(own[:, fold]).mean() - rule(other[:, fold]).mean())
     return float(np.mean(found))
 
 

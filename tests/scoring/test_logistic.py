@@ -1,0 +1,55 @@
+"""The attacks' own classifiers against scikit-learn's, which need a millisecond a fit."""
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.tree import DecisionTreeClassifier
+
+from scoring import logistic
+from scoring.attacks.umia_two_sided import tree
+
+
+def labelled(sides: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return sides.ravel(), np.repeat([1.0, 0.0], sides.shape[1])
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.3, 2.0, 100.0])
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 30.0])
+def test_the_coefficients_are_those_of_a_general_optimiser_run_to_the_end(shift: float, scale: float) -> None:
+    rng = np.random.default_rng(0)
+    for size in (9, 115, 400):
+        x, y = labelled(scale * (rng.normal(size=(2, size)) + np.array([[shift], [0.0]])))
+        found = LogisticRegression(tol=1e-10, max_iter=10_000).fit(x[:, None], y)
+        slope, intercept = logistic.coefficients(x, y)
+        assert slope == pytest.approx(found.coef_[0, 0], rel=1e-4, abs=1e-7)
+        assert intercept == pytest.approx(found.intercept_[0], rel=1e-4, abs=1e-5)
+
+
+@pytest.mark.parametrize("outlier", [1e3, 1e8, 1e15])
+def test_it_is_the_optimum_also_where_a_general_optimiser_gives_up(outlier: float) -> None:
+    rng = np.random.default_rng(1)
+    sides = rng.normal(size=(2, 60)) * np.array([[1.0], [3.0]])
+    sides[1, 0] = outlier
+    x, y = labelled(sides)
+    slope, intercept = logistic.coefficients(x, y)
+    called = 1 / (1 + np.exp(-np.clip(slope * x + intercept, -700, 700)))
+    assert (called - y).sum() == pytest.approx(0.0, abs=1e-6)
+    assert np.sum((called - y) * (x / outlier)) + slope / outlier == pytest.approx(0.0, abs=1e-6)
+
+
+def test_no_information_calls_nothing_forgotten() -> None:
+    rule = logistic.fit(np.zeros((2, 50)))
+    assert not rule(np.array([-1.0, 0.0, 1.0])).any()
+
+
+def test_the_tree_is_scikit_learns() -> None:
+    rng = np.random.default_rng(0)
+    for case in range(300):
+        sides = np.stack([rng.normal(0, rng.uniform(0.1, 3), 60 + case % 60), rng.normal(size=60 + case % 60)])
+        if case % 3 == 0:
+            sides = np.round(2 * sides)  # many ties
+        ranks = np.unique(sides, return_inverse=True)[1].reshape(sides.shape).astype(np.float64)
+        x, y = labelled(ranks)
+        library = DecisionTreeClassifier(max_depth=2, min_samples_leaf=0.05, random_state=0).fit(x[:, None], y)
+        seen = np.arange(-1.0, ranks.max() + 2)
+        np.testing.assert_array_equal(tree(ranks)(seen), library.predict(seen[:, None]) == 1, str(case))
