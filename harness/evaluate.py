@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from harness.turns import Turns
 from harness.units import Record, Unit
 from sandbox.inside import models
 from sandbox.types import MIB, Job, Limits, Outcome, Sandbox
+from scoring.distances import weight_distance
 
 ATTEMPTS = 3
 """A unit that fails through the benchmark's or the machine's fault is tried again twice."""
@@ -79,7 +80,8 @@ def run(bench: Bench, unit: Unit, slot: Slot, retrain_seconds: float | None, dea
     """
     logits, outcome = attempt(bench, unit, slot, deadline)
     stored = None if logits is None else bench.references.store.put(units.pack(logits))
-    return _record(bench, unit, outcome, retrain_seconds, stored)
+    record = _record(bench, unit, outcome, retrain_seconds, stored)
+    return record if logits is None else replace(record, weight_distance=_weight_distance(bench, unit, outcome))
 
 
 def attempt(bench: Bench, unit: Unit, slot: Slot, deadline: float) -> tuple[NDArray[np.float32] | None, Outcome]:
@@ -131,6 +133,14 @@ def _logits(bench: Bench, unit: Unit, outcome: Outcome) -> tuple[NDArray[np.floa
             environment=outcome.environment,
         )
     return logits, outcome
+
+
+def _weight_distance(bench: Bench, unit: Unit, outcome: Outcome) -> float | None:
+    from safetensors.numpy import load
+
+    if outcome.weights is None or not bench.references.has_weights(unit.retrained):
+        return None
+    return round(weight_distance(outcome.weights, load(bench.references.weights(unit.retrained))), 4)
 
 
 def _record(bench: Bench, unit: Unit, outcome: Outcome, retrain_seconds: float | None, logits: str | None) -> Record:

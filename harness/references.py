@@ -198,6 +198,11 @@ class References:
             manifest["roles"][role.name] = entry
             self.store.write("references", self.track.reference_digest, manifest)
 
+    def has_weights(self, role: Role) -> bool:
+        """Whether the weights of a role are kept: of shipped and shadow retrained models only the logits are."""
+        entry = self.manifest["roles"].get(role.name)
+        return entry is not None and entry["weights"] is not None and self.store.has(entry["weights"])
+
     def weights(self, role: Role) -> bytes:
         """The model's state as safetensors, float32.
 

@@ -19,6 +19,7 @@ from harness.track import Track, digest
 from harness.units import Record
 from scoring import panel
 from scoring.accuracy import accuracies
+from scoring.distances import weight_distance
 from scoring.evidence import ModelEvidence
 from scoring.retention import retention
 from scoring.ulira import ulira
@@ -139,6 +140,16 @@ def of_shadows(references: References, record: ShadowRecord) -> ShadowScores | N
     if (known := store.read(place, name)) is not None:
         return ShadowScores(**{**known, "pair_accuracies": tuple(known["pair_accuracies"])})
     return keep(store, place, name, shadow_score(references, record))
+
+
+def weight_null(references: References) -> float | None:
+    """Mean distance of a second retrained model's weights to the first one's, where the weights of both are kept."""
+    from safetensors.numpy import load
+
+    pairs = [(Role("null", s), Role("retrained", s)) for s in range(references.track.protocol.seeds)]
+    if not all(references.has_weights(role) for pair in pairs for role in pair):
+        return None
+    return float(np.mean([weight_distance(*(load(references.weights(role)) for role in pair)) for pair in pairs]))
 
 
 def put(references: References, name: str, found: Scores) -> None:

@@ -112,6 +112,8 @@ class Record:
     warnings: tuple[str, ...] = ()
     parameters: Mapping[str, Any] = field(default_factory=dict)
     """All hyper-parameters, defaults included."""
+    weight_distance: float | None = None
+    """Normalised L2 of the weights to the retrained model's, where those are kept."""
 
     @property
     def rte(self) -> float | None:

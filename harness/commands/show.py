@@ -52,8 +52,9 @@ def command(entry: str, track: str, as_json: bool) -> None:
         )
     for name, value in sorted({k: v for r in records for k, v in r.environment.items()}.items()):
         click.echo(f"{name:<12} {value}")
+    distances = any(record.weight_distance is not None for record in records)
     click.echo(f"{'seed':>4} {'status':<8}{'RetDev':>7} {'Indisc':>7} {'U-MIA':>6} {'RA':>6} {'FA':>6} {'TA':>6} "
-               f"{'wall s':>7} {'CPU s':>7} {'RTE':>6} {'peak MiB':>9}")  # fmt: skip
+               f"{'wall s':>7} {'CPU s':>7} {'RTE':>6} {'peak MiB':>9}{'  ‖ΔW‖' if distances else ''}")  # fmt: skip
     for record in records:
         s = per_seed[record.seed]
         numbers = " " * 42 if s is None else (
@@ -63,9 +64,12 @@ def command(entry: str, track: str, as_json: bool) -> None:
             f"{record.seed:>4} {record.status:<8}{numbers} {_number(record.seconds, 7, 2)} "
             f"{_number(record.cpu_seconds, 7, 2)} {_number(record.rte, 6, 2)} "
             f"{_number(None if record.peak_memory is None else record.peak_memory / 2**20, 9, 0)}"
+            + (_number(record.weight_distance, 6, 3) if distances else "")
         )
         for line in ([record.reason] if record.reason else []) + list(record.warnings):
             click.echo(f"     {line}")
+    if (zero := scores.weight_null(references)) is not None:
+        click.echo(f"{'‖ΔW‖':<12} distance of the weights to Retrain's; of a second retrained model {zero:.3f}")
     if (shadow := board.shadow_records(references).get(entry)) is not None:
         total, early = loaded.protocol.lira_splits // 2, shadow.narrow
         stop = f", told to stop at ± {early:g}" if early else ""

@@ -15,7 +15,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from harness import board, units
+from harness import board, scores, units
 from harness.entries import baseline_names, read
 from harness.references import References
 from harness.units import Unit
@@ -60,6 +60,10 @@ def test_submit_scores_every_seed_and_ends_with_the_verdict(prepared: References
     assert found.retrain_seconds is not None
     assert found.environment["backend"] == "process"
     assert prepared.store.has(found.logits or "")
+    zero = scores.weight_null(prepared)
+    assert zero is not None
+    assert found.weight_distance is not None
+    assert 0 < found.weight_distance < 2, "of the order of the distance to a second retrained model"
 
     again = run("submit", str(entry), "--track", str(small), "--sandbox", "process", "--set", "lr=0.02")
     assert "to run" not in again.stderr, "finished units are not run again"
@@ -77,7 +81,9 @@ def test_submit_scores_every_seed_and_ends_with_the_verdict(prepared: References
     assert content["null"]["retdev"] > 0
     shown = json.loads(run("show", "mine", "--track", str(small), "--json").stdout)
     assert [u["seed"] for u in shown["units"]] == [0, 1]
-    assert "lr=0.02" in run("show", "mine", "--track", str(small)).stdout
+    shown_text = run("show", "mine", "--track", str(small)).stdout
+    assert "lr=0.02" in shown_text
+    assert f"of a second retrained model {zero:.3f}" in shown_text
 
 
 @pytest.mark.slow
