@@ -8,6 +8,7 @@ from typing import Any
 
 from docker.types import DeviceRequest, LogConfig, Mount, Ulimit
 
+from sandbox.engine.seccomp import profile
 from sandbox.types import Job
 
 FOLDER = "/in"
@@ -44,8 +45,7 @@ def settings(
         "network_disabled": True,
         "read_only": True,
         "cap_drop": ["ALL"],
-        # the engine's default seccomp profile applies; an own, stricter one goes here as "seccomp=<JSON text>"
-        "security_opt": ["no-new-privileges=true"],
+        "security_opt": ["no-new-privileges=true", f"seccomp={profile()}"],
         "ipc_mode": "private",
         "cgroupns": "private",
         "pids_limit": limits.processes,
