@@ -16,6 +16,7 @@ from requests.exceptions import RequestException
 from sandbox.engine import images
 from sandbox.engine.attach import Attached
 from sandbox.engine.cgroup import Cgroup
+from sandbox.engine.readback import NotEnforced, check
 from sandbox.engine.reap import labels, reap
 from sandbox.engine.settings import settings
 from sandbox.session import Chunk, Exit, conduct
@@ -64,8 +65,10 @@ class Docker:
                     "runtime": self.runtime or "default",
                 }
                 confined = settings(job, image.id, stage, labels(job.run_id), info, self.runtime)
-                with _started(client, confined) as box:
+                with _started(client, confined, info) as box:
                     return conduct(job, models.layout(job.model), box, clock, environment, stop)
+        except NotEnforced as error:
+            return Outcome("infra", str(error), environment=environment)
         except (DockerException, RequestException, OSError) as error:
             return Outcome("infra", _explain(error), environment=environment)
 
@@ -137,13 +140,16 @@ def _engine() -> Iterator[docker.DockerClient]:
 
 
 @contextmanager
-def _started(client: docker.DockerClient, confined: Mapping[str, Any]) -> Iterator[_Box]:
-    container = client.containers.create(**confined)
+def _started(client: docker.DockerClient, confined: Mapping[str, Any], info: Mapping[str, Any]) -> Iterator[_Box]:
+    created = client.api.create_container(**confined)
+    container = client.containers.prepare_model({"Id": created["Id"]})
     try:
         attached = Attached(client, container.id)
         try:
             container.start()
-            yield _Box(container, attached)
+            box = _Box(container, attached)
+            check(confined, created["Warnings"], container.attrs, info)
+            yield box
         finally:
             attached.shut()
     finally:

@@ -1,7 +1,7 @@
 """The system calls of a unit: the groups of ``seccomp.toml``, and the profile that an engine takes.
 
-An own allow-list, stricter than any engine's default: what is not allowed is refused with ``EPERM``, or with ``ENOSYS``
-where libc must see that it has to take an older call. Other architectures of the same processor (32-bit x86, x32, 32-bit
+An own allow-list, nowhere wider than an engine's default. What is not allowed is refused with ``EPERM``, or with
+``ENOSYS`` where libc must see that it has to take an older call. The processor's other modes (32-bit x86, x32, 32-bit
 ARM) are closed: the kernel ends a process that uses them.
 """
 
@@ -58,7 +58,7 @@ def policy() -> Policy:
 
 @cache
 def profile() -> str:
-    """The policy in the engine's JSON; one text for x86-64 and 64-bit ARM (the engine takes its own architecture's part)."""
+    """The policy in the engine's JSON, one text for x86-64 and 64-bit ARM."""
     rules = [rule for group in policy().allow for rule in _allowed(group)]
     rules += [
         {"names": group.calls, "action": "SCMP_ACT_ERRNO", "errnoRet": getattr(errno, group.errno)}
