@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import pkgutil
 from collections.abc import Mapping
 from typing import Any
@@ -26,10 +27,16 @@ def names() -> list[str]:
 
 
 def load(name: str) -> Sandbox:
-    """The back end of this name; raises ``SandboxUnavailable`` if there is none."""
-    if name not in names():
-        raise SandboxUnavailable(f"there is no sandbox called {name!r}", f"use one of: {', '.join(names())}")
-    backend: Sandbox = importlib.import_module(f"{__name__}.{name}").create()
+    """The back end of this name; ``docker:runsc`` is docker with another OCI runtime of the engine.
+
+    Raises ``SandboxUnavailable`` if there is none.
+    """
+    module, colon, variant = name.partition(":")
+    create = importlib.import_module(f"{__name__}.{module}").create if module in names() else None
+    if create is None or (colon and not (variant and inspect.signature(create).parameters)):
+        usable = f"use one of: {', '.join(names())} (or docker:RUNTIME, an OCI runtime of the engine)"
+        raise SandboxUnavailable(f"there is no sandbox called {name!r}", usable)
+    backend: Sandbox = create(variant) if variant else create()
     return backend
 
 

@@ -16,6 +16,7 @@ from requests.exceptions import RequestException
 from sandbox.engine import images
 from sandbox.engine.attach import Attached
 from sandbox.engine.cgroup import Cgroup
+from sandbox.engine.readback import NotEnforced, check
 from sandbox.engine.reap import labels, reap
 from sandbox.engine.settings import settings
 from sandbox.session import Chunk, Exit, conduct
@@ -31,18 +32,19 @@ _SIGNAL_BASE = 128
 class Docker:
     """Back end ``docker``; ``runtime`` names another OCI runtime of the engine, such as gVisor's ``runsc``."""
 
-    name = "docker"
     trusted = True
 
     def __init__(self, runtime: str | None = None) -> None:
         self.runtime = runtime
+        # times in another runtime are not comparable: another name
+        self.name = f"docker:{runtime}" if runtime else "docker"
 
     def unavailable(self, model: Mapping[str, Any], device: str) -> str | None:
         """Why such a job cannot run here, with the remedy after a semicolon."""
         try:
             with _engine() as client:
                 client.ping()
-                return _missing(client, model, device)
+                return _unknown(client.info(), self.runtime) or _missing(client, model, device)
         except (DockerException, RequestException, OSError):
             return "no container engine answers; install Docker, start it (`dockerd`) and check DOCKER_HOST"
 
@@ -53,19 +55,21 @@ class Docker:
         environment: dict[str, Any] = {"backend": self.name, "trusted": self.trusted}
         try:
             with _engine() as client, staged(job) as stage:
-                missing = _missing(client, job.model, job.device)
+                info = client.info()
+                missing = _unknown(info, self.runtime) or _missing(client, job.model, job.device)
                 image = images.find(client, models.NEEDS[job.model["name"]], job.device)
                 if missing or image is None:
                     return Outcome("infra", missing or "no image", environment=environment)
-                info = client.info()
                 environment |= {
                     "image": image.id,
                     "engine": info["ServerVersion"],
-                    "runtime": self.runtime or "default",
+                    "runtime": self.runtime or info["DefaultRuntime"],
                 }
                 confined = settings(job, image.id, stage, labels(job.run_id), info, self.runtime)
-                with _started(client, confined) as box:
+                with _started(client, confined, info) as box:
                     return conduct(job, models.layout(job.model), box, clock, environment, stop)
+        except NotEnforced as error:
+            return Outcome("infra", str(error), environment=environment)
         except (DockerException, RequestException, OSError) as error:
             return Outcome("infra", _explain(error), environment=environment)
 
@@ -137,13 +141,16 @@ def _engine() -> Iterator[docker.DockerClient]:
 
 
 @contextmanager
-def _started(client: docker.DockerClient, confined: Mapping[str, Any]) -> Iterator[_Box]:
-    container = client.containers.create(**confined)
+def _started(client: docker.DockerClient, confined: Mapping[str, Any], info: Mapping[str, Any]) -> Iterator[_Box]:
+    created = client.api.create_container(**confined)
+    container = client.containers.prepare_model({"Id": created["Id"]})
     try:
         attached = Attached(client, container.id)
         try:
             container.start()
-            yield _Box(container, attached)
+            box = _Box(container, attached)
+            check(confined, created["Warnings"], container.attrs, info)
+            yield box
         finally:
             attached.shut()
     finally:
@@ -162,12 +169,22 @@ def _missing(client: docker.DockerClient, model: Mapping[str, Any], device: str)
     return f"no image {images.REPOSITORY} with {carried} is here; build it: bench image --variant {variant}"
 
 
+def _unknown(info: Mapping[str, Any], runtime: str | None) -> str | None:
+    known = info["Runtimes"]
+    if runtime is None or runtime in known:
+        return None
+    return (
+        f"the engine knows no OCI runtime {runtime!r}, only {', '.join(sorted(known))}; "
+        'install it and add it to "runtimes" in /etc/docker/daemon.json'
+    )
+
+
 def _explain(error: Exception) -> str:
     if "device driver" in str(error) or "nvidia" in str(error).lower():
         return one_line(f"the engine cannot pass the GPU on ({error}); install the NVIDIA Container Toolkit")
     return one_line(f"the container engine failed ({error}); check it with `docker info`, then try again")
 
 
-def create() -> Docker:
+def create(runtime: str | None = None) -> Docker:
     """The back end, for ``sandbox.backends.load``."""
-    return Docker()
+    return Docker(runtime)

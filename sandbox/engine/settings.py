@@ -1,4 +1,4 @@
-"""The settings of the container of one unit, as arguments of the SDK's ``containers.create``."""
+"""The settings of the container of one unit, as arguments of the SDK's ``api.create_container``."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from docker.types import DeviceRequest, LogConfig, Mount, Ulimit
+from docker.types import DeviceRequest, HostConfig, LogConfig, Mount, Ulimit
 
+from sandbox.engine.seccomp import profile
 from sandbox.types import Job
 
+API = "1.41"
+"""The oldest version of the engine's API that knows all of these settings."""
 FOLDER = "/in"
 USER = "65534:65534"
 OPEN_FILES = 4096
@@ -22,8 +25,7 @@ def settings(
     job: Job, image: str, stage: Path, labels: Mapping[str, str], info: Mapping[str, Any], runtime: str | None
 ) -> dict[str, Any]:
     """Everything that confines one unit; ``info`` is the engine's, ``runtime`` another OCI runtime (``runsc``)."""
-    limits = job.limits
-    confined: dict[str, Any] = {
+    return {
         "image": image,
         "command": list(COMMAND),
         "entrypoint": [],
@@ -39,13 +41,19 @@ def settings(
         },
         "use_config_proxy": False,
         "stdin_open": True,
+        "network_disabled": True,
+        "host_config": HostConfig(API, **_confined(job, stage, info, runtime)),
+    }
+
+
+def _confined(job: Job, stage: Path, info: Mapping[str, Any], runtime: str | None) -> dict[str, Any]:
+    limits = job.limits
+    confined: dict[str, Any] = {
         "init": True,
         "network_mode": "none",
-        "network_disabled": True,
         "read_only": True,
         "cap_drop": ["ALL"],
-        # the engine's default seccomp profile applies; an own, stricter one goes here as "seccomp=<JSON text>"
-        "security_opt": ["no-new-privileges=true"],
+        "security_opt": ["no-new-privileges=true", f"seccomp={profile()}"],
         "ipc_mode": "private",
         "cgroupns": "private",
         "pids_limit": limits.processes,

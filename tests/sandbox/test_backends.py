@@ -34,6 +34,14 @@ def test_back_ends_are_found_by_folder() -> None:
         load("dokcer")
 
 
+def test_docker_takes_another_runtime_by_name() -> None:
+    backend = load("docker:runsc")
+    assert backend.name == "docker:runsc" and backend.trusted
+    for name in ("docker:", "process:runsc", "dokcer:runsc"):
+        with pytest.raises(SandboxUnavailable, match=f"'{name}'.*docker:RUNTIME"):
+            load(name)
+
+
 def test_auto_prefers_the_container(monkeypatch: pytest.MonkeyPatch) -> None:
     pretend(monkeypatch, docker=None, process=None)
     backend, line = choose("auto", SPEC, "cpu")

@@ -12,8 +12,10 @@ import docker
 import pytest
 from docker.models.containers import Container
 
+from sandbox.backends import load
 from sandbox.engine import reap
 from sandbox.types import MIB, Job, Outcome, Sandbox
+from tests.sandbox.conftest import SPEC
 
 pytestmark = pytest.mark.docker
 
@@ -122,6 +124,21 @@ def test_what_an_entry_sees_of_the_world(
     assert "in ['data.safetensors', 'entry.py', 'job.json', 'lib', 'weights.safetensors'] ['lo']" in log
     assert "caps ['0000000000000000', '1']" in log
     assert "core (0, 0) nofile (4096, 4096)" in log
+
+
+def test_a_runtime_is_used_when_the_engine_knows_it(make_job: Callable[..., Job], docker_sandbox: Sandbox) -> None:
+    known = docker.from_env(timeout=60).info()["DefaultRuntime"]
+    outcome = load(f"docker:{known}").run(make_job("def unlearn(model, retain): pass"), nullcontext())
+    assert outcome.status == "ok" and outcome.environment["runtime"] == known, outcome
+    assert outcome.environment["backend"] == f"docker:{known}"
+
+
+def test_an_unknown_runtime_is_refused_with_the_remedy(make_job: Callable[..., Job], docker_sandbox: Sandbox) -> None:
+    backend = load("docker:no-such-runtime")
+    reason = backend.unavailable(SPEC, "cpu")
+    assert reason and "no OCI runtime 'no-such-runtime'" in reason and "daemon.json" in reason
+    outcome = backend.run(make_job("def unlearn(model, retain): pass"), nullcontext())
+    assert (outcome.status, outcome.reason) == ("infra", reason)
 
 
 def test_interrupted_run_leaves_nothing(

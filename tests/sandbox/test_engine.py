@@ -67,7 +67,7 @@ def test_gpu_goes_through_cdi_where_the_engine_has_it() -> None:
     job = Job(b"", {}, {}, b"", Path(), (), (), 1, 0, Limits(deadline=1), device="cuda:1")
 
     def request(info: dict[str, Any]) -> Any:
-        return settings(job, "sha256:0", Path("/stage"), {}, info, None)["device_requests"][0]
+        return settings(job, "sha256:0", Path("/stage"), {}, info, None)["host_config"]["DeviceRequests"][0]
 
     plain = request({})
     assert plain["DeviceIDs"] == ["1"] and plain["Capabilities"] == [["gpu"]]

@@ -1,0 +1,127 @@
+"""What a container is confined by, read back and compared with what was asked for.
+
+A flag accepted is not a flag enforced: an engine drops a limit that it cannot keep, with a warning or without.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from sandbox.text import one_line
+
+UNASKED = (
+    "AutoRemove", "Binds", "CapAdd", "CgroupParent", "DeviceCgroupRules", "Devices",
+    "ExtraHosts", "GroupAdd", "Links", "OomKillDisable", "PidMode", "PortBindings",
+    "Privileged", "PublishAllPorts", "Sysctls", "UTSMode", "UsernsMode", "VolumesFrom",
+)  # fmt: skip
+"""Settings of the engine that would loosen the others: empty."""
+CONFIG = {
+    "command": "Cmd",
+    "entrypoint": "Entrypoint",
+    "user": "User",
+    "hostname": "Hostname",
+    "working_dir": "WorkingDir",
+    "stdin_open": "OpenStdin",
+    "network_disabled": "NetworkDisabled",
+}
+"""The SDK's names and the engine's."""
+HARMLESS = "IPv4 forwarding"
+"""Begins a warning of engines on hosts that do not route; a unit has no network."""
+
+_CONTROLLERS = "use an engine that runs as root, or on cgroup v2, with this controller switched on"
+REMEDIES = {
+    "Memory": f"{_CONTROLLERS} (kernel parameter cgroup_enable=memory)",
+    "MemorySwap": f"{_CONTROLLERS} (kernel parameter swapaccount=1)",
+    "PidsLimit": _CONTROLLERS,
+    "NanoCpus": _CONTROLLERS,
+    "CpusetCpus": _CONTROLLERS,
+    "SecurityOpt": "use an engine with seccomp (`docker info`, Security Options)",
+    "Runtime": "see `docker info`, Runtimes",
+    "Image": "build the image again: bench image",
+}
+OTHER = "look at the warnings of `docker info` and at the engine's configuration, or update the engine"
+
+
+class Difference(NamedTuple):
+    """A setting, by the engine's name, that is not what was asked for."""
+
+    name: str
+    asked: Any
+    found: Any
+
+    def __str__(self) -> str:
+        return f"{self.name} is {_shown(self.found)}, not {_shown(self.asked)}"
+
+
+class NotEnforced(Exception):
+    """The engine does not confine a unit as it was asked to; the text names the settings and the remedy."""
+
+    def __init__(self, differences: Sequence[Difference], warnings: Sequence[str]) -> None:
+        said = [*map(str, differences), *(f"it warned: {one_line(warning, 200)}" for warning in warnings)]
+        remedy = REMEDIES.get(differences[0].name, OTHER) if differences else OTHER
+        super().__init__(f"the engine did not apply the settings of a unit: {', '.join(said)}; {remedy}")
+
+
+def check(
+    asked: Mapping[str, Any], warnings: Sequence[str] | None, attrs: Mapping[str, Any], info: Mapping[str, Any]
+) -> None:
+    """Compare ``settings()`` with the engine's ``inspect`` of the container (``attrs``) and its warnings at creation.
+
+    Raises:
+        NotEnforced: something differs, or the engine warned.
+    """
+    found = differences(asked, attrs, info)
+    serious = [warning for warning in warnings or () if not warning.startswith(HARMLESS)]
+    if found or serious:
+        raise NotEnforced(found, serious)
+
+
+def differences(asked: Mapping[str, Any], attrs: Mapping[str, Any], info: Mapping[str, Any]) -> list[Difference]:
+    """All settings that are not what ``asked``, the arguments of ``api.create_container``, says."""
+    return [one for one in _compared(asked, attrs, info) if _plain(one.asked) != _plain(one.found)]
+
+
+def _compared(asked: Mapping[str, Any], attrs: Mapping[str, Any], info: Mapping[str, Any]) -> Iterator[Difference]:
+    host, config = attrs["HostConfig"], attrs["Config"]
+    wanted = {"Runtime": info["DefaultRuntime"], "NanoCpus": 0, "CpusetCpus": "", "DeviceRequests": []}
+    for name, value in {**wanted, **asked["host_config"], **dict.fromkeys(UNASKED)}.items():
+        if name != "Mounts":  # what was mounted, not what was noted
+            yield Difference(name, value, host.get(name))
+    mounts = [
+        {
+            "Type": mount["Type"],
+            "Destination": mount["Target"],
+            "RW": not mount["ReadOnly"],
+            "Propagation": mount["BindOptions"]["Propagation"],
+        }
+        for mount in asked["host_config"]["Mounts"]
+    ]
+    yield Difference("Mounts", mounts, [{key: mount.get(key) for key in mounts[0]} for mount in attrs["Mounts"]])
+    for name, key in CONFIG.items():
+        yield Difference(key, asked[name], config.get(key))
+    yield Difference("Tty", False, config.get("Tty"))
+    yield Difference("Image", asked["image"], attrs["Image"])
+    networks = set(attrs["NetworkSettings"].get("Networks") or ()) - {"none"}
+    yield Difference("Networks", [], sorted(networks))
+    # an image brings variables and labels of its own
+    environment = dict(line.split("=", 1) for line in config.get("Env") or ())
+    for name, wanted_pairs, found_pairs in (
+        ("Env", asked["environment"], environment),
+        ("Labels", asked["labels"], config.get("Labels") or {}),
+    ):
+        yield Difference(name, wanted_pairs, {key: found_pairs.get(key) for key in wanted_pairs})
+
+
+def _plain(value: Any) -> Any:
+    """Engines and SDK write the same emptiness in several ways, and lists in any order."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in sorted(value.items())} or None
+    if isinstance(value, list | tuple):
+        return sorted((_plain(item) for item in value), key=json.dumps) or None
+    return value or None
+
+
+def _shown(value: Any) -> str:
+    return one_line(json.dumps(value), 120)
