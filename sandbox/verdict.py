@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 STRUCK = "the memory limit struck a process in the sandbox"
 STOPPED = "stopped on request"
+SILENT = "an error that says nothing of itself"
 
 
 class Ending(NamedTuple):
@@ -115,12 +116,12 @@ def _error(payload: bytearray, exit_: Exit, limits: Limits) -> Verdict:
     status = said.get("status")
     kind, message, traceback = (_text(said.get(name)) for name in ("type", "message", "traceback"))
     if status == "invalid":
-        return Verdict("invalid", one_line(message), traceback=traceback)
+        return Verdict("invalid", one_line(message) or SILENT, traceback=traceback)
     if status == "oom" or exit_.oom:
         return Verdict(
             "oom", one_line(f"{_too_much(limits)}, or than the device has: {kind}: {message}"), traceback=traceback
         )
-    return Verdict("crash", one_line(f"{kind}: {message}" if message else kind), traceback=traceback)
+    return Verdict("crash", one_line(f"{kind}: {message}" if message else kind) or SILENT, traceback=traceback)
 
 
 def _text(value: object) -> str:
