@@ -68,7 +68,7 @@ def within(seconds: float, call: Callable[[], Any]) -> Any:
 
 def explain(error: Exception) -> str:
     """One line for people: what failed, and the remedy."""
-    said = one_line(str(error), 160)
+    said = one_line(str(getattr(error, "explanation", None) or error), 160)
     if "no space left on device" in str(error).lower():
         return f"the container engine's disk is full ({said}); free some where `docker info` says Docker Root Dir"
     if "device driver" in str(error) or "nvidia" in str(error).lower():
