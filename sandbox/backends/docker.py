@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
+from http import HTTPStatus
 from typing import Any
 
 import docker
@@ -15,6 +16,7 @@ from docker.errors import APIError, NotFound
 from docker.models.containers import Container
 
 from sandbox import stage
+from sandbox.engine import client as engine
 from sandbox.engine import images
 from sandbox.engine.attach import Attached
 from sandbox.engine.cgroup import Cgroup
@@ -163,8 +165,17 @@ class _Box:
 
 
 def _remove(client: docker.DockerClient, name: str) -> None:
-    with suppress(NotFound):
-        client.api.remove_container(name, force=True, v=True)
+    until = time.monotonic() + engine.TIMEOUT
+    while True:
+        try:
+            client.api.remove_container(name, force=True, v=True)
+            return
+        except NotFound:
+            return
+        except APIError as error:  # a removal that was asked for before the engine hung is still going on
+            if error.status_code != HTTPStatus.CONFLICT or time.monotonic() > until:
+                raise
+        time.sleep(0.1)
 
 
 def _missing(client: docker.DockerClient, model: Mapping[str, Any], device: str) -> str | None:

@@ -1,8 +1,8 @@
 """Many units in a row, honest and hostile, two at a time, while the harness is killed at random moments.
 
 A driver keeps a worker running, which keeps a journal of finished units. Every so many units the driver kills it
-(SIGKILL) and starts it again. In the end every unit must be accounted for exactly once, with its expected status, and no
-container, process, folder or mount may be left.
+(SIGKILL) and starts it again. In the end every unit must be accounted for exactly once, with its expected status,
+and no container, process, folder or mount may be left.
 """
 
 from __future__ import annotations
@@ -228,7 +228,9 @@ def left(folder: Path) -> list[str]:
 def show(report: Report) -> None:
     units = len(report.lines)
     print(f"{units} units, {AT_ONCE} at a time, {report.kills} kills of the harness, {report.seconds:.0f} s")
-    print(f"{'entry':<18}{'units':>6}{'expected':>10}{'as expected':>13}{'inside [s]':>12}{'outside [s]':>13}{'max':>7}")
+    print(
+        f"{'entry':<18}{'units':>6}{'expected':>10}{'as expected':>13}{'inside [s]':>12}{'outside [s]':>13}{'max':>7}"
+    )
     for name, kind in KINDS.items():
         lines = [line for line in report.lines if line["kind"] == name]
         if not lines:
