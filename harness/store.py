@@ -16,6 +16,7 @@ import shutil
 import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from errno import EDQUOT, ENOSPC
 from pathlib import Path
 from typing import Any
 
@@ -152,7 +153,21 @@ def _remedy(path: Path) -> str:
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """Write under a temporary name, then rename: a reader sees the whole file or none."""
+    """Write under a temporary name, then rename: a reader sees the whole file or none.
+
+    Raises:
+        StoreError: the disk is full; nothing half-written stays.
+    """
+    try:
+        _write(path, content)
+    except OSError as error:
+        if error.errno not in (ENOSPC, EDQUOT):
+            raise
+        remedy = "free some space and run the same command again: what was finished is kept"
+        raise StoreError(f"the disk of the store is full: {path} cannot be written", remedy) from error
+
+
+def _write(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
     try:

@@ -34,7 +34,7 @@ def encode(kind: bytes, payload: bytes = b"") -> bytes:
 
 
 class Parser:
-    """Incremental parser that stores at most one payload, of at most its type's bound.
+    """Reads one frame from a stream that arrives in pieces, and stores nothing beyond it.
 
     ``bounds`` maps the frame types that are allowed to the longest payload of each, in bytes.
     """
@@ -45,26 +45,26 @@ class Parser:
         self._payload = bytearray()
         self._expected: tuple[bytes, int] | None = None
 
-    def feed(self, data: bytes) -> list[Frame]:
-        """Return the frames that the next bytes complete; raise ``ProtocolError`` at the first bad header."""
-        frames, rest = [], memoryview(data)
-        while rest or self._expected is not None:
-            if self._expected is None:
-                taken = HEADER.size - len(self._header)
-                self._header += rest[:taken]
-                rest = rest[taken:]
-                if len(self._header) < HEADER.size:
-                    break
-                self._expected = self._admit()
-            kind, length = self._expected
-            taken = length - len(self._payload)
-            self._payload += rest[:taken]
-            rest = rest[taken:]
-            if len(self._payload) < length:
-                break
-            frames.append(Frame(kind, self._payload))
-            self._header, self._payload, self._expected = bytearray(), bytearray(), None
-        return frames
+    def feed(self, data: bytes) -> tuple[Frame | None, int]:
+        """The frame, once it is complete, and how many of these bytes belong to it: what follows is never looked at.
+
+        Raises:
+            ProtocolError: a type or a length that is not allowed.
+        """
+        rest = memoryview(data)
+        if self._expected is None:
+            taken = rest[: HEADER.size - len(self._header)]
+            self._header += taken
+            rest = rest[len(taken) :]
+            if len(self._header) < HEADER.size:
+                return None, len(data)
+            self._expected = self._admit()
+        kind, length = self._expected
+        taken = rest[: length - len(self._payload)]
+        self._payload += taken
+        if len(self._payload) < length:
+            return None, len(data)
+        return Frame(kind, self._payload), len(data) - len(rest) + len(taken)
 
     def _admit(self) -> tuple[bytes, int]:
         kind, length = HEADER.unpack(self._header)

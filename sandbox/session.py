@@ -40,6 +40,8 @@ class Exit(NamedTuple):
     peak_memory: int | None = None
     log: bytes = b""
     """What it had still written to its log, as far as it could be had."""
+    failure: str = ""
+    """Why it may still run and nothing more is known of it: what holds it (an engine) did not answer."""
 
 
 class Box(Protocol):
@@ -58,7 +60,7 @@ class Box(Protocol):
         """Whether the host must stop it for its memory (``False`` where the engine does that)."""
 
     def stop(self, grace: float) -> Exit:
-        """Let it end by itself for ``grace`` seconds, then kill everything in it. Idempotent."""
+        """Let it end by itself for ``grace`` seconds, then kill everything in it, in bounded time. Idempotent."""
 
 
 @dataclass
@@ -81,11 +83,13 @@ class _Talk:
                 self.log.add(data)
             for data in [data for source, data in chunks if source == "channel"]:
                 try:
-                    complete = self.parser.feed(data)
+                    frame, taken = self.parser.feed(data)
                 except frames.ProtocolError as error:
                     return Ending("protocol", str(error)), now
-                if complete:  # only the first one counts; whatever follows is never looked at
-                    return (complete[0], now) if now <= deadline else (Ending("deadline"), now)
+                if frame is not None and frame.kind == frames.READY and taken < len(data):
+                    return Ending("protocol", "it went on without the go signal"), now
+                if frame is not None:  # only the first one counts; whatever follows is never looked at
+                    return (frame, now) if now <= deadline else (Ending("deadline"), now)
             if now > deadline:
                 return Ending("deadline"), now
             if self.stop is not None and self.stop.is_set():
@@ -157,4 +161,5 @@ def _report(payload: bytearray) -> dict[str, str]:
         return {}
     if not isinstance(report, dict):
         return {}
-    return {one_line(str(k), 40): one_line(str(v), 200) for k, v in list(report.items())[:32]}
+    words = [(name, word) for name, word in report.items() if isinstance(word, str)]
+    return {one_line(name, 40): one_line(word, 200) for name, word in words[:32]}

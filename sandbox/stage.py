@@ -6,13 +6,15 @@ this project that live inside.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from errno import EDQUOT, ENOSPC
 from pathlib import Path
 
 from sandbox.types import Job
@@ -20,28 +22,96 @@ from sandbox.types import Job
 ROOM = Path(__file__).parent
 INSIDE = ("__init__.py", "frames.py", "toolkit.py", "inside/*.py")
 """Files of this room that are imported inside a sandbox."""
+PREFIX = "unlearn-bench-"
+
+
+class StageError(OSError):
+    """A unit's folder could not be filled; the message is one line with the remedy."""
 
 
 @contextmanager
 def staged(job: Job) -> Iterator[Path]:
-    """Fill a fresh folder with an opaque name, readable by every user, and remove it afterwards."""
-    folder = Path(tempfile.mkdtemp())
+    """Fill a fresh folder with an opaque name, readable by every user, and remove it afterwards.
+
+    Raises:
+        StageError: no space for it.
+    """
+    with ExitStack() as stack:
+        try:
+            owner = stack.enter_context(owned())
+            _fill(owner / "in", job)
+        except OSError as error:
+            if error.errno not in (ENOSPC, EDQUOT):
+                raise
+            raise StageError(
+                f"the disk of the temporary folder {tempfile.gettempdir()} is full; free some, or set another TMPDIR"
+            ) from error
+        yield owner / "in"
+
+
+@contextmanager
+def owned(parent: str | None = None) -> Iterator[Path]:
+    """A fresh temporary folder that is removed afterwards: by the next ``reap`` if this process is killed before.
+
+    Its owner holds a lock on it, which the kernel frees when the owner dies.
+    """
+    lock = None
+    while lock is None:  # a reaper may have looked at it before it was locked, and removed it
+        folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
+        lock = _lock(folder)
     try:
-        _write(folder / "job.json", json.dumps(_description(job)).encode())
-        _write(folder / "entry.py", job.source)
-        _write(folder / "weights.safetensors", job.weights)
-        _link(job.data.resolve(), folder / "data.safetensors")
-        for pattern in INSIDE:
-            for source in sorted(ROOM.glob(pattern)):
-                target = folder / "lib" / ROOM.name / source.relative_to(ROOM)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                _write(target, source.read_bytes())
-        for path in (folder, *folder.rglob("*")):
-            if path.is_dir():
-                path.chmod(0o755)
+        folder.chmod(0o755)
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
+
+
+def reap() -> list[Path]:
+    """Remove this user's temporary folders whose owner is dead; returns them."""
+    removed = []
+    places = {Path(tempfile.gettempdir()), Path("/tmp")}
+    for folder in sorted(path for place in places for path in place.glob(f"{PREFIX}*")):
+        with suppress(OSError):  # in use, of another user, or removed in this moment
+            lock = _lock(folder, fcntl.LOCK_NB)
+            if lock is not None:
+                shutil.rmtree(folder, ignore_errors=True)
+                os.close(lock)
+                removed.append(folder)
+    return removed
+
+
+def _lock(folder: Path, option: int = 0) -> int | None:
+    """A locked file descriptor of a folder of this user, ``None`` if it is another's or gone by now."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | option)
+        found = os.fstat(descriptor)
+        if found.st_uid == os.getuid() and os.path.samestat(found, folder.lstat()):
+            return descriptor
+    except FileNotFoundError:
+        pass
+    except BaseException:
+        os.close(descriptor)
+        raise
+    os.close(descriptor)
+    return None
+
+
+def _fill(folder: Path, job: Job) -> None:
+    folder.mkdir()
+    _write(folder / "job.json", json.dumps(_description(job)).encode())
+    _write(folder / "entry.py", job.source)
+    _write(folder / "weights.safetensors", job.weights)
+    _link(job.data.resolve(), folder / "data.safetensors")
+    for pattern in INSIDE:
+        for source in sorted(ROOM.glob(pattern)):
+            target = folder / "lib" / ROOM.name / source.relative_to(ROOM)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _write(target, source.read_bytes())
+    for path in (folder, *folder.rglob("*")):
+        if path.is_dir():
+            path.chmod(0o755)
 
 
 def _description(job: Job) -> dict[str, object]:

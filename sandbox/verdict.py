@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import signal
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from sandbox import frames, weights
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 STRUCK = "the memory limit struck a process in the sandbox"
 STOPPED = "stopped on request"
+SILENT = "an error that says nothing of itself"
 
 
 class Ending(NamedTuple):
@@ -37,7 +38,20 @@ class Verdict:
 
 
 def judge(end: frames.Frame | Ending, exit_: Exit, layout: Layout, limits: Limits) -> Verdict:
-    """The verdict on an entry, after the go signal."""
+    """The verdict on an entry, after the go signal.
+
+    What had arrived counts, even if the sandbox could not be stopped; nothing is held against an entry for what did
+    not arrive from a sandbox that nobody could ask any more.
+    """
+    verdict = _judge(end, exit_, layout, limits)
+    if not exit_.failure:
+        return verdict
+    if isinstance(end, Ending) and end.why in ("closed", "deadline"):
+        return Verdict("infra", exit_.failure)
+    return replace(verdict, warnings=(*verdict.warnings, one_line(f"the sandbox was not stopped: {exit_.failure}")))
+
+
+def _judge(end: frames.Frame | Ending, exit_: Exit, layout: Layout, limits: Limits) -> Verdict:
     if isinstance(end, frames.Frame):
         return (
             _weights(end.payload, exit_, layout) if end.kind == frames.WEIGHTS else _error(end.payload, exit_, limits)
@@ -66,7 +80,7 @@ def ending_before_go(end: frames.Frame | Ending, exit_: Exit, limits: Limits) ->
         "protocol": end.detail,
         "stopped": STOPPED,
     }
-    reason = _too_much(limits) if exit_.oom else words[end.why]
+    reason = exit_.failure or (_too_much(limits) if exit_.oom else words[end.why])
     return Verdict("infra", one_line(f"the sandbox could not start: {reason}"))
 
 
@@ -100,12 +114,15 @@ def _error(payload: bytearray, exit_: Exit, limits: Limits) -> Verdict:
     if not isinstance(said, dict):
         said = {"message": payload[:4096].decode(errors="replace")}
     status = said.get("status")
-    kind, message = str(said.get("type", "")), str(said.get("message", ""))
-    traceback = str(said.get("traceback", ""))
+    kind, message, traceback = (_text(said.get(name)) for name in ("type", "message", "traceback"))
     if status == "invalid":
-        return Verdict("invalid", one_line(message), traceback=traceback)
+        return Verdict("invalid", one_line(message) or SILENT, traceback=traceback)
     if status == "oom" or exit_.oom:
         return Verdict(
             "oom", one_line(f"{_too_much(limits)}, or than the device has: {kind}: {message}"), traceback=traceback
         )
-    return Verdict("crash", one_line(f"{kind}: {message}" if message else kind), traceback=traceback)
+    return Verdict("crash", one_line(f"{kind}: {message}" if message else kind) or SILENT, traceback=traceback)
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import reprlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -92,13 +93,18 @@ def _span(name: str, entry: Any, word: str, shape: tuple[int, ...]) -> tuple[int
     if not isinstance(entry, dict) or entry.keys() != {"dtype", "shape", "data_offsets"}:
         raise InvalidWeights(f"the header's entry of {name!r} is malformed")
     if entry["dtype"] != word:
-        raise InvalidWeights(f"{name!r} has dtype {one_line(str(entry['dtype']), 40)}, expected {word}")
+        raise InvalidWeights(f"{name!r} has dtype {_shown(entry['dtype'])}, expected {word}")
     if not _integers(entry["shape"]) or tuple(entry["shape"]) != shape:
-        raise InvalidWeights(f"{name!r} has shape {one_line(str(entry['shape']), 80)}, expected {list(shape)}")
+        raise InvalidWeights(f"{name!r} has shape {_shown(entry['shape'])}, expected {list(shape)}")
     offsets = entry["data_offsets"]
     if not _integers(offsets) or len(offsets) != 2 or offsets[1] - offsets[0] != _bytes(word, shape):
         raise InvalidWeights(f"the data offsets of {name!r} do not fit its shape")
     return offsets[0], offsets[1]
+
+
+def _shown(value: Any) -> str:
+    """Any JSON value in a few words; ``str`` would recurse as deep as it is nested."""
+    return one_line(value if isinstance(value, str) else reprlib.repr(value), 80)
 
 
 def _integers(value: Any) -> bool:

@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import replace
+from http import HTTPStatus
 from typing import Any
 
 import docker
-from docker.errors import APIError, DockerException, NotFound
+from docker.errors import APIError, NotFound
 from docker.models.containers import Container
-from requests.exceptions import RequestException
 
+from sandbox import stage
+from sandbox.engine import client as engine
 from sandbox.engine import images
 from sandbox.engine.attach import Attached
 from sandbox.engine.cgroup import Cgroup
+from sandbox.engine.client import FAILURES, connect, explain
 from sandbox.engine.readback import NotEnforced, check
 from sandbox.engine.reap import labels, reap
 from sandbox.engine.settings import settings
 from sandbox.session import Chunk, Exit, conduct
-from sandbox.stage import staged
-from sandbox.text import one_line
 from sandbox.types import Job, Outcome
 
-TIMEOUT = 30
-"""Seconds that any call to the engine may take."""
 _SIGNAL_BASE = 128
 
 
@@ -38,14 +39,16 @@ class Docker:
         self.runtime = runtime
         # times in another runtime are not comparable: another name
         self.name = f"docker:{runtime}" if runtime else "docker"
+        self._left: set[str] = set()
+        """Containers that could not be removed: they may still run, so no further unit starts beside them."""
 
     def unavailable(self, model: Mapping[str, Any], device: str) -> str | None:
         """Why such a job cannot run here, with the remedy after a semicolon."""
         try:
-            with _engine() as client:
+            with connect() as client:
                 client.ping()
                 return _unknown(client.info(), self.runtime) or _missing(client, model, device)
-        except (DockerException, RequestException, OSError):
+        except FAILURES:
             return "no container engine answers; install Docker, start it (`dockerd`) and check DOCKER_HOST"
 
     def run(self, job: Job, clock: AbstractContextManager[Any], stop: threading.Event | None = None) -> Outcome:
@@ -53,8 +56,12 @@ class Docker:
         from sandbox.inside import models
 
         environment: dict[str, Any] = {"backend": self.name, "trusted": self.trusted}
+        name = f"unlearn-bench-{secrets.token_hex(8)}"
         try:
-            with _engine() as client, staged(job) as stage:
+            with connect() as client, stage.staged(job) as folder:
+                for left in tuple(self._left):
+                    _remove(client, left)
+                    self._left.discard(left)
                 info = client.info()
                 missing = _unknown(info, self.runtime) or _missing(client, job.model, job.device)
                 image = images.find(client, models.NEEDS[job.model["name"]], job.device)
@@ -65,21 +72,47 @@ class Docker:
                     "engine": info["ServerVersion"],
                     "runtime": self.runtime or info["DefaultRuntime"],
                 }
-                confined = settings(job, image.id, stage, labels(job.run_id), info, self.runtime)
-                with _started(client, confined, info) as box:
-                    return conduct(job, models.layout(job.model), box, clock, environment, stop)
-        except NotEnforced as error:
+                confined = settings(job, image.id, folder, labels(job.run_id), info, self.runtime)
+                with self._started(client, {"name": name, **confined}, info) as box:
+                    outcome = conduct(job, models.layout(job.model), box, clock, environment, stop)
+        except (stage.StageError, NotEnforced) as error:
             return Outcome("infra", str(error), environment=environment)
-        except (DockerException, RequestException, OSError) as error:
-            return Outcome("infra", _explain(error), environment=environment)
+        except FAILURES as error:
+            return Outcome("infra", explain(error), environment=environment)
+        if name in self._left:
+            kept = (*outcome.warnings, "its container could not be removed yet: the next unit or command removes it")
+            return replace(outcome, warnings=kept)
+        return outcome
 
     def reap(self) -> int:
-        """Remove containers whose harness is dead; see ``sandbox.engine.reap``."""
+        """Remove containers and stage folders whose harness is dead; see ``sandbox.engine.reap``."""
+        folders = len(stage.reap())
         try:
-            with _engine() as client:
-                return len(reap(client))
-        except (DockerException, RequestException, OSError):
-            return 0  # an engine that does not answer fails the next unit, with its reason
+            with connect() as client:
+                return folders + len(reap(client))
+        except FAILURES:
+            return folders  # an engine that does not answer fails the next unit, with its reason
+
+    @contextmanager
+    def _started(
+        self, client: docker.DockerClient, confined: Mapping[str, Any], info: Mapping[str, Any]
+    ) -> Iterator[_Box]:
+        try:
+            created = client.api.create_container(**confined)
+            container = client.containers.prepare_model({"Id": created["Id"]})
+            attached = Attached(client, container.id)
+            try:
+                container.start()
+                box = _Box(container, attached)
+                check(confined, created["Warnings"], container.attrs, info)
+                yield box
+            finally:
+                attached.shut()
+        finally:
+            try:
+                _remove(client, confined["name"])  # by name: a create that got no answer may yet have made one
+            except FAILURES:  # never in the place of what became of the unit
+                self._left.add(confined["name"])
 
 
 class _Box:
@@ -104,21 +137,28 @@ class _Box:
         return False  # the kernel enforces the container's limit
 
     def stop(self, grace: float) -> Exit:
-        if self._exit is not None:
-            return self._exit
-        peak, log = self._cgroup.peak_memory(), self._attached.rest()
-        self._attached.shut()
+        if self._exit is None:
+            peak, log = self._cgroup.peak_memory(), b""
+            try:
+                log = self._attached.rest()
+                self._attached.shut()
+                code, oom = self._end(grace)
+                self._exit = Exit(code, oom, peak, log)
+            except FAILURES as error:
+                self._exit = Exit(None, peak_memory=peak, log=log, failure=explain(error))
+        return self._exit
+
+    def _end(self, grace: float) -> tuple[int | None, bool]:
         by_itself = self._ends_within(grace)
         if not by_itself:
             with suppress(APIError):  # it may end in this moment; wait() below fails if it does not
                 self._container.kill()
-            self._container.wait(timeout=TIMEOUT)
+            self._container.wait()
         self._container.reload()
         state = self._container.attrs["State"]
         code = int(state["ExitCode"])
         code = _SIGNAL_BASE - code if code > _SIGNAL_BASE else code
-        self._exit = Exit(code if by_itself else None, oom=bool(state["OOMKilled"]), peak_memory=peak, log=log)
-        return self._exit
+        return code if by_itself else None, bool(state["OOMKilled"])
 
     def _ends_within(self, grace: float) -> bool:
         until = time.monotonic() + grace
@@ -131,31 +171,18 @@ class _Box:
             time.sleep(0.02)
 
 
-@contextmanager
-def _engine() -> Iterator[docker.DockerClient]:
-    client = docker.from_env(timeout=TIMEOUT)
-    try:
-        yield client
-    finally:
-        client.close()
-
-
-@contextmanager
-def _started(client: docker.DockerClient, confined: Mapping[str, Any], info: Mapping[str, Any]) -> Iterator[_Box]:
-    created = client.api.create_container(**confined)
-    container = client.containers.prepare_model({"Id": created["Id"]})
-    try:
-        attached = Attached(client, container.id)
+def _remove(client: docker.DockerClient, name: str) -> None:
+    until = time.monotonic() + engine.TIMEOUT
+    while True:
         try:
-            container.start()
-            box = _Box(container, attached)
-            check(confined, created["Warnings"], container.attrs, info)
-            yield box
-        finally:
-            attached.shut()
-    finally:
-        with suppress(NotFound):
-            container.remove(force=True, v=True)
+            client.api.remove_container(name, force=True, v=True)
+            return
+        except NotFound:
+            return
+        except APIError as error:  # a removal that was asked for before the engine hung is still going on
+            if error.status_code != HTTPStatus.CONFLICT or time.monotonic() > until:
+                raise
+        time.sleep(0.1)
 
 
 def _missing(client: docker.DockerClient, model: Mapping[str, Any], device: str) -> str | None:
@@ -177,12 +204,6 @@ def _unknown(info: Mapping[str, Any], runtime: str | None) -> str | None:
         f"the engine knows no OCI runtime {runtime!r}, only {', '.join(sorted(known))}; "
         'install it and add it to "runtimes" in /etc/docker/daemon.json'
     )
-
-
-def _explain(error: Exception) -> str:
-    if "device driver" in str(error) or "nvidia" in str(error).lower():
-        return one_line(f"the engine cannot pass the GPU on ({error}); install the NVIDIA Container Toolkit")
-    return one_line(f"the container engine failed ({error}); check it with `docker info`, then try again")
 
 
 def create(runtime: str | None = None) -> Docker:

@@ -9,7 +9,6 @@ import importlib.util
 import os
 import resource
 import selectors
-import shutil
 import signal
 import subprocess
 import sys
@@ -23,11 +22,11 @@ from typing import Any, Literal
 
 from sandbox import procfs
 from sandbox.session import Chunk, Exit, conduct
-from sandbox.stage import staged
+from sandbox.stage import owned, reap, staged
 from sandbox.types import MIB, Job, Limits, Outcome
 
 CHUNK = 64 * 1024
-LONGEST_SCRATCH = 70
+LONGEST_PARENT = 48
 """DataLoader workers pass tensors through sockets in the scratch folder, whose whole paths may have 108 characters."""
 RESERVED = 1024 * MIB
 """Address space that torch reserves without touching it: what may lie between the memory limit and ``RLIMIT_DATA``."""
@@ -70,8 +69,8 @@ class Process:
             return Outcome("infra", f"the process could not be run: {error}", environment=environment)
 
     def reap(self) -> int:
-        """Nothing to do: a runner ends by itself when its harness does."""
-        return 0
+        """Remove folders whose harness is dead; a runner ends by itself when its harness does."""
+        return len(reap())
 
 
 class _Box:
@@ -156,16 +155,8 @@ class _Box:
         return bytes(rest)
 
 
-@contextmanager
-def _scratch() -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp())
-    if len(str(folder)) > LONGEST_SCRATCH:
-        folder.rmdir()
-        folder = Path(tempfile.mkdtemp(dir="/tmp"))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+def _scratch() -> AbstractContextManager[Path]:
+    return owned(None if len(tempfile.gettempdir()) <= LONGEST_PARENT else "/tmp")
 
 
 @contextmanager

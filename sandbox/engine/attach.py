@@ -9,9 +9,12 @@ from __future__ import annotations
 import socket
 import struct
 import time
+from collections.abc import Mapping
 from contextlib import suppress
+from typing import Literal
 
 import docker
+from docker.errors import DockerException
 
 from sandbox.session import Chunk
 
@@ -23,31 +26,44 @@ QUIET = 0.02
 REST = 1024 * 1024
 
 
+class StreamError(DockerException):
+    """The engine's stream is broken: its headers are the engine's own, a container fills only payloads."""
+
+
 class Demultiplexer:
     """The engine's stream format: ``stream:1 | 0 0 0 | length:u32 BE | payload``, passed on piece by piece."""
 
     HEADER = struct.Struct(">BxxxI")
+    SOURCES: Mapping[int, Literal["channel", "log"]] = {1: "channel", 2: "log"}
 
     def __init__(self) -> None:
         self._header = bytearray()
-        self._stream = 0
+        self._source: Literal["channel", "log"] = "log"
         self._remaining = 0
 
     def feed(self, data: bytes) -> list[Chunk]:
+        """The pieces of both streams in these bytes; raises ``StreamError``."""
         chunks: list[Chunk] = []
-        while data:
+        rest = memoryview(data)  # a slice of bytes would be a copy: quadratic where a container writes single bytes
+        while rest:
             if self._remaining == 0:
                 taken = self.HEADER.size - len(self._header)
-                self._header += data[:taken]
-                data = data[taken:]
+                self._header += rest[:taken]
+                rest = rest[taken:]
                 if len(self._header) == self.HEADER.size:
-                    self._stream, self._remaining = self.HEADER.unpack(self._header)
-                    self._header.clear()
+                    self._begin()
                 continue
-            piece, data = data[: self._remaining], data[self._remaining :]
+            piece, rest = bytes(rest[: self._remaining]), rest[self._remaining :]
             self._remaining -= len(piece)
-            chunks.append(("channel" if self._stream == 1 else "log", piece))
+            chunks.append((self._source, piece))
         return chunks
+
+    def _begin(self) -> None:
+        stream, self._remaining = self.HEADER.unpack(self._header)
+        if stream not in self.SOURCES or any(self._header[1:4]):
+            raise StreamError("the engine broke off the container's streams")
+        self._header.clear()
+        self._source = self.SOURCES[stream]
 
 
 class Attached:

@@ -11,11 +11,15 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import settings
 from safetensors.torch import save, save_file
 
 from sandbox.backends import load
 from sandbox.inside import models
 from sandbox.types import MIB, Job, Limits, Sandbox
+
+settings.register_profile("no time limit", deadline=None)
+settings.load_profile("no time limit")
 
 SPEC = {"name": "resnet18_narrow", "classes": 3, "width": 2, "channels": 1, "image_size": 8}
 COUNTS = {"retain": 20, "forget": 6, "val": 9}

@@ -1,0 +1,76 @@
+"""The engine's client, every call of which ends in bounded time, whatever the engine does."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import docker
+from docker.errors import DockerException
+from requests.exceptions import RequestException
+
+from sandbox.text import one_line
+
+TIMEOUT = 30
+"""Seconds that any call to the engine may take."""
+FAILURES = (DockerException, RequestException, OSError)
+"""What a call raises when the engine fails."""
+
+
+class EngineSilent(DockerException):
+    """The engine did not answer in time."""
+
+
+class _Api(docker.APIClient):
+    def request(self, *arguments: Any, **options: Any) -> Any:
+        """Every call of the SDK; its own timeout is one per read, and an engine that drips would never meet it."""
+        return within(TIMEOUT, partial(super().request, *arguments, **options))
+
+
+class _Client(docker.DockerClient):
+    def __init__(self, **options: Any) -> None:
+        self.api = _Api(**options)
+
+
+@contextmanager
+def connect() -> Iterator[docker.DockerClient]:
+    """A client of the engine that the environment names (``DOCKER_HOST``)."""
+    client = _Client.from_env(timeout=TIMEOUT)
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+def within(seconds: float, call: Callable[[], Any]) -> Any:
+    """What ``call`` returns or raises; ``EngineSilent`` if it does neither in time (its thread is left to itself)."""
+    answers: queue.SimpleQueue[tuple[Any, BaseException | None]] = queue.SimpleQueue()
+
+    def ask() -> None:
+        try:
+            answers.put((call(), None))
+        except BaseException as error:
+            answers.put((None, error))
+
+    threading.Thread(target=ask, daemon=True).start()
+    try:
+        answer, error = answers.get(timeout=seconds)
+    except queue.Empty:
+        raise EngineSilent(f"no answer within {seconds:g} s") from None
+    if error is not None:
+        raise error
+    return answer
+
+
+def explain(error: Exception) -> str:
+    """One line for people: what failed, and the remedy."""
+    said = one_line(str(getattr(error, "explanation", None) or error), 160)
+    if "no space left on device" in str(error).lower():
+        return f"the container engine's disk is full ({said}); free some where `docker info` says Docker Root Dir"
+    if "device driver" in str(error) or "nvidia" in str(error).lower():
+        return f"the engine cannot pass the GPU on ({said}); install the NVIDIA Container Toolkit"
+    return f"the container engine failed ({said}); check it with `docker info`, then try again"
