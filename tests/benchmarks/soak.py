@@ -186,7 +186,7 @@ def drive(folder: Path, units: int, every: int, seed: int | None = None) -> Repo
     environment = {**os.environ, "TMPDIR": str(folder / "tmp")}
     kills = 0
     for limit in (*range(every, units, every), None):
-        with subprocess.Popen(command, env=environment) as worker:
+        with subprocess.Popen(command, env=environment, cwd=Path(__file__).parents[2]) as worker:
             while limit is not None and len(finished(folder)) < limit and worker.poll() is None:
                 time.sleep(0.1)
             if limit is not None:
@@ -195,7 +195,11 @@ def drive(folder: Path, units: int, every: int, seed: int | None = None) -> Repo
                 worker.kill()
             elif worker.wait():
                 raise SystemExit(f"the worker failed with exit code {worker.returncode}")
-    lines = finished(folder)
+    return judge(finished(folder), units, left(folder), kills, time.monotonic() - began)
+
+
+def judge(lines: list[dict[str, Any]], units: int, left: list[str], kills: int, seconds: float) -> Report:
+    """Hold a journal against the plan."""
     counts = Counter(line["unit"] for line in lines)
     wrong = [line for line in lines if line["status"] != KINDS[line["kind"]].status]
     return Report(
@@ -204,8 +208,8 @@ def drive(folder: Path, units: int, every: int, seed: int | None = None) -> Repo
         missing=[unit for unit in range(units) if unit not in counts],
         twice=[unit for unit, count in counts.items() if count > 1],
         unexpected=[f"unit {line['unit']} {line['kind']}: {line['status']}: {line['reason']}" for line in wrong],
-        left=left(folder),
-        seconds=time.monotonic() - began,
+        left=left,
+        seconds=seconds,
     )
 
 

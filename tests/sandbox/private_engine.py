@@ -40,7 +40,9 @@ class PrivateEngine:
         for stale in ("pidfile", "exec-root/containerd/containerd.pid"):  # of a killed one; its zombie looks alive
             (self.root / stale).unlink(missing_ok=True)
         with (self.root.parent / "engine.log").open("ab") as log:
-            self._daemon = subprocess.Popen(["dockerd", "-H", self.host, *folders, *plain], stdout=log, stderr=log)
+            # without a network of its own it would delete the bridge of this machine's engine
+            command = ["unshare", "--net", "dockerd", "-H", self.host, *folders, *plain]
+            self._daemon = subprocess.Popen(command, stdout=log, stderr=log)
         until = time.monotonic() + PATIENCE
         while time.monotonic() < until and self._daemon.poll() is None:
             with suppress(DockerException), self.client() as client:
