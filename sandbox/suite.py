@@ -89,8 +89,12 @@ def attacks() -> list[tuple[Attack, ...]]:
 
 
 def parse(name: str, source: bytes) -> tuple[Attack, ...]:
-    """The attacks of one file, from its docstring: a title, an empty line, lines ``key: value``; raises ``BadHeader``."""
-    title, gap, *lines = (ast.get_docstring(ast.parse(source)) or "").splitlines() + ["", ""]
+    """The attacks of one file, from its docstring: a title, an empty line, then lines ``key: value``.
+
+    Raises:
+        BadHeader: something of it is missing or unknown.
+    """
+    title, gap, *lines = [*(ast.get_docstring(ast.parse(source)) or "").splitlines(), "", ""]
     fields: dict[str, list[str]] = {}
     for line in filter(None, lines):
         key, colon, value = line.partition(": ")
@@ -192,7 +196,9 @@ def deviations(attack: Attack, outcome: Outcome, original: Mapping[str, Any], se
     yield from (line for line in outcome.log.splitlines() if BREACH in line)
     if attack.reason not in outcome.reason:
         yield f"the reason does not hold {attack.reason!r}: {outcome.reason}"
-    yield from (f"the log does not hold {text!r}: {outcome.log[-REASON:]}" for text in attack.log if text not in outcome.log)
+    yield from (
+        f"the log does not hold {text!r}: {outcome.log[-REASON:]}" for text in attack.log if text not in outcome.log
+    )
     if outcome.weights is not None:
         same = all(np.array_equal(array, original[name]) for name, array in outcome.weights.items())
         if same != (attack.weights == "original"):

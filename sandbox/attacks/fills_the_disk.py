@@ -15,7 +15,7 @@ PIECE = b"x" * (1 << 20)
 
 def unlearn(model, retain):
     for place in writable("/"):
-        if not place.startswith(("/tmp", "/dev/shm", "/proc")):
+        if not place.startswith(("/tmp", "/dev/shm", "/proc/")):
             print("BREACH: can write to", place)
     for place in ("/tmp", "/dev/shm"):
         written = fill(place)

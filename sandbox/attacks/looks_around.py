@@ -36,10 +36,9 @@ def unlearn(model, retain):
             print("BREACH: can read", path)
     differs("the stage", set(os.listdir("/in")), STAGED)
     differs("the data", set(load_file("/in/data.safetensors")), TENSORS)
-    differs("the environment", set(os.environ), VARIABLES)
     differs("devices", set(os.listdir("/dev")), DEVICES)
     with open("/proc/1/environ") as file:
-        differs("the init's environment", {item.split("=")[0] for item in file.read().split("\0") if item}, VARIABLES)
+        differs("the environment", {item.split("=")[0] for item in file.read().split("\0") if item}, VARIABLES)
     commands = [name for name in os.listdir("/proc") if name.isdigit()]
     if len(commands) > 2:
         print("BREACH: sees", len(commands), "processes")
@@ -57,7 +56,7 @@ def inspect(path):
         return
     if stat.S_ISSOCK(mode) or stat.S_ISBLK(mode):
         print("BREACH:", path, "is a socket or a block device")
-    if DATA.search(path) and stat.S_ISREG(mode) and not path.startswith("/in/"):
+    if DATA.search(path) and stat.S_ISREG(mode) and not path.startswith("/in/") and os.path.getsize(path) > 4096:
         print("BREACH: a data set?", path)
 
 

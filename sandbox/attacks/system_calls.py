@@ -104,7 +104,9 @@ def call(number, arguments):
         os.write(writing, bytes([ctypes.get_errno() if result == -1 else 0]))
         os._exit(0)
     os.close(writing)
-    os.waitpid(child, 0)
+    status = os.waitpid(child, 0)[1]
     answer = os.read(reading, 1)
     os.close(reading)
+    if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGSYS:  # the filter ended the process
+        return errno.EPERM
     return answer[0] if answer else 0
