@@ -15,7 +15,7 @@ MARK = "unlearn-bench-attack-trace"
 PLACES = ("/tmp", "/dev/shm", "/var/tmp", "/run", "/dev/mqueue", os.path.expanduser("~/.cache"), "/in", sys.prefix)
 
 
-def unlearn(model, retain, *, variant):
+def unlearn(model, retain, *, variant="first"):
     traces = [place for place in PLACES if os.path.exists(f"{place}/{MARK}")]
     for pid in filter(str.isdigit, os.listdir("/proc")):
         with contextlib.suppress(OSError), open(f"/proc/{pid}/comm") as file:

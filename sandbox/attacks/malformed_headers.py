@@ -14,7 +14,7 @@ from safetensors.torch import save
 DEEP = 200
 
 
-def unlearn(model, retain, *, variant):
+def unlearn(model, retain, *, variant="empty"):
     data = save(model.state_dict())
     length = struct.unpack("<Q", data[:8])[0]
     header, body = json.loads(data[8 : 8 + length]), data[8 + length :]

@@ -20,7 +20,7 @@ class Payload:
         return os.system, (f"touch /tmp/{MARK} /var/tmp/{MARK} $HOME/{MARK}",)
 
 
-def unlearn(model, retain, *, variant):
+def unlearn(model, retain, *, variant="plain"):
     data = pickle.dumps(Payload())
     if variant == "torch":
         buffer = io.BytesIO()

@@ -9,7 +9,7 @@ import json
 import sys
 
 
-def unlearn(model, retain, *, variant):
+def unlearn(model, retain, *, variant="S"):
     kind = {"zero": b"\0"}.get(variant, variant.encode())
     channel().send(kind, json.dumps({"status": "ok", "score": 1.0, "rank": 1, "seconds": 0.001}).encode())
     return model

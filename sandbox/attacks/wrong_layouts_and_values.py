@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save
 
 
-def unlearn(model, retain, *, variant):
+def unlearn(model, retain, *, variant="missing"):
     state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     weight = state["fc.weight"]
     changes = {
