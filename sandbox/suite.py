@@ -13,13 +13,13 @@ import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
 
-from sandbox.text import TAIL
+from sandbox.text import TAIL, one_line
 from sandbox.types import MIB, STATUSES, Job, Limits, Outcome, Sandbox, Status
 
 FOLDER = Path(__file__).with_name("attacks")
@@ -175,8 +175,6 @@ def run(
 
 def attempt(backend: Sandbox, attack: Attack, job: Job, stop: threading.Event | None = None) -> Result:
     """Run one attack and judge it."""
-    from dataclasses import replace
-
     from safetensors.numpy import load
 
     limits = Limits(attack.deadline, attack.memory * MIB, PROCESSES, SCRATCH)
@@ -192,12 +190,14 @@ def attempt(backend: Sandbox, attack: Attack, job: Job, stop: threading.Event | 
 def deviations(attack: Attack, outcome: Outcome, original: Mapping[str, Any], seconds: float) -> Iterator[str]:
     """In which ways an outcome is not what the attack expects; the original's weights are name → array."""
     if outcome.status != attack.expect:
-        yield f"ended as {outcome.status}, not {attack.expect}: {outcome.reason or outcome.log[-REASON:]}"
+        yield f"ended as {outcome.status}, not {attack.expect}: {outcome.reason or one_line(outcome.log[-REASON:])}"
     yield from (line for line in outcome.log.splitlines() if BREACH in line)
     if attack.reason not in outcome.reason:
         yield f"the reason does not hold {attack.reason!r}: {outcome.reason}"
     yield from (
-        f"the log does not hold {text!r}: {outcome.log[-REASON:]}" for text in attack.log if text not in outcome.log
+        f"the log does not hold {text!r}: {one_line(outcome.log[-REASON:])}"
+        for text in attack.log
+        if text not in outcome.log
     )
     if outcome.weights is not None:
         same = all(np.array_equal(array, original[name]) for name, array in outcome.weights.items())

@@ -76,7 +76,9 @@ def test_the_table_in_the_readme_is_that_of_the_folder() -> None:
     begin, end = attacks.MARKERS
     table = README.read_text().partition(begin)[2].partition(end)[0]
     assert attacks.HEADLINE in table and " 0 deviations; " in table
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines() if line[:2] == "| "][1:]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines() if line[:2] == "| "][
+        1:
+    ]
     listed = {re.sub(r" × \d+$", "", name): (expected, status) for name, expected, status, _ in rows}
     wanted = {first.name: first.expect for first, *_ in suite.attacks()}
     wanted |= {f"{name} submission": "invalid" for name in (*attacks.SOURCES, *attacks.FILES)}
