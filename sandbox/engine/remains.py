@@ -47,7 +47,9 @@ class Machine:
     descriptors: frozenset[str]
     """Open files and sockets of this process."""
     disk: int
+    """Free."""
     memory: int
+    """Available, and what the other processes of this machine hold for themselves, who come and go."""
 
 
 def look(client: docker.DockerClient) -> Machine:
@@ -85,7 +87,7 @@ def difference(before: Machine, after: Machine) -> dict[str, frozenset[str]]:
             new[kind] = fresh
     for kind in ("disk", "memory"):
         if getattr(before, kind) - getattr(after, kind) > TOLERANCE:
-            new[kind] = frozenset({f"more than {TOLERANCE // MIB} MiB are not free again"})
+            new[kind] = frozenset({f"more than {TOLERANCE // MIB} MiB of {kind} are not free again"})
     return new
 
 
@@ -95,9 +97,7 @@ def _both(first: dict[str, frozenset[str]], second: dict[str, frozenset[str]]) -
 
 def _processes() -> Iterator[str]:
     user, me = int(USER.partition(":")[0]), os.getpid()
-    for folder in Path("/proc").iterdir():
-        if not folder.name.isdigit():
-            continue
+    for folder in _numbered():
         try:
             owner, stat = folder.stat().st_uid, (folder / "stat").read_text()
         except OSError:  # it has just ended
@@ -124,5 +124,17 @@ def _descriptors() -> Iterator[str]:
 
 
 def _available() -> int:
-    lines = Path("/proc/meminfo").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+    others = sum(_kib(folder / "status", "RssAnon:") for folder in _numbered() if int(folder.name) != os.getpid())
+    return 1024 * (_kib(Path("/proc/meminfo"), "MemAvailable:") + others)
+
+
+def _kib(path: Path, key: str) -> int:
+    try:
+        lines = path.read_text().splitlines()
+    except OSError:  # a process that has just ended
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith(key)), 0)
+
+
+def _numbered() -> Iterator[Path]:
+    return (folder for folder in Path("/proc").iterdir() if folder.name.isdigit())
