@@ -10,9 +10,16 @@ import click
 from harness.commands._options import json_option
 
 
-@click.command(epilog="Example: bench doctor")
+@click.command(epilog="Examples: bench doctor; bench doctor --attacks")
 @json_option
-def command(as_json: bool) -> None:
+@click.option(
+    "--attacks",
+    type=click.Choice(["text", "markdown"]),
+    is_flag=False,
+    flag_value="text",
+    help="Run the attack suite instead (minutes): every attack in a container, and what is left afterwards.",
+)
+def command(as_json: bool, attacks: str | None) -> None:
     """Check this machine: libraries, engine and image, disk and memory, whether cores disturb each other.
 
     Ends each failing line with its remedy. Exit code 20 when something that every run needs is missing.
@@ -20,6 +27,10 @@ def command(as_json: bool) -> None:
     from harness import doctor
     from harness.errors import EXIT_CODES
 
+    if attacks is not None:
+        from harness.attacks import show
+
+        sys.exit(show("json" if as_json else attacks))
     findings = []
     for finding in doctor.examine():
         findings.append(finding)

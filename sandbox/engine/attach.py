@@ -111,3 +111,4 @@ class Attached:
         with suppress(OSError):  # the other side may have been faster
             self._socket.shutdown(socket.SHUT_RDWR)
         self._owner.close()
+        self._socket.close()  # closing its file object leaves it open until the garbage collector comes

@@ -59,7 +59,11 @@ def _confined(job: Job, stage: Path, info: Mapping[str, Any], runtime: str | Non
         "pids_limit": limits.processes,
         "mem_limit": limits.memory,
         "memswap_limit": limits.memory,
-        "tmpfs": {"/tmp": f"rw,noexec,nosuid,nodev,mode=1777,size={limits.scratch},nr_inodes={INODES}"},
+        "tmpfs": {
+            "/tmp": f"rw,noexec,nosuid,nodev,mode=1777,size={limits.scratch},nr_inodes={INODES}",
+            # the engine mounts a file system there in which every user can make message queues
+            "/dev/mqueue": "ro,noexec,nosuid,nodev,mode=0555,size=4096",
+        },
         "shm_size": limits.scratch,
         "ulimits": [
             Ulimit(name="nofile", soft=OPEN_FILES, hard=OPEN_FILES),

@@ -1,0 +1,10 @@
+"""Never comes to an end.
+
+expect: timeout
+deadline: 3
+"""
+
+
+def unlearn(model, retain):
+    while True:
+        pass

@@ -1,0 +1,140 @@
+"""What units may have left on this machine: the machine before and after, and the difference.
+
+Other people's work comes and goes meanwhile. So only what nobody else makes is looked at, what is new must stay for a
+while before it counts, and free disk and memory need only be back once.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import docker
+
+from sandbox.engine.reap import OWNER_LABEL, labels
+from sandbox.engine.settings import USER
+from sandbox.types import MIB
+
+MARK = "unlearn-bench-attack"
+"""How the name of every file begins that an attack tries to leave on the host."""
+ENGINE = ("containerd-shim", "docker-init", "runc")
+"""Names of the engine's processes around a container."""
+TOLERANCE = 512 * MIB
+"""Free disk or memory that may have gone to others; if each of the suite's units kept its scratch, it would be more."""
+STAGED = ("job.json", "entry.py")
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What could be left, at one moment. Sizes in bytes."""
+
+    containers: frozenset[str]
+    """Of this process only."""
+    volumes: frozenset[str]
+    mounts: frozenset[str]
+    processes: frozenset[str]
+    """Of a sandbox's user, of the engine around containers, and children of this process."""
+    files: frozenset[str]
+    """Stages of units, and files that attacks try to leave."""
+    threads: frozenset[str]
+    """Of this process."""
+    descriptors: frozenset[str]
+    """Open files and sockets of this process."""
+    disk: int
+    """Free."""
+    memory: int
+    """Available, and what the other processes of this machine hold for themselves, who come and go."""
+
+
+def look(client: docker.DockerClient) -> Machine:
+    """The machine now, seen from here and from the engine."""
+    owner = f"{OWNER_LABEL}={labels('')[OWNER_LABEL]}"
+    containers = client.containers.list(all=True, filters={"label": owner}, ignore_removed=True)
+    return Machine(
+        containers=frozenset(str(container.id) for container in containers),
+        volumes=frozenset(str(volume.id) for volume in client.volumes.list()),
+        mounts=frozenset(line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()),
+        processes=frozenset(_processes()),
+        files=frozenset(_files()),
+        threads=frozenset(f"{thread.name} ({thread.ident})" for thread in threading.enumerate()),
+        descriptors=frozenset(_descriptors()),
+        disk=shutil.disk_usage(tempfile.gettempdir()).free,
+        memory=_available(),
+    )
+
+
+def remains(client: docker.DockerClient, before: Machine, patience: float = 90.0) -> list[str]:
+    """One line for each kind of thing that is new since ``before`` and still there after ``patience`` seconds."""
+    until, after = time.monotonic() + patience, look(client)
+    left = difference(before, after)
+    while left and time.monotonic() < until:
+        time.sleep(1)
+        left = _both(left, difference(before, look(client)))
+    return [f"{kind} left: {', '.join(sorted(what))}" for kind, what in left.items()]
+
+
+def difference(before: Machine, after: Machine) -> dict[str, frozenset[str]]:
+    """What is new, by kind; empty if nothing is."""
+    new: dict[str, frozenset[str]] = {}
+    for kind in ("containers", "volumes", "mounts", "processes", "files", "threads", "descriptors"):
+        if fresh := getattr(after, kind) - getattr(before, kind):
+            new[kind] = fresh
+    for kind in ("disk", "memory"):
+        if getattr(before, kind) - getattr(after, kind) > TOLERANCE:
+            new[kind] = frozenset({f"more than {TOLERANCE // MIB} MiB of {kind} are not free again"})
+    return new
+
+
+def _both(first: dict[str, frozenset[str]], second: dict[str, frozenset[str]]) -> dict[str, frozenset[str]]:
+    return {kind: both for kind, what in first.items() if (both := what & second.get(kind, frozenset()))}
+
+
+def _processes() -> Iterator[str]:
+    user, me = int(USER.partition(":")[0]), os.getpid()
+    for folder in _numbered():
+        try:
+            owner, stat = folder.stat().st_uid, (folder / "stat").read_text()
+        except OSError:  # it has just ended
+            continue
+        # see proc_pid_stat(5): pid (name) state parent … start
+        name, fields = stat.partition("(")[2].rpartition(")")[0], stat.rpartition(")")[2].split()
+        if owner == user or name.startswith(ENGINE) or int(fields[1]) == me:
+            yield f"{folder.name} {name} (started {fields[19]})"
+
+
+def _files() -> Iterator[str]:
+    for folder in {tempfile.gettempdir(), "/tmp", "/var/tmp", "/dev/shm", str(Path.home())}:
+        for path in Path(folder).iterdir():
+            if path.name.startswith(MARK) or all((path / name).exists() for name in STAGED):
+                yield str(path)
+
+
+def _descriptors() -> Iterator[str]:
+    for link in Path("/proc/self/fd").iterdir():
+        try:
+            yield f"{link.name} {link.readlink()}"
+        except OSError:  # that of the listing itself
+            continue
+
+
+def _available() -> int:
+    others = sum(_kib(folder / "status", "RssAnon:") for folder in _numbered() if int(folder.name) != os.getpid())
+    return 1024 * (_kib(Path("/proc/meminfo"), "MemAvailable:") + others)
+
+
+def _kib(path: Path, key: str) -> int:
+    try:
+        lines = path.read_text().splitlines()
+    except OSError:  # a process that has just ended
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith(key)), 0)
+
+
+def _numbered() -> Iterator[Path]:
+    return (folder for folder in Path("/proc").iterdir() if folder.name.isdigit())

@@ -1,0 +1,217 @@
+"""The attack suite: every file of ``attacks/`` as an ordinary unit of a back end, and whether it ended as it must.
+
+What an attack file expects stands in its docstring and is read without importing it, see ``attacks/README.md``.
+"""
+
+from __future__ import annotations
+
+import ast
+import tempfile
+import threading
+import time
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from sandbox.text import TAIL, one_line
+from sandbox.types import MIB, STATUSES, Job, Limits, Outcome, Sandbox, Status
+
+FOLDER = Path(__file__).with_name("attacks")
+BREACH = "BREACH"
+"""What an attack prints when something succeeds that must not."""
+SPEC = {"name": "resnet18_narrow", "classes": 3, "width": 2, "channels": 1, "image_size": 8}
+COUNTS = {"retain": 20, "forget": 6, "val": 9}
+PROCESSES = 64
+SCRATCH = 32 * MIB
+PATIENCE = 180.0
+"""Seconds beyond its deadline within which a unit must have come and gone, or it counts as a hang."""
+REASON = 300
+
+Weights = Literal["original", "changed"]
+
+
+@dataclass(frozen=True)
+class Attack:
+    """One unit of an attack file and what it must end in."""
+
+    name: str
+    source: bytes
+    title: str
+    expect: Status
+    deadline: float = 30.0
+    """Seconds."""
+    memory: int = 1200
+    """MiB."""
+    reason: str = ""
+    """Text that the outcome's reason must hold."""
+    log: tuple[str, ...] = ()
+    """Texts that the log must hold."""
+    weights: Weights = "original"
+    """Which weights must arrive, where any must."""
+    variant: str = ""
+    """Passed as the parameter ``variant``."""
+
+    @property
+    def label(self) -> str:
+        return f"{self.name}[{self.variant}]" if self.variant else self.name
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of an attack; ``why`` says in which way it deviates and is empty when it does not."""
+
+    attack: str
+    expected: str
+    status: str
+    seconds: float
+    """Wall time of the whole unit, the sandbox's start and removal included."""
+    reason: str
+    why: str = ""
+
+    @property
+    def ok(self) -> bool:
+        return not self.why
+
+
+class BadHeader(ValueError):
+    """An attack file that does not say what it expects."""
+
+
+def attacks() -> list[tuple[Attack, ...]]:
+    """All attacks, found by folder, sorted; the variants of one file together, in their order."""
+    return [parse(path.stem, path.read_bytes()) for path in sorted(FOLDER.glob("*.py"))]
+
+
+def parse(name: str, source: bytes) -> tuple[Attack, ...]:
+    """The attacks of one file, from its docstring: a title, an empty line, then lines ``key: value``.
+
+    Raises:
+        BadHeader: something of it is missing or unknown.
+    """
+    title, gap, *lines = [*(ast.get_docstring(ast.parse(source)) or "").splitlines(), "", ""]
+    fields: dict[str, list[str]] = {}
+    for line in filter(None, lines):
+        key, colon, value = line.partition(": ")
+        if not colon or key not in ("expect", "deadline", "memory", "reason", "log", "weights", "variants"):
+            raise BadHeader(f"{name}: cannot read the header line {line!r}")
+        fields.setdefault(key, []).append(value.strip())
+    for key in fields.keys() - {"log", "variants"}:
+        if len(fields[key]) > 1:
+            raise BadHeader(f"{name}: {key} is given twice")
+    single: dict[str, Any] = {key: values[0] for key, values in fields.items() if key not in ("log", "variants")}
+    if not title or gap or single.get("expect") not in STATUSES:
+        raise BadHeader(f"{name}: needs a title, an empty line and `expect:` with one of {', '.join(STATUSES)}")
+    if single.get("weights", "original") not in get_args(Weights):
+        raise BadHeader(f"{name}: weights is one of {', '.join(get_args(Weights))}")
+    try:
+        single |= {key: kind(single[key]) for key, kind in (("deadline", float), ("memory", int)) if key in single}
+    except ValueError as error:
+        raise BadHeader(f"{name}: {error}") from None
+    variants = [variant.strip() for line in fields.get("variants", [""]) for variant in line.split(",")]
+    log = tuple(fields.get("log", ()))
+    return tuple(Attack(name, source, title, log=log, variant=variant, **single) for variant in variants)
+
+
+@contextmanager
+def template(run_id: str) -> Iterator[Job]:
+    """A tiny job whose entry, parameters and limits are still to be set; its files live as long as the context."""
+    import torch
+    from safetensors.torch import save, save_file
+
+    from sandbox.inside import models
+
+    generator = torch.Generator().manual_seed(0)
+    tensors: dict[str, torch.Tensor] = {}
+    for part, count in COUNTS.items():
+        tensors[f"{part}_images"] = torch.randint(0, 256, (count, 1, 8, 8), dtype=torch.uint8, generator=generator)
+        tensors[f"{part}_labels"] = torch.randint(0, SPEC["classes"], (count,), generator=generator)  # type: ignore[call-overload]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        state = {name: tensor.contiguous() for name, tensor in models.build(SPEC).state_dict().items()}
+    with tempfile.TemporaryDirectory() as folder:
+        data = Path(folder, "data.safetensors")
+        save_file(tensors, data)
+        yield Job(
+            source=b"",
+            parameters={},
+            model=SPEC,
+            weights=save(state),
+            data=data,
+            mean=(0.5,),
+            std=(0.25,),
+            batch_size=4,
+            seed=3,
+            limits=Limits(deadline=0),
+            run_id=run_id,
+        )
+
+
+def run(
+    backend: Sandbox, job: Job, chosen: Sequence[tuple[Attack, ...]] | None = None, at_once: int = 2
+) -> Iterator[Result]:
+    """Run attacks (all, unless ``chosen``), ``at_once`` at a time, the variants of a file one after another.
+
+    ``job`` comes from :func:`template`. Results come in the order of the attacks.
+    """
+    stop = threading.Event()
+
+    def follow(variants: tuple[Attack, ...]) -> list[Result]:
+        return [attempt(backend, attack, job, stop) for attack in variants]
+
+    with ThreadPoolExecutor(at_once) as pool:
+        try:
+            for results in pool.map(follow, attacks() if chosen is None else chosen):
+                yield from results
+        finally:
+            stop.set()  # where nobody wants the rest
+            pool.shutdown(cancel_futures=True)
+
+
+def attempt(backend: Sandbox, attack: Attack, job: Job, stop: threading.Event | None = None) -> Result:
+    """Run one attack and judge it."""
+    from safetensors.numpy import load
+
+    limits = Limits(attack.deadline, attack.memory * MIB, PROCESSES, SCRATCH)
+    parameters = {"variant": attack.variant} if attack.variant else {}
+    start = time.monotonic()
+    unit = replace(job, source=attack.source, parameters=parameters, limits=limits)
+    outcome = backend.run(unit, nullcontext(), stop)
+    seconds = time.monotonic() - start
+    why = "; ".join(deviations(attack, outcome, load(job.weights), seconds))
+    return Result(attack.label, attack.expect, outcome.status, round(seconds, 1), outcome.reason, why)
+
+
+def deviations(attack: Attack, outcome: Outcome, original: Mapping[str, Any], seconds: float) -> Iterator[str]:
+    """In which ways an outcome is not what the attack expects; the original's weights are name → array."""
+    if outcome.status != attack.expect:
+        yield f"ended as {outcome.status}, not {attack.expect}: {outcome.reason or one_line(outcome.log[-REASON:])}"
+    yield from (line for line in outcome.log.splitlines() if BREACH in line)
+    if attack.reason not in outcome.reason:
+        yield f"the reason does not hold {attack.reason!r}: {outcome.reason}"
+    yield from (
+        f"the log does not hold {text!r}: {one_line(outcome.log[-REASON:])}"
+        for text in attack.log
+        if text not in outcome.log
+    )
+    if outcome.weights is not None:
+        same = all(np.array_equal(array, original[name]) for name, array in outcome.weights.items())
+        if same != (attack.weights == "original"):
+            yield f"the weights are {'the original ones' if same else 'changed'}"
+    if (outcome.weights is None) != (outcome.status != "ok"):
+        yield "weights came with a status other than ok, or none with ok"
+    if len(outcome.reason) > REASON or "\n" in outcome.reason or not _printable(outcome.reason):
+        yield "the reason is not one short line of printable text"
+    if len(outcome.log.encode()) > TAIL or not _printable(outcome.log):
+        yield "the log is not a few KiB of printable text"
+    if seconds > attack.deadline + PATIENCE:
+        yield f"a hang: {seconds:.0f} s with a deadline of {attack.deadline:g} s"
+
+
+def _printable(text: str) -> bool:
+    return not any(unicodedata.category(c).startswith("C") for c in text if c not in "\n\t")

@@ -1,0 +1,61 @@
+"""The attack suite in real containers: every attack ends as it must, and nothing is left of any."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import docker
+import pytest
+
+from sandbox import suite
+from sandbox.engine import remains
+from sandbox.engine.reap import labels
+from sandbox.types import Job, Sandbox
+
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(1800)]
+
+
+@pytest.fixture(scope="module")
+def client(docker_sandbox: Sandbox) -> Iterator[docker.DockerClient]:
+    client = docker.from_env(timeout=60)
+    yield client
+    client.close()
+
+
+@pytest.fixture(scope="module")
+def job() -> Iterator[Job]:
+    with suite.template("attack-tests") as job:
+        yield job
+
+
+@pytest.fixture(scope="module")
+def nothing_left(client: docker.DockerClient, job: Job) -> Iterator[None]:
+    """Judged once, after the last attack."""
+    client.ping()
+    before = remains.look(client)
+    yield
+    assert remains.remains(client, before) == []
+
+
+@pytest.mark.usefixtures("nothing_left")
+@pytest.mark.parametrize("attack", suite.attacks(), ids=lambda variants: variants[0].name)
+def test_attack(attack: tuple[suite.Attack, ...], docker_sandbox: Sandbox, job: Job, private_tmp: Path) -> None:
+    results = list(suite.run(docker_sandbox, job, [attack]))
+    assert [(result.attack, result.why) for result in results if not result.ok] == []
+    assert len(results) == len(attack)
+    assert list(private_tmp.iterdir()) == []
+
+
+def test_a_container_or_a_volume_that_stays_is_found(client: docker.DockerClient) -> None:
+    before = remains.look(client)
+    image = client.images.list("unlearn-bench")[0].id
+    container = client.containers.create(image, ["true"], labels=labels("left"))
+    volume = client.volumes.create()
+    try:
+        left = remains.remains(client, before, patience=0)
+        assert any(line.startswith("containers left:") and container.id in line for line in left)
+        assert any(line.startswith("volumes left:") and volume.id in line for line in left)
+    finally:
+        container.remove(force=True)
+        volume.remove()
