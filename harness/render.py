@@ -59,6 +59,8 @@ def table(board: pd.DataFrame, track: Track, null: Mapping[str, float]) -> str:
         lines.append(f"no baseline has run here: groups mean nothing yet (bench baselines --track {track.name})")
     if not board.loc[~references, "trusted"].all():
         lines.append("* ran without a container: not for a public board")
+    for _, row in board[board["inconsistent"] != ""].iterrows():
+        lines.append(f"! {_shortened(str(row['entry']), 18)} inconsistent: {row['inconsistent']}")
     return "\n".join(lines)
 
 
@@ -90,7 +92,7 @@ def _columns(attacked: bool) -> list[tuple[str, str, Cell]]:
             ("+LiRA", "<6", lambda row: rank(row, "rank_with_ulira")),
             ("method", "<15", name(15)),
             *spreads,
-            ("LiRA", ">5", number("ulira")),
+            ("LiRA", ">5", lambda row: _number(row["ulira"], 3) + ("!" if row["inconsistent"] else "")),
             ("RTE", ">8", speed),
             ("  groups", "<14", lambda row: "  " + groups(GROUPED)(row)),
             ("seeds", ">6", seeds),
@@ -133,6 +135,7 @@ def markdown(board: pd.DataFrame) -> str:
     for _, row in board.iterrows():
         groups = " ".join(group(row, metric) for metric in GROUPED)
         numbers = [_spread(row, metric, 3) for metric in ("retdev", "indisc", "ulira")]
+        numbers[2] += "!" if row["inconsistent"] else ""
         seeds = f"{row['seeds_ok']}/{row['seeds_total']}"
         accuracies = [_number(row[m], 3) for m in ("umia", "ra", "fa", "ta")]
         ranks = [rank(row), rank(row, "rank_with_ulira")]

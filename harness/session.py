@@ -5,11 +5,12 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from itertools import chain
 from pathlib import Path
 
 import click
 
-from harness import runs, shadows, swaps
+from harness import consistency, runs, shadows, swaps
 from harness.direct import Workers
 from harness.entries import Entry, baseline, read
 from harness.errors import EXIT_CODES, USAGE, BenchError, Owner
@@ -158,15 +159,22 @@ def run_shadows(
     opened, line = open_runner(references, todo, sandbox, gpu)
     click.echo(line, err=True)
     with opened as runner:
+        probes = {entry.id: consistency.pending(references, entry) for entry in todo}
         waiting = {entry.id: shadows.pending(references, entry) for entry in todo}
         count = sum(map(len, waiting.values()))
         costs = [shadows.estimate(references, units, runner) for units in waiting.values()]
         cost = "" if None in costs else f": about {span(sum(s for s in costs if s is not None))}"
         click.echo(f"U-LiRA: {count} shadow units, {runner.at_once} at a time{cost}", err=True)
-        with Bar("shadow units", count, "units") as bar:
+        with Bar("shadow units", count + sum(map(len, probes.values())), "units") as bar:
             for entry in todo:
                 try:
-                    record = shadows.run(references, entry, runner, narrow, lambda unit, result: bar.step())
+                    for unit, result in consistency.measure(references, probes[entry.id], runner):
+                        bar.step()
+                        if result.status != "ok":
+                            record = shadows.failed(references, entry, runner, unit, result)
+                            break
+                    else:
+                        record = shadows.run(references, entry, runner, narrow, lambda unit, result: bar.step())
                 except KeyboardInterrupt:
                     raise _stopped(resume) from None
                 found[entry.id] = record
@@ -185,11 +193,13 @@ def run_swaps(references: References, entries: Sequence[Entry], sandbox: str, gp
     todo = [unit for entry in entries for unit in swaps.pending(references, entry)]
     if not todo:
         return
+    probes = [unit for entry in entries for unit in consistency.pending(references, entry)]
     opened, line = open_runner(references, entries, sandbox, gpu)
     click.echo(line, err=True)
-    with opened as runner, Bar("swapped units", len(todo), "units") as bar:
+    with opened as runner, Bar("swapped units", len(probes) + len(todo), "units") as bar:
         try:
-            for unit, result in swaps.run(references, todo, runner):
+            measured = consistency.measure(references, probes, runner)
+            for unit, result in chain(measured, swaps.run(references, todo, runner)):
                 bar.step()
                 bar.line(f"{unit.label} {result.status}{f': {result.reason}' if result.reason else ''}")
                 if result.status != "ok":

@@ -16,7 +16,7 @@ from harness.commands._options import json_option, track_option
 @json_option
 def command(entry: str, track: str, as_json: bool) -> None:
     """Show one ENTRY by name: its place, its seeds, parameters and environment, and what every attack finds."""
-    from harness import board, render, scores, tuning
+    from harness import board, consistency, render, scores, tuning
     from harness import track as tracks
     from harness.references import References
     from harness.store import Store
@@ -28,6 +28,12 @@ def command(entry: str, track: str, as_json: bool) -> None:
     ranked = board.board(references)
     records = [candidate.records[seed] for seed in sorted(candidate.records)]
     per_seed = {record.seed: scores.of_record(references, record) for record in records}
+    shadow = board.shadow_records(references).get(entry)
+    marks = {
+        "U-LiRA": "" if shadow is None else consistency.of_shadows(references, shadow),
+        "SWAP": consistency.of_swaps(references, candidate.entry),
+    }
+    inconsistent = {kind: why for kind, why in marks.items() if why}
     if as_json:
         row = json.loads(ranked[ranked["entry"] == entry].to_json(orient="records"))
         units = [
@@ -35,8 +41,8 @@ def command(entry: str, track: str, as_json: bool) -> None:
             for r, s in zip(records, per_seed.values(), strict=True)
         ]
         panel = [dataclasses.asdict(one) for one in board.findings(references, candidate)]
-        shadow = board.shadow_records(references).get(entry)
         content = {"entry": entry, "kind": candidate.kind, "row": row[0] if row else None, "panel": panel}
+        content["inconsistent"] = inconsistent
         content["shadows"] = None if shadow is None else dataclasses.asdict(shadow)
         click.echo(json.dumps({**content, "units": units}))
         return
@@ -66,7 +72,7 @@ def command(entry: str, track: str, as_json: bool) -> None:
         )
         for line in ([record.reason] if record.reason else []) + list(record.warnings):
             click.echo(f"     {line}")
-    if (shadow := board.shadow_records(references).get(entry)) is not None:
+    if shadow is not None:
         total, early = loaded.protocol.lira_splits // 2, shadow.narrow
         stop = f", told to stop at ± {early:g}" if early else ""
         failure = f": {shadow.failed}: {shadow.reason}" if shadow.failed else ""
@@ -74,6 +80,8 @@ def command(entry: str, track: str, as_json: bool) -> None:
             f"U-LiRA       {shadow.status}{failure}, {shadow.pairs} of {total} pairs of shadow splits{stop}, "
             f"{shadow.environment.get('backend')}"
         )
+    for kind, why in inconsistent.items():
+        click.echo(f"inconsistent {kind}: {why}")
     if findings := board.findings(references, candidate):
         click.echo(render.panel(findings))
 
