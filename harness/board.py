@@ -123,6 +123,10 @@ def board(references: References) -> pd.DataFrame:
     for name, (record, _) in attacked.items():
         trusted[name] = trusted.get(name, True) and record.trusted
     ranked["trusted"] = [trusted.get(str(name), True) for name in ranked["entry"]]
+    if track.sealed:  # an entry may choose by failing which seeds are ok: their means are not for participants
+        partial = (ranked["seeds_ok"] < ranked["seeds_total"]) & (ranked["kind"] != "reference")
+        numbers = [f"{value}{end}" for value in VALUES for end in ("", "_low", "_high")]
+        ranked.loc[partial, [*numbers, "indisc_of_mean"]] = np.nan
     ranked["inconsistent"] = [marks.get(str(name), "") for name in ranked["entry"]]
     return ranked
 

@@ -4,18 +4,29 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from typing import TYPE_CHECKING
 
 import click
 
-from harness.commands._options import json_option, track_option
+from harness.commands._options import json_option, organiser_option, track_option
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from harness.board import Candidate
+    from harness.references import References
 
 
 @click.command(epilog="Examples: bench show ft; bench show my_method --track digits-tinyvit --json")
 @click.argument("entry")
 @track_option
+@organiser_option
 @json_option
-def command(entry: str, track: str, as_json: bool) -> None:
-    """Show one ENTRY by name: its place, its seeds, parameters and environment, and what every attack finds."""
+def command(entry: str, track: str, organiser: bool, as_json: bool) -> None:
+    """Show one ENTRY by name: its place, its seeds, parameters and environment, and what every attack finds.
+
+    Of a sealed track only status words and numbers over all seeds, unless --organiser asks for the inside.
+    """
     from harness import board, consistency, render, scores, tuning
     from harness import track as tracks
     from harness.references import References
@@ -26,6 +37,9 @@ def command(entry: str, track: str, as_json: bool) -> None:
     found = {candidate.name: candidate for candidate in board.candidates(references)}
     candidate = board.find(found, entry, loaded)
     ranked = board.board(references)
+    if loaded.sealed and not organiser:
+        click.echo(_public(references, candidate, ranked, as_json))
+        return
     records = [candidate.records[seed] for seed in sorted(candidate.records)]
     per_seed = {record.seed: scores.of_record(references, record) for record in records}
     shadow = board.shadow_records(references).get(entry)
@@ -70,7 +84,8 @@ def command(entry: str, track: str, as_json: bool) -> None:
             f"{_number(record.cpu_seconds, 7, 2)} {_number(record.rte, 6, 2)} "
             f"{_number(None if record.peak_memory is None else record.peak_memory / 2**20, 9, 0)}"
         )
-        for line in ([record.reason] if record.reason else []) + list(record.warnings):
+        log = record.log.splitlines() if loaded.sealed and record.status != "ok" else []
+        for line in ([record.reason] if record.reason else []) + list(record.warnings) + log:
             click.echo(f"     {line}")
     if shadow is not None:
         total, early = loaded.protocol.lira_splits // 2, shadow.narrow
@@ -84,6 +99,29 @@ def command(entry: str, track: str, as_json: bool) -> None:
         click.echo(f"inconsistent {kind}: {why}")
     if findings := board.findings(references, candidate):
         click.echo(render.panel(findings))
+
+
+def _public(references: References, candidate: Candidate, ranked: pd.DataFrame, as_json: bool) -> str:
+    """What participants may see of an entry on a sealed track."""
+    from harness import board, participant, render
+
+    statuses = participant.tally(candidate.records.values())
+    complete = statuses == {"ok": references.track.protocol.seeds}
+    findings = board.findings(references, candidate) if complete else []
+    if as_json:
+        row = ranked[ranked["entry"] == candidate.name]
+        content = {
+            "entry": candidate.name,
+            "kind": candidate.kind,
+            "row": json.loads(row.to_json(orient="records"))[0],
+            "panel": [dataclasses.asdict(one) for one in findings],
+            "statuses": statuses,
+        }
+        return json.dumps(content)
+    units = ", ".join(f"{count} {status}" for status, count in statuses.items())
+    lines = [f"{candidate.name} on {references.track.name} ({candidate.kind}, sealed): {units}"]
+    lines.append(render.verdict(ranked, candidate.name))
+    return "\n".join([*lines, render.panel(findings)] if findings else lines)
 
 
 def _number(value: float | None, width: int, digits: int) -> str:

@@ -51,7 +51,7 @@ def command(
     """
     from typing import cast
 
-    from harness import session, tuning
+    from harness import participant, session, tuning
     from harness import track as tracks
     from harness.progress import Bar
     from harness.references import tuning_roles
@@ -68,6 +68,8 @@ def command(
     summaries, said = [], ""
     for name in entries:
         entry = session.find_entry(name)
+        if entry.kind == "entry":
+            participant.not_public(loaded, "a search for parameters")
         if not entry.search_space:
             raise session.nothing_to_tune(entry)
         study = tuning.Study(references, entry, cast(tuning.Objective, objective), setting)
