@@ -60,6 +60,8 @@ def command(
     loaded = tracks.load(track)
     if role == "shadow":
         session.needs_shadows(loaded)
+    if any(session.find_entry(name).kind == "entry" for name in entries):
+        participant.not_public(loaded, "a search for parameters")
     references = session.open_references(loaded)
     if role == "shadow":
         session.train_missing(references, tuning_roles(loaded))
@@ -68,8 +70,6 @@ def command(
     summaries, said = [], ""
     for name in entries:
         entry = session.find_entry(name)
-        if entry.kind == "entry":
-            participant.not_public(loaded, "a search for parameters")
         if not entry.search_space:
             raise session.nothing_to_tune(entry)
         study = tuning.Study(references, entry, cast(tuning.Objective, objective), setting)
