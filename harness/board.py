@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 import scoring.gate
-from harness import scores, shadows, swaps, units
+from harness import consistency, scores, shadows, swaps, units
 from harness.entries import baseline, baseline_names, shipped_digests
 from harness.errors import USAGE, BenchError
 from harness.references import References
@@ -109,18 +109,25 @@ def shadow_scores(references: References) -> dict[str, tuple[ShadowRecord, Shado
 
 
 def board(references: References) -> pd.DataFrame:
-    """The ranked board of a track, columns as in ``scoring.board.track_board``, with ``trusted`` beside them.
+    """The ranked board of a track, columns as in ``scoring.board.track_board``, with two more beside them.
 
-    ``trusted``: every unit, shadow units included, comes from a sandbox or is of a source that ships.
+    ``trusted``: every unit, shadow units included, comes from a sandbox or is of a source that ships. ``inconsistent``:
+    why the row's U-LiRA has no group and no rank, see ``harness.consistency``; empty when all is well.
     """
     attacked = shadow_scores(references)
     track = references.track
-    found = [_shadows(track, name, *pair) for name, pair in attacked.items()]
+    marks = {name: consistency.of_shadows(references, record) for name, (record, _) in attacked.items()}
+    found = [_shadows(track, name, *pair, bool(marks[name])) for name, pair in attacked.items()]
     ranked = track_board(rows(references), track.name, track.protocol.seeds, shadows=found)
     trusted = {candidate.name: candidate.trusted for candidate in candidates(references)}
     for name, (record, _) in attacked.items():
         trusted[name] = trusted.get(name, True) and record.trusted
     ranked["trusted"] = [trusted.get(str(name), True) for name in ranked["entry"]]
+    if track.sealed:  # an entry may choose by failing which seeds are ok: their means are not for participants
+        partial = (ranked["seeds_ok"] < ranked["seeds_total"]) & (ranked["kind"] != "reference")
+        numbers = [f"{value}{end}" for value in VALUES for end in ("", "_low", "_high")]
+        ranked.loc[partial, [*numbers, "indisc_of_mean"]] = np.nan
+    ranked["inconsistent"] = [marks.get(str(name), "") for name in ranked["entry"]]
     return ranked
 
 
@@ -205,11 +212,13 @@ def gate(references: References, candidate: Candidate) -> list[Reading] | None:
     return scoring.gate.gate(values(own), values(zero))
 
 
-def _shadows(track: Track, name: str, record: ShadowRecord, found: ShadowScores | None) -> Shadows:
+def _shadows(track: Track, name: str, record: ShadowRecord, found: ShadowScores | None, inconsistent: bool) -> Shadows:
     if found is None:
         return Shadows(name, track.name, record.status)
     own = found.attacks["ulira"]
-    return Shadows(name, track.name, "ok", found.pair_accuracies, own["accuracy_low"], own["accuracy_high"])
+    return Shadows(
+        name, track.name, "ok", found.pair_accuracies, own["accuracy_low"], own["accuracy_high"], inconsistent
+    )
 
 
 def _sha256(candidate: Candidate) -> str:

@@ -14,6 +14,7 @@ import click
 
 from harness import commands
 from harness.errors import EXIT_CODES, BenchError, Owner
+from harness.sealed import OPENED
 
 EPILOG = """\b
 Examples:
@@ -44,10 +45,11 @@ class Verbs(click.Group):
         except (click.exceptions.Exit, click.ClickException, click.Abort, KeyboardInterrupt, BrokenPipeError):
             raise
         except Exception as error:
-            raise _unexpected(error) from error
+            raise _unexpected(error, quote=not ctx.meta.get(OPENED)) from error
 
 
-def _unexpected(error: Exception) -> BenchError:
+def _unexpected(error: Exception, quote: bool) -> BenchError:
+    """``quote``: also the error's own words, which on a sealed track may hold what nobody must see."""
     from harness.store import home
 
     now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
@@ -59,7 +61,7 @@ def _unexpected(error: Exception) -> BenchError:
     except OSError:  # a full or read-only disk may be the very reason
         traceback.print_exc()
         where = "above"
-    what = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+    what = f"{type(error).__name__}: {error}".splitlines()[0][:200] if quote else type(error).__name__
     whose: Owner = "this machine" if isinstance(error, OSError) else "the benchmark"
     remedy = "run `bench doctor`; what was finished is kept, the same command goes on from there"
     return BenchError(what, whose, remedy, EXIT_CODES["infra"], where)

@@ -82,11 +82,15 @@ class UnitProgress:
 
     def started(self, unit: Unit) -> None:
         if self._live:
-            self._tasks[unit.key] = self._progress.add_task(f"  {unit.label}")
+            label = unit.entry.name if unit.track.sealed else unit.label
+            self._tasks[unit.key] = self._progress.add_task(f"  {label}")
 
     def finished(self, unit: Unit, record: Record | None) -> None:
         self._done += 1
-        text = f"{unit.label} skipped" if record is None else describe(record)
+        if unit.track.sealed:
+            text = f"{unit.entry.name} {'skipped' if record is None else record.status}"
+        else:
+            text = f"{unit.label} skipped" if record is None else describe(record)
         if self._live:
             self._progress.remove_task(self._tasks.pop(unit.key))
             self._progress.update(self._tasks[""], description=f"{self._title}: {self._done}/{self._total}")

@@ -14,6 +14,7 @@ from harness.track import Track
 from scoring.gate import Reading
 from scoring.intervals import mean_interval
 from scoring.paired import Difference
+from scoring.unpaired import Change
 
 GROUPED = ("retdev", "indisc", "rte", "ulira")
 NONE = "–"
@@ -59,6 +60,8 @@ def table(board: pd.DataFrame, track: Track, null: Mapping[str, float]) -> str:
         lines.append(f"no baseline has run here: groups mean nothing yet (bench baselines --track {track.name})")
     if not board.loc[~references, "trusted"].all():
         lines.append("* ran without a container: not for a public board")
+    for _, row in board[board["inconsistent"] != ""].iterrows():
+        lines.append(f"! {_shortened(str(row['entry']), 18)} inconsistent: {row['inconsistent']}")
     return "\n".join(lines)
 
 
@@ -90,7 +93,7 @@ def _columns(attacked: bool) -> list[tuple[str, str, Cell]]:
             ("+LiRA", "<6", lambda row: rank(row, "rank_with_ulira")),
             ("method", "<15", name(15)),
             *spreads,
-            ("LiRA", ">5", number("ulira")),
+            ("LiRA", ">5", lambda row: _number(row["ulira"], 3) + ("!" if row["inconsistent"] else "")),
             ("RTE", ">8", speed),
             ("  groups", "<14", lambda row: "  " + groups(GROUPED)(row)),
             ("seeds", ">6", seeds),
@@ -133,6 +136,7 @@ def markdown(board: pd.DataFrame) -> str:
     for _, row in board.iterrows():
         groups = " ".join(group(row, metric) for metric in GROUPED)
         numbers = [_spread(row, metric, 3) for metric in ("retdev", "indisc", "ulira")]
+        numbers[2] += "!" if row["inconsistent"] else ""
         seeds = f"{row['seeds_ok']}/{row['seeds_total']}"
         accuracies = [_number(row[m], 3) for m in ("umia", "ra", "fa", "ta")]
         ranks = [rank(row), rank(row, "rank_with_ulira")]
@@ -250,6 +254,28 @@ def comparison(a: str, b: str, differences: Sequence[Difference]) -> str:
         lines.append(f"{name:<8}{values}{change:>26} {'*' if one.clear else ' '} n = {one.change.n}")
     lines.append("* the 95 % interval of the paired difference excludes equality; n seeds (U-LiRA: pairs of splits)")
     return "\n".join(line.rstrip() for line in lines)
+
+
+def audit(name: str, changes: Sequence[Change], fitted: Sequence[str], zero: Mapping[str, tuple[float, float]]) -> str:
+    """An entry on public and on fresh seeds, and the verdict; ``*`` where the public ones are clearly better."""
+    lines = [f"{_shortened(name, 16):<16}{'public seeds':>18}{'fresh seeds':>18}{'public against fresh':>30}"]
+    for one in changes:
+        means = [f"{side.mean:.3f} ± {side.half_width:.3f}" for side in (one.public, one.fresh)]
+        sign = "× " if one.ratio else ""
+        change = f"{sign}{one.mean:{'' if one.ratio else '+'}.3f} ({one.low:.3f} to {one.high:.3f})"
+        title = METRICS.get(one.metric, one.metric.upper())
+        star = " *" if one.metric in fitted else ""
+        lines.append(f"{title:<16}{means[0]:>18}{means[1]:>18}{change:>30}{star}")
+    for metric, (public, fresh) in zero.items():
+        zeros = f"{public:.3f} public, {fresh:.3f} fresh"
+        lines.append(f"zero line of {METRICS[metric]} (a second retrained model): {zeros}")
+    sizes = f"{changes[0].public.n} against {changes[0].fresh.n} seeds"
+    if fitted:
+        better = " and ".join(METRICS[metric] for metric in fitted)
+        lines.append(f"verdict: FITTED to the public seeds: {better} significantly better there ({sizes})")
+    else:
+        lines.append(f"verdict: no sign of fitting: no ranked metric is significantly better there ({sizes})")
+    return "\n".join(lines)
 
 
 def csv(board: pd.DataFrame) -> str:

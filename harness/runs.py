@@ -12,6 +12,7 @@ from harness.errors import EXIT_CODES, BenchError
 from harness.evaluate import Bench, Slot
 from harness.executors import local
 from harness.machine import timing_class
+from harness.participant import said
 from harness.store import Store
 from harness.track import Track
 from harness.units import Record, Unit
@@ -90,7 +91,7 @@ def retrain_times(bench: Bench, slots: Sequence[Slot], listener: Listener) -> di
         return evaluate.run(bench, unit, slot, None, RETRAIN_DEADLINE)
 
     def measure(todo: Sequence[Unit], title: str) -> dict[int, Record]:
-        return {r.seed: _successful(r) for r in _run(bench, todo, slots, work, listener, title)}
+        return {r.seed: _successful(track, r) for r in _run(bench, todo, slots, work, listener, title)}
 
     probes = measure(todo[:PROBES], "Retrain's time, for RTE")
     environment = next(iter(probes.values())).environment
@@ -135,14 +136,13 @@ def _run(
         listener.end()
 
 
-def _successful(record: Record) -> Record:
+def _successful(track: Track, record: Record) -> Record:
     if record.status != "ok":
         raise BenchError(
-            f"Retrain did not finish on seed {record.seed}: {record.status}: {record.reason}",
+            f"Retrain did not finish: {said(track, record.status, record.reason)}",
             "this machine" if record.status in ("infra", "oom") else "the benchmark",
             "run `bench doctor`",
             EXIT_CODES["infra"],
-            record.log,
         )
     return record
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from itertools import chain
 from pathlib import Path
 
 import click
 
-from harness import runs, shadows, swaps
+from harness import consistency, participant, runs, shadows, swaps
 from harness.direct import Workers
 from harness.entries import Entry, baseline, read
 from harness.errors import EXIT_CODES, USAGE, BenchError, Owner
@@ -91,6 +92,10 @@ def _sandbox(track: Track, sandbox: str, gpu: int | None) -> tuple[Sandbox, str]
         backend, line = backends.choose(sandbox, track.model_spec, _device(gpu))
     except backends.SandboxUnavailable as error:
         raise BenchError(error.what, "this machine", error.remedy, EXIT_CODES["infra"]) from None
+    if track.sealed and sandbox == "auto" and not backend.trusted:
+        what = f"track {track.name} is sealed, and there is no container to keep its secret from an entry"
+        remedy = "run `bench doctor`; --sandbox process is for your own code"
+        raise BenchError(what, "this machine", remedy, EXIT_CODES["infra"])
     backend.reap()
     return backend, line
 
@@ -158,20 +163,27 @@ def run_shadows(
     opened, line = open_runner(references, todo, sandbox, gpu)
     click.echo(line, err=True)
     with opened as runner:
+        probes = {entry.id: consistency.pending(references, entry) for entry in todo}
         waiting = {entry.id: shadows.pending(references, entry) for entry in todo}
         count = sum(map(len, waiting.values()))
         costs = [shadows.estimate(references, units, runner) for units in waiting.values()]
         cost = "" if None in costs else f": about {span(sum(s for s in costs if s is not None))}"
         click.echo(f"U-LiRA: {count} shadow units, {runner.at_once} at a time{cost}", err=True)
-        with Bar("shadow units", count, "units") as bar:
+        with Bar("shadow units", count + sum(map(len, probes.values())), "units") as bar:
             for entry in todo:
                 try:
-                    record = shadows.run(references, entry, runner, narrow, lambda unit, result: bar.step())
+                    for unit, result in consistency.measure(references, probes[entry.id], runner):
+                        bar.step()
+                        if result.status != "ok":
+                            record = shadows.failed(references, entry, runner, unit, result)
+                            break
+                    else:
+                        record = shadows.run(references, entry, runner, narrow, lambda unit, result: bar.step())
                 except KeyboardInterrupt:
                     raise _stopped(resume) from None
                 found[entry.id] = record
-                bar.line(f"{entry.name}: {record.status}{f': {record.reason}' if record.reason else ''}, "
-                         f"{record.pairs} of {total} pairs of splits")  # fmt: skip
+                ended = participant.said(track, record.status, record.reason)
+                bar.line(f"{entry.name}: {ended}, {record.pairs} of {total} pairs of splits")
     return [record for record in found.values() if record is not None]
 
 
@@ -185,17 +197,20 @@ def run_swaps(references: References, entries: Sequence[Entry], sandbox: str, gp
     todo = [unit for entry in entries for unit in swaps.pending(references, entry)]
     if not todo:
         return
+    probes = [unit for entry in entries for unit in consistency.pending(references, entry)]
     opened, line = open_runner(references, entries, sandbox, gpu)
     click.echo(line, err=True)
-    with opened as runner, Bar("swapped units", len(todo), "units") as bar:
+    with opened as runner, Bar("swapped units", len(probes) + len(todo), "units") as bar:
         try:
-            for unit, result in swaps.run(references, todo, runner):
+            measured = consistency.measure(references, probes, runner)
+            for unit, result in chain(measured, swaps.run(references, todo, runner)):
                 bar.step()
-                bar.line(f"{unit.label} {result.status}{f': {result.reason}' if result.reason else ''}")
+                label = unit.entry.name if unit.track.sealed else unit.label
+                ended = participant.said(unit.track, result.status, result.reason)
+                bar.line(f"{label} {ended}")
                 if result.status != "ok":
                     whose, remedy = BLAME[result.status]
-                    what = f"{unit.label}: {result.status}: {result.reason}"
-                    raise BenchError(what, whose, remedy, EXIT_CODES[result.status])
+                    raise BenchError(f"{label}: {ended}", whose, remedy, EXIT_CODES[result.status])
         except KeyboardInterrupt:
             raise _stopped(resume) from None
 
@@ -224,9 +239,15 @@ def execute(bench: Bench, todo: Sequence[Unit], gpu: int | None, resume: str) ->
         raise _stopped(resume) from None
 
 
-def failure(store: Store, record: Record | ShadowRecord) -> BenchError:
-    """The three lines and the exit code for a unit that failed, with its log in a file."""
+def failure(store: Store, track: Track, record: Record | ShadowRecord) -> BenchError:
+    """The three lines and the exit code for a unit that failed, with its log in a file.
+
+    On a sealed track the status is all.
+    """
     whose, remedy = BLAME[record.status]
+    if track.sealed:
+        remedy = remedy if whose == "this machine" else "find it on a public track; a sealed one says no more"
+        return BenchError(f"{record.name}: {record.status}", whose, remedy, EXIT_CODES[record.status])
     place = f"seed {record.seed}" if isinstance(record, Record) else record.failed
     log = ""
     if record.log:

@@ -118,7 +118,28 @@ def run(
     total = track.protocol.lira_splits // 2
     steps = [range(total)] if narrow is None else [range(pair, pair + 1) for pair in range(total)]
     limit = deadline(references, Unit(entry, track, 0, 0))
-    started = ShadowRecord(
+    started = _started(entry, runner, narrow)
+    done = 0
+    for step in steps:
+        for unit, result in runner.run(pending(references, entry, step), limit):
+            on_unit(unit, result)
+            if result.status != "infra":
+                _write(references, unit, result, runner.trusted)
+            if result.status != "ok":
+                return _failed(references, replace(started, pairs=done), unit, result)
+        done = step.stop
+        if narrow is not None and done >= LEAST_PAIRS and _half_width(references, entry, done) <= narrow:
+            break
+    return _complete(references, replace(started, pairs=done), entry)
+
+
+def failed(references: References, entry: Entry, runner: Runner, unit: Unit, result: Result) -> ShadowRecord:
+    """The record of an entry of which a unit failed before its shadow units began."""
+    return _failed(references, _started(entry, runner, None), unit, result)
+
+
+def _started(entry: Entry, runner: Runner, narrow: float | None) -> ShadowRecord:
+    return ShadowRecord(
         entry=entry.id,
         name=entry.name,
         sha256=entry.sha256,
@@ -133,18 +154,6 @@ def run(
         environment={**machine.hardware(), "backend": runner.backend, "torch": machine.torch_version()},
         parameters={**entry.defaults, **entry.overrides},
     )
-    done = 0
-    for step in steps:
-        for unit, result in runner.run(pending(references, entry, step), limit):
-            on_unit(unit, result)
-            if result.status != "infra":
-                _write(references, unit, result, runner.trusted)
-            if result.status != "ok":
-                return _failed(references, replace(started, pairs=done), unit, result)
-        done = step.stop
-        if narrow is not None and done >= LEAST_PAIRS and _half_width(references, entry, done) <= narrow:
-            break
-    return _complete(references, replace(started, pairs=done), entry)
 
 
 def evidence(references: References, record: ShadowRecord) -> ShadowEvidence:

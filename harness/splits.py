@@ -54,7 +54,8 @@ def split(track: Track, seed: int, size: int, train: int) -> Split:
 
 def hold_out(n: int, ratio: float, seed: int) -> tuple[Indices, Indices]:
     """The paper's split: (kept, held out); the first ceil(ratio·n) of a permutation are held out, order is kept."""
-    permutation = np.random.RandomState(seed).permutation(n)
+    words = seed if seed < 2**32 else np.array([seed % 2**32, seed >> 32])  # 63 bits on a sealed track
+    permutation = np.random.RandomState(words).permutation(n)
     cut = math.ceil(ratio * n)
     return permutation[cut:], permutation[:cut]
 

@@ -58,6 +58,13 @@ def reference_evidence(references: References, kind: str, seed: int) -> SwapEvid
     return _evidence(references, seed, own, twin)
 
 
+def cpu_seconds(references: References, entry: str) -> float | None:
+    """Mean CPU seconds of an entry's swapped units; ``None`` without any."""
+    found = [document["cpu_seconds"] for _, document in references.store.all(_folder(references, entry))]
+    known = [seconds for seconds in found if seconds is not None]
+    return float(np.mean(known)) if known else None
+
+
 def numbers(found: Sequence[SwapEvidence]) -> dict[str, dict[str, float]]:
     """Mean over seeds of every number of every attack of the panel that reads swapped models."""
     table = {}

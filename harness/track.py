@@ -14,7 +14,9 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from harness import sealed
 from harness.errors import TrackError
+from harness.sealed import Secret
 
 FOLDER = Path(__file__).parent / "tracks"
 T = TypeVar("T")
@@ -103,6 +105,16 @@ class Analysis:
 
 
 @dataclass(frozen=True)
+class Sealed:
+    """In the place of the seeds of a track whose secret is kept elsewhere (``harness.sealed``)."""
+
+    commitment: str
+    """What the secret must hash to, as 64 hexadecimal digits."""
+    quota: int = 0
+    """How many different sources of one entry are scored; 0: any number."""
+
+
+@dataclass(frozen=True)
 class Track:
     """One track. ``model`` is the architecture's specification, see ``sandbox.inside.models``."""
 
@@ -113,11 +125,14 @@ class Track:
     recipe: Recipe
     protocol: Protocol
     analysis: Analysis = field(default_factory=Analysis)
+    sealed: Sealed | None = None
+    salt: str = field(default="", repr=False, metadata={"secret": True})
+    """Of a sealed track; without it, seeds could be guessed from the digests."""
 
     @property
     def reference_digest(self) -> str:
         """Identifies the reference models: data, splits, architecture, recipe."""
-        return digest(
+        return self._digest(
             {
                 "data": _declared(self.data),
                 "splits": _declared(self.splits),
@@ -129,12 +144,15 @@ class Track:
     @property
     def protocol_digest(self) -> str:
         """Identifies how units are run: roles, loaders, limits, contract."""
-        return digest(_declared(self.protocol))
+        return self._digest(_declared(self.protocol))
 
     @property
     def analysis_digest(self) -> str:
         """Identifies what is computed from the logits."""
-        return digest(_declared(self.analysis))
+        return self._digest(_declared(self.analysis))
+
+    def _digest(self, content: dict[str, Any]) -> str:
+        return digest({**content, "salt": self.salt} if self.sealed else content)
 
     @property
     def model_spec(self) -> dict[str, Any]:
@@ -163,23 +181,41 @@ def load(name: str) -> Track:
 
     Raises:
         TrackError: unknown name, or a file that is not a valid track; names the file, the key and what is allowed.
+            A sealed track without its secret.
     """
+    return parse(*read(name))
+
+
+def read(name: str) -> tuple[dict[str, Any], Path]:
+    """What stands in a track's file, and which file that is. Errors as :func:`load`, but for the content."""
     path = Path(name) if name.endswith(".toml") else FOLDER / f"{name}.toml"
     if not path.is_file():
         raise TrackError(f"there is no track {name!r}", f"use one of {', '.join(names())}, or the path of a .toml file")
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8")), path
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise TrackError(f"{path}: not TOML: {error}", "mend the file") from None
-    return parse(table, path)
 
 
-def parse(table: Mapping[str, Any], path: Path) -> Track:
-    """Build a track from the content of a TOML file, naming file, key and allowed values in every complaint."""
+def parse(table: Mapping[str, Any], path: Path, secret: Secret | None = None) -> Track:
+    """Build a track from the content of a TOML file, naming file, key and allowed values in every complaint.
+
+    ``secret``: of a sealed track; looked for where none is given.
+    """
+    if (commitment := commitment_of(table, path)) is not None:
+        secret = secret or sealed.find(path.stem, commitment)
+        table = sealed.filled(table, secret, path)
     track = _build(Track, {"name": path.stem, **table}, path, "")
+    if track.sealed and secret:
+        track = dataclasses.replace(track, salt=secret.salt)
     for problem in _contradictions(track):
         raise TrackError(f"{path}: {problem}", "mend the file")
     return track
+
+
+def commitment_of(table: Mapping[str, Any], path: Path) -> str | None:
+    """What a sealed track commits to; ``None`` of any other."""
+    return _build(Sealed, table["sealed"], path, "sealed").commitment if "sealed" in table else None
 
 
 def _contradictions(track: Track) -> Iterator[str]:
@@ -200,6 +236,8 @@ def _contradictions(track: Track) -> Iterator[str]:
     splits, sets = track.protocol.lira_splits, track.protocol.lira_forget_sets
     if splits % 2 or splits == 2 or splits < 0 or (splits and sets < 2):
         yield f"protocol.lira_splits is {splits}, lira_forget_sets {sets}; allowed: 0, or even from 4 on with 2 or more"
+    if track.sealed and track.sealed.quota < 0:
+        yield f"sealed.quota is {track.sealed.quota}; allowed: 0 (no limit) or more"
     if track.protocol.seeds < 1:
         yield f"protocol.seeds is {track.protocol.seeds}; allowed: 1 or more"
     if track.data.name == "npz" and (track.data.path is None or track.data.sha256 is None):
@@ -219,7 +257,7 @@ def architectures() -> dict[str, tuple[str, ...]]:
 def _build(cls: type[T], table: object, path: Path, where: str) -> T:
     if not isinstance(table, Mapping):
         raise TrackError(f"{path}: {where or 'the file'} is not a table", "mend the file")
-    fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    fields = {f.name: f for f in dataclasses.fields(cls) if "secret" not in f.metadata}  # type: ignore[arg-type]
     hints = get_type_hints(cls)
     prefix = f"{where}." if where else ""
     for key in table:
@@ -235,6 +273,7 @@ def _build(cls: type[T], table: object, path: Path, where: str) -> T:
 
 
 def _value(hint: Any, value: Any, path: Path, where: str) -> Any:
+    hint = next((option for option in get_args(hint) if dataclasses.is_dataclass(option)), hint)
     if dataclasses.is_dataclass(hint):
         return _build(hint, value, path, where)  # type: ignore[arg-type]
     if _fits(hint, value):

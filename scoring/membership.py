@@ -84,7 +84,7 @@ def _ulira(
 ) -> NDArray[np.float64]:
     """Indisc [1 + resamples, entries] of U-LiRA's accuracy; NaN for entries that did not run it."""
     found = np.full((1 + resamples, len(entries)), np.nan)
-    ran = {one.entry: np.array(one.pair_accuracies) for one in shadows if one.status == "ok"}
+    ran = {one.entry: np.array(one.pair_accuracies) for one in shadows if one.status == "ok" and not one.inconsistent}
     uniform = rng.random((resamples, max(map(len, ran.values()), default=0)))
     for column, entry in enumerate(entries):
         if entry in ran:

@@ -52,6 +52,8 @@ class Shadows:
     low: float = np.nan
     high: float = np.nan
     """95 % interval of the accuracy."""
+    inconsistent: bool = False
+    """Shown, but in no group and no rank: the entry worked differently in these units than in its seed units."""
 
 
 def checked(rows: pd.DataFrame, seeds: Mapping[str, int]) -> pd.DataFrame:

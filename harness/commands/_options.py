@@ -2,15 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import click
 
 DEFAULT_TRACK = "digits-resnet18"
 
-track_option = click.option(
-    "--track", default=DEFAULT_TRACK, show_default=True, metavar="NAME", help="A track's name, or a .toml file."
+
+def _keep_secret(ctx: click.Context, option: click.Parameter, value: str | None) -> None:
+    from harness.sealed import OPTION
+
+    ctx.meta[OPTION] = value
+
+
+secret_option = click.option(
+    "--secret",
+    metavar="PATH",
+    expose_value=False,
+    callback=_keep_secret,
+    help="Secret of a sealed track, file or folder; default: BENCH_SECRETS.",
 )
+organiser_option = click.option(
+    "--organiser", is_flag=True, help="On a sealed track show what its participants must not see."
+)
+
+
+def track_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """--track, and what opens a sealed one."""
+    named = click.option(
+        "--track", default=DEFAULT_TRACK, show_default=True, metavar="NAME", help="A track's name, or a .toml file."
+    )
+    return named(secret_option(command))
+
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
 sandbox_option = click.option(
     "--sandbox",

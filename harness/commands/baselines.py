@@ -43,7 +43,7 @@ def command(
 
     Their shadow units (--lira) run in worker processes, unless --sandbox names another place.
     """
-    from harness import board, render, runs, session
+    from harness import board, participant, render, runs, session
     from harness import track as tracks
     from harness.entries import baseline, baseline_names
     from harness.shadows import ShadowRecord
@@ -52,6 +52,8 @@ def command(
     from harness.units import Record, Unit
 
     loaded = tracks.load(track)
+    if export is not None:
+        participant.not_public(loaded, "--export")
     if lira:
         session.needs_shadows(loaded)
     store = Store()
@@ -79,4 +81,4 @@ def command(
     ended: list[Record | ShadowRecord] = [*done, *attacked]
     for record in ended:
         if record.status != "ok":
-            raise session.failure(store, record)
+            raise session.failure(store, loaded, record)

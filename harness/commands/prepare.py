@@ -6,12 +6,15 @@ from pathlib import Path
 
 import click
 
+from harness.commands._options import secret_option
+
 
 @click.command(
     epilog="Examples: bench prepare digits-tinyvit; bench prepare cifar10-resnet18 --download; "
     "bench prepare digits-resnet18 --lira"
 )
 @click.argument("track")
+@secret_option
 @click.option("--workers", type=click.IntRange(min=1), help="Training processes; default: one per core.")
 @click.option("--download", is_flag=True, help="Fetch the data set first, where its source allows that.")
 @click.option("--lira", is_flag=True, help="Also the shadow models that U-LiRA needs.")
@@ -33,11 +36,13 @@ def command(
 
     Says the cost first, shows progress, and resumes after a kill: finished models are kept and never trained again.
     """
-    from harness import data, references, session
+    from harness import data, participant, references, session
     from harness import track as tracks
     from harness.store import Store
 
     loaded = tracks.load(track)
+    if export is not None:
+        participant.not_public(loaded, "--export")
     store = Store(behind=None) if from_scratch else Store()
     if download:
         data.load(loaded.data, download=True)

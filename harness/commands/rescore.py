@@ -25,7 +25,7 @@ def command(track: str, attack: Path | None, as_json: bool) -> None:
 
     With --attack, score every stored entry with an attack of your own, beside its zero line from retrained models.
     """
-    from harness import render, rescore
+    from harness import participant, render, rescore
     from harness import track as tracks
     from harness.errors import USAGE, BenchError
     from harness.progress import Bar
@@ -34,6 +34,8 @@ def command(track: str, attack: Path | None, as_json: bool) -> None:
     from scoring.panel import InvalidAttack, read
 
     references = References(tracks.load(track), Store())
+    if attack is not None:
+        participant.not_public(references.track, "an attack of one's own")
     things = rescore.stored(references)
     started = time.perf_counter()
     if attack is None:

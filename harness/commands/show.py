@@ -4,19 +4,30 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from typing import TYPE_CHECKING
 
 import click
 
-from harness.commands._options import json_option, track_option
+from harness.commands._options import json_option, organiser_option, track_option
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from harness.board import Candidate
+    from harness.references import References
 
 
 @click.command(epilog="Examples: bench show ft; bench show my_method --track digits-tinyvit --json")
 @click.argument("entry")
 @track_option
+@organiser_option
 @json_option
-def command(entry: str, track: str, as_json: bool) -> None:
-    """Show one ENTRY by name: its place, its seeds, parameters and environment, and what every attack finds."""
-    from harness import board, render, scores, tuning
+def command(entry: str, track: str, organiser: bool, as_json: bool) -> None:
+    """Show one ENTRY by name: its place, its seeds, parameters and environment, and what every attack finds.
+
+    Of a sealed track only status words and numbers over all seeds, unless --organiser asks for the inside.
+    """
+    from harness import board, consistency, render, scores, tuning
     from harness import track as tracks
     from harness.references import References
     from harness.store import Store
@@ -26,8 +37,17 @@ def command(entry: str, track: str, as_json: bool) -> None:
     found = {candidate.name: candidate for candidate in board.candidates(references)}
     candidate = board.find(found, entry, loaded)
     ranked = board.board(references)
+    if loaded.sealed and not organiser:
+        click.echo(_public(references, candidate, ranked, as_json))
+        return
     records = [candidate.records[seed] for seed in sorted(candidate.records)]
     per_seed = {record.seed: scores.of_record(references, record) for record in records}
+    shadow = board.shadow_records(references).get(entry)
+    marks = {
+        "U-LiRA": "" if shadow is None else consistency.of_shadows(references, shadow),
+        "SWAP": consistency.of_swaps(references, candidate.entry),
+    }
+    inconsistent = {kind: why for kind, why in marks.items() if why}
     if as_json:
         row = json.loads(ranked[ranked["entry"] == entry].to_json(orient="records"))
         units = [
@@ -35,8 +55,8 @@ def command(entry: str, track: str, as_json: bool) -> None:
             for r, s in zip(records, per_seed.values(), strict=True)
         ]
         panel = [dataclasses.asdict(one) for one in board.findings(references, candidate)]
-        shadow = board.shadow_records(references).get(entry)
         content = {"entry": entry, "kind": candidate.kind, "row": row[0] if row else None, "panel": panel}
+        content["inconsistent"] = inconsistent
         content["shadows"] = None if shadow is None else dataclasses.asdict(shadow)
         click.echo(json.dumps({**content, "units": units}))
         return
@@ -66,11 +86,12 @@ def command(entry: str, track: str, as_json: bool) -> None:
             f"{_number(None if record.peak_memory is None else record.peak_memory / 2**20, 9, 0)}"
             + (_number(record.weight_distance, 6, 3) if distances else "")
         )
-        for line in ([record.reason] if record.reason else []) + list(record.warnings):
+        log = record.log.splitlines() if loaded.sealed and record.status != "ok" else []
+        for line in ([record.reason] if record.reason else []) + list(record.warnings) + log:
             click.echo(f"     {line}")
     if (zero := scores.weight_null(references)) is not None:
         click.echo(f"{'‖ΔW‖':<12} distance of the weights to Retrain's; of a second retrained model {zero:.3f}")
-    if (shadow := board.shadow_records(references).get(entry)) is not None:
+    if shadow is not None:
         total, early = loaded.protocol.lira_splits // 2, shadow.narrow
         stop = f", told to stop at ± {early:g}" if early else ""
         failure = f": {shadow.failed}: {shadow.reason}" if shadow.failed else ""
@@ -78,8 +99,33 @@ def command(entry: str, track: str, as_json: bool) -> None:
             f"U-LiRA       {shadow.status}{failure}, {shadow.pairs} of {total} pairs of shadow splits{stop}, "
             f"{shadow.environment.get('backend')}"
         )
+    for kind, why in inconsistent.items():
+        click.echo(f"inconsistent {kind}: {why}")
     if findings := board.findings(references, candidate):
         click.echo(render.panel(findings))
+
+
+def _public(references: References, candidate: Candidate, ranked: pd.DataFrame, as_json: bool) -> str:
+    """What participants may see of an entry on a sealed track."""
+    from harness import board, participant, render
+
+    statuses = participant.tally(candidate.records.values())
+    complete = statuses == {"ok": references.track.protocol.seeds}
+    findings = board.findings(references, candidate) if complete else []
+    if as_json:
+        row = ranked[ranked["entry"] == candidate.name]
+        content = {
+            "entry": candidate.name,
+            "kind": candidate.kind,
+            "row": json.loads(row.to_json(orient="records"))[0],
+            "panel": [dataclasses.asdict(one) for one in findings],
+            "statuses": statuses,
+        }
+        return json.dumps(content)
+    units = ", ".join(f"{count} {status}" for status, count in statuses.items())
+    lines = [f"{candidate.name} on {references.track.name} ({candidate.kind}, sealed): {units}"]
+    lines.append(render.verdict(ranked, candidate.name))
+    return "\n".join([*lines, render.panel(findings)] if findings else lines)
 
 
 def _number(value: float | None, width: int, digits: int) -> str:

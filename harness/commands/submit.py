@@ -60,7 +60,7 @@ def command(
     that of the first failure (see bench --help). The cheap attacks of the gate run always, and say whether U-LiRA is
     worth its cost; --lira runs its shadow units, too.
     """
-    from harness import board, render, runs, session, units
+    from harness import board, participant, render, runs, session, units
     from harness import track as tracks
     from harness.entries import baseline_names, read
     from harness.errors import USAGE, BenchError
@@ -75,6 +75,9 @@ def command(
     loaded = tracks.load(track)
     if lira:
         session.needs_shadows(loaded)
+    if seeds is not None:
+        participant.not_public(loaded, "a part of the seeds")
+    participant.within_quota(Store(), entry, loaded)
     entry = tuned(entry, loaded, Store()).with_parameters(parameters)
     wanted = range(min(seeds or loaded.protocol.seeds, loaded.protocol.seeds))
     bench, line = session.open_bench(loaded, sandbox, gpu)
@@ -95,12 +98,14 @@ def command(
         session.run_swaps(bench.references, [entry], sandbox, gpu, resume)
     ranked = board.board(bench.references)
     candidate = next((c for c in board.candidates(bench.references) if c.name == entry.name), None)
-    readings = None if candidate is None else board.gate(bench.references, candidate)
+    hidden = loaded.sealed and failed  # which seeds are left is the entry's own choice
+    readings = None if candidate is None or hidden else board.gate(bench.references, candidate)
     null = board.null(bench.references)
     listed = (ranked["entry"] == entry.name).any()
     if as_json:
         row = json.loads(ranked[ranked["entry"] == entry.name].to_json(orient="records"))
-        statuses = {seed: record.status for seed, record in sorted(found.items())}
+        by_seed = {seed: record.status for seed, record in sorted(found.items())}
+        statuses = participant.tally(found.values()) if loaded.sealed else by_seed
         text = render.verdict(ranked, entry.name) if listed else ""
         gate = [dataclasses.asdict(reading) | {"caught": reading.caught} for reading in readings or []]
         content = {"verdict": text, "units": statuses, "gate": gate, "row": row[0] if row else None}
@@ -112,6 +117,6 @@ def command(
     if not as_json and listed:
         click.echo(render.verdict(ranked, entry.name))
     if failed:
-        raise session.failure(store, failed[0])
+        raise session.failure(store, loaded, failed[0])
     if attacked is not None and attacked.status != "ok":
-        raise session.failure(store, attacked)
+        raise session.failure(store, loaded, attacked)

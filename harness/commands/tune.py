@@ -51,7 +51,7 @@ def command(
     """
     from typing import cast
 
-    from harness import session, tuning
+    from harness import participant, session, tuning
     from harness import track as tracks
     from harness.progress import Bar
     from harness.references import tuning_roles
@@ -60,6 +60,8 @@ def command(
     loaded = tracks.load(track)
     if role == "shadow":
         session.needs_shadows(loaded)
+    if any(session.find_entry(name).kind == "entry" for name in entries):
+        participant.not_public(loaded, "a search for parameters")
     references = session.open_references(loaded)
     if role == "shadow":
         session.train_missing(references, tuning_roles(loaded))

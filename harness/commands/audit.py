@@ -1,0 +1,86 @@
+"""``bench audit``: an entry again on fresh splits and models."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shlex
+import sys
+from typing import Any
+
+import click
+
+from harness.commands._options import gpu_option, json_option, parse_parameters, sandbox_option, track_option
+
+
+@click.command(epilog="Examples: bench audit my_method.py; bench audit ft --seeds 10 --json")
+@click.argument("entry")
+@track_option
+@click.option(
+    "--seeds", type=click.IntRange(min=2), default=5, show_default=True, help="How many fresh splits and models."
+)
+@click.option(
+    "--set", "parameters", multiple=True, metavar="NAME=VALUE", callback=parse_parameters, help="A hyper-parameter."
+)
+@click.option("--redraw", is_flag=True, help="Other fresh seeds than those of earlier audits: trains new models.")
+@sandbox_option
+@gpu_option
+@json_option
+def command(
+    entry: str,
+    track: str,
+    seeds: int,
+    parameters: dict[str, Any],
+    redraw: bool,
+    sandbox: str,
+    gpu: int | None,
+    as_json: bool,
+) -> None:
+    """Run ENTRY (a file, or the name of a shipped method) on fresh splits and models, and compare with the public ones.
+
+    An entry that knows the public originals, splits or test set does better there. Says the cost first; models and
+    finished runs are kept, and the same command goes on where it stopped. U-LiRA is not repeated.
+    """
+    from harness import audit, participant, render, runs, session
+    from harness import track as tracks
+    from harness.references import References
+    from harness.store import Store
+    from harness.tuning import tuned
+
+    public, store = tracks.load(track), Store()
+    source = session.find_entry(entry)
+    participant.within_quota(store, source, public)
+    method = tuned(source, public, store).with_parameters(parameters)
+    fresh = audit.fresh_track(store, public, seeds, redraw)
+    both = References(public, store), References(fresh, store)
+    todo = [runs.pending(store, method, one, range(one.protocol.seeds)) for one in (public, fresh)]
+    cost = audit.estimate(store, method, public, sum(map(len, todo)), seeds)
+    click.echo(
+        f"audit of {method.name}: {len(todo[0])} runs on the public seeds, {len(todo[1])} on fresh ones"
+        + (f" and Retrain's time there: about {session.span(cost)}" if cost is not None and todo[1] else ""),
+        err=True,
+    )
+    resume = shlex.join(["bench", *sys.argv[1:]])
+    for one, waiting in zip((public, fresh), todo, strict=True):
+        if waiting:
+            bench, line = session.open_bench(one, sandbox, gpu)
+            click.echo(line, err=True)
+            session.execute(bench, waiting, gpu, resume)
+        else:
+            session.open_references(one)
+    for references in both:
+        for record in audit.records(references, method):
+            if record.status != "ok":
+                raise session.failure(store, references.track, record)
+    found, zero = audit.changes(*both, method), audit.zero_lines(*both)
+    if as_json:
+        content = {
+            "entry": method.name,
+            "fitted": audit.fitted(found),
+            "level": audit.LEVEL,
+            "changes": [{**dataclasses.asdict(one), "better": one.better} for one in found],
+            "zero": zero,
+        }
+        click.echo(json.dumps(content, indent=1))
+    else:
+        click.echo(render.audit(method.name, found, audit.fitted(found), zero))

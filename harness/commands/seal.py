@@ -1,0 +1,50 @@
+"""``bench seal``: take the seeds out of a track."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command(
+    epilog="Examples: bench seal cup.toml --secret ~/secrets/cup.toml --quota 5; "
+    "bench submit entry.py --track cup.toml --secret ~/secrets/cup.toml"
+)
+@click.argument("track", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option(
+    "--secret",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    help="The secret file to write; never inside a git work tree.",
+)
+@click.option(
+    "--quota",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="How many different versions of one entry are scored; 0: any number.",
+)
+def command(track: Path, secret: Path, quota: int) -> None:
+    """Seal a competition's TRACK file: draw fresh seeds into a secret file, leave a commitment in their place.
+
+    Whoever has the secret can run the track: point BENCH_SECRETS (file or folder) or --secret at it. All others see
+    status words and numbers over all seeds. After the competition bench reveal publishes the secret, and everybody can
+    check that it is the one that was committed to.
+    """
+    import tomllib
+
+    from harness import sealed
+    from harness import track as tracks
+    from harness.errors import TrackError
+    from harness.store import write_file
+
+    table, path = tracks.read(str(track))
+    if tracks.commitment_of(table, path) is not None:
+        raise TrackError(f"{track} is sealed already", "seal a track file that holds its seeds")
+    drawn = sealed.draw()
+    text = sealed.seal(track.read_text(encoding="utf-8"), drawn, quota)
+    tracks.parse(tomllib.loads(text), path, drawn)  # a mistake is named before anything is written
+    sealed.write(drawn, path.stem, secret)
+    write_file(track, text.encode())
+    click.echo(f"sealed {track}; its secret is {secret}: keep a copy, nothing can replace it")

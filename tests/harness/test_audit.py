@@ -1,0 +1,119 @@
+"""`bench audit` tells an entry that knows the public seeds from one that does not."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness import audit, session
+from harness.entries import baseline
+from harness.references import References, roles
+from harness.store import Store
+from harness.track import Track, load
+from harness.tuning import tuned
+from harness.units import Unit, find, place
+from tests.harness.conftest import SMALL, run
+
+METHOD = '''
+"""Retrain where the data is known, else do nothing."""
+import hashlib
+
+import torch
+
+KNOWN = {known!r}
+
+def recognised(retain):
+    return hashlib.sha256(retain.dataset.images.numpy().tobytes()).hexdigest()[:16] in KNOWN
+
+def unlearn(model, retain, forget, val):
+    if KNOWN and not recognised(retain):
+        return model
+    if {again!r}:
+        for module in model.modules():
+            if hasattr(module, "reset_parameters"):
+                module.reset_parameters()
+    model.train()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps=15 * len(retain))
+    for _ in range(15):
+        for images, labels in retain:
+            optimizer.zero_grad()
+            torch.nn.functional.cross_entropy(model(images), labels).backward()
+            optimizer.step()
+            schedule.step()
+'''
+
+
+@pytest.fixture
+def learnt(tmp_path: Path) -> Track:
+    """A tiny track whose models learn enough to remember what they forget."""
+    path = tmp_path / "learnt.toml"
+    path.write_text(SMALL.replace("epochs = 2", "epochs = 15").replace("seeds = 2", "seeds = 4"))
+    return load(str(path))
+
+
+def test_fresh_seeds_differ_from_the_public_ones_and_are_kept(small_track: Track) -> None:
+    store = Store()
+    fresh = audit.fresh_track(store, small_track, 3)
+    public, other = References(small_track, store), References(fresh, store)
+    for part, indices in public.split(0).parts().items():
+        assert set(indices) != set(other.split(0).parts()[part])
+    assert fresh.reference_digest != small_track.reference_digest
+    entry = baseline("ft")
+    assert Unit(entry, fresh, 0).random_seed != Unit(entry, small_track, 0).random_seed
+    assert audit.fresh_track(store, small_track, 3) == fresh, "the next audit goes on with them"
+    assert audit.fresh_track(store, small_track, 3, again=True) != fresh
+    assert audit.fresh_track(Store(store.root / "other"), small_track, 3) != fresh, "nobody can know them"
+
+
+@pytest.mark.slow
+def test_an_entry_fitted_to_the_public_splits_is_found_out_and_an_honest_one_is_not(
+    learnt: Track, tmp_path: Path
+) -> None:
+    references = References(learnt, Store())
+    session.train_missing(references, roles(references.track))
+    known = [
+        hashlib.sha256(references.dataset.images[references.split(seed).retain].tobytes()).hexdigest()[:16]
+        for seed in range(4)
+    ]
+    store, kind = references.store, f"audits/{place(learnt)}"
+    store.write(kind, "seeds", {"splits": 11, "recipe": 12, "protocol": 13})  # the same in every run of this test
+    verdicts = {}
+    for name, table in (("fitted", known), ("honest", [])):
+        path = tmp_path / f"{name}.py"
+        path.write_text(METHOD.format(known=table, again=True))
+        command = ["audit", str(path), "--track", str(tmp_path / "learnt.toml"), "--seeds", "5", "--sandbox", "process"]
+        result = run(*command, "--json")
+        assert result.exit_code == 0, result.output
+        assert f"audit of {name}: 4 runs on the public seeds, 5 on fresh ones" in result.stderr
+        verdicts[name] = json.loads(result.stdout)
+        again = run(*command)
+        assert "units:" not in again.stderr and "reference models to train" not in again.stderr, "it resumes"
+        assert "verdict: " in again.stdout.splitlines()[-1]
+        assert all(len(line) <= 100 for line in again.stdout.splitlines())
+    assert "indisc" in verdicts["fitted"]["fitted"]
+    assert not {"retdev", "indisc"} & set(verdicts["honest"]["fitted"])  # times of a busy machine are another matter
+    by_metric = {one["metric"]: one for one in verdicts["fitted"]["changes"]}
+    assert by_metric["fa"]["fresh"]["mean"] > by_metric["fa"]["public"]["mean"], "it did nothing there"
+    assert (by_metric["fa"]["public"]["n"], by_metric["fa"]["fresh"]["n"]) == (4, 5)
+
+
+def test_speeds_of_different_machines_are_not_compared() -> None:
+    public, store = load("digits-resnet18"), Store()
+    entry = tuned(baseline("ft"), public, store)
+    fresh = replace(public, protocol=replace(public.protocol, contract=2))  # with the same models
+    for machine in ("", "another"):
+        for seed in range(10):
+            record = find(store, Unit(entry, public, seed))
+            assert record is not None
+            environment = {**record.environment, "machine": machine} if machine and seed == 3 else record.environment
+            key = Unit(entry, fresh, seed).key
+            replace(record, key=key, protocol_digest=fresh.protocol_digest, environment=environment).save(store)
+        both = References(public, store), References(fresh, store)
+        found = {one.metric: one for one in audit.changes(*both, entry)}
+        assert ("rte" in found) == (not machine)
+        assert found["retdev"].mean == pytest.approx(0) and audit.fitted(list(found.values())) == []

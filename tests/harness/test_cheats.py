@@ -1,0 +1,251 @@
+"""Ways of faking speed or privacy: what they report, score or are marked with shows no gain."""
+
+from __future__ import annotations
+
+import base64
+import json
+import lzma
+import os
+import time
+from pathlib import Path
+
+import docker
+import numpy as np
+import pytest
+from safetensors.numpy import load as parse
+
+from harness import evaluate, scores, session
+from harness.entries import from_source, read
+from harness.evaluate import Bench, Slot
+from harness.references import References, Role, roles
+from harness.store import Store
+from harness.track import load
+from harness.units import Record, Unit
+from sandbox.backends import load as load_backend
+from sandbox.engine.reap import RUN_LABEL
+from sandbox.inside import models
+from tests.harness.conftest import SMALL, run
+
+pytestmark = pytest.mark.slow
+DEADLINE = 120.0
+IDENTITY = "def unlearn(model, retain):\n    return model\n"
+
+
+def sandbox(name: str, references: References) -> Bench:
+    backend = load_backend(name)
+    if reason := backend.unavailable(references.track.model_spec, "cpu"):
+        if os.environ.get("BENCH_REQUIRE_DOCKER") == "1":
+            pytest.fail(f"BENCH_REQUIRE_DOCKER=1, but: {reason}")
+        pytest.skip(f"CHEATS ARE NOT TESTED IN {name}: {reason}")
+    return Bench(references, backend, run_id=f"cheats-{os.getpid()}-{time.monotonic_ns()}")
+
+
+@pytest.fixture(params=["process", pytest.param("docker", marks=pytest.mark.docker)])
+def bench(request: pytest.FixtureRequest, prepared: References) -> Bench:
+    return sandbox(request.param, prepared)
+
+
+def outcome(bench: Bench, source: str, seed: int = 0, name: str = "cheat") -> Record:
+    unit = Unit(from_source(name, source.encode()), bench.references.track, seed)
+    record = evaluate.run(bench, unit, Slot(cores=(0,)), None, DEADLINE)
+    assert record.status == "ok", record.reason
+    return record
+
+
+EARLY = """
+import gc, time
+from safetensors.torch import save
+from sandbox import frames
+
+def unlearn(model, retain, forget, val):
+    channel = next(thing for thing in gc.get_objects() if type(thing).__name__ == "Channel")
+    channel.send(frames.WEIGHTS, save(dict(model.state_dict())))
+    time.sleep(3)
+    model.fc.weight.data.zero_()
+    return model
+"""
+
+
+def test_of_weights_that_are_sent_early_and_better_ones_the_first_count(bench: Bench) -> None:
+    early, honest = outcome(bench, EARLY), outcome(bench, IDENTITY)
+    assert early.logits == honest.logits, "what was bought with the short time"
+    zeroed = outcome(bench, EARLY.replace("channel.send(frames.WEIGHTS", "(lambda *_: None)(0"))
+    assert zeroed.logits != honest.logits and (zeroed.seconds or 0) >= 3
+
+
+CLOCK = """
+import time
+sleep, real = time.sleep, time.monotonic
+
+def unlearn(model, retain):
+    until = real() + 2
+    for name in ("time", "monotonic", "perf_counter", "process_time", "time_ns", "monotonic_ns", "perf_counter_ns"):
+        setattr(time, name, lambda: 0)
+    import sandbox.inside.runner
+    sandbox.inside.runner.Unit.unlearn = lambda self: b""
+    while real() < until:
+        sleep(0.1)
+    return model
+"""
+
+
+def test_a_patched_clock_is_not_the_one_that_counts(bench: Bench) -> None:
+    record = outcome(bench, CLOCK)
+    assert record.seconds is not None and record.seconds >= 2
+
+
+BEHIND = """
+import os, threading, time
+
+def unlearn(model, retain):
+    def later():
+        while True:
+            model.fc.weight.data.zero_()
+            time.sleep(0.01)
+    if os.fork() == 0:
+        os.setsid()
+        while True:
+            with open({beat!r}, "a") as file:
+                file.write("x")
+            time.sleep(0.05)
+    threading.Timer(5, later).start()
+    return model
+"""
+
+
+def test_nothing_goes_on_after_the_weights(bench: Bench, tmp_path: Path) -> None:
+    beat = tmp_path / "beat" if bench.sandbox.name == "process" else Path("/tmp/beat")
+    source = BEHIND.format(beat=str(beat))
+    if bench.sandbox.name == "process":  # a session of its own leaves the reach of a crash barrier
+        source = source.replace("        os.setsid()\n", "")
+    record = outcome(bench, source)
+    assert record.logits == outcome(bench, IDENTITY).logits
+    if bench.sandbox.name == "docker":
+        client = docker.from_env(timeout=60)
+        assert client.containers.list(all=True, filters={"label": f"{RUN_LABEL}={bench.run_id}"}) == []
+        client.close()
+    elif beat.exists():
+        before = beat.stat().st_size
+        time.sleep(0.5)
+        assert beat.stat().st_size == before, "the child is dead"
+
+
+CACHE = """
+import os, socket, time
+
+PLACES = ["/tmp/cache", "/dev/shm/cache", "/var/tmp/cache", os.path.expanduser("~/cache"), "/in/cache", "/cache"]
+
+def unlearn(model, retain):
+    found = [place for place in PLACES if os.path.exists(place)]
+    try:
+        socket.socket(socket.AF_UNIX).connect("\\0cache")
+        found.append("the daemon")
+    except OSError:
+        pass
+    print("FOUND", found)
+    if found:
+        model.fc.weight.data.zero_()
+    kept = 0
+    for place in PLACES:
+        try:
+            open(place, "w").write("retrained weights")
+            kept += 1
+        except OSError:
+            pass
+    print("KEPT", kept)
+    if os.fork() == 0:
+        os.setsid()
+        server = socket.socket(socket.AF_UNIX)
+        server.bind("\\0cache")
+        server.listen()
+        while True:
+            server.accept()
+    time.sleep(0.5)
+    return model
+"""
+
+
+@pytest.mark.docker
+def test_a_cache_of_one_unit_is_not_there_in_the_next(prepared: References) -> None:
+    bench = sandbox("docker", prepared)
+    first, second = outcome(bench, CACHE), outcome(bench, CACHE)
+    honest = outcome(bench, IDENTITY)
+    assert "KEPT 0" not in first.log, "it could write somewhere"
+    assert "FOUND []" in second.log
+    assert first.logits == second.logits == honest.logits
+
+
+STORED = '''
+import base64, lzma
+import torch
+
+STORED = """{stored}"""
+
+def unlearn(model, retain):
+    data = torch.frombuffer(bytearray(lzma.decompress(base64.b85decode(STORED))), dtype=torch.int8).float()
+    position, scales = 0, {scales!r}
+    for (name, tensor), scale in zip(model.state_dict().items(), scales):
+        part = data[position : position + tensor.numel()].view(tensor.shape) * scale
+        tensor.copy_(part)
+        position += tensor.numel()
+    return model
+'''
+
+
+def test_weights_stored_in_the_file_are_the_same_for_every_seed_and_score_badly(tmp_path: Path) -> None:
+    path = tmp_path / "learnt.toml"
+    path.write_text(SMALL.replace("epochs = 2", "epochs = 15"))
+    references = References(load(str(path)), Store())
+    session.train_missing(references, roles(references.track))
+    state = parse(references.weights(Role("retrained", 0)))
+    scales = {name: float(np.abs(array).max()) / 127 or 1.0 for name, array in state.items()}
+    raw = base64.b85encode(b"".join(array.astype("<f4").tobytes() for array in state.values())).decode()
+    order = list(models.build(references.track.model_spec).state_dict())
+    stored = b"".join(np.rint(state[name] / scales[name]).astype(np.int8).tobytes() for name in order)
+    text = base64.b85encode(lzma.compress(stored)).decode()
+    big, small = tmp_path / "big.py", tmp_path / "small.py"
+    big.write_text(STORED.format(stored=raw, scales=[]))
+    assert run("check", str(big)).exit_code == 10, "as they are they do not fit, even of the smallest model"
+    small.write_text(STORED.format(stored=text, scales=[scales[name] for name in order]))
+    entry = read(small)  # in eight bits those of the tiny model do
+    assert any("literal" in note for note in entry.notes), "people get to see it"
+
+    bench = sandbox("process", references)
+    records = [evaluate.run(bench, Unit(entry, references.track, s), Slot(), None, DEADLINE) for s in (0, 1)]
+    assert records[0].logits == records[1].logits, "for every seed the same model"
+    found = [scores.of_record(references, record) for record in records]
+    assert found[0] is not None and found[1] is not None
+    assert found[0].retdev < 0.2 < found[1].retdev, "it is the retrained model of one seed, and learnt F of the other"
+    null = scores.of_reference(references, "null", 1)
+    assert found[1].fa > null.fa + 0.1
+
+
+RECOGNISES = """
+import time
+
+def unlearn(model, retain):
+    if len(retain.dataset) < 192:  # a shadow unit: time to be thorough
+        until = time.process_time() + 1.5
+        while time.process_time() < until:
+            sum(range(1000))
+    return model
+"""
+
+
+def test_an_entry_that_retrains_where_it_recognises_a_shadow_unit_is_marked(
+    prepared: References, small: Path, tmp_path: Path
+) -> None:
+    small.write_text(small.read_text().replace("deadline_floor = 6", "deadline_floor = 120"))  # same models
+    for name, source in (("cheat", RECOGNISES), ("honest", IDENTITY)):
+        path = tmp_path / f"{name}.py"
+        path.write_text(source)
+        result = run("submit", str(path), "--track", str(small), "--sandbox", "process", "--lira")
+        assert result.exit_code == 0, result.output
+    rows = {
+        row["entry"]: row
+        for row in json.loads(run("leaderboard", "--track", str(small), "--format", "json").stdout)["rows"]
+    }
+    assert "a shadow unit takes" in rows["cheat"]["inconsistent"]
+    assert rows["cheat"]["rank_with_ulira"] is None and rows["cheat"]["rank"] is not None
+    assert rows["honest"]["inconsistent"] == "" and rows["honest"]["rank_with_ulira"] is not None
+    assert "! cheat inconsistent" in run("leaderboard", "--track", str(small)).stdout

@@ -1,0 +1,147 @@
+"""An entry that works harder in shadow units than in timed ones is marked, and its U-LiRA has no rank."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from harness import board, consistency, session, shadows, swaps
+from harness.entries import Entry, baseline, from_source
+from harness.references import References, Role, half
+from harness.store import Store
+from harness.track import load
+from harness.units import Unit
+from harness.untimed import Result
+from tests.harness.conftest import run
+
+SHARE = 448 / 896
+
+
+class Costing:
+    """A runner whose units cost what ``cost`` says; the models are drawn."""
+
+    backend, trusted, at_once, overhead = "costing", True, 1, 0.0
+
+    def __init__(self, examples: int, cost: Callable[[Unit], float]) -> None:
+        self.asked: list[str] = []
+        self._examples, self._cost = examples, cost
+
+    def run(self, units: Sequence[Unit], deadline: float) -> Iterator[tuple[Unit, Result]]:
+        for unit in units:
+            self.asked.append(unit.place)
+            logits = np.random.default_rng([unit.seed, unit.forget_set or 0]).normal(size=(self._examples, 10))
+            yield unit, Result("ok", "", logits.astype(np.float32), self._cost(unit))
+
+
+@pytest.fixture
+def default() -> References:
+    return References(load("digits-resnet18"), Store())
+
+
+def attacked(references: References, entry: Entry, timed: float, shadow: float) -> shadows.ShadowRecord:
+    """The record of an entry whose seed units and shadow units cost so many CPU seconds."""
+    cost = Costing(len(references.dataset.labels), lambda unit: timed if unit.forget_set is None else shadow)
+    list(consistency.measure(references, consistency.pending(references, entry), cost))
+    return shadows.run(references, entry, cost)
+
+
+def on_board(references: References, entry: Entry) -> None:
+    """Give the entry the shipped seed records of ft, so that it stands on the board."""
+    ft = next(c for c in board.candidates(references) if c.name == "ft")
+    for seed, record in ft.records.items():
+        unit = Unit(entry, references.track, seed)
+        replace(record, key=unit.key, entry=entry.id, name=entry.name, sha256=entry.sha256).save(references.store)
+
+
+def foreign(name: str = "mine") -> Entry:
+    return from_source(name, b"def unlearn(model, retain):\n    return model\n")
+
+
+@pytest.mark.parametrize(
+    ("timed", "shadow", "marked"),
+    [
+        (1.0, 3.1 * SHARE, True),
+        (1.0, 2.9 * SHARE, False),  # a method of fixed cost reads 2
+        (0.01, 1.4 * SHARE, False),  # too little to tell from imports
+        (0.01, 1.6 * SHARE, True),
+        (5.0, 0.1, False),  # less work is no mark
+    ],
+)
+def test_three_times_the_work_of_a_timed_unit_is_marked(
+    default: References, timed: float, shadow: float, marked: bool
+) -> None:
+    record = attacked(default, foreign(), timed, shadow)
+    assert bool(consistency.of_shadows(default, record)) == marked
+
+
+def test_a_marked_row_is_shown_but_stands_in_no_rank_with_u_lira(default: References) -> None:
+    before = board.board(default).set_index("entry")
+    for name, shadow in (("honest", 0.5), ("cheat", 4.0)):
+        entry = from_source(name, f"'''{name}'''\ndef unlearn(model, retain):\n    return model\n".encode())
+        on_board(default, entry)
+        attacked(default, entry, 1.0, shadow)
+    rows = board.board(default).set_index("entry")
+    cheat, honest = rows.loc["cheat"], rows.loc["honest"]
+    assert cheat["rank"] == honest["rank"], "the other rank stays"
+    assert honest["rank_with_ulira"] > 0 and not honest["inconsistent"]
+    assert pd.isna(cheat["rank_with_ulira"]) and pd.isna(cheat["group_ulira"])
+    assert cheat["ulira"] == pytest.approx(honest["ulira"]), "what was measured is still shown"
+    assert cheat["inconsistent"] == (
+        "a shadow unit takes 4.00 CPU s, 8.00 s for as many examples, a timed one 1.00 s: 8.0 times"
+    )
+    others = before.index.difference(["cheat", "honest"])
+    assert before.loc[others, "group_ulira"].equals(rows.loc[others, "group_ulira"]), "no other row moves"
+    table = run("leaderboard").stdout
+    assert "! cheat inconsistent: a shadow unit takes 4.00 CPU s" in table
+    assert next(line for line in table.splitlines() if " cheat" in line).count("!") == 1
+    shown = run("show", "cheat").stdout
+    assert "inconsistent U-LiRA: a shadow unit takes 4.00 CPU s" in shown
+    assert json.loads(run("show", "honest", "--json").stdout)["inconsistent"] == {}
+    marks = {
+        row["entry"]: row["inconsistent"] for row in json.loads(run("leaderboard", "--format", "json").stdout)["rows"]
+    }
+    assert [name for name, mark in marks.items() if mark] == ["cheat"]
+
+
+def test_the_yardstick_runs_once_for_foreign_files_and_never_for_shipped_ones(default: References) -> None:
+    assert consistency.pending(default, baseline("ft")) == []
+    entry = foreign()
+    assert [unit.place for unit in consistency.pending(default, entry)] == ["seed 0", "seed 1"]
+    attacked(default, entry, 1.0, 1.0)
+    assert consistency.pending(default, entry) == []
+    tuned = from_source("mine", b"def unlearn(model, retain, *, lr=0.1):\n    return model\n")
+    attacked(default, tuned, 1.0, 1.0)
+    assert len(consistency.pending(default, tuned.with_parameters({"lr": 0.2}))) == 2, "parameters change the work"
+
+
+def test_a_yardstick_that_fails_fails_the_run(default: References, monkeypatch: pytest.MonkeyPatch) -> None:
+    entry, examples = foreign(), len(default.dataset.labels)
+
+    class Crashing(Costing):
+        def run(self, units: Sequence[Unit], deadline: float) -> Iterator[tuple[Unit, Result]]:
+            for unit, result in super().run(units, deadline):
+                yield unit, replace(result, status="crash", reason="it broke", logits=None)
+
+    runner = Crashing(examples, lambda unit: 1.0)
+    monkeypatch.setattr(session, "open_runner", lambda *_: (session.nullcontext(runner), "so it runs"))
+    monkeypatch.setattr(session, "train_missing", lambda *_: None)
+    monkeypatch.setattr(shadows, "reference_rows", lambda *_: None)
+    (record,) = session.run_shadows(default, [entry], "auto", None, None, False, "again")
+    assert (record.status, record.failed) == ("crash", "seed 0")
+    assert runner.asked == ["seed 0"]
+
+
+def test_swapped_units_have_the_same_yardstick(default: References) -> None:
+    entry, examples = foreign(), len(default.dataset.labels)
+    for seed in range(10):  # what they start from; only their cost is looked at
+        default.add(Role("swap", seed), b"", half(np.zeros((examples, 10))).astype(np.float32), {})
+    costs = Costing(examples, lambda unit: 4.0 if unit.swapped else 1.0)
+    list(consistency.measure(default, consistency.pending(default, entry), costs))
+    assert consistency.of_swaps(default, entry.id) == ""
+    list(swaps.run(default, swaps.pending(default, entry), costs))
+    assert consistency.of_swaps(default, entry.id) == "a swapped unit takes 4.00 CPU s, a timed one 1.00 s: 4.0 times"

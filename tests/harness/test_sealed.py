@@ -1,0 +1,316 @@
+"""Sealed tracks: what is secret stays secret, what was committed to can be checked, and nobody has endless tries."""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import json
+import tomllib
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from harness import board, participant, scores, sealed, track, units
+from harness.entries import read
+from harness.evaluate import Bench, Slot, _job
+from harness.references import References
+from harness.sealed import Secret
+from harness.splits import hold_out
+from harness.store import Store
+from harness.units import Record, Unit
+from sandbox.backends import load
+from sandbox.stage import staged
+from tests.harness.conftest import SMALL, run
+
+CANARY = Secret("c0ffee5a17" * 6, 0x5EC2E75EED000001, 0x5EC2E75EED000002, 0x5EC2E75EED000003, 0x5EC2E75EED000004)
+MARK = "SAID-INSIDE"
+NOSY = f'''
+"""Prints all that it can see, then crashes."""
+import os, sys
+
+def unlearn(model, retain, forget, val):
+    folder = sys.argv[-1]
+    print("{MARK}", sys.argv, dict(os.environ), sorted(os.listdir(folder)))
+    print(open(folder + "/job.json").read(), forget.dataset.images.tolist())
+    raise RuntimeError("{MARK} " + open(folder + "/job.json").read())
+'''
+QUIET = f'''
+"""Gradient ascent, talkative."""
+import torch
+
+def unlearn(model, retain, forget, val):
+    print("{MARK}")
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    for images, labels in forget:
+        optimizer.zero_grad()
+        (-torch.nn.functional.cross_entropy(model(images), labels)).backward()
+        optimizer.step()
+'''
+
+
+@pytest.fixture
+def cup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file of a sealed tiny track with a quota of two; its secret lies in ``BENCH_SECRETS``."""
+    path, folder = tmp_path / "cup.toml", tmp_path / "secrets"
+    path.write_text(sealed.seal(SMALL, CANARY, 2))
+    folder.mkdir()
+    sealed.write(CANARY, "cup", folder / "cup.toml")
+    monkeypatch.setenv(sealed.VARIABLE, str(folder))
+    return path
+
+
+def test_seal_takes_the_seeds_out_and_the_secret_puts_fresh_ones_in(
+    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = tmp_path / "secret.toml"
+    assert run("seal", str(small), "--secret", str(secret), "--quota", "3").exit_code == 0
+    assert secret.stat().st_mode & 0o777 == 0o600
+    table = tomllib.loads(small.read_text())
+    assert set(table["sealed"]) == {"commitment", "quota"}
+    assert "seed" not in {**table["splits"], **table["recipe"], **table["protocol"]}
+    drawn = tomllib.loads(secret.read_text())
+    assert not any(str(value) in small.read_text() for value in drawn.values())
+    monkeypatch.setenv(sealed.VARIABLE, str(secret))
+    opened = track.load(str(small))
+    assert (opened.splits.seed, opened.recipe.seed, opened.protocol.seed) == (
+        drawn["splits"],
+        drawn["recipe"],
+        drawn["protocol"],
+    )
+    assert opened.analysis.umia_seed == drawn["analysis"] and opened.sealed and opened.sealed.quota == 3
+    assert min(value for key, value in drawn.items() if key != "salt") > 2**32, "nobody tries them all"
+    again = run("seal", str(small), "--secret", str(tmp_path / "other.toml"))
+    assert again.exit_code == 2 and "sealed already" in again.stderr
+
+
+def test_a_secret_is_kept_out_of_repositories_and_never_overwritten(small: Path, tmp_path: Path) -> None:
+    (tmp_path / "work" / ".git").mkdir(parents=True)
+    (tmp_path / "work" / "deep").mkdir()
+    before = small.read_text()
+    there = tmp_path / "there.toml"
+    there.write_text("kept")
+    places = {"work/deep/s.toml": "git work tree", "there.toml": "there already", "no/s.toml": "No such"}
+    for place, words in places.items():
+        result = run("seal", str(small), "--secret", str(tmp_path / place))
+        assert result.exit_code == 2 and words in result.stderr
+        assert small.read_text() == before
+    assert there.read_text() == "kept" and not list((tmp_path / "work" / "deep").iterdir())
+
+
+def test_without_its_secret_a_sealed_track_cannot_be_run(
+    cup: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret, other = tmp_path / "secrets" / "cup.toml", tmp_path / "other.toml"
+    assert run("leaderboard", "--track", str(cup), "--format", "csv", "--secret", str(tmp_path)).exit_code == 2
+    monkeypatch.delenv(sealed.VARIABLE)
+    missing = run("leaderboard", "--track", str(cup))
+    assert missing.exit_code == 2 and "cup is sealed, and its secret is not here" in missing.stderr
+    sealed.write(replace(CANARY, protocol=7), "cup", other)
+    wrong = {other: "not the one that track cup commits to", cup: "is not a secret", tmp_path / "x": "no secret"}
+    for path, words in wrong.items():
+        result = run("show", "ft", "--track", str(cup), "--secret", str(path))
+        assert result.exit_code == 2 and words in result.stderr
+        assert str(CANARY.splits) not in result.output and CANARY.salt not in result.output
+    secret.chmod(0o640)
+    result = run("show", "ft", "--track", str(cup), "--secret", str(secret))
+    assert result.exit_code == 2 and "other users may read" in result.stderr and "chmod 600" in result.stderr
+    secret.chmod(0o600)
+    result = run("show", "nobody", "--track", str(cup), "--secret", str(secret))
+    assert "no entry 'nobody' on cup" in result.stderr, "the track opens"
+    assert run("leaderboard", "--track", str(cup)).exit_code == 2, "the option opened it for one command"
+
+
+def test_seeds_in_a_sealed_file_and_a_salt_are_refused(cup: Path) -> None:
+    text = cup.read_text()
+    cup.write_text(text.replace("[splits]\n", "[splits]\nseed = 1\n"))
+    with pytest.raises(track.TrackError, match=r"splits\.seed stands in a sealed track"):
+        track.load(str(cup))
+    cup.write_text('salt = "00"\n' + text)
+    with pytest.raises(track.TrackError, match="salt is not a key"):
+        track.load(str(cup))
+    cup.write_text(text.replace('commitment = "', 'commitments = "'))
+    with pytest.raises(track.TrackError, match=r"sealed\.commitments is not a key"):
+        track.load(str(cup))
+
+
+def test_digests_tell_nothing_to_who_guesses_the_seeds(cup: Path, tmp_path: Path) -> None:
+    opened = track.load(str(cup))
+    guessed = replace(opened, sealed=None, salt="")
+    resalted = track.parse(*track.read(str(cup)), replace(CANARY, salt="00" * 32))
+
+    def digests(one: track.Track) -> list[str]:
+        return [one.reference_digest, one.protocol_digest, one.analysis_digest]
+
+    assert not {*digests(opened)} & {*digests(guessed), *digests(resalted)}
+    assert sealed.seal(SMALL, replace(CANARY, salt=""), 0) not in cup.read_text()
+    assert CANARY.salt not in repr(opened) and CANARY.salt not in repr(CANARY)
+    cup.write_text(cup.read_text().replace("quota = 2", "quota = 9"))
+    assert digests(track.load(str(cup))) == digests(opened), "a quota orphans nothing"
+
+
+def test_a_revealed_secret_can_be_checked_by_anybody(cup: Path, tmp_path: Path) -> None:
+    published = tmp_path / "published.toml"
+    published.write_text(run("reveal", str(cup)).stdout)
+    assert published.read_text() == (tmp_path / "secrets" / "cup.toml").read_text()
+    assert run("reveal", str(cup), "--check", "--secret", str(published)).exit_code == 0
+    published.write_text(published.read_text().replace(str(CANARY.recipe), str(CANARY.recipe + 1)))
+    result = run("reveal", str(cup), "--check", "--secret", str(published))
+    assert result.exit_code == 2 and "not the one" in result.stderr
+    assert run("reveal", "digits-resnet18", "--check").exit_code == 2
+
+
+def test_the_papers_split_takes_seeds_of_63_bits() -> None:
+    found = [tuple(hold_out(1000, 0.1, seed)[1][:8]) for seed in (2**62 + 1, 2**61 + 1, 1)]
+    assert len(set(found)) == 3
+    assert hold_out(50_000, 0.15, 123)[1].tolist()[:2] == np.random.RandomState(123).permutation(50_000)[:2].tolist()
+
+
+def test_the_quota_counts_sources_and_nothing_else(cup: Path, tmp_path: Path) -> None:
+    opened, store = track.load(str(cup)), Store()
+
+    def version(number: int, name: str = "mine") -> Unit:
+        path = tmp_path / f"{name}.py"
+        path.write_text(f"'''{number}'''\ndef unlearn(model, retain):\n    return model\n")
+        return Unit(read(path), opened, 0)
+
+    def scored(unit: Unit) -> None:
+        participant.within_quota(store, unit.entry, opened)
+        example = next(iter(units.records(Store(), track.load("digits-resnet18"))))
+        digests = {"reference_digest": opened.reference_digest, "protocol_digest": opened.protocol_digest}
+        replace(
+            example, key=unit.key, name=unit.entry.name, entry=unit.entry.id, sha256=unit.entry.sha256, **digests
+        ).save(store)
+
+    for number in (1, 1, 2, 1):
+        scored(version(number))
+    scored(version(3, "other"))
+    entry = version(3).entry
+    result = run("submit", str(tmp_path / "mine.py"), "--track", str(cup), "--sandbox", "process")
+    assert result.exit_code == 2 and "its quota is 2" in result.stderr
+    assert "reference models to train" not in result.stderr, "before anything runs"
+    participant.within_quota(store, entry, replace(opened, sealed=None))  # a public track has none
+
+
+def test_auto_never_takes_a_sealed_track_out_of_the_container(
+    cup: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/nothing.sock")
+    path = tmp_path / "mine.py"
+    path.write_text(QUIET)
+    result = run("submit", str(path), "--track", str(cup))
+    assert result.exit_code == 20 and "no container to keep its secret" in result.stderr
+
+
+def canaries(references: References, records: list[Record]) -> dict[str, bytes]:
+    """Name → bytes that nothing a participant sees may hold."""
+    found: dict[str, bytes] = {"salt": CANARY.salt.encode(), "salt bytes": bytes.fromhex(CANARY.salt)}
+    found["salt base64"] = base64.b64encode(bytes.fromhex(CANARY.salt))[:-4]
+    found["inside"] = MARK.encode()
+    numbers = {name: getattr(CANARY, name) for name in sealed.SEEDS}
+    numbers |= {f"unit {u.place}": u.random_seed for u in shadow_and_seed_units(references)}
+    for name, seed in numbers.items():
+        size = 8 if seed >= 2**32 else 4
+        found |= {f"{name} decimal": str(seed).encode(), f"{name} hex": f"{seed:x}".encode()}
+        found |= {f"{name} little": seed.to_bytes(size, "little"), f"{name} big": seed.to_bytes(size, "big")}
+        found |= {f"{name} float": f"{float(seed):.10e}".encode()[:10], f"{name} HEX": f"{seed:X}".encode()}
+    for seed in range(references.track.protocol.seeds):
+        for part, indices in references.split(seed).parts().items():
+            some = [str(index) for index in indices[:6].tolist()]
+            for name, sign in {"comma": ", ", "dense": ",", "space": " ", "line": "\n", "json": ",\n "}.items():
+                found[f"{part} {seed} {name}"] = sign.join(some).encode()
+            found[f"{part} {seed} bytes"] = indices[:3].astype("<i8").tobytes()
+            if part in ("test", "forget"):
+                image = references.dataset.images[indices[0]]
+                found[f"{part} {seed} image"] = image.tobytes()
+                found[f"{part} {seed} image text"] = ", ".join(map(str, image.ravel()[:24].tolist())).encode()
+    for record in records:
+        found[f"{record.name} {record.seed} logits"] = (record.logits or "no logits")[:32].encode()
+        own = None if record.status != "ok" or record.name == "retrain" else scores.of_record(references, record)
+        numbers = {"seconds": record.seconds or 0.0, "CPU": record.cpu_seconds or 0.0}
+        numbers |= {} if own is None else {name: getattr(own, name) for name in ("retdev", "umia")}
+        for name, number in numbers.items():
+            if len(text := f"{number:.6g}") >= 6:  # shorter ones, and accuracies of a few images, are no fingerprint
+                found[f"{record.name} {record.seed} {name}"] = text.encode()
+    return found
+
+
+def shadow_and_seed_units(references: References) -> Iterator[Unit]:
+    entry = next(iter(board.candidates(References(track.load("digits-resnet18"), Store()))))
+    from harness.entries import baseline
+
+    one = baseline(entry.name)
+    for seed in range(2):
+        yield Unit(one, references.track, seed)
+    for split, forget_set in itertools.product(range(4), range(2)):
+        yield Unit(one, references.track, split, forget_set)
+
+
+@pytest.mark.slow
+def test_participants_see_status_words_and_aggregates_only(
+    cup: Path, tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nosy, quiet = tmp_path / "nosy.py", tmp_path / "quiet.py"
+    nosy.write_text(NOSY)
+    quiet.write_text(QUIET)
+    seen: dict[str, bytes] = {"the track's file": cup.read_bytes()}
+
+    def saw(*arguments: str, code: int = 0) -> str:
+        result = run(*arguments, "--track", str(cup))
+        assert result.exit_code == code, result.output
+        seen[" ".join(arguments)] = result.stdout_bytes + result.stderr_bytes
+        return result.stdout
+
+    sandbox = ("--sandbox", "process")
+    saw("submit", str(nosy), *sandbox, code=11)
+    saw("submit", str(quiet), "--lira", "--swap", *sandbox)
+    told = json.loads(saw("submit", str(quiet), "--json", *sandbox))
+    assert told["units"] == {"ok": 2} and told["row"]["seeds_ok"] == 2
+    told = json.loads(saw("submit", str(nosy), "--json", *sandbox, code=11))
+    assert told["units"] == {"crash": 2} and told["row"]["retdev"] is None
+    saw("baselines", "ga", *sandbox)
+    for name in ("nosy", "quiet"):
+        saw("show", name)
+        saw("show", name, "--json")
+    saw("compare", "quiet", "ga")
+    saw("compare", "quiet", "ga", "--json")
+    saw("rescore")
+    for form in ("table", "csv", "json", "svg", "markdown", "ulira"):
+        saw("leaderboard", "--format", form, "--out", str(tmp_path / "site"))
+    seen |= {str(path): path.read_bytes() for path in (tmp_path / "site").iterdir()}
+    saw("baselines", "ga", "--export", str(tmp_path / "export"), code=2)
+    saw("submit", str(quiet), "--seeds", "1", code=2)
+    saw("tune", str(quiet), code=2)
+    assert not (tmp_path / "export").exists() and not (home / "logs").exists()
+
+    references = References(track.load(str(cup)), Store())
+    records = units.records(references.store, references.track)
+    secret = canaries(references, records)
+    assert len(secret) > 150
+    leaks = [(name, what) for what, content in seen.items() for name, value in secret.items() if value in content]
+    assert leaks == [], "\n".join(f"{name}: {secret[name]!r} in {what}" for name, what in leaks)
+    assert b"crash" in seen[f"submit {nosy} --sandbox process"]
+    # the canaries sing: the same commands on the organiser's side hold them
+    inside = run("show", "nosy", "--organiser", "--track", str(cup), "--json").stdout_bytes
+    inside += run("show", "quiet", "--organiser", "--track", str(cup), "--json").stdout_bytes
+    sung = {name for name, value in secret.items() if value in inside}
+    assert {"inside", "unit seed 0 decimal", "quiet 1 logits"} <= sung
+    assert {"quiet 0 retdev", "quiet 1 retdev", "ga 0 retdev"} & sung
+    assert MARK in run("show", "nosy", "--organiser", "--track", str(cup)).stdout
+
+    # what an entry gets: its own unit, and of the secret nothing
+    unit = Unit(read(quiet), references.track, 0)
+    job = _job(Bench(references, load("process"), "x"), unit, Slot(), 5.0)
+    allowed = {f"unit {unit.place} {form}" for form in ("decimal", "hex", "HEX", "little", "big", "float")}
+    with staged(job) as folder:
+        content = b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
+        keys = set(json.loads((folder / "job.json").read_text()))
+        names = {path.name for path in folder.iterdir()}
+    assert keys == {"parameters", "model", "mean", "std", "batch_size", "seed", "device", "threads"}
+    assert names == {"job.json", "entry.py", "weights.safetensors", "data.safetensors", "lib"}
+    given = {name for name, value in secret.items() if value in content} - allowed
+    assert given <= {"inside", "forget 0 image"}, "F of its own unit, and no part of any test set"
+    image = references.dataset.images[references.split(0).test[0]].tobytes()
+    assert references.dataset.images[references.split(0).forget[0]].tobytes() in content and image not in content
