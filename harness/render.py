@@ -269,12 +269,14 @@ def audit(name: str, changes: Sequence[Change], fitted: Sequence[str], zero: Map
     for metric, (public, fresh) in zero.items():
         zeros = f"{public:.3f} public, {fresh:.3f} fresh"
         lines.append(f"zero line of {METRICS[metric]} (a second retrained model): {zeros}")
-    sizes = f"{changes[0].public.n} against {changes[0].fresh.n} seeds"
+    sizes = f"{changes[0].public.n} against {changes[0].fresh.n}"
     if fitted:
         better = " and ".join(METRICS[metric] for metric in fitted)
-        lines.append(f"verdict: FITTED to the public seeds: {better} significantly better there ({sizes})")
+        lines.append(f"verdict: FITTED: {better} significantly better on the public seeds ({sizes})")
     else:
-        lines.append(f"verdict: no sign of fitting: no ranked metric is significantly better there ({sizes})")
+        lines.append(
+            f"verdict: no sign of fitting: no ranked metric is significantly better on the public seeds ({sizes})"
+        )
     return "\n".join(lines)
 
 

@@ -74,8 +74,8 @@ def membership(
     if shadows:
         cuts[ULIRA] = group(ULIRA, _ulira(shadows, table.index[usable], resamples, rng), False)
         for one in shadows:
-            if one.status != "ok" and one.entry in table.index:
-                codes[ULIRA][:, table.index.get_loc(one.entry)] = F
+            if one.entry in table.index and (one.status != "ok" or one.inconsistent):
+                codes[ULIRA][:, table.index.get_loc(one.entry)] = F if one.status != "ok" else NONE
     return Membership(table, codes, cuts)
 
 
