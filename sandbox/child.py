@@ -199,9 +199,8 @@ class Box:
         members = self._family.members(self._popen.pid)
         self._peak = max([self._peak, *(procfs.peak(member.pid) for member in members)])
         self._family.kill(self._popen.pid)
-        code: int | None = self._popen.wait()
-        if self._passes_signals and code > SIGNAL_BASE:
-            code = SIGNAL_BASE - code
+        code = self._popen.wait()
+        code = SIGNAL_BASE - code if self._passes_signals and code > SIGNAL_BASE else code
         self._exit = Exit(code if by_itself else None, peak_memory=self._peak or None, log=self._rest())
         return self._exit
 

@@ -1,4 +1,4 @@
-"""The first program of a unit that is a process of this machine: it gives up what the unit must not have, then starts it.
+"""The first program of a unit that is a process of this machine: gives up what the unit must not have, then starts it.
 
 ``python -I -S launch.py SPECIFICATION PROGRAM ARGUMENTS…``; the specification is JSON: ``cpus`` (list), ``limits``
 (resource → value), ``user`` (a uid, or null to stay who one is) and ``reach`` (absolute, resolved folders that this

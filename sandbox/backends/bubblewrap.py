@@ -7,7 +7,6 @@ system calls. So it is not trusted with a public board.
 from __future__ import annotations
 
 import functools
-import os
 import shutil
 import subprocess
 import threading
