@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from harness import machine, track
 from harness.entries import baseline
 from harness.errors import BenchError
-from harness.evaluate import Bench, Slot, run
+from harness.evaluate import Bench, run
+from harness.executors.local import timed_slot
 from harness.references import References
 from harness.store import Store
 from harness.units import Unit
@@ -115,7 +116,7 @@ def _clock(references: References, name: str) -> Finding:
     bench = Bench(references, backends.load(name), run_id="doctor")
     unit = Unit(baseline("original"), references.track, 0)
     core = max(os.sched_getaffinity(0))
-    records = [run(bench, unit, Slot(cores=(core,)), None, 60.0) for _ in range(NOOP_UNITS)]
+    records = [run(bench, unit, timed_slot((core,)), None, 60.0) for _ in range(NOOP_UNITS)]
     failed = [r for r in records if r.seconds is None]
     if failed:
         return Finding("clock", f"the identity entry failed: {failed[0].reason}", "see the lines above")
