@@ -179,7 +179,7 @@ def test_two_submits_at_once_take_turns(prepared: References, small: Path, tmp_p
     running = []
     for name in ("one", "two"):
         entry = tmp_path / f"{name}.py"
-        entry.write_text("import time\ndef unlearn(model, retain):\n    time.sleep(5)\n    return model\n")
+        entry.write_text(f"# {name}\nimport time\ndef unlearn(model, retain):\n    time.sleep(5)\n    return model\n")
         running.append(
             subprocess.Popen([*command, str(entry)], env=_environment(home), stderr=subprocess.PIPE, text=True)
         )
