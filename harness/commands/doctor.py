@@ -10,18 +10,27 @@ import click
 from harness.commands._options import json_option
 
 
-@click.command(epilog="Example: bench doctor")
+@click.command(epilog="Examples: bench doctor; bench doctor --gpu 0")
+@click.option(
+    "--gpu",
+    type=click.IntRange(min=0),
+    is_flag=False,
+    flag_value=0,
+    metavar="[INDEX]",
+    help="Only whether containers get this GPU: driver, engine, image, and a unit that trains on it.",
+)
 @json_option
-def command(as_json: bool) -> None:
-    """Check this machine: libraries, engine and image, disk and memory, whether cores disturb each other.
+def command(gpu: int | None, as_json: bool) -> None:
+    """Check this machine: libraries, disk and memory, engine and image, whether cores disturb each other.
 
-    Ends each failing line with its remedy. Exit code 20 when something that every run needs is missing.
+    Every limit of a container is tried in a real one. Ends each failing line with its remedy. Exit code 20 when
+    something that every run needs is missing.
     """
-    from harness import doctor
+    from harness import doctor, doctor_engine
     from harness.errors import EXIT_CODES
 
     findings = []
-    for finding in doctor.examine():
+    for finding in doctor.examine() if gpu is None else doctor_engine.gpu(gpu):
         findings.append(finding)
         if not as_json:
             mark = "ok  " if finding.ok else "FAIL" if finding.needed else "warn"
