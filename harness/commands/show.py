@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import statistics
 
 import click
 
@@ -66,6 +67,10 @@ def command(entry: str, track: str, as_json: bool) -> None:
         )
         for line in ([record.reason] if record.reason else []) + list(record.warnings):
             click.echo(f"     {line}")
+    for title, values in (("wall", [r.seconds for r in records]), ("CPU", [r.cpu_seconds for r in records])):
+        if known := [value for value in values if value is not None]:
+            low, high = min(known), max(known)
+            click.echo(f"{title + ' seconds':<12} median {statistics.median(known):.2f}, {low:.2f} to {high:.2f}")
     if (shadow := board.shadow_records(references).get(entry)) is not None:
         total, early = loaded.protocol.lira_splits // 2, shadow.narrow
         stop = f", told to stop at ± {early:g}" if early else ""

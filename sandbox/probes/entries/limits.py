@@ -30,7 +30,7 @@ def fill(folder, chunk=1 << 20):
     """Bytes that fit into a folder, in files that are below the limit of one."""
     total, names = 0, []
     try:
-        for number in range(64):
+        for number in range(8):
             names.append(f"{folder}/fill{number}")
             with open(names[-1], "wb", buffering=0) as file:
                 for _ in range(16):
@@ -46,7 +46,7 @@ def fill(folder, chunk=1 << 20):
 def inodes(folder):
     count = 0
     try:
-        while count < 100_000:
+        while count < 20_000:
             os.close(os.open(f"{folder}/i{count}", os.O_CREAT | os.O_WRONLY))
             count += 1
     except OSError:
@@ -59,7 +59,7 @@ def inodes(folder):
 def open_files():
     handles = []
     try:
-        while len(handles) < 100_000:
+        while len(handles) < 10_000:
             handles.append(os.open("/dev/null", os.O_RDONLY))
     except OSError:
         pass
@@ -79,7 +79,7 @@ def largest_file(limit):
 def processes():
     children = []
     try:
-        while len(children) < 5000:
+        while len(children) < 200:
             pid = os.fork()
             if pid == 0:
                 time.sleep(60)
