@@ -145,7 +145,7 @@ def _listed(ranked: pd.DataFrame, whole: pd.DataFrame, refused: set[str]) -> pd.
     rest = whole[whole["entry"].isin(refused)].sort_values("entry").copy()
     for column in rest.columns:
         if column.startswith(("rank", "group_", "keep_")):
-            rest[column] = pd.array([None] * len(rest), dtype=rest[column].dtype)
+            rest[column] = rest[column].where(np.zeros(len(rest), bool))  # nothing, of the column's own kind
     rest[[*GROUPS, "F"]] = 0
     rest["state"], rest["reason"] = UNTRUSTED, "timed units of a public board come from containers"
     references = ranked["state"] == "reference"

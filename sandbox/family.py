@@ -68,15 +68,23 @@ def own_user() -> Iterator[int | None]:
 
 def reap() -> int:
     """As root: end the processes of units whose harness is dead; returns of how many units."""
-    if os.geteuid() != 0:
-        return 0
     count = 0
-    for user in procfs.users() & set(USERS):
-        with _lease(user) as free:
-            if free and any(member.alive for member in procfs.owned(user)):
+    for user in orphans():
+        with _lease(user) as free:  # it may have been taken meanwhile
+            if free:
                 Family(user).kill(0)
                 count += 1
     return count
+
+
+def orphans() -> list[int]:
+    """As root: users of units whose harness is dead, that have a living process."""
+    found = []
+    for user in sorted(procfs.users() & set(USERS)) if os.geteuid() == 0 else ():
+        with _lease(user) as free:
+            if free and any(member.alive for member in procfs.owned(user)):
+                found.append(user)
+    return found
 
 
 @contextmanager

@@ -87,6 +87,15 @@ def _all() -> list[Member]:
     return [member for member in map(process, _pids()) if member is not None]
 
 
+def arguments() -> set[str]:
+    """Every word of every process's command line."""
+    words: set[str] = set()
+    for pid in _pids():
+        with suppress(OSError):  # gone meanwhile
+            words |= set((PROC / str(pid) / "cmdline").read_bytes().decode(errors="replace").split("\0"))
+    return words
+
+
 def proportional(pid: int) -> int:
     """Memory of a process where shared pages count in parts, in bytes; 0 if it is gone."""
     return _kib(PROC / str(pid) / "smaps_rollup", "Pss:")

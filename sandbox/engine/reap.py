@@ -24,14 +24,19 @@ def reap(client: docker.DockerClient | None = None) -> list[str]:
     """Remove the containers whose harness is dead; returns their ids. Those of a living one are never touched."""
     client = client or docker.from_env(timeout=60)
     removed = []
-    for container in client.containers.list(all=True, filters={"label": OWNER_LABEL}, ignore_removed=True):
-        if _orphaned(container):
-            try:
-                container.remove(force=True, v=True)
-            except NotFound:
-                continue
-            removed.append(str(container.id))
+    for name in orphans(client):
+        try:
+            client.containers.get(name).remove(force=True, v=True)
+        except NotFound:
+            continue
+        removed.append(name)
     return removed
+
+
+def orphans(client: docker.DockerClient) -> list[str]:
+    """Ids of the containers whose harness is dead."""
+    found = client.containers.list(all=True, filters={"label": OWNER_LABEL}, ignore_removed=True)
+    return [str(container.id) for container in found if _orphaned(container)]
 
 
 def _owner(pid: int) -> str:

@@ -73,9 +73,11 @@ def judge(found: dict[str, dict[str, Any]], core: int) -> Iterator[Check]:
         "run the engine with its default security options (no --privileged, no seccomp=unconfined)",
     )
     root = found["root"]
-    wrote = [name for name in ("write", "stage", "proc") if not root[name]]
-    text = "writing to /, to the inputs and to /proc/sys: " + (f"{', '.join(wrote)} POSSIBLE" if wrote else "refused")
-    yield _line("read-only", not wrote, text, UPDATE)
+    places = {"write": "/var/tmp", "stage": "the inputs", "proc": "/proc/sys"}
+    wrote = [place for name, place in places.items() if not root[name]]
+    text = f"/ is mounted {root['mount']}; writing to {', '.join(places.values())}: "
+    text += f"POSSIBLE in {', '.join(wrote)}" if wrote else "refused"
+    yield _line("read-only", not wrote and root["mount"] == "ro", text, UPDATE)
     network = found["network"]
     yield _line(
         "network",

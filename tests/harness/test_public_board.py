@@ -79,7 +79,9 @@ def test_the_command_says_the_badge_and_the_floor(entries: References, small: Pa
     table = run("leaderboard", "--track", str(small), "--public").stdout
     lines = {line.split()[1]: line for line in table.splitlines() if len(line.split()) > 1}
     assert lines["bare*"].startswith("–") and lines["ft*"].startswith("–") and lines["boxed"][0].isdigit()
-    assert "* untrusted sandbox" in table and "overhead floor (the identity entry, median of its seeds): 0.75 s" in table
+    assert (
+        "* untrusted sandbox" in table and "overhead floor (the identity entry, median of its seeds): 0.75 s" in table
+    )
     assert all(len(line) <= 100 for line in table.splitlines())
     content = json.loads(run("leaderboard", "--track", str(small), "--public", "--format", "json").stdout)
     assert {row["entry"]: row["state"] for row in content["rows"]}["bare"] == "untrusted sandbox"

@@ -15,7 +15,7 @@ from sandbox.types import Sandbox
 
 GOOD: dict[str, dict[str, Any]] = {
     "user": {"uid": 65534, "effective": "0", "bounding": "0", "no_new_privileges": "1", "seccomp": "2"},
-    "root": {"write": "Read-only", "stage": "Read-only", "proc": "Read-only"},
+    "root": {"mount": "ro", "write": "Read-only", "stage": "Read-only", "proc": "Read-only"},
     "network": {"interfaces": ["lo"], "connect": "Network is unreachable"},
     "noexec": {"tmp": "Permission denied", "shm": "Permission denied"},
     "ulimits": {"hard": [4096, 0, limits.SCRATCH, 65536], "opened": 4000, "large": "File too large", "mlock": -1},
@@ -35,6 +35,7 @@ GOOD: dict[str, dict[str, Any]] = {
         ("user", "seccomp", "0"),
         ("root", "write", ""),
         ("root", "proc", ""),
+        ("root", "mount", "rw"),
         ("network", "interfaces", ["lo", "eth0"]),
         ("network", "connect", ""),
         ("noexec", "shm", ""),

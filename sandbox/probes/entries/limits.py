@@ -26,6 +26,11 @@ def status(key):
     return next(line.split()[1] for line in lines if line.startswith(key + ":"))
 
 
+def mounted(place):
+    lines = [line.split() for line in open("/proc/self/mounts")]
+    return next(words[3] for words in reversed(lines) if words[1] == place).split(",")[0]
+
+
 def fill(folder, chunk=1 << 20):
     """Bytes that fit into a folder, in files that are below the limit of one."""
     total, names = 0, []
@@ -124,7 +129,8 @@ def cores_used(seconds=1.0):
 def unlearn(model, retain, *, scratch=0):
     report("user", uid=os.getuid(), effective=status("CapEff"), bounding=status("CapBnd"),
            no_new_privileges=status("NoNewPrivs"), seccomp=status("Seccomp"))  # fmt: skip
-    report("root", write=error_of(lambda: open("/probe", "w")), stage=error_of(lambda: open("/in/probe", "w")),
+    report("root", write=error_of(lambda: open("/var/tmp/probe", "w")), mount=mounted("/"),
+           stage=error_of(lambda: open("/in/probe", "w")),
            proc=error_of(lambda: open("/proc/sys/kernel/hostname", "w").write("x")))  # fmt: skip
     report("network", interfaces=[name for _, name in socket.if_nameindex()],
            connect=error_of(lambda: socket.create_connection(("192.0.2.1", 80), timeout=2)))  # fmt: skip
