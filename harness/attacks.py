@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import click
-import docker
 
 from harness import entries, track
 from harness.errors import EXIT_CODES, BenchError
@@ -23,6 +22,7 @@ from harness.store import Store
 from harness.units import Unit
 from sandbox import backends, suite
 from sandbox.engine import remains
+from sandbox.engine.client import connect
 from sandbox.suite import Result
 from sandbox.types import Sandbox
 
@@ -58,8 +58,7 @@ def run() -> Iterator[Result]:
         what, _, remedy = reason.partition("; ")
         raise BenchError(what, "this machine", remedy, EXIT_CODES["infra"])
     run_id = f"attacks-{secrets.token_hex(4)}"
-    client = docker.from_env(timeout=60)
-    try:
+    with connect() as client:
         with suite.template(run_id) as job:
             client.ping()
             before = remains.look(client)
@@ -70,8 +69,6 @@ def run() -> Iterator[Result]:
             left = remains.remains(client, before)
         status = "something" if left else "nothing"
         yield Result("what is left", "nothing", status, round(time.monotonic() - start, 1), "", "; ".join(left))
-    finally:
-        client.close()
 
 
 def statically_refused() -> Iterator[Result]:
@@ -144,10 +141,7 @@ def markdown(results: Sequence[Result]) -> str:
 def summary(results: Sequence[Result]) -> str:
     """How many attacks deviated, and on which machine and day."""
     machine, bad = hardware(), sum(not result.ok for result in results)
-    client = docker.from_env(timeout=60)
-    try:
+    with connect() as client:
         engine = client.version()["Version"]
-    finally:
-        client.close()
     where = f"{machine['cpu']}, {machine['cores']} cores, {machine['system']}, engine {engine}"
     return f"{len(results)} attacks and controls, {bad} deviations; {where}; {datetime.date.today().isoformat()}."

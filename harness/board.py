@@ -19,8 +19,11 @@ from harness.track import Track
 from harness.units import Record
 from scoring.board import track_board
 from scoring.gate import ATTACKS, Reading
+from scoring.groups import GROUPS
 from scoring.rows import COLUMNS, VALUES, Shadows
 
+UNTRUSTED = "untrusted sandbox"
+"""State and badge of a row that a public board lists without a rank."""
 REFERENCES = {"original": "original", "retrain": "retrained"}
 """Reference rows: the shipped entry that is timed, and the reference model whose logits count."""
 
@@ -108,20 +111,33 @@ def shadow_scores(references: References) -> dict[str, tuple[ShadowRecord, Shado
     return {name: (record, scores.of_shadows(references, record)) for name, record in found.items()}
 
 
-def board(references: References) -> pd.DataFrame:
+def board(references: References, public: bool = False) -> pd.DataFrame:
     """The ranked board of a track, columns as in ``scoring.board.track_board``, with two more beside them.
 
-    ``trusted``: every unit, shadow units included, comes from a sandbox or is of a source that ships. ``inconsistent``:
-    why the row's U-LiRA has no group and no rank, see ``harness.consistency``; empty when all is well.
+    ``trusted``: every timed unit comes from a sandbox, every shadow unit too or is of a source that ships. On a
+    ``public`` board a row that is not trusted has the state ``untrusted sandbox``, no groups and no rank, and sets no
+    cut points; it stands after the ranked ones. ``inconsistent``: why the row's U-LiRA has no group and no rank, see
+    ``harness.consistency``; empty when all is well.
     """
     attacked = shadow_scores(references)
-    track = references.track
+    track, table = references.track, rows(references)
     marks = {name: consistency.of_shadows(references, record) for name, (record, _) in attacked.items()}
     found = [_shadows(track, name, *pair, bool(marks[name])) for name, pair in attacked.items()]
-    ranked = track_board(rows(references), track.name, track.protocol.seeds, shadows=found)
+    shipped = shipped_digests()
     trusted = {candidate.name: candidate.trusted for candidate in candidates(references)}
     for name, (record, _) in attacked.items():
-        trusted[name] = trusted.get(name, True) and record.trusted
+        trusted[name] = trusted.get(name, True) and (record.trusted or record.sha256 in shipped)
+
+    def ranking(names: set[str]) -> pd.DataFrame:
+        shadows = [one for one in found if one.entry in names]
+        chosen = table[table["entry"].isin(names)]
+        return track_board(chosen, track.name, track.protocol.seeds, shadows=shadows)
+
+    everyone = set(table["entry"])
+    refused = {name for name in everyone - set(REFERENCES) if not trusted.get(name, True)} if public else set()
+    ranked = ranking(everyone - refused)
+    if refused:
+        ranked = _listed(ranked, ranking(everyone), refused)
     ranked["trusted"] = [trusted.get(str(name), True) for name in ranked["entry"]]
     if track.sealed:  # an entry may choose by failing which seeds are ok: their means are not for participants
         partial = (ranked["seeds_ok"] < ranked["seeds_total"]) & (ranked["kind"] != "reference")
@@ -129,6 +145,28 @@ def board(references: References) -> pd.DataFrame:
         ranked.loc[partial, [*numbers, "indisc_of_mean"]] = np.nan
     ranked["inconsistent"] = [marks.get(str(name), "") for name in ranked["entry"]]
     return ranked
+
+
+def _listed(ranked: pd.DataFrame, whole: pd.DataFrame, refused: set[str]) -> pd.DataFrame:
+    """A board with the refused rows of the whole one before its reference rows: their numbers, and no place."""
+    rest = whole[whole["entry"].isin(refused)].sort_values("entry").copy()
+    for column in rest.columns:
+        if column.startswith(("rank", "group_", "keep_")):
+            rest[column] = rest[column].where(np.zeros(len(rest), bool))  # nothing, of the column's own kind
+    rest[[*GROUPS, "F"]] = 0
+    rest["state"], rest["reason"] = UNTRUSTED, "timed units of a public board come from containers"
+    references = ranked["state"] == "reference"
+    return pd.concat([ranked[~references], rest, ranked[references]], ignore_index=True)
+
+
+def floor(references: References) -> float | None:
+    """Seconds that a unit costs which changes nothing, the median over the seeds: part of every run time.
+
+    ``None`` where the identity entry (``original``) has not run.
+    """
+    found = [candidate for candidate in candidates(references) if candidate.name == "original"]
+    seconds = [record.seconds for one in found for record in one.records.values() if record.seconds is not None]
+    return float(np.median(seconds)) if seconds else None
 
 
 def null(references: References) -> dict[str, float]:

@@ -18,11 +18,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from harness import turns
 from harness.entries import Entry
 from harness.errors import EXIT_CODES, BenchError
 from harness.references import References
 from harness.store import Store
 from harness.track import Track
+from harness.turns import Turns
 from harness.units import Unit
 from harness.untimed import Result
 
@@ -92,11 +94,16 @@ def _start(track: Track, parent: int) -> None:
 
 
 def _run(unit: Unit, deadline: float) -> Result:
-    """Run one unit in a worker.
+    """Run one unit in a worker, not while one of another process is on the clock.
 
     An exception of the entry is a ``crash``, non-finite outputs are ``invalid``; a unit that takes more than
     ``deadline`` seconds is a ``timeout``.
     """
+    with Turns(turns.cores(sorted(os.sched_getaffinity(0)))).turn():
+        return _attempt(unit, deadline)
+
+
+def _attempt(unit: Unit, deadline: float) -> Result:
     assert _references is not None
     start = time.process_time()
     signal.signal(signal.SIGALRM, _late)

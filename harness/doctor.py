@@ -6,13 +6,14 @@ import os
 import shutil
 import statistics
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 
-from harness import machine, track
+from harness import doctor_engine, machine, track
 from harness.entries import baseline
 from harness.errors import BenchError
-from harness.evaluate import Bench, Slot, run
+from harness.evaluate import Bench, run
+from harness.executors.local import timed_slot
+from harness.findings import Finding
 from harness.references import References
 from harness.store import Store
 from harness.units import Unit
@@ -20,21 +21,6 @@ from sandbox import backends
 
 FREE_DISK_GIB = 5.0
 NOOP_UNITS = 5
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One line; ``remedy`` is empty when all is well."""
-
-    subject: str
-    text: str
-    remedy: str = ""
-    needed: bool = True
-    """Whether nothing works without it."""
-
-    @property
-    def ok(self) -> bool:
-        return not self.remedy
 
 
 def examine() -> Iterator[Finding]:
@@ -50,12 +36,13 @@ def examine() -> Iterator[Finding]:
         what, _, remedy = (reason or "usable for the default track").partition("; ")
         yield Finding(name, what, remedy if reason else "", needed=False)
         usable += [] if reason else [name]
+    yield from doctor_engine.containers()
     if not usable:
         yield Finding("sandbox", "no back end is usable", "see the lines above")
         return
     yield _gpu()
     yield _neighbours(store)
-    yield _clock(References(default, store), usable[0])
+    yield _clock(References(default, store), min(usable, key=("docker", "process", "bubblewrap").index))
 
 
 def _libraries() -> Finding:
@@ -80,7 +67,11 @@ def _disk(store: Store) -> Finding:
 def _memory(default: track.Track) -> Finding:
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**20
     wanted = default.protocol.memory_mib
-    text = f"{total / 1024:.0f} GiB, a unit of the default track may use {wanted / 1024:.0f} GiB"
+    free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES") / 2**20
+    text = (
+        f"{total / 1024:.0f} GiB, {free / 1024:.0f} GiB of it unused; "
+        f"a unit of the default track may use {wanted / 1024:.0f} GiB"
+    )
     return Finding("memory", text, "" if total >= wanted else "units may end as oom here: use a larger machine", False)
 
 
@@ -115,11 +106,16 @@ def _clock(references: References, name: str) -> Finding:
     bench = Bench(references, backends.load(name), run_id="doctor")
     unit = Unit(baseline("original"), references.track, 0)
     core = max(os.sched_getaffinity(0))
-    records = [run(bench, unit, Slot(cores=(core,)), None, 60.0) for _ in range(NOOP_UNITS)]
+    records = [run(bench, unit, timed_slot((core,)), None, 60.0) for _ in range(NOOP_UNITS)]
     failed = [r for r in records if r.seconds is None]
     if failed:
         return Finding("clock", f"the identity entry failed: {failed[0].reason}", "see the lines above")
-    seconds = [r.seconds for r in records if r.seconds is not None]
-    middle = statistics.median(seconds)
-    text = f"identity entry in {name}: median {middle:.2f} s, spread {min(seconds):.2f}–{max(seconds):.2f} s"
-    return Finding("clock", text)
+    wall = _spread([r.seconds for r in records if r.seconds is not None])
+    cpu = _spread([r.cpu_seconds for r in records if r.cpu_seconds is not None])
+    return Finding("clock", f"identity entry in {name}, {NOOP_UNITS} times: {wall}; of the CPU {cpu}")
+
+
+def _spread(seconds: Sequence[float]) -> str:
+    if not seconds:
+        return "unknown"
+    return f"median {statistics.median(seconds):.2f} s, {min(seconds):.2f} to {max(seconds):.2f} s"

@@ -27,6 +27,9 @@ class BenchError(click.ClickException):
             lines.append(f"log:    {self.log}")
         return "\n".join(lines)
 
+    def __reduce__(self) -> tuple[type[BenchError], tuple[object, ...]]:  # worker processes hand errors over
+        return BenchError, (self.message, self.whose, self.remedy, self.exit_code, self.log)
+
     def show(self, file: object = None) -> None:
         click.echo(self.format_message(), err=True)
 

@@ -29,11 +29,15 @@ ATTEMPTS = 3
 
 @dataclass(frozen=True)
 class Slot:
-    """Where a unit runs: its device, the cores it is pinned to, and what it shares with slots that it would disturb."""
+    """Where a unit runs."""
 
-    turns: Turns = field(default_factory=Turns)
     cores: tuple[int, ...] = ()
+    """What it is pinned to."""
     device: str = "cpu"
+    devices: tuple[str, ...] = ()
+    """What it would disturb others on, as :mod:`harness.turns` names them."""
+    timed: bool = False
+    """Whether nothing else may run there while it is on the clock."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,7 @@ def attempt(bench: Bench, unit: Unit, slot: Slot, deadline: float) -> tuple[NDAr
     """Run a unit in the sandbox, at most three times; logits [n, classes] when it is ok, and what became of it."""
     job = _job(bench, unit, slot, deadline)
     for _ in range(ATTEMPTS):
-        with slot.turns.turn() as clock:
+        with Turns(slot.devices, slot.timed, bench.stop).turn() as clock:
             outcome = bench.sandbox.run(job, clock, bench.stop)
         if outcome.status != "infra" or bench.stop.is_set():
             break

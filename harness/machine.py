@@ -14,8 +14,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from harness import turns
 from harness.store import Store
 from harness.track import digest
+from harness.turns import Turns
 
 TOLERANCE = 0.05
 """Slow-down by neighbours above which timed units run one at a time."""
@@ -134,6 +136,7 @@ def timed_at_once(store: Store, cores: Sequence[int]) -> int:
 
 def measure(store: Store, cores: Sequence[int]) -> dict[str, Any]:
     """Measure the neighbours' cost and keep it."""
-    result = {"cores": len(cores), "neighbours_cost": round(neighbours_cost(cores), 4)}
+    with Turns(turns.cores(cores), timed=True).turn() as clock, clock:
+        result = {"cores": len(cores), "neighbours_cost": round(neighbours_cost(cores), 4)}
     store.write("machines", _machine(), result)
     return result

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from harness.board import Finding
+from harness.board import UNTRUSTED, Finding
 from harness.track import Track
 from scoring.gate import Reading
 from scoring.intervals import mean_interval
@@ -33,8 +33,8 @@ SVG = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" 
 </svg>"""
 
 
-def table(board: pd.DataFrame, track: Track, null: Mapping[str, float]) -> str:
-    """The board for a terminal; reference rows set apart."""
+def table(board: pd.DataFrame, track: Track, null: Mapping[str, float], floor: float | None = None) -> str:
+    """The board for a terminal; reference rows set apart. ``floor``: seconds of the identity entry."""
     attacked = bool(board["ulira"].notna().any())
     columns = _columns(attacked)
     head = "".join(format(name, width) for name, width, _ in columns).rstrip()
@@ -58,7 +58,11 @@ def table(board: pd.DataFrame, track: Track, null: Mapping[str, float]) -> str:
         )
     if not ((board["kind"] == "baseline") & (board["state"] == "ok")).any():
         lines.append(f"no baseline has run here: groups mean nothing yet (bench baselines --track {track.name})")
-    if not board.loc[~references, "trusted"].all():
+    if floor is not None:
+        lines.append(f"overhead floor (the identity entry, median of its seeds): {floor:.2f} s of every run time")
+    if (board["state"] == UNTRUSTED).any():
+        lines.append(f"* {UNTRUSTED}: timed units of a public board come from containers; listed without a rank")
+    elif not board.loc[~references, "trusted"].all():
         lines.append("* ran without a container: not for a public board")
     for _, row in board[board["inconsistent"] != ""].iterrows():
         lines.append(f"! {_shortened(str(row['entry']), 18)} inconsistent: {row['inconsistent']}")
@@ -140,7 +144,8 @@ def markdown(board: pd.DataFrame) -> str:
         seeds = f"{row['seeds_ok']}/{row['seeds_total']}"
         accuracies = [_number(row[m], 3) for m in ("umia", "ra", "fa", "ta")]
         ranks = [rank(row), rank(row, "rank_with_ulira")]
-        cells = [*ranks, str(row["entry"]), *numbers, speed(row), groups, seeds, *accuracies]
+        badge = f" ({UNTRUSTED})" if row["state"] == UNTRUSTED else ""
+        cells = [*ranks, f"{row['entry']}{badge}", *numbers, speed(row), groups, seeds, *accuracies]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -206,7 +211,7 @@ def verdict(board: pd.DataFrame, entry: str) -> str:
 def group(row: pd.Series[Any], metric: str) -> str:
     """G1, G2, G3, F, or a dash where the row has no place (yet)."""
     letter = row.get(f"group_{metric}")
-    return NONE if row["state"] in ("incomplete", "reference") or pd.isna(letter) else str(letter)
+    return NONE if row["state"] in ("incomplete", "reference", UNTRUSTED) or pd.isna(letter) else str(letter)
 
 
 def attack(title: str, rows: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
@@ -285,8 +290,8 @@ def csv(board: pd.DataFrame) -> str:
     return str(board.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
 
 
-def as_json(board: pd.DataFrame, track: Track, null: Mapping[str, float]) -> str:
-    """Track, digests, zero line and rows."""
+def as_json(board: pd.DataFrame, track: Track, null: Mapping[str, float], floor: float | None) -> str:
+    """Track, digests, zero line, overhead floor in seconds, and rows."""
     content = {
         "track": track.name,
         "title": track.analysis.title,
@@ -294,6 +299,7 @@ def as_json(board: pd.DataFrame, track: Track, null: Mapping[str, float]) -> str
         "protocol_digest": track.protocol_digest,
         "analysis_digest": track.analysis_digest,
         "null": dict(null),
+        "floor_seconds": floor,
         "rows": json.loads(board.to_json(orient="records", double_precision=6)),
     }
     return json.dumps(content, indent=1, ensure_ascii=False)

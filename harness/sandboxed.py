@@ -21,9 +21,9 @@ class Sandboxed:
     def __init__(self, bench: Bench, device: str = "cpu") -> None:
         cores = sorted(os.sched_getaffinity(0))
         if device == "cpu":
-            self._slots = [Slot(cores=(core,)) for core in cores]
+            self._slots = [local.untimed_slot((core,)) for core in cores]
         else:
-            self._slots = [Slot(device=device) for _ in range(local.STARTING)]
+            self._slots = [local.untimed_slot((), device) for _ in range(local.STARTING)]
         self._bench = bench
         self.at_once, self.backend, self.trusted = len(self._slots), bench.sandbox.name, bench.sandbox.trusted
 

@@ -50,9 +50,9 @@ class Store:
         sha = hashlib.sha256(content).hexdigest()
         if not self.has(sha):
             if compress:
-                write_file(self.root / f"{_blob(sha)}.xz", lzma.compress(content, filters=FILTERS))
+                self._write(f"{_blob(sha)}.xz", lzma.compress(content, filters=FILTERS))
             else:
-                write_file(self.root / _blob(sha), content)
+                self._write(str(_blob(sha)), content)
         return sha
 
     def get(self, sha: str) -> bytes:
@@ -98,7 +98,7 @@ class Store:
     def write(self, kind: str, name: str, content: Mapping[str, Any]) -> None:
         """Write or replace a document in the user's store."""
         text = json.dumps(content, indent=1, sort_keys=True, allow_nan=False)
-        write_file(self.root / kind / f"{name}.json", text.encode() + b"\n")
+        self._write(f"{kind}/{name}.json", text.encode() + b"\n")
 
     def remove(self, kind: str, name: str) -> None:
         """Forget a document of the user's store; the shipped one shows again."""
@@ -127,11 +127,21 @@ class Store:
     @contextmanager
     def lock(self, name: str) -> Iterator[None]:
         """Held by one process at a time; freed by the kernel when its holder dies."""
-        path = self.root / "locks" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path = self._place(f"locks/{name}")
+        path.parent.mkdir(exist_ok=True)
         with path.open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
+
+    def _write(self, name: str, content: bytes) -> None:
+        write_file(self._place(name), content)
+
+    def _place(self, name: str) -> Path:
+        """A path in the user's store. Its root is made for its owner alone: what entries must not know lies in it."""
+        if not self.root.exists():
+            self.root.parent.mkdir(parents=True, exist_ok=True)
+            self.root.mkdir(mode=0o700, exist_ok=True)
+        return self.root / name
 
 
 def _blob(sha: str) -> Path:

@@ -1,8 +1,10 @@
-"""What Linux's ``/proc`` tells of the processes of a session, and of one process."""
+"""What Linux's ``/proc`` tells of the processes of a session, of a user, of a family, and of one process."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +17,7 @@ class Member(NamedTuple):
     """One process: times in seconds (with those of its reaped children), resident memory in bytes."""
 
     pid: int
+    parent: int
     alive: bool
     cpu_seconds: float
     resident: int
@@ -33,6 +36,7 @@ def process(pid: int) -> Member | None:
     fields = line.rpartition(")")[2].split()
     return Member(
         pid=pid,
+        parent=int(fields[1]),
         alive=fields[0] not in "ZX",
         cpu_seconds=sum(map(int, fields[11:15])) / _TICK,
         resident=int(fields[21]) * _PAGE,
@@ -43,8 +47,44 @@ def process(pid: int) -> Member | None:
 
 def members(session: int) -> list[Member]:
     """All processes of a session, zombies included."""
-    found = (process(int(entry.name)) for entry in os.scandir(PROC) if entry.name.isdigit())
-    return [member for member in found if member is not None and member.session == session]
+    return [member for member in _all() if member.session == session]
+
+
+def owned(user: int) -> list[Member]:
+    """All processes of a user (by the effective id), zombies included."""
+    found = (process(pid) for pid, owner in _owners() if owner == user)
+    return [member for member in found if member is not None]
+
+
+def users() -> set[int]:
+    """Whoever has a process."""
+    return {owner for _, owner in _owners()}
+
+
+def descendants(pid: int) -> list[Member]:
+    """A process, its children, their children and so on, zombies included."""
+    by_parent: dict[int, list[Member]] = {}
+    for member in _all():
+        by_parent.setdefault(member.parent, []).append(member)
+    first = process(pid)
+    found = [] if first is None else [first]
+    for member in found:
+        found += by_parent.get(member.pid, [])
+    return found
+
+
+def _pids() -> Iterator[int]:
+    return (int(entry.name) for entry in os.scandir(PROC) if entry.name.isdigit())
+
+
+def _owners() -> Iterator[tuple[int, int]]:
+    for pid in _pids():
+        with suppress(OSError):  # gone meanwhile
+            yield pid, (PROC / str(pid)).stat().st_uid
+
+
+def _all() -> list[Member]:
+    return [member for member in map(process, _pids()) if member is not None]
 
 
 def proportional(pid: int) -> int:

@@ -13,7 +13,7 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from errno import EDQUOT, ENOSPC
 from pathlib import Path
 
@@ -67,18 +67,35 @@ def owned(parent: str | None = None) -> Iterator[Path]:
         os.close(lock)
 
 
+def orphans() -> list[Path]:
+    """This user's temporary folders whose owner is dead."""
+    found = []
+    for folder, lock in _ownerless():
+        os.close(lock)
+        found.append(folder)
+    return found
+
+
 def reap() -> list[Path]:
     """Remove this user's temporary folders whose owner is dead; returns them."""
     removed = []
+    for folder, lock in _ownerless():
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
+        removed.append(folder)
+    return removed
+
+
+def _ownerless() -> Iterator[tuple[Path, int]]:
+    """Folders with the lock that their dead owner had."""
     places = {Path(tempfile.gettempdir()), Path("/tmp")}
     for folder in sorted(path for place in places for path in place.glob(f"{PREFIX}*")):
-        with suppress(OSError):  # in use, of another user, or removed in this moment
+        try:
             lock = _lock(folder, fcntl.LOCK_NB)
-            if lock is not None:
-                shutil.rmtree(folder, ignore_errors=True)
-                os.close(lock)
-                removed.append(folder)
-    return removed
+        except OSError:  # in use, of another user, or removed in this moment
+            continue
+        if lock is not None:
+            yield folder, lock
 
 
 def _lock(folder: Path, option: int = 0) -> int | None:

@@ -10,7 +10,7 @@ import click
 from harness.commands._options import json_option
 
 
-@click.command(epilog="Examples: bench doctor; bench doctor --attacks")
+@click.command(epilog="Examples: bench doctor; bench doctor --attacks; bench doctor --gpu 0")
 @json_option
 @click.option(
     "--attacks",
@@ -19,12 +19,21 @@ from harness.commands._options import json_option
     flag_value="text",
     help="Run the attack suite instead (minutes): every attack in a container, and what is left afterwards.",
 )
-def command(as_json: bool, attacks: str | None) -> None:
-    """Check this machine: libraries, engine and image, disk and memory, whether cores disturb each other.
+@click.option(
+    "--gpu",
+    type=click.IntRange(min=0),
+    is_flag=False,
+    flag_value=0,
+    metavar="[INDEX]",
+    help="Only whether containers get this GPU: driver, engine, image, and a unit that trains on it.",
+)
+def command(as_json: bool, attacks: str | None, gpu: int | None) -> None:
+    """Check this machine: libraries, disk and memory, engine and image, whether cores disturb each other.
 
-    Ends each failing line with its remedy. Exit code 20 when something that every run needs is missing.
+    Every limit of a container is tried in a real one. Ends each failing line with its remedy. Exit code 20 when
+    something that every run needs is missing.
     """
-    from harness import doctor
+    from harness import doctor, doctor_engine
     from harness.errors import EXIT_CODES
 
     if attacks is not None:
@@ -32,7 +41,7 @@ def command(as_json: bool, attacks: str | None) -> None:
 
         sys.exit(show("json" if as_json else attacks))
     findings = []
-    for finding in doctor.examine():
+    for finding in doctor.examine() if gpu is None else doctor_engine.gpu(gpu):
         findings.append(finding)
         if not as_json:
             mark = "ok  " if finding.ok else "FAIL" if finding.needed else "warn"

@@ -22,8 +22,12 @@ ENDINGS = {"table": "txt", "csv": "csv", "json": "json", "svg": "svg", "markdown
     help="Form of the board; ulira: a plot of U-LiRA's accuracy per method with its null band.",
 )
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Write TRACK.<ending> into this folder.")
-def command(track: str, form: str, out: Path | None) -> None:
-    """Show the board of a track: deterministic, from what is stored; runs nothing."""
+@click.option("--public", is_flag=True, help="Rank only rows whose units come from trusted back ends (docker).")
+def command(track: str, form: str, out: Path | None, public: bool) -> None:
+    """Show the board of a track: deterministic, from what is stored; runs nothing.
+
+    With --public, rows that ran without a container are listed with the badge "untrusted sandbox" and have no rank.
+    """
     from harness import board, plots, render
     from harness import track as tracks
     from harness.errors import USAGE, BenchError
@@ -32,11 +36,11 @@ def command(track: str, form: str, out: Path | None) -> None:
 
     loaded = tracks.load(track)
     references = References(loaded, Store())
-    ranked = board.board(references)
+    ranked, floor = board.board(references, public), board.floor(references)
     if form == "csv":
         text = render.csv(ranked).rstrip("\n")
     elif form == "json":
-        text = render.as_json(ranked, loaded, board.null(references))
+        text = render.as_json(ranked, loaded, board.null(references), floor)
     elif form == "ulira":
         if ranked["ulira"].isna().all():
             what = f"no entry has run U-LiRA on {loaded.name}"
@@ -45,7 +49,7 @@ def command(track: str, form: str, out: Path | None) -> None:
     elif form == "markdown":
         text = render.markdown(ranked)
     else:
-        text = render.table(ranked, loaded, board.null(references))
+        text = render.table(ranked, loaded, board.null(references), floor)
         if form == "svg":
             text = render.svg(text, "bench leaderboard")
     if out is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import statistics
 from typing import TYPE_CHECKING
 
 import click
@@ -89,6 +90,10 @@ def command(entry: str, track: str, organiser: bool, as_json: bool) -> None:
         log = record.log.splitlines() if loaded.sealed and record.status != "ok" else []
         for line in ([record.reason] if record.reason else []) + list(record.warnings) + log:
             click.echo(f"     {line}")
+    for title, values in (("wall", [r.seconds for r in records]), ("CPU", [r.cpu_seconds for r in records])):
+        if known := [value for value in values if value is not None]:
+            low, high = min(known), max(known)
+            click.echo(f"{title + ' seconds':<12} median {statistics.median(known):.2f}, {low:.2f} to {high:.2f}")
     if (zero := scores.weight_null(references)) is not None:
         click.echo(f"{'‖ΔW‖':<12} distance of the weights to Retrain's; of a second retrained model {zero:.3f}")
     if shadow is not None:

@@ -6,12 +6,13 @@ import os
 import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
+from harness import turns
 from harness.evaluate import Slot
 from harness.machine import timed_at_once
 from harness.store import Store
-from harness.turns import Turns
 from harness.units import Unit
 
 Result = TypeVar("Result")
@@ -28,13 +29,20 @@ def timed_slots(store: Store, device: str = "cpu") -> list[Slot]:
     """
     cores = sorted(os.sched_getaffinity(0))
     if device != "cpu":
-        turns = Turns()
-        return [Slot(turns, (), device) for _ in range(STARTING)]
-    at_once = timed_at_once(store, cores)
-    if at_once > 1:
-        return [Slot(Turns(), (core,)) for core in cores]
-    turns = Turns()
-    return [Slot(turns, (core,)) for core in cores[:STARTING]]
+        return [timed_slot((), device) for _ in range(STARTING)]
+    if timed_at_once(store, cores) > 1:
+        return [timed_slot((core,)) for core in cores]
+    return [replace(timed_slot((core,)), devices=turns.cores(cores)) for core in cores[:STARTING]]
+
+
+def timed_slot(cores: tuple[int, ...], device: str = "cpu") -> Slot:
+    """A place where nothing else runs while a unit is on the clock."""
+    return replace(untimed_slot(cores, device), timed=True)
+
+
+def untimed_slot(cores: tuple[int, ...], device: str = "cpu") -> Slot:
+    """A place that units share with others, but not with one that is on the clock."""
+    return Slot(cores, device, turns.cores(cores) if device == "cpu" else (device.replace(":", "-"),))
 
 
 def run(

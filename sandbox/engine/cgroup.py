@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-ROOT = Path("/sys/fs/cgroup")
+ROOT, PROC = Path("/sys/fs/cgroup"), Path("/proc")
 
 
 class Cgroup:
@@ -13,7 +13,7 @@ class Cgroup:
     def __init__(self, pid: int, container: str) -> None:
         self._folders: dict[str, Path] = {}
         try:
-            lines = Path(f"/proc/{pid}/cgroup").read_text().splitlines()
+            lines = (PROC / str(pid) / "cgroup").read_text().splitlines()
         except OSError:
             return
         for line in lines:

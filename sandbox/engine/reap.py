@@ -23,14 +23,19 @@ def labels(run_id: str) -> dict[str, str]:
 def reap(client: docker.DockerClient) -> list[str]:
     """Remove the containers whose harness is dead; returns their ids. Those of a living one are never touched."""
     removed = []
-    for container in client.containers.list(all=True, filters={"label": OWNER_LABEL}, ignore_removed=True):
-        if _orphaned(container):
-            try:
-                container.remove(force=True, v=True)
-            except APIError:  # another harness was faster, or this one cannot be removed: the others can
-                continue
-            removed.append(str(container.id))
+    for name in orphans(client):
+        try:
+            client.containers.get(name).remove(force=True, v=True)
+        except APIError:  # another harness was faster, or this one cannot be removed: the others can
+            continue
+        removed.append(name)
     return removed
+
+
+def orphans(client: docker.DockerClient) -> list[str]:
+    """Ids of the containers whose harness is dead."""
+    found = client.containers.list(all=True, filters={"label": OWNER_LABEL}, ignore_removed=True)
+    return [str(container.id) for container in found if _orphaned(container)]
 
 
 def _owner(pid: int) -> str:

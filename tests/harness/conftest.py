@@ -62,6 +62,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty user's store; what ships stays behind it."""
     place = tmp_path / "home"
     monkeypatch.setenv("BENCH_HOME", str(place))
+    monkeypatch.setenv("BENCH_LOCKS", str(tmp_path / "locks"))
     monkeypatch.delenv("BENCH_DATA", raising=False)
     return place
 

@@ -32,7 +32,7 @@ def test_help_imports_neither_torch_nor_pandas() -> None:
 
 def test_the_promised_verbs_are_there() -> None:
     promised = {"init", "check", "prepare", "submit", "baselines", "tune", "rescore", "show", "compare", "leaderboard"}
-    assert promised | {"tracks", "doctor", "image"} <= set(VERBS)
+    assert promised | {"tracks", "doctor", "image", "clean"} <= set(VERBS)
 
 
 @pytest.mark.parametrize("verb", VERBS)

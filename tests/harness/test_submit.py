@@ -6,6 +6,7 @@ import io
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -176,3 +177,22 @@ def test_an_interrupt_keeps_finished_units_and_says_how_to_go_on(
     assert f"Go on with: bench submit {entry}" in errors
     assert all(json.loads(text)["status"] == "ok" for text in records(home).values())
     assert not _left_over(home)
+
+
+@pytest.mark.slow
+def test_two_submits_at_once_take_turns(prepared: References, small: Path, tmp_path: Path, home: Path) -> None:
+    command = [sys.executable, "-m", "harness", "submit", "--track", str(small), "--sandbox", "process"]
+    running = []
+    for name in ("one", "two"):
+        entry = tmp_path / f"{name}.py"
+        entry.write_text(f"# {name}\nimport time\ndef unlearn(model, retain):\n    time.sleep(5)\n    return model\n")
+        running.append(
+            subprocess.Popen([*command, str(entry)], env=_environment(home), stderr=subprocess.PIPE, text=True)
+        )
+    said = [process.communicate(timeout=300)[1] for process in running]
+    assert [process.returncode for process in running] == [0, 0], said
+    assert any(
+        re.search(rf"waiting for cpu-\d+, where process {other.pid} \(python.* submit", text)
+        for other, text in zip(running, reversed(said), strict=True)
+    ), said
+    assert len(records(home)) == 2 + 2 + 2, "two entries and Retrain"

@@ -1,19 +1,26 @@
-"""Sandboxes start side by side, but nothing starts while a unit is timed, and only one is timed."""
+"""Sandboxes start side by side, but nothing runs on a device while a unit is timed there, in no process."""
 
 from __future__ import annotations
 
+import pickle
 import random
+import subprocess
+import sys
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import pytest
 
-from harness.turns import Turns
+from harness import turns as turns_
+from harness.errors import BenchError
+from harness.turns import Stopped, Turns
 
 
 def test_a_timed_unit_is_alone_and_starts_overlap() -> None:
-    turns, lock = Turns(), threading.Lock()
+    turns, lock = Turns(("cpu-0", "cpu-1"), timed=True), threading.Lock()
     state = {"starting": 0, "timed": 0, "most starting": 0, "done": 0}
     wrong: list[str] = []
 
@@ -46,8 +53,100 @@ def test_a_timed_unit_is_alone_and_starts_overlap() -> None:
 
 
 def test_an_error_on_the_clock_frees_it() -> None:
-    turns = Turns()
+    turns = Turns(("cpu-0",), timed=True)
     with pytest.raises(RuntimeError), turns.turn() as clock, clock:
         raise RuntimeError
     with turns.turn() as clock, clock:
         pass
+
+
+HOLDER = """
+import sys
+from harness.turns import Turns
+
+with Turns(("cpu-0",), timed=sys.argv[1] == "timed").turn() as clock, clock:
+    print("holds", flush=True)
+    sys.stdin.read()
+"""
+
+
+@contextmanager
+def holder(kind: str) -> Iterator[subprocess.Popen[str]]:
+    """Another process of the benchmark that runs a unit on core 0."""
+    command = [sys.executable, "-c", HOLDER, kind]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and process.stdin is not None
+        assert process.stdout.readline() == "holds\n"
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("kind", ["timed", "untimed"])
+def test_a_timed_unit_waits_for_another_process_and_says_for_whom(
+    kind: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turns_, "VISIBLE", 0.1)
+    clock_entered = threading.Event()
+
+    def unit() -> None:
+        with Turns(("cpu-0",), timed=True).turn() as clock, clock:
+            clock_entered.set()
+
+    with holder(kind) as other, ThreadPoolExecutor(1) as pool:
+        done = pool.submit(unit)
+        assert not clock_entered.wait(1)
+        with Turns(("cpu-1",), timed=True).turn() as elsewhere, elsewhere:
+            pass  # another device is free
+        assert other.stdin is not None
+        other.stdin.close()
+        done.result(timeout=60)
+        assert f"waiting for cpu-0, where process {other.pid} (python" in capsys.readouterr().err
+
+
+def test_untimed_units_of_two_processes_run_side_by_side_and_a_killed_one_holds_nothing() -> None:
+    with holder("untimed"), Turns(("cpu-0",)).turn() as clock, clock:
+        pass
+    with holder("timed") as other:
+        other.kill()
+        other.wait()
+        with Turns(("cpu-0",), timed=True).turn() as clock, clock:
+            pass
+
+
+def test_who_comes_later_does_not_go_before_a_timed_unit_that_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    order: list[str] = []
+
+    def timed() -> None:
+        with Turns(("cpu-0",), timed=True).turn() as clock, clock:
+            order.append("timed")
+
+    def untimed() -> None:
+        with Turns(("cpu-0",)).turn():
+            order.append("untimed")
+
+    with ThreadPoolExecutor(2) as pool:
+        with Turns(("cpu-0",)).turn():
+            first = pool.submit(timed)
+            time.sleep(0.3)
+            second = pool.submit(untimed)
+            time.sleep(0.3)
+            assert order == [], "the later one could start at once, but queues"
+        first.result(timeout=60)
+        second.result(timeout=60)
+    assert order == ["timed", "untimed"]
+
+
+def test_a_wait_has_a_bound_and_can_be_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    stop = threading.Event()
+    with holder("timed") as other:
+        threading.Timer(0.3, stop.set).start()
+        with pytest.raises(Stopped), Turns(("cpu-0",), stop=stop).turn():
+            pass
+        monkeypatch.setattr(turns_, "VISIBLE", 0.0)
+        monkeypatch.setattr(turns_, "PATIENCE", 0.2)
+        with pytest.raises(BenchError, match=f"process {other.pid}") as caught, Turns(("cpu-0",)).turn():
+            pass
+        assert caught.value.exit_code == 20
+    assert pickle.loads(pickle.dumps(caught.value)).format_message() == caught.value.format_message()

@@ -141,6 +141,26 @@ def test_an_unknown_runtime_is_refused_with_the_remedy(make_job: Callable[..., J
     assert (outcome.status, outcome.reason) == ("infra", reason)
 
 
+def test_cpu_seconds_are_those_that_the_kernel_counted(docker_sandbox: Sandbox, make_job: Callable[..., Job]) -> None:
+    source = """
+import os, time
+
+def unlearn(model, retain):
+    before = time.process_time()
+    for _ in range(2):
+        if os.fork() == 0:
+            while time.process_time() < 1.0:
+                pass
+            os._exit(0)
+        os.wait()
+    while time.process_time() - before < 0.5:
+        pass
+"""
+    outcome = docker_sandbox.run(make_job(source), nullcontext())
+    assert outcome.status == "ok" and outcome.cpu_seconds is not None and outcome.seconds is not None
+    assert 2.4 < outcome.cpu_seconds < 4.0, "two children and the unit itself"
+
+
 def test_interrupted_run_leaves_nothing(
     client: docker.DockerClient, docker_sandbox: Sandbox, make_job: Callable[..., Job]
 ) -> None:

@@ -120,3 +120,22 @@ def test_labels_come_from_what_was_installed(tmp_path: Path) -> None:
     assert build._cuda(tmp_path) == ""
     version.write_text("cuda: Optional[str] = '13.0'\n")
     assert build._cuda(tmp_path) == "13.0"
+
+
+def test_control_groups_of_version_2_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "4f5ad1c0ffee"
+    folder = tmp_path / f"system.slice/docker-{name}.scope"
+    folder.mkdir(parents=True)
+    (folder / "cpu.stat").write_text("usage_usec 2500000\nuser_usec 2000000\nsystem_usec 500000\n")
+    (folder / "memory.peak").write_text("123456789\n")
+    lines = tmp_path / "cgroup"
+    lines.write_text(f"0::/system.slice/docker-{name}.scope\n")
+    monkeypatch.setattr("sandbox.engine.cgroup.ROOT", tmp_path)
+    monkeypatch.setattr("sandbox.engine.cgroup.PROC", tmp_path)
+    (tmp_path / "77").mkdir()
+    lines.rename(tmp_path / "77" / "cgroup")
+    group = Cgroup(77, name)
+    assert (group.cpu_seconds(), group.peak_memory()) == (2.5, 123456789)
+    assert Cgroup(77, "another").cpu_seconds() is None
+    (folder / "memory.peak").unlink()  # before Linux 5.19
+    assert group.peak_memory() is None

@@ -1,0 +1,78 @@
+"""``bench clean``: what lies where, and the disk freed."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+from harness.commands._options import json_option
+
+if TYPE_CHECKING:
+    from harness.disk import Heap
+
+KINDS = ("inputs", "logs", "orphans", "image", "unreferenced")
+
+
+@click.command(epilog="Examples: bench clean; bench clean --inputs --logs --orphans; bench clean --all --dry-run")
+@click.option("--inputs", is_flag=True, help="Data of units in the store; written again when needed.")
+@click.option("--logs", is_flag=True, help="Logs of failed units and of errors.")
+@click.option("--orphans", is_flag=True, help="Containers, processes and folders that killed runs left behind.")
+@click.option("--image", is_flag=True, help="The benchmark's container images; `bench image` makes them again.")
+@click.option("--unreferenced", is_flag=True, help="Arrays in the store that no document refers to.")
+@click.option("--all", "everything", is_flag=True, help="All of that, and all results: references, records, scores.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be freed.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@json_option
+def command(everything: bool, dry_run: bool, yes: bool, as_json: bool, **chosen: bool) -> None:
+    """Show what takes space, in the store and around it; free what the options name.
+
+    Asks before it deletes. Finished units, their records and references go with --all only, after another question.
+    Data sets stay.
+    """
+    from harness import disk
+    from harness.store import Store
+
+    store = Store()
+    heaps = list(disk.heaps(store))
+    wanted = {f"--{kind}" for kind in KINDS if everything or chosen[kind]} | ({"--all"} if everything else set())
+    going = [heap for heap in heaps if heap.option in wanted and heap.count]
+    freed = bool(going) and not dry_run and (yes or _agreed(going, str(store.root)))
+    if freed:
+        for heap in going:
+            heap.free()
+    if as_json:
+        listed = [
+            {"kind": h.kind, "bytes": h.size, "count": h.count, "option": h.option, "freed": freed and h in going}
+            for h in heaps
+        ]
+        click.echo(json.dumps({"store": str(store.root), "kinds": listed}, indent=1))
+        return
+    click.echo(f"store {store.root}")
+    for heap in heaps:
+        mark = "" if heap not in going else "freed" if freed else "to free"
+        click.echo(f"{heap.kind:<14} {_size(heap.size):>9} {heap.count:>6}  {heap.option:<15} {mark:<8}{heap.about}")
+    if not wanted:
+        click.echo("free with the option beside it; --all also frees references, records and scores")
+    elif not going:
+        click.echo("nothing to free")
+
+
+def _agreed(going: list[Heap], place: str) -> bool:
+    total = sum(heap.size for heap in going)
+    names = ", ".join(heap.kind for heap in going)
+    if not click.confirm(f"free {_size(total)}: {names}?", err=True):
+        return False
+    results = [heap.kind for heap in going if heap.option == "--all"]
+    return not results or click.confirm(
+        f"this deletes results that took computing: {', '.join(results)} in {place}. Sure?", err=True
+    )
+
+
+def _size(size: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000 or unit == "GB":
+            break
+        size /= 1000
+    return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"

@@ -1,0 +1,237 @@
+"""A unit as a process of this machine, seen from the session: what the back ends without an engine have in common."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import resource
+import selectors
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from sandbox import procfs
+from sandbox.family import Family, own_user
+from sandbox.session import Chunk, Exit
+from sandbox.stage import owned
+from sandbox.types import MIB, Job, Limits
+
+LAUNCH = Path(__file__).with_name("launch.py")
+CHUNK = 64 * 1024
+LONGEST_PARENT = 44
+"""DataLoader workers pass tensors through sockets in the scratch folder, whose whole paths may have 108 characters."""
+RESERVED = 1024 * MIB
+"""Address space that torch reserves without touching it: what may lie between the memory limit and ``RLIMIT_DATA``."""
+SIGNAL_BASE = 128
+"""A program that passes on that its child was killed by signal n ends with this and n."""
+
+
+@dataclass(frozen=True)
+class Child:
+    """What to start for a job, and who it is afterwards."""
+
+    command: Sequence[str]
+    environment: Mapping[str, str]
+    folder: Path
+    """The working folder."""
+    reach: Sequence[Path]
+    """Folders beside the interpreter's that the unit's user must reach."""
+    family: Family
+    passes_signals: bool = False
+    """The first process is a wrapper: exit codes above 128 are signals of what it wraps."""
+
+
+def interpreter() -> str:
+    """This Python as a path whose folder is no link: how a virtual environment is known."""
+    path = Path(sys.executable)
+    return str(path.parent.resolve() / path.name)
+
+
+def folders() -> list[Path]:
+    """Where this Python and its packages are."""
+    paths = sysconfig.get_paths()
+    found = {sys.base_prefix, sys.prefix, paths["stdlib"], paths["purelib"], paths["platlib"]}
+    return sorted({Path(path).resolve() for path in found})
+
+
+def runner(stage: str) -> list[str]:
+    """The command that runs the unit staged in a folder."""
+    return [interpreter(), "-P", "-X", "faulthandler", "-m", "sandbox.inside.runner", stage]
+
+
+def variables(threads: int, stage: str, scratch: str) -> dict[str, str]:
+    """The whole environment of a unit on the CPU."""
+    return {
+        "PATH": os.defpath,
+        "HOME": scratch,
+        "TMPDIR": scratch,
+        "PYTHONPATH": f"{stage}/lib",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONHASHSEED": "0",
+        "OMP_NUM_THREADS": str(threads),
+        "CUDA_VISIBLE_DEVICES": "",
+    }
+
+
+@functools.cache
+def unreachable() -> str | None:
+    """Why units cannot have this Python, with the remedy after a semicolon: as root they run as another user."""
+    if sys.platform != "linux":
+        return "units run as processes on Linux only; use docker"
+    with own_user() as user:
+        done = tried([interpreter(), "-P", "-c", "import safetensors"], user)
+    if done.returncode == 0:
+        return None
+    last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+    if user is None:
+        return f"{interpreter()} does not start: {last[:200]}; install the benchmark again"
+    return (
+        f"as root units run as user {user}, which cannot use {interpreter()} ({last[:200]}); put the Python and its "
+        f"packages where every user may read them, run as an ordinary user, or use docker"
+    )
+
+
+def tried(command: Sequence[str], user: int | None, reach: Sequence[Path] = ()) -> subprocess.CompletedProcess[str]:
+    """Run a command as a unit's user to see whether it can be."""
+    words = _launched(command, user, (), {}, reach)
+    return subprocess.run(words, capture_output=True, text=True, env={"PATH": os.defpath}, cwd="/")
+
+
+@contextmanager
+def scratch(user: int | None) -> Iterator[Path]:
+    """A fresh writable folder of the unit's user, removed afterwards."""
+    with owned(None if len(tempfile.gettempdir()) <= LONGEST_PARENT else "/tmp") as place:
+        folder = place / "tmp"
+        folder.mkdir(mode=0o700)
+        if user is not None:
+            os.chown(folder, user, user)
+        yield folder.resolve()
+
+
+@contextmanager
+def started(job: Job, child: Child) -> Iterator[Box]:
+    """Start a job's process with its limits; whatever it started is dead when this is left."""
+    limits = _limits(job, child.family.user)
+    with subprocess.Popen(
+        _launched(child.command, child.family.user, job.cpus, limits, child.reach),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        bufsize=0,
+        cwd=child.folder,
+        env=dict(child.environment),
+        start_new_session=True,
+    ) as popen:
+        box = Box(popen, job.limits, child.family, child.passes_signals)
+        try:
+            yield box
+        finally:
+            box.close()
+
+
+class Box:
+    """A running child, leader of its own session: a ``sandbox.session.Box``."""
+
+    def __init__(self, popen: subprocess.Popen[bytes], limits: Limits, family: Family, passes_signals: bool) -> None:
+        assert popen.stdin and popen.stdout and popen.stderr
+        self._popen, self._limits, self._family, self._passes_signals = popen, limits, family, passes_signals
+        self._stdin, self._log = popen.stdin.fileno(), popen.stderr.fileno()
+        self._selector = selectors.DefaultSelector()
+        self._open = True
+        self._peak = 0
+        self._exit: Exit | None = None
+        streams: list[tuple[int, Literal["channel", "log"]]] = [(popen.stdout.fileno(), "channel"), (self._log, "log")]
+        for fd, source in streams:
+            os.set_blocking(fd, False)
+            self._selector.register(fd, selectors.EVENT_READ, source)
+
+    def receive(self, timeout: float) -> list[Chunk] | None:
+        if not self._open:
+            return None
+        chunks: list[Chunk] = []
+        ready = self._selector.select(timeout)
+        for key, _ in ready:
+            data = os.read(key.fd, CHUNK)
+            if data:
+                chunks.append((key.data, data))
+                continue
+            self._selector.unregister(key.fd)
+            if key.data == "channel":
+                self._open = False
+        # a child of a finished entry may hold the channel open for ever
+        if not ready and self._ended():
+            self._open = False
+        return chunks
+
+    def send(self, data: bytes) -> None:
+        os.write(self._stdin, data)
+
+    def cpu_seconds(self) -> float | None:
+        return sum(member.cpu_seconds for member in self._family.members(self._popen.pid))
+
+    def over_memory(self) -> bool:
+        members = self._family.members(self._popen.pid)
+        used = sum(member.resident for member in members)
+        if used > self._limits.memory and len(members) > 1:  # pages shared by workers were counted several times
+            used = sum(procfs.proportional(member.pid) for member in members)
+        self._peak = max(self._peak, used)
+        return used > self._limits.memory
+
+    def stop(self, grace: float) -> Exit:
+        if self._exit is not None:
+            return self._exit
+        patience = time.monotonic() + grace
+        while not self._ended() and time.monotonic() < patience:
+            time.sleep(0.01)
+        by_itself = self._ended()
+        members = self._family.members(self._popen.pid)
+        self._peak = max([self._peak, *(procfs.peak(member.pid) for member in members)])
+        self._family.kill(self._popen.pid)
+        code = self._popen.wait()
+        code = SIGNAL_BASE - code if self._passes_signals and code > SIGNAL_BASE else code
+        self._exit = Exit(code if by_itself else None, peak_memory=self._peak or None, log=self._rest())
+        return self._exit
+
+    def close(self) -> None:
+        self.stop(grace=0)
+        self._selector.close()
+
+    def _ended(self) -> bool:
+        # the leader stays a zombie until stop() has read its times and killed its family
+        options = os.WEXITED | os.WNOHANG | os.WNOWAIT
+        return os.waitid(os.P_PID, self._popen.pid, options) is not None
+
+    def _rest(self) -> bytes:
+        rest = bytearray()
+        with suppress(BlockingIOError):
+            while len(rest) < 16 * CHUNK and (data := os.read(self._log, CHUNK)):
+                rest += data
+        return bytes(rest)
+
+
+def _launched(
+    command: Sequence[str], user: int | None, cpus: Sequence[int], limits: Mapping[int, int], reach: Sequence[Path]
+) -> list[str]:
+    needed = [str(path) for path in (*folders(), *reach)]
+    spec = {"user": user, "cpus": list(cpus), "limits": dict(limits), "reach": needed}
+    return [interpreter(), "-I", "-S", str(LAUNCH), json.dumps(spec), *command]
+
+
+def _limits(job: Job, user: int | None) -> dict[int, int]:
+    limits = {resource.RLIMIT_CORE: 0, resource.RLIMIT_FSIZE: job.limits.scratch, resource.RLIMIT_NOFILE: 4096}
+    if user is not None:  # the kernel counts the processes of a user, and this one has no others
+        limits[resource.RLIMIT_NPROC] = job.limits.processes
+    if job.device == "cpu":  # a CUDA context maps the GPU's memory as data
+        limits[resource.RLIMIT_DATA] = job.limits.memory + RESERVED
+    for which, limit in limits.items():
+        hard = resource.getrlimit(which)[1]
+        limits[which] = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
+    return limits

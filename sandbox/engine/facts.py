@@ -1,0 +1,62 @@
+"""What a container engine is, and what it can do, in its own words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sandbox.engine import images
+from sandbox.engine.client import FAILURES, connect
+
+CONTROLLERS = {
+    "MemoryLimit": "memory",
+    "SwapLimit": "swap",
+    "PidsLimit": "pids",
+    "CpuCfsQuota": "cpu",
+    "CPUSet": "cpuset",
+}
+"""What the engine says that it can limit, and by which controller of the kernel."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """An engine that answers."""
+
+    info: Mapping[str, Any]
+    images: tuple[tuple[str, str, str], ...]
+    """Tags, id and CUDA version (empty for a CPU build) of the benchmark's images."""
+
+    @property
+    def line(self) -> str:
+        """Version, control groups, storage and runtimes."""
+        info = self.info
+        runtimes = ", ".join(
+            sorted(name for name in info.get("Runtimes") or {} if not name.startswith("io.containerd"))
+        )
+        rootless = ", rootless" if any("rootless" in option for option in info.get("SecurityOptions") or ()) else ""
+        return (
+            f"version {info['ServerVersion']}, cgroup v{info.get('CgroupVersion', '1')} by {info.get('CgroupDriver')}, "
+            f"storage {info['Driver']}, runtimes {runtimes} (default {info.get('DefaultRuntime')}){rootless}"
+        )
+
+    @property
+    def lacking(self) -> list[str]:
+        """Controllers without which limits are accepted and not enforced."""
+        return [name for key, name in CONTROLLERS.items() if self.info.get(key) is False]
+
+    def passes_gpus(self) -> bool:
+        """Whether it knows a way to hand a GPU to a container: NVIDIA's runtime, or a device found through CDI."""
+        devices = self.info.get("DiscoveredDevices") or ()
+        return "nvidia" in (self.info.get("Runtimes") or {}) or any("nvidia" in str(d.get("ID")) for d in devices)
+
+
+def facts() -> Facts | None:
+    """The engine that the environment names; ``None`` if none answers."""
+    try:
+        with connect() as client:
+            found = client.images.list(images.REPOSITORY)
+            labelled = ((", ".join(i.tags), str(i.id), str(i.labels.get(images.CUDA_LABEL, ""))) for i in found)
+            return Facts(client.info(), tuple(sorted(labelled)))
+    except FAILURES:
+        return None

@@ -1,0 +1,63 @@
+"""``bench doctor``: the way of a GPU, step by step, and what an engine's answer becomes."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from harness import doctor_engine
+from sandbox.engine.facts import Facts
+from sandbox.types import Outcome
+from tests.harness.conftest import run
+
+INFO = {"ServerVersion": "27", "Driver": "overlay2", "CgroupVersion": "2", "CgroupDriver": "systemd"}
+CUDA = (("unlearn-bench:full", "sha256:1", "13.0"),)
+
+
+@pytest.mark.parametrize(
+    "engine, remedies",
+    [
+        (None, {"gpu driver": "driver", "gpu engine": "install Docker", "gpu unit": "above"}),
+        (
+            Facts(INFO, (("unlearn-bench:lean", "sha256:0", ""),)),
+            {"gpu driver": "driver", "gpu engine": "Toolkit", "gpu image": "--variant full", "gpu unit": "above"},
+        ),
+        (Facts({**INFO, "Runtimes": {"nvidia": {}}}, CUDA), {"gpu driver": "driver", "gpu unit": "above"}),
+    ],
+)
+def test_what_lacks_on_the_way_of_a_gpu_is_named_with_its_remedy(
+    engine: Facts | None, remedies: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor_engine, "facts", lambda: engine)
+    monkeypatch.setattr(doctor_engine.shutil, "which", lambda name: None)
+    result = run("doctor", "--gpu", "--json")
+    assert result.exit_code == 20
+    failing = {finding["subject"]: finding["remedy"] for finding in json.loads(result.stdout) if not finding["ok"]}
+    assert set(failing) == set(remedies)
+    assert all(words in failing[subject] for subject, words in remedies.items())
+
+
+@pytest.mark.parametrize("status, code", [("ok", 0), ("infra", 20)])
+def test_the_way_of_a_gpu_is_proven_by_a_unit(status: Any, code: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Engine:
+        def run(self, job: Any, clock: Any) -> Outcome:
+            assert job.device == "cuda:1" and b"is_cuda" in job.source
+            return Outcome(status, "no GPU", seconds=1.5, log="1 GPU in the sandbox: X", environment={"device": "X"})
+
+    monkeypatch.setattr(doctor_engine, "facts", lambda: Facts({**INFO, "Runtimes": {"nvidia": {}}}, CUDA))
+    monkeypatch.setattr(doctor_engine, "_driver", lambda index: doctor_engine.Finding("gpu driver", f"GPU {index}"))
+    monkeypatch.setattr(doctor_engine.backends, "load", lambda name: Engine())
+    result = run("doctor", "--gpu", "1")
+    assert result.exit_code == code
+    assert ("trained in 1.5 s on X" in result.stdout) == (status == "ok")
+
+
+@pytest.mark.docker
+@pytest.mark.slow
+def test_the_doctor_examines_this_machine() -> None:
+    result = run("doctor")
+    lines = {line[6:19].strip(): line for line in result.stdout.splitlines()}
+    assert {"engine", "image", "memory limit", "processes", "disk", "memory", "clock", "bubblewrap"} <= set(lines)
+    assert "of the CPU median" in lines["clock"] and "cgroup v" in lines["engine"] and "sha256:" in lines["image"]

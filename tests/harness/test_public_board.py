@@ -1,0 +1,108 @@
+"""What a public board ranks: rows of foreign entries from containers only; the others are listed with a badge."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+
+from harness import board, units
+from harness.entries import BASELINES
+from harness.references import References, Role
+from harness.units import Record
+from scoring.groups import GROUPS
+from tests.harness.conftest import run
+
+
+def put(references: References, name: str, source: bytes, trusted: bool, seconds: float) -> None:
+    """Records of an entry whose models are those of the zero line."""
+    track = references.track
+    sha = hashlib.sha256(source).hexdigest()
+    for seed in range(track.protocol.seeds):
+        logits = references.store.put(units.pack(references.logits(Role("null", seed))))
+        Record(
+            key=hashlib.sha256(f"{name} {seed}".encode()).hexdigest(),
+            entry=sha,
+            name=name,
+            sha256=sha,
+            track=track.name,
+            reference_digest=track.reference_digest,
+            protocol_digest=track.protocol_digest,
+            seed=seed,
+            status="ok",
+            reason="",
+            seconds=seconds + seed,
+            cpu_seconds=seconds,
+            peak_memory=1,
+            retrain_seconds=10.0,
+            logits=logits,
+            date="2026-01-01T00:00:00+00:00",
+            trusted=trusted,
+            environment={"backend": "docker" if trusted else "bubblewrap"},
+        ).save(references.store)
+
+
+@pytest.fixture
+def entries(prepared: References) -> References:
+    put(prepared, "boxed", b"boxed", True, 1.0)
+    put(prepared, "bare", b"bare", False, 0.5)
+    put(prepared, "ft", (BASELINES / "ft.py").read_bytes(), False, 1.0)
+    put(prepared, "ga", (BASELINES / "ga.py").read_bytes(), True, 1.0)
+    put(prepared, "original", (BASELINES / "original.py").read_bytes(), True, 0.25)
+    return prepared
+
+
+def test_untrusted_rows_are_listed_without_a_rank_and_the_others_ranked_as_if_they_were_not_there(
+    entries: References,
+) -> None:
+    local, public = (board.board(entries, public=public).set_index("entry") for public in (False, True))
+    assert local["rank"].notna().sum() == 4
+    assert set(public.index) == set(local.index)
+    assert set(public.index[public["state"] == board.UNTRUSTED]) == {"bare", "ft"}, "baselines are timed as well"
+    assert list(public.index[-2:]) == ["original", "retrain"] or list(public.index[-2:]) == ["retrain", "original"]
+    for name in ("bare", "ft"):
+        row = public.loc[name]
+        assert row[[c for c in public.columns if c.startswith(("rank", "group_", "keep_"))]].isna().all()
+        assert (row[[*GROUPS, "F"]] == 0).all() and row["retdev"] == local.loc[name, "retdev"]
+    assert set(public.index[public["rank"].notna()]) == {"boxed", "ga"}
+    for name in ("ft", "bare"):  # ranks of the rest do not know them
+        for path in entries.store.root.glob("units/**/*.json"):
+            if json.loads(path.read_text())["name"] == name:
+                path.unlink()
+    alone = board.board(entries).set_index("entry")
+    assert public.loc[["boxed", "ga"], "rank"].equals(alone.loc[["boxed", "ga"], "rank"])
+
+
+def test_the_command_says_the_badge_and_the_floor(entries: References, small: Path) -> None:
+    table = run("leaderboard", "--track", str(small), "--public").stdout
+    lines = {line.split()[1]: line for line in table.splitlines() if len(line.split()) > 1}
+    assert lines["bare*"].startswith("–") and lines["ft*"].startswith("–") and lines["boxed"][0].isdigit()
+    assert (
+        "* untrusted sandbox" in table and "overhead floor (the identity entry, median of its seeds): 0.75 s" in table
+    )
+    assert all(len(line) <= 100 for line in table.splitlines())
+    content = json.loads(run("leaderboard", "--track", str(small), "--public", "--format", "json").stdout)
+    assert {row["entry"]: row["state"] for row in content["rows"]}["bare"] == "untrusted sandbox"
+    assert content["floor_seconds"] == 0.75
+    markdown = run("leaderboard", "--track", str(small), "--public", "--format", "markdown").stdout
+    assert "| – | – | bare (untrusted sandbox) |" in markdown
+    assert "untrusted sandbox" not in run("leaderboard", "--track", str(small)).stdout
+    shown = run("show", "bare", "--track", str(small)).stdout
+    assert "wall seconds median 1.00, 0.50 to 1.50" in shown and "CPU seconds  median 0.50" in shown
+
+
+def test_shadow_units_of_a_source_that_ships_are_trusted_in_every_back_end(
+    entries: References, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from harness.shadows import ShadowRecord
+
+    def shadow(name: str, source: bytes) -> ShadowRecord:
+        sha = hashlib.sha256(source).hexdigest()
+        return ShadowRecord(sha, name, sha, "crash", "", 0, None, None, "", False, {})
+
+    found = {"ga": shadow("ga", (BASELINES / "ga.py").read_bytes()), "boxed": shadow("boxed", b"boxed")}
+    monkeypatch.setattr(board, "shadow_scores", lambda references: {n: (r, None) for n, r in found.items()})
+    trusted = board.board(entries).set_index("entry")["trusted"]
+    assert trusted["ga"] and not trusted["boxed"]

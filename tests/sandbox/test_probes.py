@@ -1,0 +1,104 @@
+"""The doctor's probes: they pass on a real engine, and see every limit that is not there."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+
+from sandbox.backends import docker as docker_backend
+from sandbox.engine.facts import Facts, facts
+from sandbox.engine.settings import settings
+from sandbox.probes import limits
+from sandbox.types import Sandbox
+
+GOOD: dict[str, dict[str, Any]] = {
+    "user": {"uid": 65534, "effective": "0", "bounding": "0", "no_new_privileges": "1", "seccomp": "2"},
+    "root": {"mount": "ro", "write": "Read-only", "stage": "Read-only", "proc": "Read-only"},
+    "network": {"interfaces": ["lo"], "connect": "Network is unreachable"},
+    "noexec": {"tmp": "Permission denied", "shm": "Permission denied"},
+    "ulimits": {"hard": [4096, 0, limits.SCRATCH, 65536], "opened": 4000, "large": "File too large", "mlock": -1},
+    "scratch": {"bytes": limits.SCRATCH, "inodes": 16000},
+    "shm": {"bytes": limits.SCRATCH},
+    "cores": {"affinity": [1], "used": 0.99},
+    "processes": {"forked": 46},
+}
+
+
+@pytest.mark.parametrize(
+    "line, key, value",
+    [
+        ("user", "uid", 0),
+        ("user", "bounding", "a80425fb"),
+        ("user", "no_new_privileges", "0"),
+        ("user", "seccomp", "0"),
+        ("root", "write", ""),
+        ("root", "proc", ""),
+        ("root", "mount", "rw"),
+        ("network", "interfaces", ["lo", "eth0"]),
+        ("network", "connect", ""),
+        ("noexec", "shm", ""),
+        ("ulimits", "hard", [1048576, 0, limits.SCRATCH, 65536]),
+        ("ulimits", "opened", 100_000),
+        ("ulimits", "large", ""),
+        ("ulimits", "mlock", 0),
+        ("scratch", "bytes", 10 * limits.SCRATCH),
+        ("scratch", "inodes", 100_000),
+        ("shm", "bytes", 10 * limits.SCRATCH),
+        ("cores", "affinity", [0, 1]),
+        ("cores", "used", 1.9),
+        ("processes", "forked", 5000),
+    ],
+)
+def test_one_limit_that_does_not_hold_is_one_failing_line(line: str, key: str, value: object) -> None:
+    assert [check.name for check in limits.judge(GOOD, 1) if check.remedy] == []
+    report = copy.deepcopy(GOOD)
+    report[line][key] = value
+    failing = [check for check in limits.judge(report, 1) if check.remedy]
+    assert len(failing) == 1 and failing[0].text
+
+
+@pytest.mark.docker
+@pytest.mark.slow
+def test_every_limit_holds_on_this_engine(docker_sandbox: Sandbox) -> None:
+    checks = list(limits.check(docker_sandbox))
+    assert {check.name for check in checks} == {
+        "user", "read-only", "network", "noexec", "ulimits", "scratch", "shm", "cpu limit", "processes",
+        "memory limit", "deadline",
+    }  # fmt: skip
+    assert [check for check in checks if check.remedy] == []
+
+
+@pytest.mark.docker
+@pytest.mark.slow
+def test_an_engine_that_ignores_its_limits_is_found_out(
+    docker_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def loose(*arguments: Any) -> dict[str, Any]:
+        kept = ("image", "command", "entrypoint", "user", "labels", "environment", "stdin_open", "mounts", "init",
+                "working_dir")  # fmt: skip
+        asked = settings(*arguments)
+        return {name: asked[name] for name in kept} | {"mem_limit": "3g", "network_mode": "none", "shm_size": 2**28}
+
+    monkeypatch.setattr(docker_backend, "settings", loose)
+    failing = {check.name for check in limits.check(docker_sandbox) if check.remedy}
+    assert {"user", "read-only", "ulimits", "scratch", "shm", "cpu limit", "processes", "memory limit"} <= failing
+
+
+def test_an_engine_that_cannot_limit_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    info = {"ServerVersion": "27", "Driver": "overlay2", "MemoryLimit": False, "PidsLimit": True}
+    assert Facts(info, ()).lacking == ["memory"]
+    assert not Facts(info, ()).passes_gpus()
+    assert Facts({**info, "Runtimes": {"nvidia": {}}}, ()).passes_gpus()
+    assert Facts({**info, "DiscoveredDevices": [{"Source": "cdi", "ID": "nvidia.com/gpu=0"}]}, ()).passes_gpus()
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
+    assert facts() is None
+
+
+@pytest.mark.docker
+def test_the_engine_says_what_it_is(docker_sandbox: Sandbox) -> None:
+    found = facts()
+    assert found is not None
+    assert found.info["ServerVersion"] in found.line and "cgroup v" in found.line and "storage" in found.line
+    assert any(tags.startswith("unlearn-bench:") and digest.startswith("sha256:") for tags, digest, _ in found.images)

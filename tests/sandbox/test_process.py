@@ -1,0 +1,314 @@
+"""What is out of an entry's reach where units are processes of this machine: as another user, and in bubblewrap."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sandbox import child, family, procfs
+from sandbox.backends import bubblewrap, load
+from sandbox.family import Family, own_user
+from sandbox.types import MIB, Job, Outcome, Sandbox
+
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="ONLY ROOT CAN GIVE UNITS A USER OF THEIR OWN: not tested")
+
+TRY = """
+import json, os, signal, subprocess, sys
+
+def attempt(function):
+    try:
+        return f"POSSIBLE: {function()}"
+    except Exception as error:
+        return type(error).__name__
+
+"""
+
+
+def tried(outcome: Outcome) -> dict[str, Any]:
+    """What the entry reported."""
+    assert outcome.status == "ok", outcome
+    report: dict[str, Any] = json.loads(outcome.log.strip().splitlines()[-1])
+    return report
+
+
+@pytest.fixture
+def secret() -> Iterator[Path]:
+    """A file of its owner's alone, in a folder that everybody may pass."""
+    with tempfile.NamedTemporaryFile(dir="/var/tmp") as file:
+        file.write(b"the test set")
+        file.flush()
+        yield Path(file.name)
+
+
+@pytest.fixture
+def open_folder(store: Path) -> Path:
+    """An empty folder that everybody may pass."""
+    (store / "logits").unlink()
+    store.chmod(0o755)
+    return store
+
+
+@pytest.fixture
+def store() -> Iterator[Path]:
+    """A folder of its owner's alone, with a file in it that says nothing about that."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
+        (Path(folder) / "logits").write_text("retrained")
+        yield Path(folder)
+
+
+@as_root
+def test_as_root_an_entry_has_neither_roots_files_nor_its_privileges(
+    make_job: Callable[..., Job], secret: Path, store: Path
+) -> None:
+    source = f"""{TRY}
+def unlearn(model, retain):
+    status = dict(line.split()[:2] for line in open("/proc/self/status") if len(line.split()) > 1)
+    print(json.dumps({{
+        "secret": attempt(lambda: open({str(secret)!r}).read()),
+        "store": attempt(lambda: open({str(store / "logits")!r}).read()),
+        "kill": attempt(lambda: os.kill({os.getpid()}, 0)),
+        "environment": attempt(lambda: open("/proc/{os.getpid()}/environ").read()),
+        "root again": attempt(lambda: os.setuid(0)),
+        "stage": attempt(lambda: open(os.environ["PYTHONPATH"] + "/x", "w")),
+        "entry": attempt(lambda: open(__file__, "a")),
+        "ids": [*os.getresuid(), *os.getresgid(), *os.getgroups()],
+        "new privileges": status["NoNewPrivs:"], "effective": status["CapEff:"], "permitted": status["CapPrm:"],
+        "scratch": attempt(lambda: open(os.environ["HOME"] + "/x", "w").write("x")),
+    }}))
+"""
+    report = tried(load("process").run(make_job(source), nullcontext()))
+    refused = {name for name, said in report.items() if said == "PermissionError"}
+    assert refused == {"secret", "store", "kill", "environment", "root again", "stage", "entry"}, report
+    assert len(report["ids"]) == 6 and set(report["ids"]) <= set(map(str, family.USERS)) | set(family.USERS)
+    assert (report["new privileges"], int(report["effective"], 16), int(report["permitted"], 16)) == ("1", 0, 0)
+    assert report["scratch"] == "POSSIBLE: 1"
+
+
+DAEMON = """
+import os, time
+
+def unlearn(model, retain):
+    reader, writer = os.pipe()
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork():
+            os._exit(0)
+        os.write(writer, str(os.getpid()).encode())
+        for fd in range(3):
+            os.close(fd)
+        while True:
+            time.sleep(1)
+    os.wait()
+    print("daemon", os.read(reader, 20).decode(), "of", os.getuid(), flush=True)
+"""
+
+
+@as_root
+def test_as_root_a_daemon_that_left_the_session_is_dead_afterwards(make_job: Callable[..., Job]) -> None:
+    outcome = load("process").run(make_job(DAEMON), nullcontext())
+    assert outcome.status == "ok", outcome
+    _, pid, _, user = outcome.log.split()
+    assert not alive(int(pid))
+    assert not any(member.alive for member in procfs.owned(int(user)))
+
+
+@as_root
+def test_as_root_a_chain_of_forks_cannot_run_away(make_job: Callable[..., Job]) -> None:
+    source = """
+import os
+
+def unlearn(model, retain):
+    print("user", os.getuid(), flush=True)
+    if os.fork() == 0:
+        os.setsid()
+        while True:  # every process lives for a moment only
+            if os.fork():
+                os._exit(0)
+    os._exit(3)
+"""
+    outcome = load("process").run(make_job(source), nullcontext())
+    assert outcome.status == "crash" and "exit code 3" in outcome.reason
+    user = int(outcome.log.split()[1])
+    time.sleep(0.2)
+    assert not any(member.alive for member in procfs.owned(user))
+
+
+@as_root
+def test_as_root_a_unit_has_only_so_many_processes(make_job: Callable[..., Job]) -> None:
+    source = """
+import os, time
+
+def unlearn(model, retain):
+    count = 0
+    try:
+        while count < 1000:
+            if os.fork() == 0:
+                time.sleep(60)
+                os._exit(0)
+            count += 1
+    except BlockingIOError:
+        print("forks", count)
+"""
+    outcome = load("process").run(make_job(source), nullcontext())
+    assert outcome.status == "ok", outcome
+    assert 1 <= int(outcome.log.split()[1]) < 64
+
+
+@as_root
+def test_what_units_of_a_killed_harness_started_is_reaped_and_the_living_are_left_alone() -> None:
+    program = """
+import time
+from sandbox.family import own_user
+
+with own_user() as user:
+    print(user, flush=True)
+    time.sleep(60)
+"""
+    with own_user() as mine, subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as harness:
+        assert mine is not None and harness.stdout is not None
+        other = int(harness.stdout.readline())
+        sleepers = [subprocess.Popen(["/bin/sleep", "60"], user=user) for user in (mine, other)]
+        family.reap()
+        assert [sleeper.poll() for sleeper in sleepers] == [None, None], "both harnesses live"
+        harness.kill()
+        harness.wait()
+        assert family.reap() >= 1
+        assert [sleeper.wait(5) if s else sleeper.poll() for s, sleeper in enumerate(sleepers)] == [
+            None,
+            -signal.SIGKILL,
+        ]
+    assert sleepers[0].wait(5) == -signal.SIGKILL, "the user id was given back"
+
+
+@as_root
+def test_a_python_out_of_reach_is_said_with_its_remedy_and_nothing_runs_as_root(
+    make_job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    copy = tmp_path / "python"
+    copy.write_bytes(Path(sys.executable).resolve().read_bytes())
+    copy.chmod(0o700)
+    monkeypatch.setattr(child, "interpreter", lambda: str(copy))
+    child.unreachable.cache_clear()
+    try:
+        reason = load("process").unavailable({"name": "resnet18_narrow"}, "cpu")
+        outcome = load("process").run(make_job("def unlearn(m, r): pass"), nullcontext())
+    finally:
+        child.unreachable.cache_clear()
+    assert reason is not None and "as root units run as user" in reason and "; put the Python" in reason
+    assert (outcome.status, outcome.reason) == ("infra", reason)
+
+
+def alive(pid: int) -> bool:
+    found = procfs.process(pid)
+    return found is not None and found.alive
+
+
+def test_processes_of_a_family_are_found_by_session_by_descent_and_all_of_them_end() -> None:
+    script = "setsid sleep 60 & sleep 60 & wait"
+    with subprocess.Popen(["/bin/sh", "-c", script], start_new_session=True) as first:
+        until = time.monotonic() + 20
+        while len(procfs.descendants(first.pid)) < 3 and time.monotonic() < until:
+            time.sleep(0.01)
+        tree = Family(None, procfs.descendants)
+        while {m.session for m in tree.members(first.pid)} == {first.pid} and time.monotonic() < until:
+            time.sleep(0.01)
+        assert len(tree.members(first.pid)) == 3
+        assert len(Family(None).members(first.pid)) == 2, "one has left the session"
+        everyone = [member.pid for member in tree.members(first.pid)]
+        tree.kill(first.pid)
+        until = time.monotonic() + 20
+        while any(map(alive, everyone)) and time.monotonic() < until:
+            time.sleep(0.01)
+        assert not any(map(alive, everyone))
+
+
+def test_in_bubblewrap_hidden_files_the_network_and_other_processes_are_not_there(
+    bubblewrap_sandbox: Sandbox,
+    make_job: Callable[..., Job],
+    secret: Path,
+    store: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SECRET_TOKEN", "hunter2")
+    shipped = Path(__file__).parents[2] / "harness" / "shipped"
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        address = listening.getsockname()
+        socket.create_connection(address, timeout=5).close()
+        source = f"""{TRY}
+import importlib.util, pathlib, socket
+
+def processes():
+    return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+
+def unlearn(model, retain):
+    status = dict(line.split()[:2] for line in open("/proc/self/status") if len(line.split()) > 1)
+    print(json.dumps({{
+        "secret": attempt(lambda: open({str(secret)!r}).read()),
+        "store": attempt(lambda: os.listdir({str(store)!r})),
+        "shipped": attempt(lambda: os.listdir({str(shipped)!r})),
+        "home": os.listdir({str(Path.home())!r}) if os.path.isdir({str(Path.home())!r}) else [],
+        "shadow": attempt(lambda: open("/etc/shadow").read()),
+        "engine": attempt(lambda: os.stat("/var/run/docker.sock")),
+        "test set": attempt(lambda: __import__("sklearn.datasets").datasets.load_digits()),
+        "connect": attempt(lambda: socket.create_connection({address!r}, timeout=2)),
+        "write /": attempt(lambda: open("/x", "w")),
+        "write /in": attempt(lambda: open("/in/x", "w")),
+        "write /dev": attempt(lambda: open("/dev/x", "w")),
+        "write /usr": attempt(lambda: open("/usr/x", "w")),
+        "interfaces": [name for _, name in socket.if_nameindex()],
+        "root": sorted(os.listdir("/")), "in": sorted(os.listdir("/in")), "variables": sorted(os.environ),
+        "processes": len(processes()), "effective": status["CapEff:"], "bounding": status["CapBnd:"],
+        "new privileges": status["NoNewPrivs:"], "harness": importlib.util.find_spec("harness") is None,
+        "disk": [os.statvfs(p).f_blocks * os.statvfs(p).f_frsize for p in ("/tmp", "/dev/shm")],
+    }}))
+"""
+        report = tried(bubblewrap_sandbox.run(make_job(source), nullcontext()))
+    possible = {name: said for name, said in report.items() if str(said).startswith("POSSIBLE")}
+    assert not possible
+    assert {report[name] for name in ("secret", "store", "shipped", "shadow", "engine")} == {"FileNotFoundError"}
+    assert report["test set"] in ("FileNotFoundError", "ModuleNotFoundError")
+    assert report["interfaces"] == ["lo"] and report["harness"]
+    assert set(report["root"]) <= {"bin", "dev", "etc", "in", "lib", "lib32", "lib64", "proc", "sbin", "tmp", "usr",
+                                   *(folder.parts[1] for folder in child.folders())}  # fmt: skip
+    assert set(report["home"]) <= {part for folder in child.folders() for part in folder.parts}, "the way to Python"
+    assert report["in"] == ["data.safetensors", "entry.py", "job.json", "lib", "weights.safetensors"]
+    assert "SECRET_TOKEN" not in report["variables"]
+    assert int(report["processes"]) <= 3, "bubblewrap's own, and the unit's"
+    assert (int(report["effective"], 16), int(report["bounding"], 16), report["new privileges"]) == (0, 0, "1")
+    assert report["disk"] == [32 * MIB, 32 * MIB]
+
+
+@pytest.mark.parametrize("missing", ["bwrap", "namespaces"])
+def test_without_bubblewrap_or_its_namespaces_the_remedy_is_said(
+    missing: str, open_folder: Path, monkeypatch: pytest.MonkeyPatch, bubblewrap_sandbox: Sandbox
+) -> None:
+    if missing == "bwrap":
+        monkeypatch.setenv("PATH", str(open_folder))
+    else:
+        wrapper = open_folder / "bwrap"
+        wrapper.write_text('#!/bin/sh\n[ "$1" = --help ] && echo " --size" || { echo "No permissions" >&2; exit 1; }\n')
+        wrapper.chmod(0o755)
+        monkeypatch.setattr(bubblewrap.shutil, "which", lambda name: str(wrapper))
+    bubblewrap._unusable.cache_clear()
+    try:
+        reason = load("bubblewrap").unavailable({"name": "resnet18_narrow"}, "cpu")
+    finally:
+        bubblewrap._unusable.cache_clear()
+    assert reason is not None
+    what, _, remedy = reason.partition("; ")
+    expected = ("not installed", "apt-get") if missing == "bwrap" else ("No permissions", "permit user namespaces")
+    assert expected[0] in what and expected[1] in remedy
