@@ -86,7 +86,7 @@ def _unusable() -> str | None:
     )
 
 
-def _wrapped(folder: Path, size: int) -> list[str]:
+def _wrapped(unit: Path, size: int) -> list[str]:
     """The words before the program's: all namespaces new, and a file system of what is named here."""
     bwrap = shutil.which("bwrap") or "bwrap"
     words = [bwrap, "--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
@@ -103,7 +103,7 @@ def _wrapped(folder: Path, size: int) -> list[str]:
     for folder in _hidden(child.folders()):
         words += ["--size", "4096", "--tmpfs", str(folder), "--remount-ro", str(folder)]
     words += ["--proc", "/proc", "--dev", "/dev", "--size", str(size), "--tmpfs", "/dev/shm", "--remount-ro", "/dev"]
-    return [*words, "--ro-bind", str(folder), STAGE, "--remount-ro", "/", "--chdir", SCRATCH]
+    return [*words, "--ro-bind", str(unit), STAGE, "--remount-ro", "/", "--chdir", SCRATCH]
 
 
 def _hidden(places: Sequence[Path]) -> Iterator[Path]:
