@@ -44,6 +44,8 @@ class FakeEngine(ThreadingMixIn, UnixStreamServer):
         """The weights that its containers send; ``None``: they send nothing."""
         self.containers: dict[str, bool] = {}
         """Whether each runs, by name."""
+        self.asked: dict[str, Any] = {}
+        """The settings of the last container: it reads them back as they were asked for."""
         self.calls: list[str] = []
         self.started, self.over = threading.Event(), threading.Event()
         super().__init__(str(path), _Handler)
@@ -60,7 +62,9 @@ class _Handler(BaseHTTPRequestHandler):
     def serve(self) -> None:
         line = f"{self.command} {self.path.partition('?')[0]}"
         name = next((name for name, pattern in CALLS.items() if re.fullmatch(pattern, line)), "")
-        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if name == "create":
+            self.server.asked = json.loads(body)
         self.server.calls.append(name)
         wrong = self.server.bad.get(name)
         if wrong == "hang":
@@ -94,9 +98,9 @@ class _Handler(BaseHTTPRequestHandler):
             "version": {"ApiVersion": "1.41"},
             "images": [{"Id": IMAGE}],
             "image": {"Id": IMAGE, "Size": 1, "Config": {"Labels": labels}},
-            "info": {"ServerVersion": "fake"},
-            "create": {"Id": "c" * 64},
-            "inspect": {"Id": "c" * 64, "State": state},
+            "info": {"ServerVersion": "fake", "DefaultRuntime": "runc", "Runtimes": {"runc": {}}},
+            "create": {"Id": "c" * 64, "Warnings": []},
+            "inspect": {"Id": "c" * 64, "State": state, **read_back(self.server.asked)},
             "list": [],
             "wait": {"StatusCode": 137},
         }.get(name, {})
@@ -124,6 +128,22 @@ class _Handler(BaseHTTPRequestHandler):
     def say(self, data: bytes) -> None:
         self.wfile.write(Demultiplexer.HEADER.pack(1, len(data)) + data)
         self.wfile.flush()
+
+
+def read_back(asked: dict[str, Any]) -> dict[str, Any]:
+    """What ``inspect`` says of a container that was made as ``asked``."""
+    host = asked.get("HostConfig", {})
+    mounts = [
+        {"Type": m["Type"], "Destination": m["Target"], "RW": not m["ReadOnly"], **m["BindOptions"]}
+        for m in host.get("Mounts", [])
+    ]
+    return {
+        "Config": asked,
+        "HostConfig": {"Runtime": "runc", **host},
+        "Image": asked.get("Image"),
+        "Mounts": mounts,
+        "NetworkSettings": {"Networks": {"none": {}}},
+    }
 
 
 @contextmanager
