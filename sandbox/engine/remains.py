@@ -116,9 +116,15 @@ def _processes() -> Iterator[str]:
 def _files(sources: Collection[bytes]) -> Iterator[str]:
     for folder in {tempfile.gettempdir(), "/tmp", "/var/tmp", "/dev/shm", str(Path.home())}:
         for path in Path(folder).iterdir():
-            entry = path / ENTRY
-            if path.name.startswith(MARK) or (entry.is_file() and entry.read_bytes() in sources):
+            if path.name.startswith(MARK) or _content(path / ENTRY) in sources:
                 yield str(path)
+
+
+def _content(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except OSError:  # no stage, one that has just gone, or another user's
+        return None
 
 
 def _available() -> int:
