@@ -61,12 +61,12 @@ def run() -> Iterator[Result]:
     with connect() as client:
         with suite.template(run_id) as job:
             client.ping()
-            before = remains.look(client)
+            before = remains.look(client, suite.sources())
             yield from statically_refused()
             yield from suite.run(backend, job)
             yield outputs(backend, run_id)
             start = time.monotonic()
-            left = remains.remains(client, before)
+            left = remains.remains(client, suite.sources(), before)
         status = "something" if left else "nothing"
         yield Result("what is left", "nothing", status, round(time.monotonic() - start, 1), "", "; ".join(left))
 

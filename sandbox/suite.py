@@ -88,6 +88,11 @@ def attacks() -> list[tuple[Attack, ...]]:
     return [parse(path.stem, path.read_bytes()) for path in sorted(FOLDER.glob("*.py"))]
 
 
+def sources() -> frozenset[bytes]:
+    """The source of every attack: a stage that holds one is this suite's."""
+    return frozenset(path.read_bytes() for path in FOLDER.glob("*.py"))
+
+
 def parse(name: str, source: bytes) -> tuple[Attack, ...]:
     """The attacks of one file, from its docstring: a title, an empty line, then lines ``key: value``.
 

@@ -11,7 +11,7 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +27,8 @@ ENGINE = ("containerd-shim", "docker-init", "runc")
 """Names of the engine's processes around a container."""
 TOLERANCE = 512 * MIB
 """Free disk or memory that may have gone to others; if each of the suite's units kept its scratch, it would be more."""
-STAGED = ("job.json", "entry.py")
+ENTRY = "entry.py"
+"""The source in a unit's stage."""
 
 
 @dataclass(frozen=True)
@@ -41,19 +42,19 @@ class Machine:
     processes: frozenset[str]
     """Of a sandbox's user, of the engine around containers, and children of this process."""
     files: frozenset[str]
-    """Stages of units, and files that attacks try to leave."""
+    """Stages of the given sources, and files that attacks try to leave."""
     threads: frozenset[str]
     """Of this process."""
-    descriptors: frozenset[str]
-    """Open files and sockets of this process."""
+    descriptors: int
+    """How many files and sockets this process has open; which ones may change, as clients connect again."""
     disk: int
     """Free."""
     memory: int
     """Available, and what the other processes of this machine hold for themselves, who come and go."""
 
 
-def look(client: docker.DockerClient) -> Machine:
-    """The machine now, seen from here and from the engine."""
+def look(client: docker.DockerClient, sources: Collection[bytes]) -> Machine:
+    """The machine now, seen from here and from the engine; ``sources`` are the entries that run."""
     owner = f"{OWNER_LABEL}={labels('')[OWNER_LABEL]}"
     containers = client.containers.list(all=True, filters={"label": owner}, ignore_removed=True)
     return Machine(
@@ -61,30 +62,34 @@ def look(client: docker.DockerClient) -> Machine:
         volumes=frozenset(str(volume.id) for volume in client.volumes.list()),
         mounts=frozenset(line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()),
         processes=frozenset(_processes()),
-        files=frozenset(_files()),
+        files=frozenset(_files(sources)),
         threads=frozenset(f"{thread.name} ({thread.ident})" for thread in threading.enumerate()),
-        descriptors=frozenset(_descriptors()),
+        descriptors=len(list(Path("/proc/self/fd").iterdir())),
         disk=shutil.disk_usage(tempfile.gettempdir()).free,
         memory=_available(),
     )
 
 
-def remains(client: docker.DockerClient, before: Machine, patience: float = 90.0) -> list[str]:
+def remains(
+    client: docker.DockerClient, sources: Collection[bytes], before: Machine, patience: float = 90.0
+) -> list[str]:
     """One line for each kind of thing that is new since ``before`` and still there after ``patience`` seconds."""
-    until, after = time.monotonic() + patience, look(client)
+    until, after = time.monotonic() + patience, look(client, sources)
     left = difference(before, after)
     while left and time.monotonic() < until:
         time.sleep(1)
-        left = _both(left, difference(before, look(client)))
+        left = _both(left, difference(before, look(client, sources)))
     return [f"{kind} left: {', '.join(sorted(what))}" for kind, what in left.items()]
 
 
 def difference(before: Machine, after: Machine) -> dict[str, frozenset[str]]:
     """What is new, by kind; empty if nothing is."""
     new: dict[str, frozenset[str]] = {}
-    for kind in ("containers", "volumes", "mounts", "processes", "files", "threads", "descriptors"):
+    for kind in ("containers", "volumes", "mounts", "processes", "files", "threads"):
         if fresh := getattr(after, kind) - getattr(before, kind):
             new[kind] = fresh
+    if after.descriptors > before.descriptors:
+        new["descriptors"] = frozenset({"more than before"})
     for kind in ("disk", "memory"):
         if getattr(before, kind) - getattr(after, kind) > TOLERANCE:
             new[kind] = frozenset({f"more than {TOLERANCE // MIB} MiB of {kind} are not free again"})
@@ -108,19 +113,18 @@ def _processes() -> Iterator[str]:
             yield f"{folder.name} {name} (started {fields[19]})"
 
 
-def _files() -> Iterator[str]:
+def _files(sources: Collection[bytes]) -> Iterator[str]:
     for folder in {tempfile.gettempdir(), "/tmp", "/var/tmp", "/dev/shm", str(Path.home())}:
         for path in Path(folder).iterdir():
-            if path.name.startswith(MARK) or all((path / name).exists() for name in STAGED):
+            if path.name.startswith(MARK) or _content(path / ENTRY) in sources:
                 yield str(path)
 
 
-def _descriptors() -> Iterator[str]:
-    for link in Path("/proc/self/fd").iterdir():
-        try:
-            yield f"{link.name} {link.readlink()}"
-        except OSError:  # that of the listing itself
-            continue
+def _content(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except OSError:  # no stage, one that has just gone, or another user's
+        return None
 
 
 def _available() -> int:

@@ -33,9 +33,9 @@ def job() -> Iterator[Job]:
 def nothing_left(client: docker.DockerClient, job: Job) -> Iterator[None]:
     """Judged once, after the last attack."""
     client.ping()
-    before = remains.look(client)
+    before = remains.look(client, suite.sources())
     yield
-    assert remains.remains(client, before) == []
+    assert remains.remains(client, suite.sources(), before) == []
 
 
 @pytest.mark.usefixtures("nothing_left")
@@ -48,12 +48,12 @@ def test_attack(attack: tuple[suite.Attack, ...], docker_sandbox: Sandbox, job: 
 
 
 def test_a_container_or_a_volume_that_stays_is_found(client: docker.DockerClient) -> None:
-    before = remains.look(client)
+    before = remains.look(client, suite.sources())
     image = client.images.list("unlearn-bench")[0].id
     container = client.containers.create(image, ["true"], labels=labels("left"))
     volume = client.volumes.create()
     try:
-        left = remains.remains(client, before, patience=0)
+        left = remains.remains(client, suite.sources(), before, patience=0)
         assert any(line.startswith("containers left:") and container.id in line for line in left)
         assert any(line.startswith("volumes left:") and volume.id in line for line in left)
     finally:

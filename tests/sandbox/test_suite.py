@@ -23,6 +23,7 @@ from sandbox.suite import Attack, BadHeader, deviations, parse
 from sandbox.types import Job, Outcome
 
 ORIGINAL = {"w": np.ones(2, np.float32)}
+SOURCE = b"the source of a planted stage"
 PLAIN = Attack("plain", b"", "does nothing", "ok")
 FINE = Outcome("ok", weights=ORIGINAL, seconds=1.0)
 
@@ -158,26 +159,27 @@ def no_engine() -> Any:
 def planted() -> Iterator[dict[str, str]]:
     """Things that a unit could leave behind: a stage, an attack's file, a process."""
     with tempfile.TemporaryDirectory() as stage, tempfile.NamedTemporaryFile(prefix=remains.MARK) as mark:
-        for name in remains.STAGED:
-            Path(stage, name).touch()
+        Path(stage, remains.ENTRY).write_bytes(SOURCE)
         with subprocess.Popen(["sleep", "60"]) as child:
             yield {stage: "files", mark.name: "files", f"{child.pid} sleep": "processes"}
             child.kill()
 
 
 def test_what_is_left_is_found(planted: dict[str, str]) -> None:
-    after = remains.look(no_engine())
+    after = remains.look(no_engine(), [SOURCE])
     for what, kind in planted.items():
         assert any(what in found for found in getattr(after, kind)), what
-    empty = replace(after, files=frozenset(), processes=frozenset(), threads=frozenset(), descriptors=frozenset())
-    lines = remains.remains(no_engine(), empty, patience=0)
+    empty = replace(
+        after, files=frozenset(), processes=frozenset(), threads=frozenset(), descriptors=after.descriptors - 1
+    )
+    lines = remains.remains(no_engine(), [SOURCE], empty, patience=0)
     assert {line.split()[0] for line in lines} >= {"files", "processes", "threads", "descriptors"}
     assert remains.difference(after, after) == {}
 
 
 @pytest.mark.parametrize("kind", ["containers", "volumes", "mounts"])
 def test_each_kind_of_thing_counts(kind: str) -> None:
-    before = remains.look(no_engine())
+    before = remains.look(no_engine(), [SOURCE])
     after = replace(before, **{kind: getattr(before, kind) | {"new"}})
     assert remains.difference(before, after) == {kind: frozenset({"new"})}
     assert remains.difference(after, before) == {}
@@ -185,15 +187,15 @@ def test_each_kind_of_thing_counts(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["disk", "memory"])
 def test_disk_and_memory_have_a_tolerance(kind: str) -> None:
-    before = remains.look(no_engine())
+    before = remains.look(no_engine(), [SOURCE])
     free = getattr(before, kind)
     assert remains.difference(before, replace(before, **{kind: free - remains.TOLERANCE})) == {}
     assert kind in remains.difference(before, replace(before, **{kind: free - remains.TOLERANCE - 1}))
 
 
 def test_what_others_do_meanwhile_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = remains.look(no_engine())
+    before = remains.look(no_engine(), [SOURCE])
     moments = iter([replace(before, mounts=before.mounts | {str(i), "stays"}) for i in range(3)])
-    monkeypatch.setattr(remains, "look", lambda client: next(moments))
+    monkeypatch.setattr(remains, "look", lambda client, sources: next(moments))
     monkeypatch.setattr(remains, "time", SimpleNamespace(monotonic=iter([0, 1, 2, 99]).__next__, sleep=lambda s: None))
-    assert remains.remains(no_engine(), before, patience=3) == ["mounts left: stays"]
+    assert remains.remains(no_engine(), [SOURCE], before, patience=3) == ["mounts left: stays"]
