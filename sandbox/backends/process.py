@@ -26,7 +26,7 @@ from sandbox.stage import owned, reap, staged
 from sandbox.types import MIB, Job, Limits, Outcome
 
 CHUNK = 64 * 1024
-LONGEST_PARENT = 48
+LONGEST_PARENT = 42
 """DataLoader workers pass tensors through sockets in the scratch folder, whose whole paths may have 108 characters."""
 RESERVED = 1024 * MIB
 """Address space that torch reserves without touching it: what may lie between the memory limit and ``RLIMIT_DATA``."""
