@@ -26,7 +26,7 @@ from sandbox.types import MIB, Job, Limits
 
 LAUNCH = Path(__file__).with_name("launch.py")
 CHUNK = 64 * 1024
-LONGEST_PARENT = 44
+LONGEST_PARENT = 38
 """DataLoader workers pass tensors through sockets in the scratch folder, whose whole paths may have 108 characters."""
 RESERVED = 1024 * MIB
 """Address space that torch reserves without touching it: what may lie between the memory limit and ``RLIMIT_DATA``."""

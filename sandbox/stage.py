@@ -22,7 +22,7 @@ from sandbox.types import Job
 ROOM = Path(__file__).parent
 INSIDE = ("__init__.py", "frames.py", "toolkit.py", "inside/*.py")
 """Files of this room that are imported inside a sandbox."""
-PREFIX = "unlearn-bench-"
+PREFIX = "unlearn-bench-unit-"
 
 
 class StageError(OSError):

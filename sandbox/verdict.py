@@ -114,15 +114,17 @@ def _error(payload: bytearray, exit_: Exit, limits: Limits) -> Verdict:
     if not isinstance(said, dict):
         said = {"message": payload[:4096].decode(errors="replace")}
     status = said.get("status")
-    kind, message, traceback = (_text(said.get(name)) for name in ("type", "message", "traceback"))
+    kind, message = _line(said.get("type")), _line(said.get("message"))
+    traceback = said["traceback"] if isinstance(said.get("traceback"), str) else ""
     if status == "invalid":
-        return Verdict("invalid", one_line(message) or SILENT, traceback=traceback)
+        return Verdict("invalid", message or SILENT, traceback=traceback)
     if status == "oom" or exit_.oom:
         return Verdict(
             "oom", one_line(f"{_too_much(limits)}, or than the device has: {kind}: {message}"), traceback=traceback
         )
-    return Verdict("crash", one_line(f"{kind}: {message}" if message else kind) or SILENT, traceback=traceback)
+    words = ": ".join(word for word in (kind, message) if word)
+    return Verdict("crash", one_line(words) or SILENT, traceback=traceback)
 
 
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
+def _line(value: object) -> str:
+    return one_line(value) if isinstance(value, str) else ""

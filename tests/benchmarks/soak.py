@@ -218,7 +218,7 @@ def left(folder: Path) -> list[str]:
     with connect() as client:
         found = client.containers.list(all=True, filters={"label": f"{RUN_LABEL}={folder.name}"}, ignore_removed=True)
     things = [f"container {container.name}" for container in found]
-    things += [f"folder {path}" for path in (folder / "tmp").glob("unlearn-bench-*")]
+    things += [f"folder {path}" for path in (folder / "tmp").glob("unlearn-bench-unit-*")]
     for path in Path("/proc").glob("[0-9]*/mountinfo"):  # all that ran in a container has the stage mounted
         try:
             mounted = str(folder / "tmp") in path.read_text()

@@ -120,7 +120,7 @@ def test_an_empty_machine_has_nothing_to_free(nothing_outside: object) -> None:
 
 def test_only_folders_of_dead_units_are_orphans(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    dead = tmp_path / "unlearn-bench-dead"
+    dead = tmp_path / f"{stage.PREFIX}dead"
     dead.mkdir()
     (tmp_path / "other").mkdir()
     with stage.owned() as living:

@@ -36,7 +36,7 @@ def engine(own: PrivateEngine, monkeypatch: pytest.MonkeyPatch, private_tmp: Pat
     monkeypatch.setattr(client, "TIMEOUT", 10)
     yield own
     assert own.containers() == []
-    assert list(private_tmp.glob("unlearn-bench-*")) == []
+    assert list(private_tmp.glob("unlearn-bench-unit-*")) == []
 
 
 class After:

@@ -307,3 +307,11 @@ def test_what_arrived_counts_though_the_sandbox_could_not_be_stopped(
         assert outcome.reason == lost.failure
     else:
         assert "start it again" in outcome.warnings[0]
+
+
+@pytest.mark.parametrize(
+    "said", [{}, {"status": "invalid"}, {"type": "\x1b[2J", "message": "\u202e"}, {"status": "oom"}]
+)
+def test_a_failure_without_words_still_has_a_reason(said: dict[str, str]) -> None:
+    outcome = run(Script([("channel", encode(READY, REPORT))], [("channel", encode(ERROR, json.dumps(said).encode()))]))
+    assert outcome.status == said.get("status", "crash") and outcome.reason.strip(" :")

@@ -209,7 +209,7 @@ def test_unit(case: Case, backend: Sandbox, make_job: Callable[..., Job], privat
             n: a.dtype for n, a in original.items()
         }
         assert outcome.cpu_seconds is not None and outcome.peak_memory is not None and outcome.peak_memory > 50 * MIB
-    assert list(private_tmp.glob("unlearn-bench-*")) == [], "a unit left files behind"
+    assert list(private_tmp.glob("unlearn-bench-unit-*")) == [], "a unit left files behind"
 
 
 @pytest.mark.slow

@@ -62,7 +62,7 @@ def test_an_engine_that_fails_before_the_weights_is_an_infra_error_with_a_remedy
     outcome = load("docker").run(make_job(SOURCE), nullcontext())
     assert outcome.status == "infra"
     assert "docker info" in outcome.reason and "\n" not in outcome.reason
-    assert list(private_tmp.glob("unlearn-bench-*")) == []
+    assert list(private_tmp.glob("unlearn-bench-unit-*")) == []
     if wrong == "something broke":
         assert wrong in outcome.reason
         assert engine.containers == {}
