@@ -275,7 +275,7 @@ def audit(name: str, changes: Sequence[Change], fitted: Sequence[str], zero: Map
         lines.append(f"verdict: FITTED: {better} significantly better on the public seeds ({sizes})")
     else:
         lines.append(
-            f"verdict: no sign of fitting: no ranked metric is significantly better on the public seeds ({sizes})"
+            f"verdict: no sign of fitting: nothing ranked is clearly better on the public seeds ({sizes})"
         )
     return "\n".join(lines)
 
