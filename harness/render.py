@@ -279,9 +279,7 @@ def audit(name: str, changes: Sequence[Change], fitted: Sequence[str], zero: Map
         better = " and ".join(METRICS[metric] for metric in fitted)
         lines.append(f"verdict: FITTED: {better} significantly better on the public seeds ({sizes})")
     else:
-        lines.append(
-            f"verdict: no sign of fitting: no ranked metric is significantly better on the public seeds ({sizes})"
-        )
+        lines.append(f"verdict: no sign of fitting: nothing ranked is clearly better on the public seeds ({sizes})")
     return "\n".join(lines)
 
 
