@@ -43,7 +43,7 @@ def unlearn(model, retain):
     if len(commands) > 2:
         print("BREACH: sees", len(commands), "processes")
     with open("/proc/self/mountinfo") as file:
-        told = [line for line in file if " /in " in line and re.search(r"bench|entry|track|seed|home", line)]
+        told = [line for line in file if " /in " in line and re.search(r"entry|track|seed|shadow|home", line)]
     if told:
         print("BREACH: the mount tells", told)
     print("looked at", looked, "files")

@@ -27,8 +27,8 @@ ENGINE = ("containerd-shim", "docker-init", "runc")
 """Names of the engine's processes around a container."""
 TOLERANCE = 512 * MIB
 """Free disk or memory that may have gone to others; if each of the suite's units kept its scratch, it would be more."""
-ENTRY = "entry.py"
-"""The source in a unit's stage."""
+ENTRY = "in/entry.py"
+"""The source in a unit's folder."""
 
 
 @dataclass(frozen=True)

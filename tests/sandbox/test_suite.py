@@ -159,7 +159,9 @@ def no_engine() -> Any:
 def planted() -> Iterator[dict[str, str]]:
     """Things that a unit could leave behind: a stage, an attack's file, a process."""
     with tempfile.TemporaryDirectory() as stage, tempfile.NamedTemporaryFile(prefix=remains.MARK) as mark:
-        Path(stage, remains.ENTRY).write_bytes(SOURCE)
+        entry = Path(stage, remains.ENTRY)
+        entry.parent.mkdir()
+        entry.write_bytes(SOURCE)
         with subprocess.Popen(["sleep", "60"]) as child:
             yield {stage: "files", mark.name: "files", f"{child.pid} sleep": "processes"}
             child.kill()
