@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from harness import audit, session
+from harness import audit, render, session
 from harness.entries import baseline
 from harness.references import References, roles
 from harness.store import Store
 from harness.track import Track, load
 from harness.tuning import tuned
 from harness.units import Unit, find, place
+from scoring.unpaired import change
 from tests.harness.conftest import SMALL, run
 
 METHOD = '''
@@ -117,3 +118,23 @@ def test_speeds_of_different_machines_are_not_compared() -> None:
         found = {one.metric: one for one in audit.changes(*both, entry)}
         assert ("rte" in found) == (not machine)
         assert found["retdev"].mean == pytest.approx(0) and audit.fitted(list(found.values())) == []
+
+
+def test_the_verdict_fits_on_a_page_whatever_it_is() -> None:
+    def table(better: bool) -> list[str]:
+        fresh, public = [0.1, 0.12], [5.1, 5.2] if better else [0.1, 0.11]
+        found = [
+            change("retdev", fresh, public, lower_is_better=True),
+            change("indisc", public, fresh),
+            change("rte", [100 * value for value in public], fresh, ratio=True),
+        ]
+        names = audit.fitted(found) if better else []
+        return render.audit("a_long_name_for_a_method", found, names, {"retdev": (0.1, 0.2)}).splitlines()
+
+    fitted, honest = table(True), table(False)
+    assert (
+        fitted[-1]
+        == "verdict: FITTED: RetDev and Indisc and RTE significantly better on the public seeds (2 against 2)"
+    )
+    assert honest[-1].startswith("verdict: no sign of fitting")
+    assert max(map(len, [*fitted, *honest])) <= 100
