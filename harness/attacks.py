@@ -109,8 +109,8 @@ def show(form: str) -> int:
     results = []
     for result in run():
         results.append(result)
-        if form == "text":
-            click.echo(line(result))
+        if form == "text" or not result.ok:
+            click.echo(line(result), err=form != "text")
     if form == "json":
         click.echo(json.dumps([vars(result) | {"ok": result.ok} for result in results], indent=1))
     else:

@@ -55,6 +55,7 @@ def test_the_command_reports_and_fails(results: list[Result], code: int, monkeyp
     assert ("FAIL  many[b]" in text.stdout) == (BAD in results) == ("ended as ok, not invalid" in text.stdout)
     as_json = CliRunner().invoke(bench, ["doctor", "--attacks", "--json"])
     rows = json.loads(as_json.stdout)
+    assert ("FAIL  many[b]" in as_json.stderr) == (BAD in results)
     assert as_json.exit_code == code and [row["ok"] for row in rows] == [result.ok for result in results]
     assert rows[0]["attack"] == "good" and rows[0]["seconds"] == 1.25 and rows[0]["expected"] == "crash"
 
