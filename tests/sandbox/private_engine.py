@@ -18,6 +18,8 @@ from docker.errors import DockerException
 from sandbox.engine import images
 from sandbox.engine.client import connect
 
+APART = ("unshare", "--net")
+"""A network namespace of its own: without one, ``--bridge=none`` deletes the ``docker0`` of the machine's engine."""
 PATIENCE = 120.0
 """Seconds that the engine may take to start or to end."""
 
@@ -27,7 +29,7 @@ class Unavailable(Exception):
 
 
 class PrivateEngine:
-    """``dockerd`` with every folder below ``root``; no network, no firewall rules."""
+    """``dockerd`` with every folder below ``root``, in a network namespace of its own."""
 
     def __init__(self, root: Path) -> None:
         self.root, self.host = root, f"unix://{root}/engine.sock"
@@ -40,9 +42,9 @@ class PrivateEngine:
         for stale in ("pidfile", "exec-root/containerd/containerd.pid"):  # of a killed one; its zombie looks alive
             (self.root / stale).unlink(missing_ok=True)
         with (self.root.parent / "engine.log").open("ab") as log:
-            # without a network of its own it would delete the bridge of this machine's engine
-            command = ["unshare", "--net", "dockerd", "-H", self.host, *folders, *plain]
-            self._daemon = subprocess.Popen(command, stdout=log, stderr=log)
+            self._daemon = subprocess.Popen(
+                [*APART, "dockerd", "-H", self.host, *folders, *plain], stdout=log, stderr=log
+            )
         until = time.monotonic() + PATIENCE
         while time.monotonic() < until and self._daemon.poll() is None:
             with suppress(DockerException), self.client() as client:

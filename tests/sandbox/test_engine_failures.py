@@ -25,8 +25,15 @@ SLEEP = "import time\ndef unlearn(model, retain): time.sleep(600)"
 
 @pytest.fixture(scope="module")
 def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateEngine]:
+    before = interfaces()
     with skip_or_fail(), private_engine(tmp_path_factory.mktemp("own") / "engine") as engine:
         yield engine
+    assert before <= interfaces(), "the second engine took network interfaces away from the first"
+
+
+def interfaces() -> set[str]:
+    """Network interfaces of this machine, but those of single containers."""
+    return {path.name for path in Path("/sys/class/net").iterdir() if not path.name.startswith("veth")}
 
 
 @pytest.fixture
