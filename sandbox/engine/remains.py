@@ -12,6 +12,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,8 +46,8 @@ class Machine:
     """Stages of the given sources, and files that attacks try to leave."""
     threads: frozenset[str]
     """Of this process."""
-    descriptors: int
-    """How many files and sockets this process has open; which ones may change, as clients connect again."""
+    descriptors: frozenset[str]
+    """Open files and sockets of this process; which ones may change, as clients connect again, but not how many."""
     disk: int
     """Free."""
     memory: int
@@ -54,17 +55,21 @@ class Machine:
 
 
 def look(client: docker.DockerClient, sources: Collection[bytes]) -> Machine:
-    """The machine now, seen from here and from the engine; ``sources`` are the entries that run."""
+    """The machine now, seen from here and from the engine; ``sources`` are the entries that run.
+
+    ``client`` serves nothing else, as its connections count.
+    """
     owner = f"{OWNER_LABEL}={labels('')[OWNER_LABEL]}"
-    containers = client.containers.list(all=True, filters={"label": owner}, ignore_removed=True)
+    # the SDK keeps a connection for every address that it has called: always the same ones here
+    containers = client.api.containers(all=True, filters={"label": owner})
     return Machine(
-        containers=frozenset(str(container.id) for container in containers),
+        containers=frozenset(container["Id"] for container in containers),
         volumes=frozenset(str(volume.id) for volume in client.volumes.list()),
         mounts=frozenset(line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()),
         processes=frozenset(_processes()),
         files=frozenset(_files(sources)),
         threads=frozenset(f"{thread.name} ({thread.ident})" for thread in threading.enumerate()),
-        descriptors=len(list(Path("/proc/self/fd").iterdir())),
+        descriptors=frozenset(_descriptors()),
         disk=shutil.disk_usage(tempfile.gettempdir()).free,
         memory=_available(),
     )
@@ -88,8 +93,8 @@ def difference(before: Machine, after: Machine) -> dict[str, frozenset[str]]:
     for kind in ("containers", "volumes", "mounts", "processes", "files", "threads"):
         if fresh := getattr(after, kind) - getattr(before, kind):
             new[kind] = fresh
-    if after.descriptors > before.descriptors:
-        new["descriptors"] = frozenset({"more than before"})
+    if len(after.descriptors) > len(before.descriptors):
+        new["descriptors"] = after.descriptors - before.descriptors
     for kind in ("disk", "memory"):
         if getattr(before, kind) - getattr(after, kind) > TOLERANCE:
             new[kind] = frozenset({f"more than {TOLERANCE // MIB} MiB of {kind} are not free again"})
@@ -125,6 +130,12 @@ def _content(path: Path) -> bytes | None:
         return path.read_bytes()
     except OSError:  # no stage, one that has just gone, or another user's
         return None
+
+
+def _descriptors() -> Iterator[str]:
+    for link in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):  # that of the listing itself
+            yield f"{link.name} {link.readlink()}"
 
 
 def _available() -> int:

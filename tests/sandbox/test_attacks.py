@@ -16,7 +16,7 @@ from sandbox.types import Job, Sandbox
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(1800)]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def client(docker_sandbox: Sandbox) -> Iterator[docker.DockerClient]:
     client = docker.from_env(timeout=60)
     yield client
@@ -30,12 +30,15 @@ def job() -> Iterator[Job]:
 
 
 @pytest.fixture(scope="module")
-def nothing_left(client: docker.DockerClient, job: Job) -> Iterator[None]:
+def nothing_left(docker_sandbox: Sandbox, job: Job) -> Iterator[None]:
     """Judged once, after the last attack."""
+    client = docker.from_env(timeout=60)
     client.ping()
     before = remains.look(client, suite.sources())
     yield
-    assert remains.remains(client, suite.sources(), before) == []
+    left = remains.remains(client, suite.sources(), before)
+    client.close()
+    assert left == []
 
 
 @pytest.mark.usefixtures("nothing_left")
