@@ -6,7 +6,9 @@ import base64
 import json
 import lzma
 import os
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import docker
@@ -74,7 +76,9 @@ def test_of_weights_that_are_sent_early_and_better_ones_the_first_count(bench: B
 
 
 CLOCK = """
+import tempfile
 import time
+from collections.abc import Iterator
 sleep, real = time.sleep, time.monotonic
 
 def unlearn(model, retain):
@@ -113,8 +117,16 @@ def unlearn(model, retain):
 """
 
 
-def test_nothing_goes_on_after_the_weights(bench: Bench, tmp_path: Path) -> None:
-    beat = tmp_path / "beat" if bench.sandbox.name == "process" else Path("/tmp/beat")
+@pytest.fixture
+def writable() -> Iterator[Path]:
+    """A folder that the user of a unit may write to, whoever that is."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        Path(folder).chmod(0o777)
+        yield Path(folder)
+
+
+def test_nothing_goes_on_after_the_weights(bench: Bench, writable: Path) -> None:
+    beat = writable / "beat" if bench.sandbox.name == "process" else Path("/tmp/beat")
     source = BEHIND.format(beat=str(beat))
     if bench.sandbox.name == "process":  # a session of its own leaves the reach of a crash barrier
         source = source.replace("        os.setsid()\n", "")
@@ -221,7 +233,9 @@ def test_weights_stored_in_the_file_are_the_same_for_every_seed_and_score_badly(
 
 
 RECOGNISES = """
+import tempfile
 import time
+from collections.abc import Iterator
 
 def unlearn(model, retain):
     if len(retain.dataset) < 192:  # a shadow unit: time to be thorough

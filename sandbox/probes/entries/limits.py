@@ -132,7 +132,7 @@ def unlearn(model, retain, *, scratch=0):
     report("root", write=error_of(lambda: open("/var/tmp/probe", "w")), mount=mounted("/"),
            stage=error_of(lambda: open("/in/probe", "w")),
            proc=error_of(lambda: open("/proc/sys/kernel/hostname", "w").write("x")))  # fmt: skip
-    report("network", interfaces=[name for _, name in socket.if_nameindex()],
+    report("network", interfaces=sorted(os.listdir("/sys/class/net")),
            connect=error_of(lambda: socket.create_connection(("192.0.2.1", 80), timeout=2)))  # fmt: skip
     report("noexec", tmp=runs("/tmp/true"), shm=runs("/dev/shm/true"))
     limits = (resource.RLIMIT_NOFILE, resource.RLIMIT_CORE, resource.RLIMIT_FSIZE, resource.RLIMIT_MEMLOCK)
