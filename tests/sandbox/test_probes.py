@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from sandbox.backends import docker as docker_backend
+from sandbox.engine import settings
 from sandbox.engine.facts import Facts, facts
-from sandbox.engine.settings import settings
 from sandbox.probes import limits
 from sandbox.types import Sandbox
 
@@ -76,12 +75,11 @@ def test_an_engine_that_ignores_its_limits_is_found_out(
     docker_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def loose(*arguments: Any) -> dict[str, Any]:
-        kept = ("image", "command", "entrypoint", "user", "labels", "environment", "stdin_open", "mounts", "init",
-                "working_dir")  # fmt: skip
-        asked = settings(*arguments)
-        return {name: asked[name] for name in kept} | {"mem_limit": "3g", "network_mode": "none", "shm_size": 2**28}
+        kept = {name: confined(*arguments)[name] for name in ("init", "mounts", "network_mode")}
+        return {**kept, "mem_limit": "3g", "shm_size": 2**28}
 
-    monkeypatch.setattr(docker_backend, "settings", loose)
+    confined = settings._confined
+    monkeypatch.setattr(settings, "_confined", loose)
     failing = {check.name for check in limits.check(docker_sandbox) if check.remedy}
     assert {"user", "read-only", "ulimits", "scratch", "shm", "cpu limit", "processes", "memory limit"} <= failing
 
