@@ -24,7 +24,8 @@ from sandbox import backends, suite
 from sandbox.engine import remains
 from sandbox.engine.client import connect
 from sandbox.suite import Result
-from sandbox.types import Sandbox
+from sandbox.tiny import MODEL, tiny_job
+from sandbox.types import Limits, Sandbox
 
 HEADLINE = "| attack | expected | status | seconds |\n|---|---|---|---:|"
 MARKERS = ("<!-- attacks: bench doctor --attacks markdown -->", "<!-- end of attacks -->")
@@ -54,12 +55,12 @@ def run() -> Iterator[Result]:
         BenchError: there is no container engine or no image.
     """
     backend = backends.load("docker")
-    if reason := backend.unavailable(suite.SPEC, "cpu"):
+    if reason := backend.unavailable(MODEL, "cpu"):
         what, _, remedy = reason.partition("; ")
         raise BenchError(what, "this machine", remedy, EXIT_CODES["infra"])
     run_id = f"attacks-{secrets.token_hex(4)}"
     with connect() as client:
-        with suite.template(run_id) as job:
+        with tiny_job(b"", Limits(deadline=0), run_id=run_id) as job:
             client.ping()
             before = remains.look(client, suite.sources())
             yield from statically_refused()

@@ -10,7 +10,8 @@ from contextlib import nullcontext
 from harness.findings import Finding
 from sandbox import backends
 from sandbox.engine.facts import Facts, facts
-from sandbox.probes import ENTRIES, MODEL, limits, tiny_job
+from sandbox.probes import ENTRIES, limits
+from sandbox.tiny import MODEL, tiny_job
 from sandbox.types import MIB, Limits
 
 START = "install Docker, start it (`dockerd`) and check DOCKER_HOST; without it foreign entries cannot be run safely"

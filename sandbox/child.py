@@ -11,18 +11,19 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from sandbox import procfs
 from sandbox.family import Family, own_user
-from sandbox.session import Chunk, Exit
-from sandbox.stage import owned
-from sandbox.types import MIB, Job, Limits
+from sandbox.session import Chunk, Exit, conduct
+from sandbox.stage import owned, staged
+from sandbox.types import MIB, Job, Limits, Outcome, Sandbox
 
 LAUNCH = Path(__file__).with_name("launch.py")
 CHUNK = 64 * 1024
@@ -114,6 +115,26 @@ def scratch(user: int | None) -> Iterator[Path]:
         if user is not None:
             os.chown(folder, user, user)
         yield folder.resolve()
+
+
+def run(
+    backend: Sandbox,
+    job: Job,
+    start: Callable[[Job, Path], AbstractContextManager[Box]],
+    clock: AbstractContextManager[Any],
+    stop: threading.Event | None,
+) -> Outcome:
+    """Run one job of a back end, which ``start``s it in the folder where it is staged; see ``session.conduct``."""
+    from sandbox.inside import models
+
+    environment = {"backend": backend.name, "trusted": backend.trusted}
+    if reason := backend.unavailable(job.model, job.device):
+        return Outcome("infra", reason, environment=environment)
+    try:
+        with staged(job) as folder, start(job, folder) as box:
+            return conduct(job, models.layout(job.model), box, clock, environment, stop)
+    except OSError as error:
+        return Outcome("infra", f"{backend.name}: the unit could not be run: {error}", environment=environment)
 
 
 @contextmanager

@@ -6,13 +6,12 @@ What an attack file expects stands in its docstring and is read without importin
 from __future__ import annotations
 
 import ast
-import tempfile
 import threading
 import time
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -25,8 +24,6 @@ from sandbox.types import MIB, STATUSES, Job, Limits, Outcome, Sandbox, Status
 FOLDER = Path(__file__).with_name("attacks")
 BREACH = "BREACH"
 """What an attack prints when something succeeds that must not."""
-SPEC = {"name": "resnet18_narrow", "classes": 3, "width": 2, "channels": 1, "image_size": 8}
-COUNTS = {"retain": 20, "forget": 6, "val": 9}
 PROCESSES = 64
 SCRATCH = 32 * MIB
 PATIENCE = 180.0
@@ -121,40 +118,6 @@ def parse(name: str, source: bytes) -> tuple[Attack, ...]:
     variants = [variant.strip() for line in fields.get("variants", [""]) for variant in line.split(",")]
     log = tuple(fields.get("log", ()))
     return tuple(Attack(name, source, title, log=log, variant=variant, **single) for variant in variants)
-
-
-@contextmanager
-def template(run_id: str) -> Iterator[Job]:
-    """A tiny job whose entry, parameters and limits are still to be set; its files live as long as the context."""
-    import torch
-    from safetensors.torch import save, save_file
-
-    from sandbox.inside import models
-
-    generator = torch.Generator().manual_seed(0)
-    tensors: dict[str, torch.Tensor] = {}
-    for part, count in COUNTS.items():
-        tensors[f"{part}_images"] = torch.randint(0, 256, (count, 1, 8, 8), dtype=torch.uint8, generator=generator)
-        tensors[f"{part}_labels"] = torch.randint(0, SPEC["classes"], (count,), generator=generator)  # type: ignore[call-overload]
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        state = {name: tensor.contiguous() for name, tensor in models.build(SPEC).state_dict().items()}
-    with tempfile.TemporaryDirectory() as folder:
-        data = Path(folder, "data.safetensors")
-        save_file(tensors, data)
-        yield Job(
-            source=b"",
-            parameters={},
-            model=SPEC,
-            weights=save(state),
-            data=data,
-            mean=(0.5,),
-            std=(0.25,),
-            batch_size=4,
-            seed=3,
-            limits=Limits(deadline=0),
-            run_id=run_id,
-        )
 
 
 def run(

@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,6 @@ from sandbox import child, family, procfs, stage
 from sandbox.backends import process
 from sandbox.child import Child
 from sandbox.family import Family, own_user
-from sandbox.session import conduct
 from sandbox.types import MIB, Job, Outcome
 
 STAGE, SCRATCH = "/in", "/tmp"
@@ -43,26 +42,22 @@ class Bubblewrap:
 
     def run(self, job: Job, clock: AbstractContextManager[Any], stop: threading.Event | None = None) -> Outcome:
         """Run one job; see ``sandbox.session.conduct``."""
-        from sandbox.inside import models
-
-        environment = {"backend": self.name, "trusted": self.trusted}
-        reason = self.unavailable(job.model, job.device)
-        if reason:
-            return Outcome("infra", reason, environment=environment)
-        try:
-            with own_user() as user, stage.staged(job) as folder:
-                command = [*_wrapped(folder, job.limits.scratch), *child.runner(STAGE)]
-                variables = child.variables(job.threads, STAGE, SCRATCH)
-                whole = Family(user, procfs.descendants)  # none can leave the tree: its root is the namespace's init
-                unit = Child(command, variables, Path("/"), (folder,), whole, passes_signals=True)
-                with child.started(job, unit) as box:
-                    return conduct(job, models.layout(job.model), box, clock, environment, stop)
-        except OSError as error:
-            return Outcome("infra", f"bubblewrap could not be run: {error}", environment=environment)
+        return child.run(self, job, _started, clock, stop)
 
     def reap(self) -> int:
         """Remove folders whose harness is dead; as root, end what they had started."""
         return len(stage.reap()) + family.reap()
+
+
+@contextmanager
+def _started(job: Job, folder: Path) -> Iterator[child.Box]:
+    with own_user() as user:
+        command = [*_wrapped(folder, job.limits.scratch), *child.runner(STAGE)]
+        variables = child.variables(job.threads, STAGE, SCRATCH)
+        whole = Family(user, procfs.descendants)  # none can leave the tree: its root is the namespace's init
+        unit = Child(command, variables, Path("/"), (folder,), whole, passes_signals=True)
+        with child.started(job, unit) as box:
+            yield box
 
 
 @functools.cache

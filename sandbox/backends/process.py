@@ -10,14 +10,14 @@ from __future__ import annotations
 import importlib.util
 import os
 import threading
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import Any
 
 from sandbox import child, family, stage
 from sandbox.child import Child
 from sandbox.family import Family, own_user
-from sandbox.session import conduct
 from sandbox.types import Job, Outcome
 
 
@@ -43,24 +43,20 @@ class Process:
 
     def run(self, job: Job, clock: AbstractContextManager[Any], stop: threading.Event | None = None) -> Outcome:
         """Run one job; see ``sandbox.session.conduct``."""
-        from sandbox.inside import models
-
-        environment = {"backend": self.name, "trusted": self.trusted}
-        reason = self.unavailable(job.model, job.device)
-        if reason:
-            return Outcome("infra", reason, environment=environment)
-        try:
-            with own_user() as user, stage.staged(job) as folder, child.scratch(user) as scratch:
-                variables = child.variables(job.threads, str(folder), str(scratch)) | _gpu(job.device)
-                unit = Child(child.runner(str(folder)), variables, scratch, (folder, scratch), Family(user))
-                with child.started(job, unit) as box:
-                    return conduct(job, models.layout(job.model), box, clock, environment, stop)
-        except OSError as error:
-            return Outcome("infra", f"the process could not be run: {error}", environment=environment)
+        return child.run(self, job, _started, clock, stop)
 
     def reap(self) -> int:
         """Remove folders whose harness is dead; as root, end what they had started."""
         return len(stage.reap()) + family.reap()
+
+
+@contextmanager
+def _started(job: Job, folder: Path) -> Iterator[child.Box]:
+    with own_user() as user, child.scratch(user) as scratch:
+        variables = child.variables(job.threads, str(folder), str(scratch)) | _gpu(job.device)
+        unit = Child(child.runner(str(folder)), variables, scratch, (folder, scratch), Family(user))
+        with child.started(job, unit) as box:
+            yield box
 
 
 def _gpu(device: str) -> dict[str, str]:

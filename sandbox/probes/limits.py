@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from sandbox.engine import settings
-from sandbox.probes import ENTRIES, tiny_job
+from sandbox.probes import ENTRIES
+from sandbox.tiny import tiny_job
 from sandbox.types import MIB, Limits, Outcome, Sandbox
 
 MEMORY, PROCESSES, SCRATCH = 1024 * MIB, 48, 32 * MIB

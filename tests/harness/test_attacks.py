@@ -15,6 +15,7 @@ from harness import attacks, entries
 from harness.cli import bench
 from sandbox import backends, suite
 from sandbox.suite import Result
+from sandbox.tiny import MODEL
 
 GOOD = Result("good", "crash", "crash", 1.25, "exit code 4")
 BAD = Result("many[b]", "invalid", "ok", 2.0, "", "ended as ok, not invalid")
@@ -91,7 +92,7 @@ def test_the_table_in_the_readme_is_that_of_the_folder() -> None:
 @pytest.mark.docker
 def test_outputs_that_overflow_are_refused_where_they_are_inferred() -> None:
     backend = backends.load("docker")
-    if reason := backend.unavailable(suite.SPEC, "cpu"):
+    if reason := backend.unavailable(MODEL, "cpu"):
         pytest.skip(reason)
     result = attacks.outputs(backend, "attack-outputs")
     assert result.ok and result.status == "invalid", result

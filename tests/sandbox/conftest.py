@@ -12,49 +12,28 @@ from typing import Any
 import pytest
 import torch
 from hypothesis import settings
-from safetensors.torch import save, save_file
+from safetensors.torch import load_file
 
 from sandbox.backends import load
-from sandbox.inside import models
+from sandbox.tiny import MODEL, tiny_job
 from sandbox.types import MIB, Job, Limits, Sandbox
 
 settings.register_profile("no time limit", deadline=None)
 settings.load_profile("no time limit")
 
-SPEC = {"name": "resnet18_narrow", "classes": 3, "width": 2, "channels": 1, "image_size": 8}
-COUNTS = {"retain": 20, "forget": 6, "val": 9}
+SPEC = MODEL
 
 
 @pytest.fixture(scope="session")
-def data() -> dict[str, torch.Tensor]:
-    generator = torch.Generator().manual_seed(0)
-    tensors = {}
-    for name, count in COUNTS.items():
-        tensors[f"{name}_images"] = torch.randint(0, 256, (count, 1, 8, 8), dtype=torch.uint8, generator=generator)
-        tensors[f"{name}_labels"] = torch.randint(0, 3, (count,), generator=generator)
-    return tensors
+def data(template: Job) -> dict[str, torch.Tensor]:
+    return load_file(template.data)
 
 
 @pytest.fixture(scope="session")
-def template(data: dict[str, torch.Tensor], tmp_path_factory: pytest.TempPathFactory) -> Job:
-    path = tmp_path_factory.mktemp("data") / "data.safetensors"
-    save_file(data, path)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        state = {name: tensor.contiguous() for name, tensor in models.build(SPEC).state_dict().items()}
-    return Job(
-        source=b"",
-        parameters={},
-        model=SPEC,
-        weights=save(state),
-        data=path,
-        mean=(0.5,),
-        std=(0.25,),
-        batch_size=4,
-        seed=3,
-        limits=Limits(deadline=60, memory=2048 * MIB, processes=64, scratch=32 * MIB),
-        run_id="tests",
-    )
+def template() -> Iterator[Job]:
+    limits = Limits(deadline=60, memory=2048 * MIB, processes=64, scratch=32 * MIB)
+    with tiny_job(b"", limits, run_id="tests") as job:
+        yield job
 
 
 @pytest.fixture(scope="session")

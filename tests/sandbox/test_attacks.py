@@ -11,7 +11,8 @@ import pytest
 from sandbox import suite
 from sandbox.engine import remains
 from sandbox.engine.reap import labels
-from sandbox.types import Job, Sandbox
+from sandbox.tiny import tiny_job
+from sandbox.types import Job, Limits, Sandbox
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(1800)]
 
@@ -25,7 +26,7 @@ def client(docker_sandbox: Sandbox) -> Iterator[docker.DockerClient]:
 
 @pytest.fixture(scope="module")
 def job() -> Iterator[Job]:
-    with suite.template("attack-tests") as job:
+    with tiny_job(b"", Limits(deadline=0), run_id="attack-tests") as job:
         yield job
 
 

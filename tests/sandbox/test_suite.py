@@ -20,7 +20,8 @@ from safetensors.numpy import load
 from sandbox import suite
 from sandbox.engine import remains
 from sandbox.suite import Attack, BadHeader, deviations, parse
-from sandbox.types import Job, Outcome
+from sandbox.tiny import tiny_job
+from sandbox.types import Job, Limits, Outcome
 
 ORIGINAL = {"w": np.ones(2, np.float32)}
 SOURCE = b"the source of a planted stage"
@@ -137,7 +138,7 @@ def test_the_suite_runs_two_at_a_time_variants_in_turn_and_reports_in_order() ->
         tuple(replace(PLAIN, name="many", variant=variant, memory=700) for variant in "abc"),
         *((replace(PLAIN, name=f"one{i}", source=b"bad" if i == 1 else b"good"),) for i in range(4)),
     ]
-    with suite.template("run-id") as job:
+    with tiny_job(b"", Limits(deadline=0), run_id="run-id") as job:
         results = list(suite.run(backend, job, chosen))
         assert job.data.is_file()
     assert not job.data.exists()
