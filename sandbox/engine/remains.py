@@ -51,7 +51,8 @@ class Machine:
     disk: int
     """Free."""
     memory: int
-    """Available, and what the other processes of this machine hold for themselves, who come and go."""
+    """Available, and what comes and goes with others: the memory of their processes, and files in memory, which end
+    with the containers and mounts that hold them."""
 
 
 def look(client: docker.DockerClient, sources: Collection[bytes]) -> Machine:
@@ -140,7 +141,8 @@ def _descriptors() -> Iterator[str]:
 
 def _available() -> int:
     others = sum(_kib(folder / "status", "RssAnon:") for folder in _numbered() if int(folder.name) != os.getpid())
-    return 1024 * (_kib(Path("/proc/meminfo"), "MemAvailable:") + others)
+    machine = Path("/proc/meminfo")
+    return 1024 * (_kib(machine, "MemAvailable:") + _kib(machine, "Shmem:") + others)
 
 
 def _kib(path: Path, key: str) -> int:

@@ -37,7 +37,7 @@ def nothing_left(docker_sandbox: Sandbox, job: Job) -> Iterator[None]:
     client.ping()
     before = remains.look(client, suite.sources())
     yield
-    left = remains.remains(client, suite.sources(), before)
+    left = remains.remains(client, suite.sources(), before, patience=600)  # other tests run beside it
     client.close()
     assert left == []
 
