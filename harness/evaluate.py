@@ -96,7 +96,10 @@ def attempt(bench: Bench, unit: Unit, slot: Slot, deadline: float) -> tuple[NDAr
             outcome = bench.sandbox.run(job, clock, bench.stop)
         if outcome.status != "infra" or bench.stop.is_set():
             break
-    return _logits(bench, unit, outcome)
+    if slot.device == "cpu" or not torch.cuda.is_available():  # a container may see a GPU that this process does not
+        return _logits(bench, unit, outcome)
+    with Turns(slot.devices, stop=bench.stop).turn():  # another unit may be on the clock by now
+        return _logits(bench, unit, outcome, slot.device)
 
 
 def _job(bench: Bench, unit: Unit, slot: Slot, deadline: float) -> Job:
@@ -118,14 +121,20 @@ def _job(bench: Bench, unit: Unit, slot: Slot, deadline: float) -> Job:
     )
 
 
-def _logits(bench: Bench, unit: Unit, outcome: Outcome) -> tuple[NDArray[np.float32] | None, Outcome]:
+def _logits(
+    bench: Bench, unit: Unit, outcome: Outcome, device: str = "cpu"
+) -> tuple[NDArray[np.float32] | None, Outcome]:
     """Logits of the delivered model; finite weights may still overflow, and argmax would call that class 0."""
     if outcome.status != "ok":
         return None, outcome
     assert outcome.weights is not None
     state = {name: torch.from_numpy(np.array(array)) for name, array in outcome.weights.items()}
     model = models.load(unit.track.model_spec, state)
-    logits = infer(model, torch.from_numpy(bench.references.dataset.images), normaliser(unit.track))
+    images = torch.from_numpy(bench.references.dataset.images)
+    try:
+        logits = infer(model, images, normaliser(unit.track, device), device)
+    except torch.OutOfMemoryError:  # others are on that GPU; float32 is float32
+        logits = infer(model, images, normaliser(unit.track))
     if not np.isfinite(logits).all():
         return None, Outcome(
             "invalid",

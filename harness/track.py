@@ -69,6 +69,8 @@ class Recipe:
     """Precision the originals are rounded to before any use."""
     shadow_epochs: int | None = None
     """Epochs of the shadow models, where they are not ``epochs``."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of forward and backward pass; ``bfloat16`` is mixed precision by autocast, weights and optimizer in float32."""
 
 
 @dataclass(frozen=True)
