@@ -65,6 +65,8 @@ class Trained:
     logits: NDArray[np.float32]
     seconds: float
     """CPU seconds of the task (on a GPU: wall seconds) over its models."""
+    mixed: bool
+    """Whether it was trained in mixed precision."""
 
 
 def plan(
@@ -211,6 +213,7 @@ def _work(task: Sequence[Role]) -> list[Trained]:
     import torch
     from safetensors.torch import save
 
+    from harness.steps import mixed
     from harness.training import infer, normaliser
 
     assert _references is not None
@@ -227,6 +230,7 @@ def _work(task: Sequence[Role]) -> list[Trained]:
         start = clock()
         members = _train(_references, task, on_epoch=on_epoch, resident=_resident)
         seconds = (clock() - start) / len(task)
+    in_bfloat16 = mixed(track.recipe, torch.device("cpu") if _resident is None else _resident.device)
     images, to_input = torch.from_numpy(dataset.images), normaliser(track)
     results = []
     for role, model in zip(task, members, strict=True):
@@ -242,7 +246,7 @@ def _work(task: Sequence[Role]) -> list[Trained]:
             raise FloatingPointError(f"training of {role.name} diverged: logits are not finite")
         keeps = role.kind != "shadow-retrained"  # there are hundreds, and only their logits are read
         weights = save({name: tensor.cpu().contiguous() for name, tensor in state.items()}) if keeps else None
-        results.append(Trained(role, weights, logits, seconds))
+        results.append(Trained(role, weights, logits, seconds, in_bfloat16))
     return results
 
 
@@ -280,6 +284,8 @@ def run(references: References, plan: Plan, on_progress: Callable[[int], None]) 
                     found = future.result()
                     for trained in found:
                         about = {unit: round(trained.seconds, 3), **environment}
+                        if trained.mixed:
+                            about["precision"] = "bfloat16"
                         references.add(trained.role, trained.weights, trained.logits, about)
                         yield trained
                     if len(found) < len(tasks[future]):

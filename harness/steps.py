@@ -75,6 +75,15 @@ def recorder(device: torch.device) -> Recorder:
     return Graphs(device) if device.type == "cuda" else Rehearsed()
 
 
+def mixed(recipe: Recipe, device: torch.device) -> bool:
+    """Whether the recipe allows bfloat16 and the device computes in it; emulated, it is several times slower."""
+    if recipe.precision != "bfloat16":
+        return False
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return bool(torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
 @lru_cache(maxsize=4)
 def rates(recipe: Recipe, steps: int) -> tuple[float, ...]:
     """The learning rate of every step of a training with ``steps`` steps per epoch."""
@@ -130,8 +139,9 @@ class Lane:
         self._recipe, self._to_input, self._groups = recipe, to_input, groups
         self._count, self._sizes = count, batch_sizes(count, recipe.batch_size)
         self._device, self._recorder = images.device, recorder
-        mixed = recipe.precision == "bfloat16"
-        self._fast = mixed or recorder is not None  # elsewhere, the arithmetic of the models that ship
+        self._mixed = mixed(recipe, self._device)
+        # elsewhere, the arithmetic of the models that ship
+        self._fast = recipe.precision == "bfloat16" or recorder is not None
         if self._fast and groups is None:
             network.to(memory_format=torch.channels_last)
         self._rates = rates(recipe, len(self._sizes))
@@ -230,12 +240,11 @@ class Lane:
         batch = self._to_input(batch)
         if self._fast:
             batch = batch.contiguous(memory_format=torch.channels_last)
-        mixed = recipe.precision == "bfloat16"
-        with torch.autocast(self._device.type, torch.bfloat16, enabled=mixed, cache_enabled=False):
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._mixed, cache_enabled=False):
             logits = self.network(batch)[None] if self._groups is None else self.network(batch.unflatten(0, rows.shape))
         logits = logits.flatten(0, 1)
         # the sum over models of their mean losses: each model gets the gradient it would get alone
-        summed = cross_entropy(logits.float() if mixed else logits, self._labels[chosen], reduction="sum")
+        summed = cross_entropy(logits.float() if self._mixed else logits, self._labels[chosen], reduction="sum")
         self._optimizer.zero_grad(set_to_none=True)
         (summed / rows.shape[1]).backward()
         self._optimizer.step()

@@ -12,6 +12,7 @@ import multiprocessing
 import os
 import resource
 import statistics
+import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -190,6 +191,7 @@ def cpu_seconds() -> float:
 def measure(found: list[Way], rounds: int) -> None:
     for turn in range(rounds + 1):
         for way in found:
+            print(f"round {turn} of {rounds}: {way.name}", file=sys.stderr, flush=True)
             start, cpu = time.perf_counter(), cpu_seconds()
             more = way.run() or 0.0
             if turn:  # the first one warms up

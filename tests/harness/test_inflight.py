@@ -8,6 +8,8 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,15 +19,19 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from harness import prepare
+from harness.direct import Workers
+from harness.entries import baseline
 from harness.errors import BenchError
 from harness.inflight import Course, open_lanes, out_of_memory, suggested
 from harness.references import References, Role
 from harness.resident import Resident
-from harness.steps import Lane, Rehearsed, batch_sizes, recorder
+from harness.steps import Lane, Rehearsed, batch_sizes, mixed, recorder
 from harness.store import Store
 from harness.track import Recipe, load
 from harness.training import infer, normaliser, train
+from harness.units import Unit
 from sandbox.inside.models import build
+from tests.harness.conftest import run
 
 RECIPE = Recipe(epochs=2, batch_size=16, lr=0.1, schedule="cosine", seed=0, crop=2, flip=True)
 COUNT = 40
@@ -280,28 +286,75 @@ def test_prepare_trains_the_same_models_in_flight_as_in_groups(references: Refer
     assert agree > 0.95, "float32 in another order, weights rounded to half precision, but the same model"
 
 
+def accuracies(device: str, precision: Any, home: Path) -> float:
+    """Mean accuracy on V and T of three originals of the fashion track, four epochs of it."""
+    track = load("fashionmnist-mini")
+    track = replace(track, recipe=replace(track.recipe, epochs=4, precision=precision, lr=0.05))
+    references = References(track, Store(home))
+    roles = [Role("original", seed) for seed in range(3)]
+    resident = Resident(references, device, 2) if device != "cpu" else None
+    right = []
+    for role, model in zip(roles, prepare._train(references, roles, resident=resident), strict=True):
+        held_out = np.concatenate([references.parts(role.seed)[part] for part in ("val", "test")])
+        images = torch.from_numpy(references.dataset.images)
+        logits = infer(model, images, normaliser(track, device), device)
+        right.append((logits.argmax(1) == references.dataset.labels)[held_out].mean())
+    return float(np.mean(right))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not torch.ops.mkldnn._is_mkldnn_bf16_supported(), reason="this CPU only emulates bfloat16")
+def test_mixed_precision_costs_no_accuracy(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BENCH_DATA", str(Path(__file__).parents[1] / "data"))
+    assert abs(accuracies("cpu", "bfloat16", home) - accuracies("cpu", "float32", home)) < 0.02
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_a_gpu_trains_as_well_as_a_cpu(precision: Any) -> None:
-    """Full default track, three seeds: accuracy on V and T within half a point of plain float32 on the CPU."""
-    import dataclasses
+def test_a_gpu_trains_as_well_as_a_cpu(precision: Any, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BENCH_DATA", str(Path(__file__).parents[1] / "data"))
+    assert abs(accuracies("cuda:0", precision, home) - accuracies("cpu", "float32", home)) < 0.02
 
-    track = load("digits-resnet18")
-    track = dataclasses.replace(track, recipe=dataclasses.replace(track.recipe, precision=precision))
-    references = References(track, Store())
-    roles = [Role("original", seed) for seed in range(3)]
-    resident = Resident(references, "cuda:0", 2)
-    dataset = references.dataset
-    accuracy = np.zeros((2, 3))
-    for row, models in enumerate(
-        [prepare._train(references, roles), prepare._train(references, roles, None, lambda: None, resident)]
-    ):
-        for seed, model in enumerate(models):
-            parts = references.parts(seed)
-            held_out = np.concatenate([parts["val"], parts["test"]])
-            logits = resident.infer(model)
-            accuracy[row, seed] = (logits.argmax(1) == dataset.labels)[held_out].mean()
-    assert abs(np.diff(accuracy.mean(1))[0]) < 0.03  # three seeds of 773 images differ by two points on their own
+
+def test_without_bfloat16_a_recipe_that_allows_it_trains_in_float32() -> None:
+    """On a CPU that emulates it the models are those of float32; on one that has it, the steps are in bfloat16."""
+    problem = Problem(kind=torch.float32)
+    problem.to_input = lambda x: x.float() / 255  # type: ignore[method-assign]
+    recipe = replace(RECIPE, precision="bfloat16")
+    kinds = set()
+
+    class Kinds(TorchDispatchMode):
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            if func._overloadpacket.__name__ in ("convolution", "addmm"):
+                kinds.add(next(a.dtype for a in args if isinstance(a, Tensor)))
+            return func(*args, **(kwargs or {}))
+
+    data = problem.images, problem.labels, problem.subsets[:1]
+    with Kinds():
+        train(problem.models()[:1], *data, [1], recipe, problem.to_input)
+    assert kinds == {torch.bfloat16 if mixed(recipe, torch.device("cpu")) else torch.float32}
+
+
+@pytest.mark.gpu
+def test_shipped_methods_run_untimed_on_a_gpu_side_by_side(home: Path) -> None:
+    references = References(load("digits-resnet18"), Store())
+    units = [Unit(baseline("ft"), references.track, seed) for seed in range(2)]
+    with Workers(references.track, "cuda:0") as there, Workers(references.track) as here:
+        found = {unit.seed: result for unit, result in there.run(units, 120.0)}
+        expected = {unit.seed: result for unit, result in here.run(units, 120.0)}
+    for seed, result in found.items():
+        assert result.status == "ok", result.reason
+        agree = (result.logits.argmax(1) == expected[seed].logits.argmax(1)).mean()  # type: ignore[union-attr]
+        assert agree > 0.9
+
+
+def test_an_absent_gpu_is_never_replaced_by_the_cpu(small: Path) -> None:
+    for command in (["prepare", str(small), "--gpu", "97"], ["prepare", str(small), "--gpu", "0", "--gpu", "97"]):
+        result = run(*command)
+        assert result.exit_code == 20
+        assert "CUDA device" in result.stderr and "bench doctor --gpu" in result.stderr
+    result = run("prepare", str(small), "--in-flight", "2")
+    assert result.exit_code == 2 and "--gpu" in result.stderr
 
 
 def test_how_many_are_in_flight_follows_from_the_work_of_a_batch() -> None:
