@@ -30,7 +30,7 @@ from harness.grouped import can_group
 from harness.inflight import Course, open_lanes
 from harness.prepare import GROUP
 from harness.references import References, Role
-from harness.steps import rates
+from harness.steps import mixed, rates
 from harness.store import Store
 from harness.track import Track, load
 from harness.training import normaliser, train
@@ -61,7 +61,7 @@ class Case:
 
 
 @cache
-def case(name: str, steps: int) -> Case:
+def case(name: str, steps: int, batch: int | None = None) -> Case:
     """The case with as many examples and epochs as make ``steps`` steps."""
     track = load(
         {"digits": "digits-resnet18", "resnet18": "fashionmnist-resnet18", "tinyvit": "fashionmnist-tinyvit"}.get(
@@ -81,6 +81,7 @@ def case(name: str, steps: int) -> Case:
     if name == "cifar-stem":
         track = replace(track, model={"name": "resnet18_narrow", "width": 64})
         peer = dict(track.model_spec)
+    track = replace(track, recipe=replace(track.recipe, batch_size=batch or track.recipe.batch_size))
     batch = track.recipe.batch_size
     rows = rows[: min(steps, len(rows) // batch) * batch]
     full = track.splits.retain + track.splits.forget
@@ -124,10 +125,10 @@ class Flight:
             self.memory = max(self.memory, torch.cuda.memory_reserved() - before)
 
 
-def part(name: str, steps: int, count: int) -> float:
+def part(name: str, steps: int, batch: int | None, count: int) -> float:
     """In a worker process: its CPU seconds."""
     start = time.process_time()
-    ours(case(name, steps), count)
+    ours(case(name, steps, batch), count)
     return time.process_time() - start
 
 
@@ -143,8 +144,8 @@ class Way:
 
 def ways(options: argparse.Namespace, name: str, stack: list[Any]) -> Iterator[Way]:
     """The peer's with one thread first, then with its defaults: what the ratios refer to."""
-    chosen, device = case(name, options.steps or STEPS[name]), options.device
-    steps = options.steps or STEPS[name]
+    steps, batch, device = options.steps or STEPS[name], options.batch, options.device
+    chosen = case(name, steps, batch)
     cores = len(os.sched_getaffinity(0))
     if device == "cpu":
         yield Way("plain loop, 1 thread, no workers", 1, partial(plainly, chosen, device, 1, 0), [], [])
@@ -167,7 +168,7 @@ def ways(options: argparse.Namespace, name: str, stack: list[Any]) -> Iterator[W
         stack.append(pool)
 
         def run(pool: ProcessPoolExecutor = pool, processes: int = processes) -> float:
-            return sum(pool.map(part, [name] * processes, [steps] * processes, [groups[-1]] * processes))
+            return sum(pool.map(partial(part, name, steps, batch), [groups[-1]] * processes))
 
         yield Way(f"ours, {processes} processes × {groups[-1]}", processes * groups[-1], run, [], [])
 
@@ -199,10 +200,12 @@ def measure(found: list[Way], rounds: int) -> None:
                 way.cpu.append((cpu_seconds() - cpu + more) / way.models)
 
 
-def show(name: str, found: list[Way], chosen: Case, steps: int, options: argparse.Namespace, stack: list[Any]) -> None:
-    recipe = load(chosen.track.name).recipe
+def show(name: str, found: list[Way], chosen: Case, options: argparse.Namespace, stack: list[Any]) -> None:
+    recipe = replace(load(chosen.track.name).recipe, batch_size=chosen.track.recipe.batch_size)
     total = len(rates(chosen.track.recipe, -(-len(chosen.rows) // recipe.batch_size)))
-    print(f"\n{name}: {total} steps of {recipe.batch_size}, {recipe.precision}, {options.rounds} rounds, median; "
+    native = mixed(recipe, torch.device(options.device))
+    precision = "bfloat16" if native else "float32"
+    print(f"\n{name}: {total} steps of {recipe.batch_size}, {precision}, {options.rounds} rounds, median; "
           f"load {os.getloadavg()[0]:.1f}")  # fmt: skip
     print(f"{'per model':<36}{'CPU s':>9}{'ratio':>8}{'wall s':>9}{'ratio':>8}{'models/h':>10}{'GPU GB':>8}")
     cpu = [statistics.median(way.cpu) for way in found]
@@ -224,6 +227,7 @@ def main() -> None:
                         help=f"of {', '.join(STEPS)}; default: all but the last")  # fmt: skip
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--steps", type=int, help="optimizer steps of a run")
+    parser.add_argument("--batch", type=int, help="another batch size than the recipe's, for a short run")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--workers", type=int, default=2, help="of the plain loop's DataLoader")
     parser.add_argument("--in-flight", type=int, nargs="*", default=None, metavar="N", help="default on a GPU: 1 2 4 8")
@@ -235,8 +239,7 @@ def main() -> None:
         stack: list[Any] = []
         found = list(ways(options, name, stack))
         measure(found, options.rounds)
-        steps = options.steps or STEPS[name]
-        show(name, found, case(name, steps), steps, options, stack)
+        show(name, found, case(name, options.steps or STEPS[name], options.batch), options, stack)
         for each in stack:
             if isinstance(each, ProcessPoolExecutor):
                 each.shutdown()
