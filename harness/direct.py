@@ -28,24 +28,31 @@ from harness.turns import Turns
 from harness.units import Unit
 from harness.untimed import Result
 
+PER_GPU = 4
+"""Worker processes on one GPU."""
+
 
 class Workers:
-    """One worker process per core; a context manager. Its environment says that no sandbox was there."""
+    """One worker process per core, or a few on a GPU; a context manager. Its name says that no sandbox was there.
+
+    A unit that ran out of a GPU's memory beside others runs again alone, before that counts.
+    """
 
     backend = "workers"
     trusted = True
     overhead = 0.2
 
-    def __init__(self, track: Track) -> None:
-        self.at_once = len(os.sched_getaffinity(0))
-        self._track = track
+    def __init__(self, track: Track, device: str = "cpu") -> None:
+        cores = len(os.sched_getaffinity(0))
+        self.at_once = cores if device == "cpu" else min(cores, PER_GPU)
+        self._track, self._device = track, device
 
     def __enter__(self) -> Workers:
         self._pool = ProcessPoolExecutor(
             self.at_once,
             mp_context=multiprocessing.get_context("spawn"),
             initializer=_start,
-            initargs=(self._track, os.getpid()),
+            initargs=(self._track, os.getpid(), self._device),
         )
         return self
 
@@ -58,8 +65,15 @@ class Workers:
         """Run units; yields each as it finishes. See :class:`harness.untimed.Runner`."""
         futures: dict[Future[Result], Unit] = {self._pool.submit(_run, unit, deadline): unit for unit in units}
         try:
+            crowded = []
             for future in as_completed(futures):
-                yield futures[future], future.result()
+                unit, result = futures[future], future.result()
+                if result.status == "oom" and self.at_once > 1:
+                    crowded.append(unit)
+                else:
+                    yield unit, result
+            for unit in crowded:
+                yield unit, self._pool.submit(_run, unit, deadline).result()
         except BrokenProcessPool:
             raise BenchError(
                 "a worker process was killed (usually by lack of memory)",
@@ -73,10 +87,11 @@ class Workers:
 
 
 _references: References | None = None
+_device = "cpu"
 
 
-def _start(track: Track, parent: int) -> None:
-    """Initialise a worker process: one thread, the track's references, an end with its parent."""
+def _start(track: Track, parent: int, device: str) -> None:
+    """Initialise a worker process: one thread, the track's references, a device, an end with its parent."""
     import torch
 
     import sandbox.inside.adapter
@@ -84,7 +99,8 @@ def _start(track: Track, parent: int) -> None:
     import sandbox.inside.models  # noqa: F401
     from sandbox.inside.lifeline import end_with
 
-    global _references
+    global _references, _device
+    _device = device
     end_with(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     torch.set_num_threads(1)
@@ -97,13 +113,16 @@ def _run(unit: Unit, deadline: float) -> Result:
     """Run one unit in a worker, not while one of another process is on the clock.
 
     An exception of the entry is a ``crash``, non-finite outputs are ``invalid``; a unit that takes more than
-    ``deadline`` seconds is a ``timeout``.
+    ``deadline`` seconds is a ``timeout``; the end of a GPU's memory is ``oom``.
     """
-    with Turns(turns.cores(sorted(os.sched_getaffinity(0)))).turn():
+    places = turns.cores(sorted(os.sched_getaffinity(0))) if _device == "cpu" else (turns.gpu(_device),)
+    with Turns(places).turn():
         return _attempt(unit, deadline)
 
 
 def _attempt(unit: Unit, deadline: float) -> Result:
+    import torch
+
     assert _references is not None
     start = time.process_time()
     signal.signal(signal.SIGALRM, _late)
@@ -115,6 +134,9 @@ def _attempt(unit: Unit, deadline: float) -> Result:
             status, reason, logits = "invalid", "the model's outputs are not finite", None
     except _Late:
         status, reason = "timeout", f"no weights within {deadline:g} s"
+    except torch.OutOfMemoryError as error:
+        status, reason = "oom", str(error).splitlines()[0][:200]
+        torch.cuda.empty_cache()
     except Exception as error:  # whatever an entry raises is its own failure, and the study goes on
         status, reason = "crash", f"{type(error).__name__}: {error}".splitlines()[0][:200]
     finally:
@@ -140,7 +162,7 @@ def _unlearn(references: References, unit: Unit) -> NDArray[np.float32]:
     track, dataset = unit.track, references.dataset
     state = load(references.weights(unit.original))
     for number, parts in enumerate(unit.requests(references)):
-        model = models.load(track.model_spec, state)
+        model = models.load(track.model_spec, state).to(_device)
         layout = adapter.layout(model)
         data: dict[str, Any] = {}
         for part, indices in parts.items():
@@ -154,7 +176,7 @@ def _unlearn(references: References, unit: Unit) -> NDArray[np.float32]:
             track.model_spec.get("channels", 3),
             track.protocol.batch_size,
             seed,
-            "cpu",
+            _device,
         )
         random.seed(seed)
         np.random.seed(seed)
@@ -162,7 +184,7 @@ def _unlearn(references: References, unit: Unit) -> NDArray[np.float32]:
         result = adapter.call(_module(unit.entry), model, given, dict(unit.entry.overrides))
         state = adapter.state(result, layout)
     unlearned = models.load(track.model_spec, state)
-    return infer(unlearned, torch.from_numpy(dataset.images), normaliser(track))
+    return infer(unlearned, torch.from_numpy(dataset.images), normaliser(track, _device), _device)
 
 
 def _module(entry: Entry) -> ModuleType:

@@ -103,7 +103,10 @@ def attempt(bench: Bench, unit: Unit, slot: Slot, deadline: float) -> tuple[NDAr
             break
         weights = save(dict(outcome.weights))
     assert done is not None
-    return _logits(bench, unit, done)
+    if slot.device == "cpu" or not torch.cuda.is_available():  # a container may see a GPU that this process does not
+        return _logits(bench, unit, done)
+    with Turns(slot.devices, stop=bench.stop).turn():  # another unit may be on the clock by now
+        return _logits(bench, unit, done, slot.device)
 
 
 def _tried(bench: Bench, job: Job, slot: Slot) -> Outcome:
@@ -158,14 +161,20 @@ def _job(
     )
 
 
-def _logits(bench: Bench, unit: Unit, outcome: Outcome) -> tuple[NDArray[np.float32] | None, Outcome]:
+def _logits(
+    bench: Bench, unit: Unit, outcome: Outcome, device: str = "cpu"
+) -> tuple[NDArray[np.float32] | None, Outcome]:
     """Logits of the delivered model; finite weights may still overflow, and argmax would call that class 0."""
     if outcome.status != "ok":
         return None, outcome
     assert outcome.weights is not None
     state = {name: torch.from_numpy(np.array(array)) for name, array in outcome.weights.items()}
     model = models.load(unit.track.model_spec, state)
-    logits = infer(model, torch.from_numpy(bench.references.dataset.images), normaliser(unit.track))
+    images = torch.from_numpy(bench.references.dataset.images)
+    try:
+        logits = infer(model, images, normaliser(unit.track, device), device)
+    except torch.OutOfMemoryError:  # others are on that GPU; float32 is float32
+        logits = infer(model, images, normaliser(unit.track))
     if not np.isfinite(logits).all():
         return None, Outcome(
             "invalid",

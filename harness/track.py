@@ -76,6 +76,9 @@ class Recipe:
     """Precision the originals are rounded to before any use."""
     shadow_epochs: int | None = None
     """Epochs of the shadow models, where they are not ``epochs``."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of forward and backward pass. ``bfloat16`` allows mixed precision by autocast (weights and optimizer in float32)
+    where the device computes in it, float32 elsewhere; every model's entry in the manifest says which it was."""
 
 
 @dataclass(frozen=True)

@@ -62,9 +62,9 @@ def command(
         session.needs_shadows(loaded)
     if any(session.find_entry(name).kind == "entry" for name in entries):
         participant.not_public(loaded, "a search for parameters")
-    references = session.open_references(loaded)
+    references = session.open_references(loaded, gpu)
     if role == "shadow":
-        session.train_missing(references, tuning_roles(loaded))
+        session.train_missing(references, tuning_roles(loaded), None, () if gpu is None else (gpu,))
     setting = cast(tuning.Setting, role)
     budget = trials or loaded.analysis.trials
     summaries, said = [], ""

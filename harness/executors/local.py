@@ -42,7 +42,7 @@ def timed_slot(cores: tuple[int, ...], device: str = "cpu") -> Slot:
 
 def untimed_slot(cores: tuple[int, ...], device: str = "cpu") -> Slot:
     """A place that units share with others, but not with one that is on the clock."""
-    return Slot(cores, device, turns.cores(cores) if device == "cpu" else (device.replace(":", "-"),))
+    return Slot(cores, device, turns.cores(cores) if device == "cpu" else (turns.gpu(device),))
 
 
 def run(
