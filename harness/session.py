@@ -117,6 +117,7 @@ def train_missing(references: References, wanted: Sequence[Role], workers: int |
         f"about {span(plan.seconds)}, {plan.disk / 1e6:.1f} MB of disk",
         err=True,
     )
+    references.store.needs_room(plan.disk)
     with Bar(f"training {track.name}", plan.epochs, unit="epochs") as bar:
         for trained in prepare.run(references, plan, bar.at):
             bar.line(f"trained {trained.role.name} in {trained.seconds:.1f} CPU s")
