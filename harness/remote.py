@@ -111,7 +111,7 @@ def _get(url: str, start: int) -> Iterator[Stream]:
         first = 0
         if response.status == 206:  # Content-Range: bytes 512-1023/1024
             first = int(response.headers["Content-Range"].split()[1].partition("-")[0])
-        yield Stream(response.read, first, None if length is None else first + int(length))
+        yield Stream(response.read1, first, None if length is None else first + int(length))
 
 
 @contextmanager
