@@ -99,18 +99,23 @@ def _run(unit: Unit, deadline: float) -> Result:
     An exception of the entry is a ``crash``, non-finite outputs are ``invalid``; a unit that takes more than
     ``deadline`` seconds is a ``timeout``.
     """
-    with Turns(turns.cores(sorted(os.sched_getaffinity(0)))).turn():
-        return _attempt(unit, deadline)
-
-
-def _attempt(unit: Unit, deadline: float) -> Result:
     assert _references is not None
+    return attempt_unit(_references, unit, deadline)
+
+
+def attempt_unit(references: References, unit: Unit, deadline: float) -> Result:
+    """The same in this process, in its main thread, with these references."""
+    with Turns(turns.cores(sorted(os.sched_getaffinity(0)))).turn():
+        return _attempt(references, unit, deadline)
+
+
+def _attempt(references: References, unit: Unit, deadline: float) -> Result:
     start = time.process_time()
     signal.signal(signal.SIGALRM, _late)
     signal.setitimer(signal.ITIMER_REAL, deadline)
     status, reason, logits = "ok", "", None
     try:
-        logits = _unlearn(_references, unit)
+        logits = _unlearn(references, unit)
         if not np.isfinite(logits).all():
             status, reason, logits = "invalid", "the model's outputs are not finite", None
     except _Late:

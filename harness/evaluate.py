@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,10 @@ class Bench:
     stop: threading.Event = field(default_factory=threading.Event)
     """Set to end everything that runs."""
     hardware: dict[str, Any] = field(default_factory=hardware)
+    elsewhere: Callable[[Unit, Slot, float, Bench], tuple[NDArray[np.float32] | None, Outcome]] | None = None
+    """In the place of :func:`attempt`, where units run on other machines; takes a unit, its slot and its deadline."""
+    slots: tuple[Slot, ...] = ()
+    """Where timed units run, if not on this machine."""
 
     def inputs(self, unit: Unit) -> Path:
         """The safetensors file with R, F and V of a unit: all data that a sandbox gets."""
@@ -90,6 +95,8 @@ def run(bench: Bench, unit: Unit, slot: Slot, retrain_seconds: float | None, dea
 
 def attempt(bench: Bench, unit: Unit, slot: Slot, deadline: float) -> tuple[NDArray[np.float32] | None, Outcome]:
     """Run a unit in the sandbox, at most three times; logits [n, classes] when it is ok, and what became of it."""
+    if bench.elsewhere is not None:
+        return bench.elsewhere(unit, slot, deadline, bench)
     job = _job(bench, unit, slot, deadline)
     for _ in range(ATTEMPTS):
         with Turns(slot.devices, slot.timed, bench.stop).turn() as clock:

@@ -190,20 +190,38 @@ def _work(task: Sequence[Role]) -> list[Trained]:
     return results
 
 
-def run(references: References, plan: Plan, on_progress: Callable[[int], None]) -> Iterator[Trained]:
+Pool = Callable[[References, Plan, Callable[[int], None]], Iterator[list[Trained]]]
+"""Trains a plan's tasks somewhere; yields the models of each."""
+
+
+def run(
+    references: References, plan: Plan, on_progress: Callable[[int], None], pool: Pool | None = None
+) -> Iterator[Trained]:
     """Train a plan's models; yields each after it is in the store.
 
     Args:
         references: where they go.
         plan: from :func:`plan`.
         on_progress: gets the number of model-epochs done, a few times a second.
+        pool: where; default: processes of this machine.
 
     Raises:
         BenchError: a worker died or training diverged; what was finished stays.
     """
+    environment = {"torch": torch_version(), "date": datetime.datetime.now(datetime.UTC).date().isoformat()}
+    try:
+        for task in (pool or _processes)(references, plan, on_progress):
+            for trained in task:
+                about = {"cpu_seconds": round(trained.seconds, 3), **environment}
+                references.add(trained.role, trained.weights, trained.logits, about)
+                yield trained
+    except FloatingPointError as error:
+        raise BenchError(str(error), "the benchmark", "lower recipe.lr in the track", EXIT_CODES["infra"]) from None
+
+
+def _processes(references: References, plan: Plan, on_progress: Callable[[int], None]) -> Iterator[list[Trained]]:
     context = multiprocessing.get_context("spawn")
     progress = context.Value("q", 0)
-    environment = {"torch": torch_version(), "date": datetime.datetime.now(datetime.UTC).date().isoformat()}
     with ProcessPoolExecutor(
         plan.workers, mp_context=context, initializer=_start_worker, initargs=(progress, references.track, os.getpid())
     ) as pool:
@@ -213,10 +231,7 @@ def run(references: References, plan: Plan, on_progress: Callable[[int], None]) 
                 done, pending = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
                 on_progress(progress.value)
                 for future in done:
-                    for trained in future.result():
-                        about = {"cpu_seconds": round(trained.seconds, 3), **environment}
-                        references.add(trained.role, trained.weights, trained.logits, about)
-                        yield trained
+                    yield future.result()
         except BrokenProcessPool:
             raise BenchError(
                 "a training process was killed (usually by lack of memory)",
@@ -224,8 +239,6 @@ def run(references: References, plan: Plan, on_progress: Callable[[int], None]) 
                 "free memory or use fewer --workers, then run the same command again: it resumes",
                 EXIT_CODES["infra"],
             ) from None
-        except FloatingPointError as error:
-            raise BenchError(str(error), "the benchmark", "lower recipe.lr in the track", EXIT_CODES["infra"]) from None
         finally:
             for future in pending:
                 future.cancel()

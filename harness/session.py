@@ -16,6 +16,7 @@ from harness.entries import Entry, baseline, read
 from harness.errors import EXIT_CODES, USAGE, BenchError, Owner
 from harness.evaluate import Bench
 from harness.executors import local
+from harness.executors.choice import current
 from harness.progress import Bar, UnitProgress
 from harness.references import References, Role, roles, shadow_roles, swap_roles
 from harness.sandboxed import Sandboxed
@@ -65,7 +66,9 @@ def open_bench(track: Track, sandbox: str, gpu: int | None) -> tuple[Bench, str]
     Raises:
         BenchError: no usable sandbox, a data set that is missing, a damaged store.
     """
-    backend, line = _sandbox(track, sandbox, gpu)
+    if (cluster := current()) is not None:
+        return cluster.bench(open_references(track), sandbox, gpu is not None)
+    backend, line = choose_sandbox(track, sandbox, gpu)
     return Bench(open_references(track), backend, run_id=secrets.token_hex(8)), line
 
 
@@ -80,14 +83,21 @@ def open_runner(
     Raises:
         BenchError: no usable sandbox.
     """
+    if (cluster := current()) is not None:
+        return cluster.runner(references, entries, sandbox, gpu is not None)
     if sandbox == "auto" and gpu is None and all(entry.kind != "entry" for entry in entries):
         return Workers(references.track), "untimed units of shipped methods: in worker processes, without a sandbox"
-    backend, line = _sandbox(references.track, sandbox, gpu)
+    backend, line = choose_sandbox(references.track, sandbox, gpu)
     bench = Bench(references, backend, run_id=secrets.token_hex(8))
     return nullcontext(Sandboxed(bench, _device(gpu))), line
 
 
-def _sandbox(track: Track, sandbox: str, gpu: int | None) -> tuple[Sandbox, str]:
+def choose_sandbox(track: Track, sandbox: str, gpu: int | None) -> tuple[Sandbox, str]:
+    """The back end of that name on this machine, and one line that says which it is.
+
+    Raises:
+        BenchError: it cannot be used.
+    """
     try:
         backend, line = backends.choose(sandbox, track.model_spec, _device(gpu))
     except backends.SandboxUnavailable as error:
@@ -110,6 +120,9 @@ def train_missing(references: References, wanted: Sequence[Role], workers: int |
 
     if not references.missing(wanted):
         return
+    cluster = current()
+    if cluster is not None:
+        workers = workers or cluster.at_once(False)
     plan = prepare.plan(references, workers, wanted)
     track = references.track
     click.echo(
@@ -119,7 +132,7 @@ def train_missing(references: References, wanted: Sequence[Role], workers: int |
     )
     references.store.needs_room(plan.disk)
     with Bar(f"training {track.name}", plan.epochs, unit="epochs") as bar:
-        for trained in prepare.run(references, plan, bar.at):
+        for trained in prepare.run(references, plan, bar.at, None if cluster is None else cluster.train):
             bar.line(f"trained {trained.role.name} in {trained.seconds:.1f} CPU s")
 
 
@@ -233,7 +246,7 @@ def execute(bench: Bench, todo: Sequence[Unit], gpu: int | None, resume: str) ->
     """Run units with progress. Ctrl-C stops what runs, keeps what is finished and says how to go on."""
     if not todo:
         return []
-    slots = local.timed_slots(bench.references.store, _device(gpu))
+    slots = bench.slots or local.timed_slots(bench.references.store, _device(gpu))
     try:
         return runs.run(bench, todo, slots, UnitProgress())
     except KeyboardInterrupt:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.commands._options import secret_option
+from harness.commands._options import executor_option, secret_option
 
 if TYPE_CHECKING:
     from harness.references import References, Role
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 @click.argument("track")
 @secret_option
 @click.option("--workers", type=click.IntRange(min=1), help="Training processes; default: one per core.")
+@executor_option
 @click.option("--download", is_flag=True, help="Fetch the data set first, where its source allows that.")
 @click.option("--lira", is_flag=True, help="Also the shadow models that U-LiRA needs.")
 @click.option("--swap", is_flag=True, help="Also the originals that SWAP needs.")
