@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from harness.commands._options import (
+    executor_option,
     gpu_option,
     json_option,
     lira_option,
@@ -35,6 +36,7 @@ from harness.commands._options import (
 )
 @sandbox_option
 @gpu_option
+@executor_option
 @lira_option
 @narrow_option
 @swap_option
