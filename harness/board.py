@@ -2,73 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
 
 import scoring.gate
 from harness import consistency, scores, shadows, swaps, units
-from harness.entries import baseline, baseline_names, shipped_digests
-from harness.errors import USAGE, BenchError
+from harness.marks import DISQUALIFIED, UNTRUSTED, Mark, badge, disqualified, marks
+from harness.candidates import Candidate, candidates
+from harness.entries import shipped_digests
+from harness.machine import hardware_class
 from harness.references import References
 from harness.scores import Scores, ShadowScores
 from harness.shadows import ShadowRecord
 from harness.track import Track
 from harness.units import Record
-from scoring.board import track_board
+from scoring.board import RESAMPLES, SPREAD, overall_board, track_board
 from scoring.gate import ATTACKS, Reading
 from scoring.groups import GROUPS
-from scoring.rows import COLUMNS, VALUES, Shadows
+from scoring.membership import Membership, membership
+from scoring.rows import COLUMNS, VALUES, Shadows, checked
 
-UNTRUSTED = "untrusted sandbox"
-"""State and badge of a row that a public board lists without a rank."""
 REFERENCES = {"original": "original", "retrain": "retrained"}
 """Reference rows: the shipped entry that is timed, and the reference model whose logits count."""
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """An entry on a track: the newest version under its name, with its records by seed."""
-
-    name: str
-    entry: str
-    kind: str
-    records: dict[int, Record]
-
-    @property
-    def trusted(self) -> bool:
-        return all(record.trusted for record in self.records.values())
-
-
-def candidates(references: References) -> list[Candidate]:
-    """Entries that have records on the track; of one name only the version that ran last."""
-    shipped = shipped_digests()
-    kinds = {name: baseline(name).kind for name in baseline_names()}
-    versions: dict[tuple[str, str], dict[int, Record]] = {}
-    for record in units.records(references.store, references.track):
-        versions.setdefault((record.name, record.entry), {})[record.seed] = record
-    newest: dict[str, Candidate] = {}
-    for (name, entry), found in sorted(versions.items(), key=lambda item: max(r.date for r in item[1].values())):
-        sha = next(iter(found.values())).sha256
-        kind = kinds.get(name, "baseline") if sha in shipped else "entry"
-        if name in kinds and kind == "entry":
-            continue  # an older version of a shipped method
-        newest[name] = Candidate(name, entry, kind, found)
-    return [newest[name] for name in sorted(newest)]
-
-
-def find(present: Mapping[str, Candidate], name: str, track: Track) -> Candidate:
-    """The entry of this name on a track's board.
-
-    Raises:
-        BenchError: there is none; names those there are.
-    """
-    if name not in present:
-        known = ", ".join(present) or "none yet"
-        raise BenchError(f"no entry {name!r} on {track.name}", "your command", f"entries there: {known}", USAGE)
-    return present[name]
 
 
 def rows(references: References) -> pd.DataFrame:
@@ -111,50 +70,148 @@ def shadow_scores(references: References) -> dict[str, tuple[ShadowRecord, Shado
     return {name: (record, scores.of_shadows(references, record)) for name, record in found.items()}
 
 
-def board(references: References, public: bool = False) -> pd.DataFrame:
-    """The ranked board of a track, columns as in ``scoring.board.track_board``, with two more beside them.
+@dataclass(frozen=True)
+class Results:
+    """What a track's store says at one moment: boards, and a board over several tracks, are made from it."""
+
+    references: References
+    candidates: dict[str, Candidate]
+    rows: pd.DataFrame
+    """As ``scoring.rows`` wants them."""
+    records: dict[str, ShadowRecord]
+    """Shadow records by entry, reference rows included."""
+    shadows: list[Shadows]
+    trusted: dict[str, bool]
+    inconsistent: dict[str, str]
+    marks: dict[str, Mark]
+    """By entry."""
+
+    @cached_property
+    def _known(self) -> dict[frozenset[str], Membership]:
+        return {}
+
+    def groups(self, names: frozenset[str]) -> Membership:
+        """Who is in which group, if only these entries take part; boards over several tracks ask again."""
+        if names not in self._known:
+            track = self.references.track
+            table = checked(self.rows[self.rows["entry"].isin(names)], {track.name: track.protocol.seeds})
+            own = [one for one in self.shadows if one.entry in names]
+            self._known[names] = membership(table, track.name, track.protocol.seeds, RESAMPLES, 0, own)
+        return self._known[names]
+
+    def mark(self, name: str) -> Mark:
+        return self.marks.get(name, Mark())
+
+    def badge(self, name: str, kind: str) -> str:
+        return badge(kind, self.trusted.get(name, True), self.mark(name))
+
+
+def results(references: References) -> Results:
+    """Read a track's store once."""
+    attacked = shadow_scores(references)
+    track, present = references.track, {candidate.name: candidate for candidate in candidates(references)}
+    why = {name: consistency.of_shadows(references, record) for name, (record, _) in attacked.items()}
+    shipped = shipped_digests()
+    trusted = {name: candidate.trusted for name, candidate in present.items()}
+    for name, (record, _) in attacked.items():
+        trusted[name] = trusted.get(name, True) and (record.trusted or record.sha256 in shipped)
+    known = marks(references)
+    return Results(
+        references=references,
+        candidates=present,
+        rows=rows(references),
+        records={name: record for name, (record, _) in attacked.items()},
+        shadows=[_shadows(track, name, *pair, bool(why[name])) for name, pair in attacked.items()],
+        trusted=trusted,
+        inconsistent=why,
+        marks={name: known[one.entry] for name, one in present.items() if one.entry in known},
+    )
+
+
+def board(references: References, public: bool = False, found: Results | None = None) -> pd.DataFrame:
+    """The ranked board of a track; ``harness.columns`` says what stands in each column.
 
     ``trusted``: every timed unit comes from a sandbox, every shadow unit too or is of a source that ships. On a
     ``public`` board a row that is not trusted has the state ``untrusted sandbox``, no groups and no rank, and sets no
     cut points; it stands after the ranked ones. ``inconsistent``: why the row's U-LiRA has no group and no rank, see
-    ``harness.consistency``; empty when all is well.
+    ``harness.consistency``; empty when all is well. ``found``: what was read before.
     """
-    attacked = shadow_scores(references)
-    track, table = references.track, rows(references)
-    marks = {name: consistency.of_shadows(references, record) for name, (record, _) in attacked.items()}
-    found = [_shadows(track, name, *pair, bool(marks[name])) for name, pair in attacked.items()]
-    shipped = shipped_digests()
-    trusted = {candidate.name: candidate.trusted for candidate in candidates(references)}
-    for name, (record, _) in attacked.items():
-        trusted[name] = trusted.get(name, True) and (record.trusted or record.sha256 in shipped)
+    found = found or results(references)
+    track, table = references.track, found.rows
 
     def ranking(names: set[str]) -> pd.DataFrame:
-        shadows = [one for one in found if one.entry in names]
-        chosen = table[table["entry"].isin(names)]
-        return track_board(chosen, track.name, track.protocol.seeds, shadows=shadows)
+        shadows = [one for one in found.shadows if one.entry in names]
+        chosen, groups = table[table["entry"].isin(names)], found.groups(frozenset(names))
+        return track_board(chosen, track.name, track.protocol.seeds, shadows=shadows, groups=groups)
 
-    everyone = set(table["entry"])
-    refused = {name for name in everyone - set(REFERENCES) if not trusted.get(name, True)} if public else set()
-    ranked = ranking(everyone - refused)
+    everyone, refused = set(table["entry"]), _out(found, public)
+    ranked = ranking(everyone - set(refused))
     if refused:
         ranked = _listed(ranked, ranking(everyone), refused)
-    ranked["trusted"] = [trusted.get(str(name), True) for name in ranked["entry"]]
+    names = [str(name) for name in ranked["entry"]]
+    ranked["trusted"] = [found.trusted.get(name, True) for name in names]
     if track.sealed:  # an entry may choose by failing which seeds are ok: their means are not for participants
         partial = (ranked["seeds_ok"] < ranked["seeds_total"]) & (ranked["kind"] != "reference")
         numbers = [f"{value}{end}" for value in VALUES for end in ("", "_low", "_high")]
-        ranked.loc[partial, [*numbers, "indisc_of_mean"]] = np.nan
-    ranked["inconsistent"] = [marks.get(str(name), "") for name in ranked["entry"]]
+        ranked.loc[partial, [*numbers, *(f"{value}_sd" for value in SPREAD), "indisc_of_mean"]] = np.nan
+    ranked["inconsistent"] = [found.inconsistent.get(name, "") for name in names]
+    said = [found.badge(name, str(kind)) for name, kind in zip(names, ranked["kind"], strict=True)]
+    ranked["badge"] = pd.array(said, dtype="string")
+    shown = {} if track.sealed else found.candidates  # nothing of a single unit
+    ran = [list(shown[name].records.values()) if name in shown else [] for name in names]
+    classes = [", ".join(sorted({hardware_class(record.environment) for record in of})) for of in ran]
+    ranked["hardware"] = pd.array(classes, dtype="string")
+    ranked["date"] = pd.array([max((record.date[:10] for record in of), default="") for of in ran], dtype="string")
     return ranked
 
 
-def _listed(ranked: pd.DataFrame, whole: pd.DataFrame, refused: set[str]) -> pd.DataFrame:
+def overall(tracks: Sequence[Results], public: bool = False) -> pd.DataFrame:
+    """The board over several tracks, columns as ``scoring.board.overall_board``; ``badge``, ``trusted`` beside them.
+
+    Entries that stand on every track with one and the same source; on a ``public`` board trusted everywhere, too.
+    """
+    sources: dict[str, set[str]] = {}
+    for one in tracks:
+        for name, candidate in one.candidates.items():
+            sources.setdefault(name, set()).add(_sha256(candidate))
+    refused: set[str] = set().union(*(_out(one, public) for one in tracks))
+    refused |= {name for name, of in sources.items() if len(of) > 1 and name not in REFERENCES}
+    table = pd.concat([one.rows[~one.rows["entry"].isin(refused)] for one in tracks], ignore_index=True)
+    shadows = [shadow for one in tracks for shadow in one.shadows if shadow.entry not in refused]
+    seeds = {one.references.track.name: one.references.track.protocol.seeds for one in tracks}
+    groups = [one.groups(frozenset(one.rows["entry"]) - refused) for one in tracks]
+    ranked = overall_board(table, seeds, shadows=shadows, groups=groups)
+    names = [str(name) for name in ranked["entry"]]
+    ranked["trusted"] = [all(one.trusted.get(name, True) for one in tracks) for name in names]
+    worst = []
+    for name, kind in zip(names, ranked["kind"], strict=True):
+        badges = {one.badge(name, str(kind)) for one in tracks}
+        worst.append(next(b for b in (UNTRUSTED, "self-reported", *badges) if b in badges))
+    ranked["badge"] = pd.array(worst, dtype="string")
+    return ranked
+
+
+def _out(found: Results, public: bool) -> dict[str, tuple[str, str]]:
+    """State and reason of the entries that are shown without a place."""
+    out = {}
+    for name in set(found.rows["entry"]) - set(REFERENCES):
+        records = found.candidates[name].records.values()
+        if why := disqualified(records, found.mark(name)):
+            out[name] = (DISQUALIFIED, DISQUALIFIED if found.references.track.sealed else why)
+        elif public and not found.trusted.get(name, True):
+            out[name] = (UNTRUSTED, "timed units of a public board come from containers")
+    return out
+
+
+def _listed(ranked: pd.DataFrame, whole: pd.DataFrame, refused: Mapping[str, tuple[str, str]]) -> pd.DataFrame:
     """A board with the refused rows of the whole one before its reference rows: their numbers, and no place."""
     rest = whole[whole["entry"].isin(refused)].sort_values("entry").copy()
     for column in rest.columns:
         if column.startswith(("rank", "group_", "keep_")):
             rest[column] = rest[column].where(np.zeros(len(rest), bool))  # nothing, of the column's own kind
     rest[[*GROUPS, "F"]] = 0
-    rest["state"], rest["reason"] = UNTRUSTED, "timed units of a public board come from containers"
+    rest["state"] = [refused[str(name)][0] for name in rest["entry"]]
+    rest["reason"] = [refused[str(name)][1] for name in rest["entry"]]
     references = ranked["state"] == "reference"
     return pd.concat([ranked[~references], rest, ranked[references]], ignore_index=True)
 

@@ -83,7 +83,9 @@ def run(bench: Bench, unit: Unit, slot: Slot, retrain_seconds: float | None, dea
         deadline: seconds on the host's clock.
     """
     logits, outcome = attempt(bench, unit, slot, deadline)
-    stored = None if logits is None else bench.references.store.put(units.pack(logits))
+    store = bench.references.store
+    store.put(unit.entry.source)  # for people to read beside the numbers
+    stored = None if logits is None else store.put(units.pack(logits))
     record = _record(bench, unit, outcome, retrain_seconds, stored)
     return record if logits is None else replace(record, weight_distance=_weight_distance(bench, unit, outcome))
 

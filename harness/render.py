@@ -9,7 +9,9 @@ from typing import Any
 
 import pandas as pd
 
-from harness.board import UNTRUSTED, Finding
+from harness.board import Finding
+from harness.columns import ordered
+from harness.marks import DISQUALIFIED, UNTRUSTED
 from harness.track import Track
 from scoring.gate import Reading
 from scoring.intervals import mean_interval
@@ -18,19 +20,6 @@ from scoring.unpaired import Change
 
 GROUPED = ("retdev", "indisc", "rte", "ulira")
 NONE = "–"
-SVG = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" aria-label="leaderboard">
-<style>
-.{unique_id}-matrix {{ font-family: ui-monospace, Menlo, Consolas, "DejaVu Sans Mono", monospace;
-  font-size: {char_height}px; line-height: {line_height}px; font-variant-east-asian: full-width; }}
-.{unique_id}-title {{ font-size: 18px; font-weight: bold; font-family: sans-serif; }}
-{styles}
-</style>
-<defs><clipPath id="{unique_id}-clip-terminal">
-<rect x="0" y="0" width="{terminal_width}" height="{terminal_height}" /></clipPath>{lines}</defs>
-{chrome}
-<g transform="translate({terminal_x}, {terminal_y})" clip-path="url(#{unique_id}-clip-terminal)">
-{backgrounds}<g class="{unique_id}-matrix">{matrix}</g></g>
-</svg>"""
 
 
 def table(board: pd.DataFrame, track: Track, null: Mapping[str, float], floor: float | None = None) -> str:
@@ -60,6 +49,8 @@ def table(board: pd.DataFrame, track: Track, null: Mapping[str, float], floor: f
         lines.append(f"no baseline has run here: groups mean nothing yet (bench baselines --track {track.name})")
     if floor is not None:
         lines.append(f"overhead floor (the identity entry, median of its seeds): {floor:.2f} s of every run time")
+    for _, row in board[board["state"] == DISQUALIFIED].iterrows():
+        lines.append(f"{_shortened(str(row['entry']), 18)} is {DISQUALIFIED}: {row['reason']}")
     if (board["state"] == UNTRUSTED).any():
         lines.append(f"* {UNTRUSTED}: timed units of a public board come from containers; listed without a rank")
     elif not board.loc[~references, "trusted"].all():
@@ -144,7 +135,7 @@ def markdown(board: pd.DataFrame) -> str:
         seeds = f"{row['seeds_ok']}/{row['seeds_total']}"
         accuracies = [_number(row[m], 3) for m in ("umia", "ra", "fa", "ta")]
         ranks = [rank(row), rank(row, "rank_with_ulira")]
-        badge = f" ({UNTRUSTED})" if row["state"] == UNTRUSTED else ""
+        badge = f" ({row['state']})" if row["state"] in (UNTRUSTED, DISQUALIFIED) else ""
         cells = [*ranks, f"{row['entry']}{badge}", *numbers, speed(row), groups, seeds, *accuracies]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
@@ -211,7 +202,7 @@ def verdict(board: pd.DataFrame, entry: str) -> str:
 def group(row: pd.Series[Any], metric: str) -> str:
     """G1, G2, G3, F, or a dash where the row has no place (yet)."""
     letter = row.get(f"group_{metric}")
-    return NONE if row["state"] in ("incomplete", "reference", UNTRUSTED) or pd.isna(letter) else str(letter)
+    return NONE if row["state"] in ("incomplete", "reference", UNTRUSTED, DISQUALIFIED) or pd.isna(letter) else str(letter)
 
 
 def attack(title: str, rows: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
@@ -284,8 +275,14 @@ def audit(name: str, changes: Sequence[Change], fitted: Sequence[str], zero: Map
 
 
 def csv(board: pd.DataFrame) -> str:
-    """All columns of the board, six significant digits."""
-    return str(board.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
+    """All columns of ``harness.columns``, six significant digits."""
+    return str(ordered(board).to_csv(index=False, float_format="%.6g", lineterminator="\n"))
+
+
+def parquet(board: pd.DataFrame) -> bytes:
+    """The same with all digits, as Parquet."""
+    content: bytes = ordered(board).to_parquet(index=False, engine="pyarrow")
+    return content
 
 
 def as_json(board: pd.DataFrame, track: Track, null: Mapping[str, float], floor: float | None) -> str:
@@ -298,20 +295,6 @@ def as_json(board: pd.DataFrame, track: Track, null: Mapping[str, float], floor:
         "analysis_digest": track.analysis_digest,
         "null": dict(null),
         "floor_seconds": floor,
-        "rows": json.loads(board.to_json(orient="records", double_precision=6)),
+        "rows": json.loads(ordered(board).to_json(orient="records", double_precision=6)),
     }
     return json.dumps(content, indent=1, ensure_ascii=False)
-
-
-def svg(text: str, title: str) -> str:
-    """A picture of a table for a page that shows no terminal; no foreign fonts, no script."""
-    import io
-
-    from rich.console import Console
-    from rich.text import Text
-
-    lines = text.splitlines()
-    console = Console(record=True, width=max(map(len, lines)), file=io.StringIO(), color_system=None)
-    for line in lines:
-        console.print(Text(line, style="bold" if line.startswith("rank  ") else ""))
-    return console.export_svg(title=title, code_format=SVG, unique_id="board")

@@ -144,6 +144,33 @@ class Store:
         return self.root / name
 
 
+class Snapshot(Store):
+    """The documents of a store as they were when their kind was first asked for: each is parsed once.
+
+    For builds that read the same records many times. What is written goes to the store and is seen here; callers leave
+    what they get unchanged.
+    """
+
+    def __init__(self, root: Path | None = None, behind: Path | None = SHIPPED) -> None:
+        super().__init__(root, behind)
+        self._kinds: dict[str, dict[str, dict[str, Any]]] = {}
+
+    def all(self, kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        yield from sorted(self._documents(kind).items())
+
+    def read(self, kind: str, name: str) -> dict[str, Any] | None:
+        return self._documents(kind).get(name)
+
+    def write(self, kind: str, name: str, content: Mapping[str, Any]) -> None:
+        super().write(kind, name, content)
+        self._documents(kind)[name] = dict(content)
+
+    def _documents(self, kind: str) -> dict[str, dict[str, Any]]:
+        if kind not in self._kinds:
+            self._kinds[kind] = dict(super().all(kind))
+        return self._kinds[kind]
+
+
 def _blob(sha: str) -> Path:
     return Path("blobs", sha[:2], sha)
 

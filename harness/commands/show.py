@@ -14,7 +14,7 @@ from harness.commands._options import json_option, organiser_option, track_optio
 if TYPE_CHECKING:
     import pandas as pd
 
-    from harness.board import Candidate
+    from harness.candidates import Candidate
     from harness.references import References
 
 
@@ -30,13 +30,14 @@ def command(entry: str, track: str, organiser: bool, as_json: bool) -> None:
     """
     from harness import board, consistency, render, scores, tuning
     from harness import track as tracks
+    from harness.candidates import candidates, find
     from harness.references import References
     from harness.store import Store
 
     loaded = tracks.load(track)
     references = References(loaded, Store())
-    found = {candidate.name: candidate for candidate in board.candidates(references)}
-    candidate = board.find(found, entry, loaded)
+    found = {candidate.name: candidate for candidate in candidates(references)}
+    candidate = find(found, entry, loaded)
     ranked = board.board(references)
     if loaded.sealed and not organiser:
         click.echo(_public(references, candidate, ranked, as_json))

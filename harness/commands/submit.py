@@ -62,6 +62,7 @@ def command(
     """
     from harness import board, participant, render, runs, session, units
     from harness import track as tracks
+    from harness.candidates import candidates
     from harness.entries import baseline_names, read
     from harness.errors import USAGE, BenchError
     from harness.store import Store
@@ -97,7 +98,7 @@ def command(
     if swap and not failed:
         session.run_swaps(bench.references, [entry], sandbox, gpu, resume)
     ranked = board.board(bench.references)
-    candidate = next((c for c in board.candidates(bench.references) if c.name == entry.name), None)
+    candidate = next((c for c in candidates(bench.references) if c.name == entry.name), None)
     hidden = loaded.sealed and failed  # which seeds are left is the entry's own choice
     readings = None if candidate is None or hidden else board.gate(bench.references, candidate)
     null = board.null(bench.references)

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from harness import board, participant, scores, sealed, track, units
+from harness.candidates import candidates
 from harness.entries import read
 from harness.evaluate import Bench, Slot, _job
 from harness.references import References
@@ -239,7 +240,7 @@ def canaries(references: References, records: list[Record]) -> dict[str, bytes]:
 
 
 def shadow_and_seed_units(references: References) -> Iterator[Unit]:
-    entry = next(iter(board.candidates(References(track.load("digits-resnet18"), Store()))))
+    entry = next(iter(candidates(References(track.load("digits-resnet18"), Store()))))
     from harness.entries import baseline
 
     one = baseline(entry.name)

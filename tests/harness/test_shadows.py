@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness import board, direct, plots, scores, shadows
+from harness import board, direct, scores, shadows
+from harness.candidates import candidates
 from harness.entries import baseline
 from harness.evaluate import Bench
 from harness.references import References, Role, half, shadow_roles
@@ -127,7 +128,7 @@ def test_what_is_stored_is_scored_again_to_the_same_numbers(scored: References, 
     assert json.loads(result.stdout)["models"] == 6 + 2 * 2 + 4
     assert board.board(scored).equals(before)
     # a number that was changed by hand comes back
-    record = next(iter(board.candidates(scored)[0].records.values()))
+    record = next(iter(candidates(scored)[0].records.values()))
     right = scores.of_record(scored, record)
     assert right is not None
     scores.put(scored, record.key, replace(right, ra=0.123))
@@ -300,7 +301,7 @@ def test_an_entry_that_fails_does_not_stop_the_next_one(default: References) -> 
 
 
 def test_the_zero_line_comes_from_as_many_pairs_as_the_entry_has(default: References) -> None:
-    candidate = next(c for c in board.candidates(default) if c.name == "ft")
+    candidate = next(c for c in candidates(default) if c.name == "ft")
 
     def klom() -> board.Finding:
         found = board.findings(default, candidate)
