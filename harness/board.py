@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 
 import scoring.gate
-from harness import consistency, scores, shadows, swaps, units
-from harness.marks import DISQUALIFIED, UNTRUSTED, Mark, badge, disqualified, marks
+from harness import consistency, scores, shadows, swaps
 from harness.candidates import Candidate, candidates
 from harness.entries import shipped_digests
 from harness.machine import hardware_class
+from harness.marks import DISQUALIFIED, UNTRUSTED, Mark, badge, disqualified, marks
 from harness.references import References
 from harness.scores import Scores, ShadowScores
 from harness.shadows import ShadowRecord
@@ -251,8 +251,13 @@ class Finding:
     original: float
 
 
-def findings(references: References, candidate: Candidate) -> list[Finding]:
-    """Every number of the panel on an entry: means over the seeds, and of its shadow units where they ran."""
+def findings(
+    references: References, candidate: Candidate, known: Mapping[str, ShadowRecord] | None = None
+) -> list[Finding]:
+    """Every number of the panel on an entry: means over the seeds, and of its shadow units where they ran.
+
+    ``known``: the track's shadow records, where they were read before.
+    """
     kinds: dict[str, list[Scores]] = {"own": [], "null": [], "original": []}
     for seed, record in sorted(candidate.records.items()):
         if (found := scores.of_record(references, record)) is not None:
@@ -265,7 +270,7 @@ def findings(references: References, candidate: Candidate) -> list[Finding]:
             means = [float(np.mean([s.attacks[attack][number] for s in kinds[kind]])) for kind in kinds]
             table.append(Finding(attack, number, *means))
     table += _swapped(references, candidate)
-    known = shadow_records(references)
+    known = shadow_records(references) if known is None else known
     if (shadow := known.get(candidate.name)) is not None and shadow.values is not None:
         # the zero line from as many pairs of splits: that of KLoM and ε depends on it
         rows = [replace(known[name], pairs=shadow.pairs) for name in (shadows.RETRAIN, shadows.ORIGINAL)]

@@ -199,10 +199,12 @@ def verdict(board: pd.DataFrame, entry: str) -> str:
     return " · ".join([place, *parts, seeds])
 
 
-def group(row: pd.Series[Any], metric: str) -> str:
+def group(row: pd.Series[Any] | Mapping[Any, Any], metric: str) -> str:
     """G1, G2, G3, F, or a dash where the row has no place (yet)."""
     letter = row.get(f"group_{metric}")
-    return NONE if row["state"] in ("incomplete", "reference", UNTRUSTED, DISQUALIFIED) or pd.isna(letter) else str(letter)
+    return (
+        NONE if row["state"] in ("incomplete", "reference", UNTRUSTED, DISQUALIFIED) or pd.isna(letter) else str(letter)
+    )
 
 
 def attack(title: str, rows: Mapping[str, Sequence[Mapping[str, float]]]) -> str:

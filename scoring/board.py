@@ -51,8 +51,8 @@ def track_board(
       ``rank_with_ulira``, ``rank_with_ulira_low``, ``rank_with_ulira_high`` (Int64): the rank over four metrics among
       the rows that ran it
 
-    ``groups``: the membership of these rows, where it is known. An entry is F unless all seeds are ok and it is usable. Cut points come from the usable baselines; without
-    any, there are no cuts and every usable row is G1.
+    An entry is F unless all seeds are ok and it is usable. Cut points come from the usable baselines; without
+    any, there are no cuts and every usable row is G1. ``groups``: the membership of these rows, where it is known.
     """
     table = checked(rows, {track: seeds})
     own = [one for one in shadows if one.track == track]

@@ -21,8 +21,8 @@ def command(a: str, b: str, track: str, as_json: bool) -> None:
     Paired differences are sharper than the board's intervals: what all methods share on a seed cancels.
     """
     from harness import board, render, scores
-    from harness.candidates import candidates, find
     from harness import track as tracks
+    from harness.candidates import candidates, find
     from harness.references import References
     from harness.store import Store
     from scoring.paired import difference

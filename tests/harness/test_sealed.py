@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness import board, participant, scores, sealed, track, units
+from harness import participant, scores, sealed, track, units
 from harness.candidates import candidates
 from harness.entries import read
 from harness.evaluate import Bench, Slot, _job

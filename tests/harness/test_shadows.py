@@ -20,6 +20,7 @@ from harness.evaluate import Bench
 from harness.references import References, Role, half, shadow_roles
 from harness.sandboxed import Sandboxed
 from harness.shipping import export_records
+from harness.site import plots
 from harness.store import SHIPPED, Store
 from harness.track import load
 from harness.units import Unit
@@ -334,7 +335,7 @@ def test_a_track_without_shadow_splits_says_so() -> None:
 def test_names_in_the_plot_are_text(scored: References) -> None:
     rows = board.board(scored)
     rows["entry"] = '<script>"&'
-    picture = plots.ulira(rows, board.null(scored), "<title>")
+    picture = plots.ulira(plots.ulira_rows(rows), board.null(scored), "<title>", standalone=True)
     assert "<script>" not in picture
     texts = [element.text for element in ElementTree.fromstring(picture).iter("{http://www.w3.org/2000/svg}text")]
     assert texts.count('<script>"&') == 4 and "<title>" in texts

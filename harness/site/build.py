@@ -1,0 +1,229 @@
+"""Builds the pages: static files that open from a disk, the same bytes for the same store."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from harness.board import Results
+from harness.site import entry_pages, entry_plots, gather, plots
+from harness.site.model import TITLES, Board, Number, Page, slug
+from harness.store import write_file
+
+HERE = Path(__file__).parent
+RULES = HERE.parents[1] / "submissions" / "RULES.md"
+INDEX = "index.html"
+RANKING = (
+    "Per track and metric the shipped baselines are clustered into three groups by their means over the seeds (Ward’s "
+    "method on the line; RTE on a log scale). Half-way between the clusters lie the cut points between G1, G2 and G3. "
+    "Every other entry falls between fixed cut points, so that no submission moves another’s group. A method is F "
+    "unless all of its seeds end ok and its models are usable: a mean RA of at least 1.5 / classes and of half of "
+    "Retrain’s.",
+    "The rank counts memberships over metrics and tracks and sorts by G1, then G2, then G3, all descending; methods "
+    "with equal counts share a rank, and stand in the order of RetDev + 1 − Indisc. There are two ranks: over RetDev, "
+    "Indisc and RTE, and with U-LiRA as a fourth metric among the methods that ran it. The range of a rank covers "
+    "95 % of 500 resamples of the seeds.",
+)
+_HEADS = {
+    "rank": ("Rank", "low", "Rank over RetDev, Indisc and RTE, with its range when the seeds are drawn again"),
+    "lira-rank": ("+LiRA", "low", "Rank with U-LiRA as a fourth metric"),
+    "method": ("Method", "low", "Name of the entry; its page has everything that is known of it"),
+    "retdev": ("RetDev", "low", "|RR−1| + |FR−1| + |TR−1|: how far accuracies on R, F and T are from Retrain’s; 0 is best"),
+    "indisc": ("Indisc", "high", "1 − |2·U-MIA − 1|: how little an attack on losses tells F from unseen data; 1 is best"),
+    "ulira": ("U-LiRA", "low", "Accuracy of an attack per example: forgotten, or never seen? .5 is chance and best"),
+    "rte": ("RTE", "high", "Run time efficiency: Retrain’s time over the method’s; geometric mean and interval"),
+    "spread": ("Spread", "low", "Reliability: standard deviation over the seeds of RetDev / Indisc; sorted by the larger"),
+    "seeds": ("Seeds", "high", "Seeds that ended ok, of those that the track wants"),
+    "g-retdev": ("RetDev G1·G2·G3·F", "high", "On how many tracks it is in which group by RetDev; sorted as the rank is"),
+    "g-indisc": ("Indisc G1·G2·G3·F", "high", "The same by Indisc"),
+    "g-rte": ("RTE G1·G2·G3·F", "high", "The same by RTE"),
+    "badge": ("Badge", "low", "Who vouches for the row"),
+    "hardware": ("Hardware", "low", "Class of machine that timed it: RTE is a ratio within one machine"),
+    "date": ("Date", "high", "Day of the newest unit"),
+}  # fmt: skip
+_SINGLE = ("rank", "lira-rank", "method", "retdev", "indisc", "ulira", "rte", "spread", "seeds", "badge", "hardware", "date")  # fmt: skip  # noqa: E501
+_SEVERAL = ("rank", "lira-rank", "method", "g-retdev", "g-indisc", "g-rte", "retdev", "indisc", "rte", "badge")
+_SEED_COLUMNS = (("retdev", "RetDev", 3), ("indisc", "Indisc", 3), ("umia", "U-MIA", 3), ("ra", "RA", 3), ("fa", "FA", 3),
+    ("va", "VA", 3), ("ta", "TA", 3), ("seconds", "wall s", 2), ("cpu_seconds", "CPU s", 2), ("rte", "RTE", 2), ("peak_mib", "peak MiB", 0))  # fmt: skip  # noqa: E501
+
+
+@dataclass(frozen=True)
+class Link:
+    """A board in the list of boards."""
+
+    slug: str
+    label: str
+    file: str
+
+
+def build(
+    tracks: Sequence[Results], out: Path, public: bool = False, step: Callable[[str], None] = lambda name: None
+) -> int:
+    """Write the site of these tracks into a folder; returns the number of pages. ``step`` is told of every page.
+
+    Files of an earlier build that are not written again stay.
+    """
+    count = 0
+    for name, content in files(tracks, public):
+        write_file(out / name, content.encode())
+        count += name.endswith(".html")
+        step(name)
+    return count
+
+
+def files(tracks: Sequence[Results], public: bool = False) -> Iterator[tuple[str, str]]:
+    """Name and content of every file of the site."""
+    environment = _environment()
+    for path in sorted((HERE / "static").iterdir()):
+        yield f"static/{path.name}", path.read_text(encoding="utf-8")
+    boards, tables = gather.boards(tracks, public)
+    where = {board.slug: INDEX if board is boards[0] else f"{board.slug}.html" for board in boards}
+    menu = _menu(boards, where)
+    for board in boards:
+        yield where[board.slug], environment.get_template("board.html").render(_board(board, menu))
+    yield "rules.html", environment.get_template("rules.html").render(root="", ranking=RANKING, **_rules())
+    own = {board.tracks[0]: board for board in boards if board.single}
+    homes: dict[str, dict[str, str]] = {}
+    for one in tracks:
+        track = one.references.track.name
+        for name in one.candidates:
+            homes.setdefault(name, {})[track] = f"entries/{slug(track)}/{slug(name)}.html"
+    template = environment.get_template("entry.html")
+    for one in tracks:
+        track = one.references.track.name
+        values = {str(row["entry"]): row for row in tables[track].to_dict("records")}
+        rows = dict(zip(values, own[track].rows, strict=True))
+        ranked = len(own[track].part("ranked"))
+        pairs = {name: (rows[name], values[name]) for name in values}
+        names = [name for name in one.candidates if name in pairs]
+        for name, page in zip(names, entry_pages.pages(one, pairs), strict=True):
+            elsewhere = [(other, link) for other, link in homes[name].items() if other != track]
+            about = _page(page, where[page.board], ranked, elsewhere)
+            yield homes[name][track], template.render(about)
+
+
+def _menu(boards: Sequence[Board], where: Mapping[str, str]) -> list[tuple[str, list[Link]]]:
+    def label(board: Board) -> str:
+        return board.tracks[0] if board.single else board.title
+
+    families = groupby(boards, key=lambda board: board.family)
+    return [(family, [Link(b.slug, label(b), where[b.slug]) for b in some]) for family, some in families]
+
+
+def _board(board: Board, menu: object) -> dict[str, Any]:
+    keys = [key for key in (_SINGLE if board.single else _SEVERAL) if board.attacked or "lira" not in key]
+    drawn: list[tuple[str, str, Markup | None]] = [
+        (
+            "Retention against indiscernibility",
+            "Upper left is best. The area of a point is the speed-up over retraining; dashed: the Pareto front of the "
+            "ranked methods; red: reference rows.",
+            plots.trade_off(board),
+        )
+    ]
+    if board.attacked and "ulira" in board.null:
+        rows = [
+            (row.name, row.part == "reference", *_triple(row.values["ulira"]))
+            for row in board.rows
+            if "ulira" in row.values
+        ]
+        words = (
+            "Accuracy of telling forgotten from never seen examples: .5 is chance; shaded: what retrained models read."
+        )
+        drawn.append(("U-LiRA", words, plots.ulira(rows, board.null, "U-LiRA’s accuracy per method") if rows else None))
+    drawn += [
+        ("Seeds", "Every seed of every method: how far the mean can be relied on.", plots.strips(board)),
+        ("Groups", "G1 is best, F failed; one column per track and metric.", plots.group_map(board)),
+    ]
+    facets = [("badge", "Badge", board.choices("badge")), ("state", "State", board.choices("state"))]
+    if board.single:
+        facets.append(("hardware", "Hardware", board.choices("hardware")))
+    return {
+        "root": "",
+        "board": board,
+        "menu": menu,
+        "heads": [(key, *_HEADS[key]) for key in keys],
+        "facets": facets,
+        "plots": [(heading, words, svg) for heading, words, svg in drawn if svg is not None],
+    }
+
+
+def _triple(number: Number) -> tuple[float, float, float]:
+    return number.mean, number.low, number.high
+
+
+def _page(page: Page, board_file: str, ranked: int, elsewhere: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    drawn = []
+    if page.curves:
+        words = "Pooled over the seeds: after perfect unlearning both look the same."
+        drawn.append(("Losses on F and T", words, entry_plots.losses(page.curves["own"])))
+        words = "The attack takes small losses for forgotten ones; dotted: chance."
+        drawn.append(("ROC of U-MIA", words, entry_plots.roc(page.curves)))
+    tables = (("Entry", page.metadata), ("Digests", page.digests), ("Search", page.search), ("Environment", page.environment))  # fmt: skip  # noqa: E501
+    return {
+        "root": "../../",
+        "page": page,
+        "board_file": board_file,
+        "ranked": ranked,
+        "elsewhere": elsewhere,
+        "plots": drawn,
+        "tables": tables,
+        "seed_columns": _SEED_COLUMNS,
+        "keys": {title: key for key, title in TITLES.items()},
+    }
+
+
+def _rules() -> dict[str, Any]:
+    """The rules' file as plain text by sections: its marks of emphasis are left out."""
+    intro, *parts = re.split(r"^## ", RULES.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    sections = []
+    for part in parts:
+        title, _, body = part.partition("\n")
+        found = re.findall(r"^(\d+)\. (.*?)(?=^\d+\. |\Z)", body, flags=re.MULTILINE | re.DOTALL)
+        sections.append((title.strip(), int(found[0][0]), [_unmarked(text) for _, text in found]))
+    return {"intro": _unmarked(intro.partition("\n")[2]), "sections": sections}
+
+
+def _unmarked(text: str) -> str:
+    return " ".join(re.sub(r"[*`]", "", text).split())
+
+
+def _environment() -> jinja2.Environment:
+    found = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(HERE / "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    found.filters |= {"fixed": _fixed, "interval": _interval, "sig": _sig, "order": _order}
+    return found
+
+
+def _fixed(value: float | None, digits: int) -> str:
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
+def _interval(number: Number, metric: str, digits: int) -> str:
+    """``0.079 ± 0.034``; of a ratio and of an accuracy with an interval of its own the two ends."""
+    ends = f"{number.low:.{digits}f}–{number.high:.{digits}f}"
+    if metric == "rte":
+        return f"{number.mean:.{digits}f}×" + (f" ({ends})" if number.half else "")
+    if metric == "ulira":
+        return f"{number.mean:.{digits}f} ({ends})"
+    return f"{number.mean:.{digits}f}" + (f" ± {number.half:.{digits}f}" if number.half else "")
+
+
+def _sig(value: float) -> str:
+    return f"{value:.6g}"
+
+
+def _order(counts: tuple[int, ...]) -> int:
+    """One number that orders counts of G1, then G2, then G3."""
+    return counts[0] * 10_000 + counts[1] * 100 + counts[2]
