@@ -61,8 +61,8 @@ def _columns() -> dict[str, tuple[str, str]]:
         found[rank] = ("Int64", meaning)
         found[f"{rank}_low"] = ("Int64", "best rank of its 95 % range over resampled seeds")
         found[f"{rank}_high"] = ("Int64", "worst")
-    for metric in RANKED:
-        found[f"rank_{metric.column}"] = ("Int64", f"rank by the group of `{metric.column}` alone")
+    for one in RANKED:
+        found[f"rank_{one.column}"] = ("Int64", f"rank by the group of `{one.column}` alone")
     return found
 
 

@@ -21,7 +21,7 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class Curves:
-    """Of the models of all seeds: counts [bins] of losses on F and T, and mean true positive rates of U-MIA's attack."""
+    """Of the models of all seeds: counts [bins] of losses on F and T, mean true positive rates of an attack on them."""
 
     seeds: int
     forget: tuple[int, ...]

@@ -38,7 +38,7 @@ def track_board(
       ``scoring.rows.standings``
     * for each of ``VALUES``: ``<v>``, ``<v>_low``, ``<v>_high`` (float): mean over the ok seeds and its 95 % t interval
       (one seed: low = high = mean), for ``rte`` geometric. NaN without an ok seed; ``rte`` also if an ok seed lacks it
-    * ``retdev_sd``, ``indisc_sd`` (float): standard deviation over the ok seeds, NaN below two: how reliable a method is
+    * ``retdev_sd``, ``indisc_sd`` (float): standard deviation over the ok seeds, NaN below two: the reliability
     * ``indisc_of_mean`` (float): Indisc of the mean MIA accuracy; it hides swings between seeds
     * for each ranked metric ``<m>``: ``group_<m>`` (string): G1, G2, G3, F; NA for references and where the metric is
       unknown, which then counts as nothing. ``keep_<m>`` (float): the share of resamples in which the row keeps its
@@ -136,10 +136,12 @@ def _means(rows: pd.DataFrame, names: pd.Index) -> pd.DataFrame:
 def _averages(rows: pd.DataFrame, metric: Metric, names: pd.Index) -> NDArray[np.float64]:
     """Means [entries] of a metric over the ok seeds of one track; NaN if any of them lacks it."""
     good = rows[rows["status"] == "ok"]
-    values = good[metric.column].astype(float)
-    found = (np.log(values) if metric.log else values).groupby(good["entry"]).agg(lambda of: of.mean(skipna=False))
-    average = found.reindex(names).to_numpy(np.float64)
-    return np.exp(average) if metric.log else average
+    numbers = good[metric.column].to_numpy(np.float64)
+    table = pd.DataFrame({"entry": good["entry"], "number": np.log(numbers) if metric.log else numbers})
+    grouped = table.groupby("entry")["number"]
+    average = (grouped.sum(min_count=1) / grouped.size()).where(grouped.count() == grouped.size())
+    found = average.reindex(names).to_numpy(np.float64)
+    return np.asarray(np.exp(found) if metric.log else found, dtype=np.float64)
 
 
 def _shadow_columns(shadows: Sequence[Shadows], names: pd.Index) -> pd.DataFrame:

@@ -17,8 +17,8 @@ from tests.site.browser import browser
 DOCS = Path(__file__).parents[1] / "docs"
 TRACK = "digits-resnet18"
 SHOTS = {
-    "board": ("index.html", 1280, 1060, "light"),
-    "board-dark": ("index.html", 1280, 1060, "dark"),
+    "board": ("index.html", 1400, 980, "light"),
+    "board-dark": ("index.html", 1400, 980, "dark"),
     "board-phone": ("index.html", 390, 844, "light"),
     "entry": (f"entries/{TRACK}/ct.html", 1280, 1400, "light"),
 }

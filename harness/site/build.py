@@ -13,7 +13,7 @@ import jinja2
 from markupsafe import Markup
 
 from harness.board import Results
-from harness.site import entry_pages, entry_plots, gather, plots
+from harness.site import entry_pages, entry_plots, gather, headings, plots
 from harness.site.model import TITLES, Board, Number, Page, slug
 from harness.store import write_file
 
@@ -31,27 +31,6 @@ RANKING = (
     "Indisc and RTE, and with U-LiRA as a fourth metric among the methods that ran it. The range of a rank covers "
     "95 % of 500 resamples of the seeds.",
 )
-_HEADS = {
-    "rank": ("Rank", "low", "Rank over RetDev, Indisc and RTE, with its range when the seeds are drawn again"),
-    "lira-rank": ("+LiRA", "low", "Rank with U-LiRA as a fourth metric"),
-    "method": ("Method", "low", "Name of the entry; its page has everything that is known of it"),
-    "retdev": ("RetDev", "low", "|RR−1| + |FR−1| + |TR−1|: how far accuracies on R, F and T are from Retrain’s; 0 is best"),
-    "indisc": ("Indisc", "high", "1 − |2·U-MIA − 1|: how little an attack on losses tells F from unseen data; 1 is best"),
-    "ulira": ("U-LiRA", "low", "Accuracy of an attack per example: forgotten, or never seen? .5 is chance and best"),
-    "rte": ("RTE", "high", "Run time efficiency: Retrain’s time over the method’s; geometric mean and interval"),
-    "spread": ("Spread", "low", "Reliability: standard deviation over the seeds of RetDev / Indisc; sorted by the larger"),
-    "seeds": ("Seeds", "high", "Seeds that ended ok, of those that the track wants"),
-    "g-retdev": ("RetDev G1·G2·G3·F", "high", "On how many tracks it is in which group by RetDev; sorted as the rank is"),
-    "g-indisc": ("Indisc G1·G2·G3·F", "high", "The same by Indisc"),
-    "g-rte": ("RTE G1·G2·G3·F", "high", "The same by RTE"),
-    "badge": ("Badge", "low", "Who vouches for the row"),
-    "hardware": ("Hardware", "low", "Class of machine that timed it: RTE is a ratio within one machine"),
-    "date": ("Date", "high", "Day of the newest unit"),
-}  # fmt: skip
-_SINGLE = ("rank", "lira-rank", "method", "retdev", "indisc", "ulira", "rte", "spread", "seeds", "badge", "hardware", "date")  # fmt: skip  # noqa: E501
-_SEVERAL = ("rank", "lira-rank", "method", "g-retdev", "g-indisc", "g-rte", "retdev", "indisc", "rte", "badge")
-_SEED_COLUMNS = (("retdev", "RetDev", 3), ("indisc", "Indisc", 3), ("umia", "U-MIA", 3), ("ra", "RA", 3), ("fa", "FA", 3),
-    ("va", "VA", 3), ("ta", "TA", 3), ("seconds", "wall s", 2), ("cpu_seconds", "CPU s", 2), ("rte", "RTE", 2), ("peak_mib", "peak MiB", 0))  # fmt: skip  # noqa: E501
 
 
 @dataclass(frozen=True)
@@ -118,7 +97,9 @@ def _menu(boards: Sequence[Board], where: Mapping[str, str]) -> list[tuple[str, 
 
 
 def _board(board: Board, menu: object) -> dict[str, Any]:
-    keys = [key for key in (_SINGLE if board.single else _SEVERAL) if board.attacked or "lira" not in key]
+    keys = [
+        key for key in (headings.SINGLE if board.single else headings.SEVERAL) if board.attacked or "lira" not in key
+    ]
     drawn: list[tuple[str, str, Markup | None]] = [
         (
             "Retention against indiscernibility",
@@ -148,7 +129,7 @@ def _board(board: Board, menu: object) -> dict[str, Any]:
         "root": "",
         "board": board,
         "menu": menu,
-        "heads": [(key, *_HEADS[key]) for key in keys],
+        "heads": [(key, *headings.HEADS[key]) for key in keys],
         "facets": facets,
         "plots": [(heading, words, svg) for heading, words, svg in drawn if svg is not None],
     }
@@ -165,7 +146,12 @@ def _page(page: Page, board_file: str, ranked: int, elsewhere: Sequence[tuple[st
         drawn.append(("Losses on F and T", words, entry_plots.losses(page.curves["own"])))
         words = "The attack takes small losses for forgotten ones; dotted: chance."
         drawn.append(("ROC of U-MIA", words, entry_plots.roc(page.curves)))
-    tables = (("Entry", page.metadata), ("Digests", page.digests), ("Search", page.search), ("Environment", page.environment))  # fmt: skip  # noqa: E501
+    tables = (
+        ("Entry", page.metadata),
+        ("Digests", page.digests),
+        ("Search", page.search),
+        ("Environment", page.environment),
+    )
     return {
         "root": "../../",
         "page": page,
@@ -174,7 +160,7 @@ def _page(page: Page, board_file: str, ranked: int, elsewhere: Sequence[tuple[st
         "elsewhere": elsewhere,
         "plots": drawn,
         "tables": tables,
-        "seed_columns": _SEED_COLUMNS,
+        "seed_columns": headings.SEEDS,
         "keys": {title: key for key, title in TITLES.items()},
     }
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from harness import board, curves, participant, scores, tuning
 from harness.board import REFERENCES, Results
 from harness.candidates import Candidate
 from harness.entries import Entry, InvalidEntry, baseline, baseline_names, from_source
-from harness.references import References
+from harness.references import Kind, References
 from harness.site.model import Number, Page, Row, Seed, number, plain, slug
 from harness.units import Record
 
@@ -24,8 +25,9 @@ def pages(found: Results, rows: Mapping[str, tuple[Row, Mapping[Any, Any]]]) -> 
     references = found.references
     known: dict[str, curves.Curves] = {}
     if not references.track.sealed and any(_has_logits(references, c) for c in found.candidates.values()):
-        for kind in ("original", "retrained"):
-            if (one := curves.of_reference(references, kind)) is not None:  # type: ignore[arg-type]
+        kinds: tuple[Kind, ...] = ("original", "retrained")
+        for kind in kinds:
+            if (one := curves.of_reference(references, kind)) is not None:
                 known[kind] = one
     return [_page(found, candidate, *rows[name], known) for name, candidate in found.candidates.items() if name in rows]
 
@@ -45,28 +47,27 @@ def _page(
     records = [record for _, record in sorted(candidate.records.items())]
     statuses = participant.tally(records)
     complete = statuses == {"ok": track.protocol.seeds}
-    about = {
-        "slug": slug(candidate.name),
-        "row": row,
-        "track": plain(track.name),
-        "track_title": plain(track.analysis.title or track.name),
-        "board": slug(track.name),
-        "kind": candidate.kind,
-        "sealed": track.sealed is not None,
-        "statuses": statuses,
-        "findings": _findings(found, candidate) if complete or not track.sealed else (),
-        "numbers": _numbers(values),
-    }
+    public = Page(
+        slug=slug(candidate.name),
+        row=row,
+        track=plain(track.name),
+        track_title=plain(track.analysis.title or track.name),
+        board=slug(track.name),
+        kind=candidate.kind,
+        title=row.name,
+        sealed=track.sealed is not None,
+        statuses=statuses,
+        findings=_findings(found, candidate) if complete or not track.sealed else (),
+        numbers=_numbers(values),
+    )
     if track.sealed:
-        nothing: dict[str, Any] = {"digests": {}, "parameters": (), "search": {}, "seeds": (), "curves": {}}
-        text = dict.fromkeys(("summary", "shadows", "log", "source", "command"), "")
-        return Page(**about, title=row.name, metadata={}, environment={}, **nothing, **text)
+        return public
     entry, source = _source(references, records[0])
     own = None if candidate.kind == "reference" else curves.of_records(references, records)
     choice = tuning.choice(candidate.name, records[0].sha256, track, references.store)
     metadata = {} if entry is None else {key: plain(value) for key, value in entry.metadata.items() if key != "kind"}
-    return Page(
-        **about,
+    return replace(
+        public,
         title=plain(candidate.name if entry is None else entry.title),
         summary="" if entry is None else plain(entry.summary),
         metadata=metadata,
@@ -77,7 +78,7 @@ def _page(
             "protocol": records[0].protocol_digest,
             "analysis": track.analysis_digest,
         },
-        parameters=_parameters(records[0], entry),
+        parameters=_parameters(records[0], entry, track.analysis.max_epochs),
         search=_search(choice, track.analysis.trials, track.analysis.tuning_seeds),
         seeds=tuple(_seed(references, record) for record in records),
         curves={} if own is None else {"own": own, **known},
@@ -127,16 +128,17 @@ def _source(references: References, record: Record) -> tuple[Entry | None, str]:
     return Entry(record.name, source, **known), text
 
 
-def _parameters(record: Record, entry: Entry | None) -> tuple[tuple[str, str, str], ...]:
+def _parameters(record: Record, entry: Entry | None, max_epochs: int) -> tuple[tuple[str, str, str], ...]:
     space = {} if entry is None else entry.search_space
     return tuple(
-        (plain(name), plain(repr(value)), plain(_words(space[name])) if name in space else "not searched")
+        (plain(name), plain(repr(value)), plain(_words(space[name], max_epochs)) if name in space else "not searched")
         for name, value in sorted(record.parameters.items())
     )
 
 
-def _words(spec: Any) -> str:
+def _words(spec: Any, max_epochs: int) -> str:
     kind, *ends = spec if isinstance(spec, list | tuple) and spec else (spec,)
+    ends = [max_epochs if end == "max_epochs" else end for end in ends]
     if kind in ("log", "int", "float", "uniform") and len(ends) == 2:
         return f"{ends[0]} to {ends[1]}" + (", log scale" if kind == "log" else "")
     if kind == "choice" and ends and isinstance(ends[0], list | tuple):

@@ -55,7 +55,7 @@ def roc(curves: Mapping[str, Curves]) -> Markup:
         text(WIDTH / 2, HEIGHT - 12, "false positive rate; across: true positive rate", "middle", soft=True),
         *_legend([(kind, LABELS[kind]) for kind in curves]),
     ]
-    for kind, one in reversed(curves.items()):  # the entry's own on top
+    for kind, one in reversed(list(curves.items())):  # the entry's own on top
         spots = [(f, t) for f, t in zip(FPR, one.tpr, strict=True) if f >= own.smallest * 0.999]
         path = "L".join(f"{x(math.log10(f)):.1f} {y(math.log10(max(t, low))):.1f}" for f, t in spots)
         parts.append(tag("path", class_=f"roc {kind}", d=f"M{path}"))

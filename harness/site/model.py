@@ -134,27 +134,28 @@ class Page:
     """Slug of the track's board."""
     kind: str
     title: str
-    summary: str
-    metadata: Mapping[str, str]
     sealed: bool
+    """Whether what follows ``numbers`` is left out."""
     statuses: Mapping[str, int]
-    digests: Mapping[str, str]
-    parameters: tuple[tuple[str, str, str], ...]
-    """Name, value, what was searched."""
-    search: Mapping[str, str]
-    """The tuning budget and what it cost; empty without a search."""
-    seeds: tuple[Seed, ...]
     findings: tuple[tuple[str, str, float, float, float], ...]
     """Attack, number, value, zero line, Original."""
-    curves: Mapping[str, Curves]
+    numbers: tuple[tuple[str, Number], ...]
+    summary: str = ""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    digests: Mapping[str, str] = field(default_factory=dict)
+    parameters: tuple[tuple[str, str, str], ...] = ()
+    """Name, value, what was searched."""
+    search: Mapping[str, str] = field(default_factory=dict)
+    """The tuning budget and what it cost; empty without a search."""
+    seeds: tuple[Seed, ...] = ()
+    curves: Mapping[str, Curves] = field(default_factory=dict)
     """``own``, ``original``, ``retrained``; empty where no logits are here."""
-    shadows: str
-    environment: Mapping[str, str]
-    log: str
-    source: str
+    shadows: str = ""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    log: str = ""
+    source: str = ""
     """Empty where the source is not stored."""
-    command: str
-    numbers: tuple[tuple[str, Number], ...] = ()
+    command: str = ""
 
 
 def slug(name: str) -> str:

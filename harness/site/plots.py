@@ -34,10 +34,10 @@ def trade_off(board: Board) -> Markup | None:
         *across(x, xs, top, bottom, [f"{tick:g}" for tick in xs]),
         *up(y, ys, left, WIDTH - 24, [f"{tick:.2f}" for tick in ys]),
         text((left + WIDTH) / 2, height - 10, "RetDev: ← better", "middle", soft=True),
-        tag("text", "Indisc: better →", class_="soft", text_anchor="middle", transform=f"translate(12 {height / 2 - 20:.0f}) rotate(-90)"),
-    ]  # fmt: skip
+        _turned("Indisc: better →", 12, height / 2 - 20, -90, text_anchor="middle", class_="soft"),
+    ]
     front = pareto([points[row.name] for row in rows if row.part == "ranked"])
-    corners = " ".join(f"L{x(b[0]):.1f} {y(a[1]):.1f}L{x(b[0]):.1f} {y(b[1]):.1f}" for a, b in zip(front, front[1:]))  # noqa: B905
+    corners = "".join(f"H{x(b[0]):.1f}V{y(b[1]):.1f}" for b in front[1:])
     parts.append(tag("path", class_="front", d=f"M{x(front[0][0]):.1f} {y(front[0][1]):.1f}{corners}", fill="none"))
     boxes: list[tuple[float, float, float, float]] = []
     sizes = {row.name: _radius(row) for row in rows}
@@ -75,7 +75,13 @@ def _free(
 ) -> tuple[float, float, str] | None:
     """Where a label fits without touching another; it then takes the place."""
     width = 7.0 * len(name)
-    for dx, dy, anchor in ((radius + 4, 4, "start"), (-radius - 4, 4, "end"), (0, -radius - 5, "middle"), (0, radius + 14, "middle")):  # fmt: skip  # noqa: E501
+    around = (
+        (radius + 4, 4.0, "start"),
+        (-radius - 4, 4.0, "end"),
+        (0.0, -radius - 5, "middle"),
+        (0.0, radius + 14, "middle"),
+    )
+    for dx, dy, anchor in around:
         left = cx + dx - {"start": 0.0, "middle": width / 2, "end": width}[anchor]
         box = (left, cy + dy - 11, left + width, cy + dy + 2)
         if box[0] > 40 and box[2] < WIDTH and not any(_touch(box, other) for other in boxes):
@@ -124,10 +130,8 @@ def ulira(rows: Named, null: Mapping[str, float], title: str, standalone: bool =
 def ulira_rows(board: pd.DataFrame) -> Named:
     """What :func:`ulira` draws, from the table of a board."""
     rows = board[board["ulira"].notna()]
-    return [
-        (str(row["entry"]), row["state"] == "reference", float(row["ulira"]), float(row["ulira_low"]), float(row["ulira_high"]))
-        for _, row in rows.iterrows()
-    ]  # fmt: skip
+    columns = rows[["entry", "state", "ulira", "ulira_low", "ulira_high"]].itertuples(index=False)
+    return [(str(name), state == "reference", *map(float, numbers)) for name, state, *numbers in columns]
 
 
 def strips(board: Board) -> Markup | None:
@@ -172,8 +176,7 @@ def group_map(board: Board) -> Markup | None:
         parts.append(text((own[0] + own[-1] + cell) / 2, 18, TITLES[metric], "middle", font_weight="600"))
     if not board.single:
         for key, start in starts.items():
-            turned = f"translate({start + cell / 2 + 4:.1f} {top - 6}) rotate(-60)"
-            parts.append(tag("text", shortened(key[0], 15), class_="soft small", transform=turned))
+            parts.append(_turned(shortened(key[0], 17), start + cell / 2 + 4, top - 6, -60, class_="soft small"))
     for index, row in enumerate(rows):
         y = float(top + ROW * index)
         parts.append(text(NAMES - 12, y + 15, shortened(row.name), "end"))
@@ -181,10 +184,15 @@ def group_map(board: Board) -> Markup | None:
             letter = row.cells.get(key, "–")
             said = tag("title", f"{row.name}, {TITLES[key[1]]} on {key[0]}: {letter}")
             box = tag("rect", x=start, y=y, width=cell - 2, height=ROW - 2.0, class_=_kind(letter))
-            word = text(start + cell / 2 - 1, y + 15, letter if cell > 22 else letter[-1], "middle", class_=f"in {_kind(letter)}")  # fmt: skip  # noqa: E501
+            short = letter if cell > 22 else letter[-1]
+            word = text(start + cell / 2 - 1, y + 15, short, "middle", class_=f"in {_kind(letter)}")
             parts.append(tag("g", said, box, word))
     title = f"Groups of {len(rows)} methods on {len(board.tracks)} tracks by {len(metrics)} metrics"
     return picture(title, top + ROW * len(rows) + 8, parts)
+
+
+def _turned(content: str, x: float, y: float, degrees: int, **more: object) -> Markup:
+    return tag("text", content, transform=f"translate({x:.1f} {y:.1f}) rotate({degrees})", **more)
 
 
 def _kind(letter: str) -> str:
