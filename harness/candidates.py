@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 
 from harness import units
-from harness.entries import Kind, baseline, baseline_names, shipped_digests
+from harness.entries import baseline, baseline_names, shipped_digests
 from harness.errors import USAGE, BenchError
 from harness.references import References
 from harness.track import Track
@@ -30,7 +29,7 @@ class Candidate:
 
 def candidates(references: References) -> list[Candidate]:
     """Entries that have records on the track; of one name only the version that ran last."""
-    shipped, kinds = shipped_digests(), _shipped_kinds()
+    shipped, kinds = shipped_digests(), {name: baseline(name).kind for name in baseline_names()}
     versions: dict[tuple[str, str], dict[int, Record]] = {}
     for record in units.records(references.store, references.track):
         versions.setdefault((record.name, record.entry), {})[record.seed] = record
@@ -42,11 +41,6 @@ def candidates(references: References) -> list[Candidate]:
             continue  # an older version of a shipped method
         newest[name] = Candidate(name, entry, kind, found)
     return [newest[name] for name in sorted(newest)]
-
-
-@cache
-def _shipped_kinds() -> dict[str, Kind]:
-    return {name: baseline(name).kind for name in baseline_names()}
 
 
 def find(present: Mapping[str, Candidate], name: str, track: Track) -> Candidate:

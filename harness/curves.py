@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import dataclasses
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness import units
+from harness.errors import DataError, StoreError
 from harness.references import Kind, References, Role
+from harness.track import digest
 from harness.units import Record
 from scoring import curves
 from scoring.accuracy import cross_entropy
@@ -33,52 +35,55 @@ class Curves:
 
 
 def of_records(references: References, records: Iterable[Record]) -> Curves | None:
-    """Over the finished seeds of an entry; ``None`` where no logits are here."""
-    return _together(references, [_of_record(references, record) for record in records if record.status == "ok"])
+    """Over the finished seeds of an entry; ``None`` where logits or the data set are not here."""
+    store = references.store
+    finished = [record for record in records if record.status == "ok" and record.logits is not None]
+    name = digest(sorted(record.key for record in finished))
+    if (known := _read(references, name)) is not None:
+        return known
+    if not finished or not all(store.has(record.logits) for record in finished if record.logits):
+        return None
+    models = ((record.seed, units.logits(store, record)) for record in finished)
+    return _keep(references, name, ((seed, logits) for seed, logits in models if logits is not None))
 
 
 def of_reference(references: References, kind: Kind) -> Curves | None:
-    """Over the reference models of all seeds."""
+    """Over the reference models of all seeds; ``None`` as above."""
+    if (known := _read(references, kind)) is not None:
+        return known
     seeds = range(references.track.protocol.seeds)
-    return _together(references, [_of_model(references, kind, seed) for seed in seeds])
+    return _keep(references, kind, ((seed, references.logits(Role(kind, seed))) for seed in seeds))
 
 
-def _together(references: References, found: list[dict[str, Any] | None]) -> Curves | None:
-    known = [one for one in found if one is not None]
-    if not known:
+def _read(references: References, name: str) -> Curves | None:
+    known = references.store.read(_kind(references), name)
+    if known is None:
         return None
-    forget, test = (np.sum([one[side] for one in known], axis=0).tolist() for side in ("forget", "test"))
-    tpr = np.mean([one["tpr"] for one in known], axis=0).round(6).tolist()
-    return Curves(len(known), tuple(forget), tuple(test), tuple(tpr), 1 / references.track.splits.test)
+    return Curves(**{key: tuple(value) if isinstance(value, list) else value for key, value in known.items()})
 
 
-def _of_record(references: References, record: Record) -> dict[str, Any] | None:
-    store, kind = references.store, _kind(references)
-    if (known := store.read(kind, record.key)) is None and record.logits is not None and store.has(record.logits):
-        logits = units.logits(store, record)
-        assert logits is not None
-        known = _computed(references, record.seed, logits)
-        store.write(kind, record.key, known)
-    return known
+def _keep(references: References, name: str, models: Iterable[tuple[int, NDArray[np.float32]]]) -> Curves | None:
+    sides = []
+    try:
+        labels = references.dataset.labels
+        for seed, logits in models:
+            parts = references.parts(seed)
+            sides.append([cross_entropy(logits[parts[part]], labels[parts[part]]) for part in ("forget", "test")])
+    except (DataError, StoreError):  # records may be read where neither data nor reference models are
+        return None
+    found = Curves(
+        seeds=len(sides),
+        forget=_whole(np.sum([curves.loss_histogram(own) for own, _ in sides], axis=0)),
+        test=_whole(np.sum([curves.loss_histogram(other) for _, other in sides], axis=0)),
+        tpr=tuple(np.mean([curves.roc(*side) for side in sides], axis=0).round(6).tolist()),
+        smallest=1 / references.track.splits.test,
+    )
+    references.store.write(_kind(references), name, dataclasses.asdict(found))
+    return found
 
 
-def _of_model(references: References, kind: Kind, seed: int) -> dict[str, Any]:
-    name = f"{kind}-{seed}"
-    if (known := references.store.read(_kind(references), name)) is None:
-        known = _computed(references, seed, references.logits(Role(kind, seed)))
-        references.store.write(_kind(references), name, known)
-    return known
-
-
-def _computed(references: References, seed: int, logits: NDArray[np.float32]) -> dict[str, Any]:
-    labels, parts = references.dataset.labels, references.parts(seed)
-    own, other = (cross_entropy(logits[parts[part]], labels[parts[part]]) for part in ("forget", "test"))
-    content: Mapping[str, NDArray[Any]] = {
-        "forget": curves.loss_histogram(own),
-        "test": curves.loss_histogram(other),
-        "tpr": curves.roc(own, other).round(6),
-    }
-    return {name: array.tolist() for name, array in content.items()}
+def _whole(counts: NDArray[np.int64]) -> tuple[int, ...]:
+    return tuple(int(count) for count in counts)
 
 
 def _kind(references: References) -> str:

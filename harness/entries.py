@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -143,6 +143,7 @@ def _inspect(name: str, source: bytes) -> dict[str, Any]:
     return report
 
 
+@cache
 def baseline(name: str) -> Entry:
     """A shipped method or reference row by its file's name.
 

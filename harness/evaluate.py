@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from harness import units
+from harness import sources, units
 from harness.machine import hardware
 from harness.references import References
 from harness.training import infer, normaliser
@@ -84,7 +84,7 @@ def run(bench: Bench, unit: Unit, slot: Slot, retrain_seconds: float | None, dea
     """
     logits, outcome = attempt(bench, unit, slot, deadline)
     store = bench.references.store
-    store.put(unit.entry.source)  # for people to read beside the numbers
+    sources.keep(store, unit.entry)
     stored = None if logits is None else store.put(units.pack(logits))
     record = _record(bench, unit, outcome, retrain_seconds, stored)
     return record if logits is None else replace(record, weight_distance=_weight_distance(bench, unit, outcome))

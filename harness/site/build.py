@@ -15,7 +15,6 @@ from markupsafe import Markup
 from harness.board import Results
 from harness.site import entry_pages, entry_plots, gather, headings, plots
 from harness.site.model import TITLES, Board, Number, Page, slug
-from harness.store import write_file
 
 HERE = Path(__file__).parent
 RULES = HERE.parents[1] / "submissions" / "RULES.md"
@@ -51,7 +50,9 @@ def build(
     """
     count = 0
     for name, content in files(tracks, public):
-        write_file(out / name, content.encode())
+        path = out / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content, encoding="utf-8", newline="\n")
         count += name.endswith(".html")
         step(name)
     return count

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from harness import board, curves, participant, scores, tuning
+from harness import board, curves, participant, scores, sources, tuning
 from harness.board import REFERENCES, Results
 from harness.candidates import Candidate
-from harness.entries import Entry, InvalidEntry, baseline, baseline_names, from_source
+from harness.entries import Entry
 from harness.references import Kind, References
 from harness.site.model import Number, Page, Row, Seed, number, plain, slug
 from harness.units import Record
@@ -62,7 +62,7 @@ def _page(
     )
     if track.sealed:
         return public
-    entry, source = _source(references, records[0])
+    entry = sources.find(references.store, records[0])
     own = None if candidate.kind == "reference" else curves.of_records(references, records)
     choice = tuning.choice(candidate.name, records[0].sha256, track, references.store)
     metadata = {} if entry is None else {key: plain(value) for key, value in entry.metadata.items() if key != "kind"}
@@ -85,7 +85,7 @@ def _page(
         shadows=_shadows(found, candidate.name),
         environment=_environment(records),
         log=_log(records),
-        source=source,
+        source="" if entry is None else plain(entry.source.decode("utf-8", "replace")),
         command=_command(candidate, records[0], entry),
     )
 
@@ -102,30 +102,6 @@ def _numbers(values: Mapping[Any, Any]) -> tuple[tuple[str, Number], ...]:
     columns = ("retdev", "indisc", "umia", "ra", "fa", "va", "ta", "rr", "fr", "tr", "rte", "ulira")
     found = [(title, number(values, column)) for title, column in zip(titles, columns, strict=True)]
     return tuple((title, one) for title, one in found if one is not None)
-
-
-def _source(references: References, record: Record) -> tuple[Entry | None, str]:
-    """The entry as it can be read from its source, and the source; ``None`` and nothing where it is not stored."""
-    if record.name in baseline_names() and (shipped := baseline(record.name)).sha256 == record.sha256:
-        return shipped, plain(shipped.source.decode())
-    store = references.store
-    if not store.has(record.sha256):
-        return None, ""
-    source = store.get(record.sha256)
-    text = plain(source.decode("utf-8", "replace"))
-    if (known := store.read("inspected", record.sha256)) is None:  # a child process per source: once is enough
-        try:
-            entry = from_source(record.name, source)
-        except InvalidEntry:
-            return None, text
-        known = {
-            "defaults": dict(entry.defaults),
-            "search_space": dict(entry.search_space),
-            "metadata": dict(entry.metadata),
-            "summary": entry.summary,
-        }
-        store.write("inspected", record.sha256, known)
-    return Entry(record.name, source, **known), text
 
 
 def _parameters(record: Record, entry: Entry | None, max_epochs: int) -> tuple[tuple[str, str, str], ...]:
