@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import pandas as pd
 
-import scoring.gate
-from harness import consistency, scores, shadows, swaps
+from harness import consistency, scores, shadows
 from harness.candidates import Candidate, candidates
 from harness.entries import shipped_digests
 from harness.machine import hardware_class
 from harness.marks import DISQUALIFIED, UNTRUSTED, Mark, badge, disqualified, marks
-from harness.references import References
+from harness.references import Kind, References
 from harness.scores import Scores, ShadowScores
 from harness.shadows import ShadowRecord
 from harness.track import Track
 from harness.units import Record
 from scoring.board import RESAMPLES, SPREAD, overall_board, track_board
-from scoring.gate import ATTACKS, Reading
 from scoring.groups import GROUPS
 from scoring.membership import Membership, membership
 from scoring.rows import COLUMNS, VALUES, Shadows, checked
@@ -30,10 +28,10 @@ REFERENCES = {"original": "original", "retrain": "retrained"}
 """Reference rows: the shipped entry that is timed, and the reference model whose logits count."""
 
 
-def rows(references: References) -> pd.DataFrame:
-    """One row per entry and seed, as ``scoring.rows`` wants them."""
+def rows(references: References, present: Sequence[Candidate] | None = None) -> pd.DataFrame:
+    """One row per entry and seed, as ``scoring.rows`` wants them. ``present``: the candidates, where they are known."""
     table = []
-    present = candidates(references)
+    present = candidates(references) if present is None else present
     for candidate in present:
         for seed, record in sorted(candidate.records.items()):
             found = None if candidate.kind == "reference" else scores.of_record(references, record)
@@ -48,25 +46,28 @@ def rows(references: References) -> pd.DataFrame:
     return pd.DataFrame(table, columns=[*COLUMNS])
 
 
-def shadow_records(references: References) -> dict[str, ShadowRecord]:
+def shadow_records(references: References, known: Sequence[Candidate] | None = None) -> dict[str, ShadowRecord]:
     """Entry → the record of its shadow units, reference rows included.
 
     Of an entry the version that stands on the board, with the parameters that ran last.
     """
     if not references.track.protocol.lira_splits:
         return {}
-    present = {candidate.name: candidate for candidate in candidates(references)}
+    known = candidates(references) if known is None else known
+    present = {candidate.name: candidate for candidate in known}
     newest: dict[str, ShadowRecord] = {}
     for record in sorted(shadows.records(references), key=lambda record: record.date):
-        known = present.get(record.name)
-        if record.name in REFERENCES or (known is not None and record.sha256 == _sha256(known)):
+        own = present.get(record.name)
+        if record.name in REFERENCES or (own is not None and record.sha256 == _sha256(own)):
             newest[record.name] = record
     return dict(sorted(newest.items()))
 
 
-def shadow_scores(references: References) -> dict[str, tuple[ShadowRecord, ShadowScores | None]]:
+def shadow_scores(
+    references: References, known: Sequence[Candidate] | None = None
+) -> dict[str, tuple[ShadowRecord, ShadowScores | None]]:
     """Entry → the record of its shadow units, and their scores (``None``: they failed)."""
-    found = shadow_records(references)
+    found = shadow_records(references, known)
     return {name: (record, scores.of_shadows(references, record)) for name, record in found.items()}
 
 
@@ -85,6 +86,23 @@ class Results:
     inconsistent: dict[str, str]
     marks: dict[str, Mark]
     """By entry."""
+
+    @cached_property
+    def _scores(self) -> dict[object, Scores | None]:
+        return {}
+
+    def score(self, record: Record) -> Scores | None:
+        """As ``scores.of_record``, each parsed once."""
+        if record.key not in self._scores:
+            self._scores[record.key] = scores.of_record(self.references, record)
+        return self._scores[record.key]
+
+    def zero(self, kind: Kind, seed: int) -> Scores:
+        """As ``scores.of_reference``, each parsed once."""
+        found = self._scores.get((kind, seed))
+        if found is None:
+            found = self._scores[kind, seed] = scores.of_reference(self.references, kind, seed)
+        return found
 
     @cached_property
     def _known(self) -> dict[frozenset[str], Membership]:
@@ -108,8 +126,9 @@ class Results:
 
 def results(references: References) -> Results:
     """Read a track's store once."""
-    attacked = shadow_scores(references)
-    track, present = references.track, {candidate.name: candidate for candidate in candidates(references)}
+    everyone = candidates(references)
+    attacked = shadow_scores(references, everyone)
+    track, present = references.track, {candidate.name: candidate for candidate in everyone}
     why = {name: consistency.of_shadows(references, record) for name, (record, _) in attacked.items()}
     shipped = shipped_digests()
     trusted = {name: candidate.trusted for name, candidate in present.items()}
@@ -119,7 +138,7 @@ def results(references: References) -> Results:
     return Results(
         references=references,
         candidates=present,
-        rows=rows(references),
+        rows=rows(references, everyone),
         records={name: record for name, (record, _) in attacked.items()},
         shadows=[_shadows(track, name, *pair, bool(why[name])) for name, pair in attacked.items()],
         trusted=trusted,
@@ -216,100 +235,29 @@ def _listed(ranked: pd.DataFrame, whole: pd.DataFrame, refused: Mapping[str, tup
     return pd.concat([ranked[~references], rest, ranked[references]], ignore_index=True)
 
 
-def floor(references: References) -> float | None:
+def floor(references: References, known: Sequence[Candidate] | None = None) -> float | None:
     """Seconds that a unit costs which changes nothing, the median over the seeds: part of every run time.
 
     ``None`` where the identity entry (``original``) has not run.
     """
-    found = [candidate for candidate in candidates(references) if candidate.name == "original"]
+    known = candidates(references) if known is None else known
+    found = [candidate for candidate in known if candidate.name == "original"]
     seconds = [record.seconds for one in found for record in one.records.values() if record.seconds is not None]
     return float(np.median(seconds)) if seconds else None
 
 
-def null(references: References) -> dict[str, float]:
+def null(references: References, known: Sequence[Candidate] | None = None) -> dict[str, float]:
     """The zero line: a second retrained model from other initial weights, mean over the seeds.
 
     ``ulira``, ``ulira_low``, ``ulira_high`` where shadow models are there: retrained against retrained, the null band.
     """
     found = [scores.of_reference(references, "null", seed) for seed in range(references.track.protocol.seeds)]
     numbers = {name: scores.mean(found, name) for name in ("retdev", "umia", "indisc")}
-    _, band = shadow_scores(references).get(shadows.RETRAIN, (None, None))
+    _, band = shadow_scores(references, known).get(shadows.RETRAIN, (None, None))
     if band is not None:
         own = band.attacks["ulira"]
         numbers |= {"ulira": own["accuracy"], "ulira_low": own["accuracy_low"], "ulira_high": own["accuracy_high"]}
     return numbers
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One number of one attack on an entry, beside what retrained models and the original read."""
-
-    attack: str
-    number: str
-    value: float
-    null: float
-    original: float
-
-
-def findings(
-    references: References, candidate: Candidate, known: Mapping[str, ShadowRecord] | None = None
-) -> list[Finding]:
-    """Every number of the panel on an entry: means over the seeds, and of its shadow units where they ran.
-
-    ``known``: the track's shadow records, where they were read before.
-    """
-    kinds: dict[str, list[Scores]] = {"own": [], "null": [], "original": []}
-    for seed, record in sorted(candidate.records.items()):
-        if (found := scores.of_record(references, record)) is not None:
-            kinds["own"].append(found)
-            for kind in ("null", "original"):
-                kinds[kind].append(scores.of_reference(references, kind, seed))
-    table = []
-    for attack, numbers in kinds["own"][0].attacks.items() if kinds["own"] else ():
-        for number in numbers:
-            means = [float(np.mean([s.attacks[attack][number] for s in kinds[kind]])) for kind in kinds]
-            table.append(Finding(attack, number, *means))
-    table += _swapped(references, candidate)
-    known = shadow_records(references) if known is None else known
-    if (shadow := known.get(candidate.name)) is not None and shadow.values is not None:
-        # the zero line from as many pairs of splits: that of KLoM and ε depends on it
-        rows = [replace(known[name], pairs=shadow.pairs) for name in (shadows.RETRAIN, shadows.ORIGINAL)]
-        read = [scores.of_shadows(references, row) for row in (shadow, *rows)]
-        own, null, original = ({**one.attacks, "collateral": one.collateral} for one in read if one is not None)
-        for attack, numbers in own.items():
-            table += [Finding(attack, n, numbers[n], null[attack][n], original[attack][n]) for n in numbers]
-    return table
-
-
-def _swapped(references: References, candidate: Candidate) -> list[Finding]:
-    own = {seed: swaps.evidence(references, record) for seed, record in sorted(candidate.records.items())}
-    found = [one for one in own.values() if one is not None]
-    if not found:
-        return []
-    seeds = [seed for seed, one in own.items() if one is not None]
-    null, original = (
-        swaps.numbers([swaps.reference_evidence(references, kind, seed) for seed in seeds])
-        for kind in ("retrained", "original")
-    )
-    return [
-        Finding(attack, number, value, null[attack][number], original[attack][number])
-        for attack, of in swaps.numbers(found).items()
-        for number, value in of.items()
-    ]
-
-
-def gate(references: References, candidate: Candidate) -> list[Reading] | None:
-    """The cheap attacks on an entry's finished seeds; ``None`` without any."""
-    found = {seed: scores.of_record(references, record) for seed, record in sorted(candidate.records.items())}
-    own = {seed: score for seed, score in found.items() if score is not None}
-    if not own:
-        return None
-    zero = {seed: scores.of_reference(references, "null", seed) for seed in own}
-
-    def values(of: dict[int, Scores]) -> dict[str, list[float]]:
-        return {a: [of[seed].attacks[a][number] for seed in own] for a, number in ATTACKS.items()}
-
-    return scoring.gate.gate(values(own), values(zero))
 
 
 def _shadows(track: Track, name: str, record: ShadowRecord, found: ShadowScores | None, inconsistent: bool) -> Shadows:

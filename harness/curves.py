@@ -59,7 +59,8 @@ def _read(references: References, name: str) -> Curves | None:
     known = references.store.read(_kind(references), name)
     if known is None:
         return None
-    return Curves(**{key: tuple(value) if isinstance(value, list) else value for key, value in known.items()})
+    forget, test, tpr = (tuple(known[side]) for side in ("forget", "test", "tpr"))
+    return Curves(known["seeds"], forget, test, tpr, known["smallest"])
 
 
 def _keep(references: References, name: str, models: Iterable[tuple[int, NDArray[np.float32]]]) -> Curves | None:

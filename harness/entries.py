@@ -156,11 +156,13 @@ def baseline(name: str) -> Entry:
     return read(path)
 
 
-def baseline_names() -> list[str]:
+@cache
+def baseline_names() -> tuple[str, ...]:
     """Shipped methods and reference rows, found by folder."""
-    return sorted(path.stem for path in BASELINES.glob("*.py") if path.stem != "__init__")
+    return tuple(sorted(path.stem for path in BASELINES.glob("*.py") if path.stem != "__init__"))
 
 
+@cache
 def shipped_digests() -> frozenset[str]:
     """SHA-256 of every shipped method."""
     return frozenset(hashlib.sha256((BASELINES / f"{n}.py").read_bytes()).hexdigest() for n in baseline_names())

@@ -9,9 +9,9 @@ from typing import Any
 
 import pandas as pd
 
-from harness.board import Finding
 from harness.columns import ordered
 from harness.marks import DISQUALIFIED, UNTRUSTED
+from harness.readings import Finding
 from harness.track import Track
 from scoring.gate import Reading
 from scoring.intervals import mean_interval

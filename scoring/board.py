@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scoring.groups import GROUPS
-from scoring.intervals import Interval, geometric_interval, mean_interval
+from scoring.intervals import mean_intervals
 from scoring.membership import F, Membership, membership
 from scoring.ranks import dense_ranks
 from scoring.rows import RANKED, ULIRA, VALUES, Metric, Shadows, checked
@@ -114,19 +114,22 @@ def overall_board(
 
 def _means(rows: pd.DataFrame, names: pd.Index) -> pd.DataFrame:
     """Means and intervals [entries, 3 × values + 1] over the ok seeds of one track."""
-    logarithmic = {metric.column for metric in RANKED if metric.log}
+    logarithmic = [metric.column for metric in RANKED if metric.log]
     good = rows[rows["status"] == "ok"]
-    nothing = Interval(np.nan, np.nan, np.nan, 0)
+    table = good[list(VALUES)].to_numpy(np.float64, copy=True)
+    logs = [VALUES.index(column) for column in logarithmic]
+    table[:, logs] = np.log(table[:, logs])
     found: dict[str, dict[str, float]] = {}
-    for entry, group in good.groupby("entry"):
+    for entry, places in good.groupby("entry").indices.items():
+        seeds = np.ascontiguousarray(table[places].T)
+        ends = np.array(mean_intervals(seeds))
+        ends[:, logs] = np.exp(ends[:, logs])
         line = found[str(entry)] = {}
-        for column in VALUES:
-            values = group[column].to_numpy(np.float64)
-            interval = geometric_interval if column in logarithmic else mean_interval
-            stated = nothing if np.isnan(values).any() else interval(values)
-            line |= {column: stated.mean, f"{column}_low": stated.low, f"{column}_high": stated.high}
+        for column, (mean, low, high) in zip(VALUES, ends.T.tolist(), strict=True):
+            line |= {column: mean, f"{column}_low": low, f"{column}_high": high}
         for column in SPREAD:
-            line[f"{column}_sd"] = float(group[column].std())
+            own = seeds[VALUES.index(column)]
+            line[f"{column}_sd"] = float(own.std(ddof=1)) if own.size > 1 else np.nan
         line["indisc_of_mean"] = indiscernibility(line["umia"])
     columns = [f"{column}{end}" for column in VALUES for end in ("", "_low", "_high")]
     columns += [*(f"{column}_sd" for column in SPREAD), "indisc_of_mean"]

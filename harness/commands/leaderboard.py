@@ -135,5 +135,5 @@ def _site(loaded: list[Track], out: Path, public: bool) -> None:
         click.echo(f"reading {one.name}", err=True)
         found.append(board.results(References(one, store)))
     with Bar("pages", sum(len(one.candidates) for one in found), unit="entries") as bar:
-        count = build(found, out, public, lambda name: bar.step() if name.startswith("entries/") else None)
+        count = build(found, out, public, bar.at)
     click.echo(f"wrote {count} pages; open {out / 'index.html'}")

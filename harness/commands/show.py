@@ -28,7 +28,7 @@ def command(entry: str, track: str, organiser: bool, as_json: bool) -> None:
 
     Of a sealed track only status words and numbers over all seeds, unless --organiser asks for the inside.
     """
-    from harness import board, consistency, render, scores, tuning
+    from harness import board, consistency, readings, render, scores, tuning
     from harness import track as tracks
     from harness.candidates import candidates, find
     from harness.references import References
@@ -56,7 +56,7 @@ def command(entry: str, track: str, organiser: bool, as_json: bool) -> None:
             {**dataclasses.asdict(r), "scores": None if s is None else dataclasses.asdict(s)}
             for r, s in zip(records, per_seed.values(), strict=True)
         ]
-        panel = [dataclasses.asdict(one) for one in board.findings(references, candidate)]
+        panel = [dataclasses.asdict(one) for one in readings.findings(references, candidate)]
         content = {"entry": entry, "kind": candidate.kind, "row": row[0] if row else None, "panel": panel}
         content["inconsistent"] = inconsistent
         content["shadows"] = None if shadow is None else dataclasses.asdict(shadow)
@@ -107,17 +107,17 @@ def command(entry: str, track: str, organiser: bool, as_json: bool) -> None:
         )
     for kind, why in inconsistent.items():
         click.echo(f"inconsistent {kind}: {why}")
-    if findings := board.findings(references, candidate):
+    if findings := readings.findings(references, candidate):
         click.echo(render.panel(findings))
 
 
 def _public(references: References, candidate: Candidate, ranked: pd.DataFrame, as_json: bool) -> str:
     """What participants may see of an entry on a sealed track."""
-    from harness import board, participant, render
+    from harness import participant, readings, render
 
     statuses = participant.tally(candidate.records.values())
     complete = statuses == {"ok": references.track.protocol.seeds}
-    findings = board.findings(references, candidate) if complete else []
+    findings = readings.findings(references, candidate) if complete else []
     if as_json:
         row = ranked[ranked["entry"] == candidate.name]
         content = {

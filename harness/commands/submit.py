@@ -60,7 +60,7 @@ def command(
     that of the first failure (see bench --help). The cheap attacks of the gate run always, and say whether U-LiRA is
     worth its cost; --lira runs its shadow units, too.
     """
-    from harness import board, participant, render, runs, session, units
+    from harness import board, participant, readings, render, runs, session, units
     from harness import track as tracks
     from harness.candidates import candidates
     from harness.entries import baseline_names, read
@@ -100,7 +100,7 @@ def command(
     ranked = board.board(bench.references)
     candidate = next((c for c in candidates(bench.references) if c.name == entry.name), None)
     hidden = loaded.sealed and failed  # which seeds are left is the entry's own choice
-    readings = None if candidate is None or hidden else board.gate(bench.references, candidate)
+    cheap = None if candidate is None or hidden else readings.gate(bench.references, candidate)
     null = board.null(bench.references)
     listed = (ranked["entry"] == entry.name).any()
     if as_json:
@@ -108,13 +108,13 @@ def command(
         by_seed = {seed: record.status for seed, record in sorted(found.items())}
         statuses = participant.tally(found.values()) if loaded.sealed else by_seed
         text = render.verdict(ranked, entry.name) if listed else ""
-        gate = [dataclasses.asdict(reading) | {"caught": reading.caught} for reading in readings or []]
+        gate = [dataclasses.asdict(reading) | {"caught": reading.caught} for reading in cheap or []]
         content = {"verdict": text, "units": statuses, "gate": gate, "row": row[0] if row else None}
         click.echo(json.dumps(content, indent=1))
     else:
         click.echo(render.table(ranked, loaded, null))
-        if readings:
-            click.echo(render.gate(readings, ran=attacked is not None))
+        if cheap:
+            click.echo(render.gate(cheap, ran=attacked is not None))
     if not as_json and listed:
         click.echo(render.verdict(ranked, entry.name))
     if failed:

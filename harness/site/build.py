@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import cache
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -19,6 +23,8 @@ from harness.site.model import TITLES, Board, Number, Page, slug
 HERE = Path(__file__).parent
 RULES = HERE.parents[1] / "submissions" / "RULES.md"
 INDEX = "index.html"
+CHUNK = 64
+"""Entry pages that a worker makes at a time."""
 RANKING = (
     "Per track and metric the shipped baselines are clustered into three groups by their means over the seeds (Ward’s "
     "method on the line; RTE on a log scale). Half-way between the clusters lie the cut points between G1, G2 and G3. "
@@ -41,52 +47,119 @@ class Link:
     file: str
 
 
-def build(
-    tracks: Sequence[Results], out: Path, public: bool = False, step: Callable[[str], None] = lambda name: None
-) -> int:
-    """Write the site of these tracks into a folder; returns the number of pages. ``step`` is told of every page.
+@dataclass(frozen=True)
+class Site:
+    """What all pages are made from."""
 
-    Files of an earlier build that are not written again stay.
+    tracks: Sequence[Results]
+    boards: Sequence[Board]
+    rows: Mapping[str, entry_pages.Rows]
+    """Rows of each track's own board."""
+    where: Mapping[str, str]
+    """Slug of a board → its file."""
+    homes: Mapping[str, Mapping[str, str]]
+    """Entry → track → file of its page."""
+
+
+def build(
+    tracks: Sequence[Results], out: Path, public: bool = False, step: Callable[[int], None] = lambda done: None
+) -> int:
+    """Write the site of these tracks into a folder; returns the number of pages.
+
+    Many entry pages are made side by side. Files of an earlier build that are not written again stay. ``step`` is told
+    how many entry pages are done.
     """
-    count = 0
-    for name, content in files(tracks, public):
-        path = out / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(content, encoding="utf-8", newline="\n")
-        count += name.endswith(".html")
-        step(name)
-    return count
+    site = _site(tracks, public)
+    count = _write(out, _fixed_files(site))
+    work = [
+        (track, list(site.rows[one.references.track.name])[start : start + CHUNK])
+        for track, one in enumerate(tracks)
+        for start in range(0, len(site.rows[one.references.track.name]), CHUNK)
+    ]
+    workers = min(len(os.sched_getaffinity(0)), len(work))
+    done = 0
+    if workers < 2:
+        for track, names in work:
+            done += _write(out, _entry_files(site, track, names))
+            step(done)
+        return count + done
+    # a copy of this process has all that was read; what is written are different files
+    context = multiprocessing.get_context("fork")
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_start, initargs=(site, out)) as pool:
+        for future in as_completed([pool.submit(_work, *one) for one in work]):
+            done += future.result()
+            step(done)
+    return count + done
 
 
 def files(tracks: Sequence[Results], public: bool = False) -> Iterator[tuple[str, str]]:
     """Name and content of every file of the site."""
-    environment = _environment()
-    for path in sorted((HERE / "static").iterdir()):
-        yield f"static/{path.name}", path.read_text(encoding="utf-8")
+    site = _site(tracks, public)
+    yield from _fixed_files(site)
+    for track, one in enumerate(tracks):
+        yield from _entry_files(site, track, list(site.rows[one.references.track.name]))
+
+
+_shared: list[tuple[Site, Path]] = []
+"""In a worker: the site and where it goes."""
+
+
+def _start(site: Site, out: Path) -> None:
+    _shared[:] = [(site, out)]
+
+
+def _work(track: int, names: Sequence[str]) -> int:
+    site, out = _shared[0]
+    return _write(out, _entry_files(site, track, names))
+
+
+def _write(out: Path, content: Iterable[tuple[str, str]]) -> int:
+    """Write files; returns how many of them are pages."""
+    count = 0
+    for name, text in content:
+        path = out / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8", newline="\n")
+        count += path.suffix == ".html"
+    return count
+
+
+def _site(tracks: Sequence[Results], public: bool) -> Site:
     boards, tables = gather.boards(tracks, public)
-    where = {board.slug: INDEX if board is boards[0] else f"{board.slug}.html" for board in boards}
-    menu = _menu(boards, where)
-    for board in boards:
-        yield where[board.slug], environment.get_template("board.html").render(_board(board, menu))
-    yield "rules.html", environment.get_template("rules.html").render(root="", ranking=RANKING, **_rules())
     own = {board.tracks[0]: board for board in boards if board.single}
+    rows: dict[str, entry_pages.Rows] = {}
     homes: dict[str, dict[str, str]] = {}
     for one in tracks:
         track = one.references.track.name
-        for name in one.candidates:
+        values = tables[track].to_dict("records")
+        pairs = zip(own[track].rows, values, strict=True)
+        rows[track] = {name: pair for pair in pairs if (name := str(pair[1]["entry"])) in one.candidates}
+        for name in rows[track]:
             homes.setdefault(name, {})[track] = f"entries/{slug(track)}/{slug(name)}.html"
-    template = environment.get_template("entry.html")
-    for one in tracks:
-        track = one.references.track.name
-        values = {str(row["entry"]): row for row in tables[track].to_dict("records")}
-        rows = dict(zip(values, own[track].rows, strict=True))
-        ranked = len(own[track].part("ranked"))
-        pairs = {name: (rows[name], values[name]) for name in values}
-        names = [name for name in one.candidates if name in pairs]
-        for name, page in zip(names, entry_pages.pages(one, pairs), strict=True):
-            elsewhere = [(other, link) for other, link in homes[name].items() if other != track]
-            about = _page(page, where[page.board], ranked, elsewhere)
-            yield homes[name][track], template.render(about)
+    where = {board.slug: INDEX if board is boards[0] else f"{board.slug}.html" for board in boards}
+    return Site(tracks, boards, rows, where, homes)
+
+
+def _fixed_files(site: Site) -> Iterator[tuple[str, str]]:
+    environment = _environment()
+    for path in sorted((HERE / "static").iterdir()):
+        yield f"static/{path.name}", path.read_text(encoding="utf-8")
+    menu = _menu(site.boards, site.where)
+    for board in site.boards:
+        yield site.where[board.slug], environment.get_template("board.html").render(_board(board, menu))
+    yield "rules.html", environment.get_template("rules.html").render(root="", ranking=RANKING, **_rules())
+
+
+def _entry_files(site: Site, track: int, names: Sequence[str]) -> Iterator[tuple[str, str]]:
+    found = site.tracks[track]
+    own = found.references.track.name
+    template = _environment().get_template("entry.html")
+    ranked = sum(row.part == "ranked" for row, _ in site.rows[own].values())
+    known = entry_pages.references(found)
+    for name in names:
+        page = entry_pages.page(found, name, *site.rows[own][name], known)
+        elsewhere = [(other, link) for other, link in site.homes[name].items() if other != own]
+        yield site.homes[name][own], template.render(_page(page, site.where[page.board], ranked, elsewhere))
 
 
 def _menu(boards: Sequence[Board], where: Mapping[str, str]) -> list[tuple[str, list[Link]]]:
@@ -181,6 +254,7 @@ def _unmarked(text: str) -> str:
     return " ".join(re.sub(r"[*`]", "", text).split())
 
 
+@cache
 def _environment() -> jinja2.Environment:
     found = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE / "templates"),

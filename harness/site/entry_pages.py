@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from harness import board, curves, participant, scores, sources, tuning
+from harness import curves, participant, readings, sources, tuning
 from harness.board import REFERENCES, Results
 from harness.candidates import Candidate
 from harness.entries import Entry
-from harness.references import Kind, References
+from harness.references import Kind
+from harness.scores import Scores
 from harness.site.model import Number, Page, Row, Seed, number, plain, slug
 from harness.units import Record
 
@@ -20,30 +21,27 @@ LOG = 4000
 NUMBERS = ("retdev", "indisc", "umia", "ra", "fa", "va", "ta")
 
 
-def pages(found: Results, rows: Mapping[str, tuple[Row, Mapping[Any, Any]]]) -> list[Page]:
-    """A page for every entry of a track that has records; ``rows``: entry → its row, as model and as in the table."""
-    references = found.references
-    known: dict[str, curves.Curves] = {}
-    if not references.track.sealed and any(_has_logits(references, c) for c in found.candidates.values()):
-        kinds: tuple[Kind, ...] = ("original", "retrained")
-        for kind in kinds:
-            if (one := curves.of_reference(references, kind)) is not None:
-                known[kind] = one
-    return [_page(found, candidate, *rows[name], known) for name, candidate in found.candidates.items() if name in rows]
+Rows = Mapping[str, tuple[Row, Mapping[Any, Any]]]
+"""Entry → its row, as on the page and as in the table."""
 
 
-def _has_logits(references: References, candidate: Candidate) -> bool:
+def references(found: Results) -> dict[str, curves.Curves]:
+    """Curves of the original and the retrained models; empty where no entry's logits are stored."""
+    if found.references.track.sealed or not any(_has_logits(one) for one in found.candidates.values()):
+        return {}
+    kinds: tuple[Kind, ...] = ("original", "retrained")
+    known = {str(kind): curves.of_reference(found.references, kind) for kind in kinds}
+    return {kind: one for kind, one in known.items() if one is not None}
+
+
+def _has_logits(candidate: Candidate) -> bool:
     return any(record.logits is not None for record in candidate.records.values())
 
 
-def _page(
-    found: Results,
-    candidate: Candidate,
-    row: Row,
-    values: Mapping[Any, Any],
-    known: Mapping[str, curves.Curves],
-) -> Page:
-    references, track = found.references, found.references.track
+def page(found: Results, name: str, row: Row, values: Mapping[Any, Any], known: Mapping[str, curves.Curves]) -> Page:
+    """The page of an entry that stands on the track's board; ``known``: what :func:`references` gives."""
+    candidate = found.candidates[name]
+    track, store = found.references.track, found.references.store
     records = [record for _, record in sorted(candidate.records.items())]
     statuses = participant.tally(records)
     complete = statuses == {"ok": track.protocol.seeds}
@@ -62,9 +60,9 @@ def _page(
     )
     if track.sealed:
         return public
-    entry = sources.find(references.store, records[0])
-    own = None if candidate.kind == "reference" else curves.of_records(references, records)
-    choice = tuning.choice(candidate.name, records[0].sha256, track, references.store)
+    entry = sources.find(store, records[0])
+    own = None if candidate.kind == "reference" else curves.of_records(found.references, records)
+    choice = tuning.choice(candidate.name, records[0].sha256, track, store)
     metadata = {} if entry is None else {key: plain(value) for key, value in entry.metadata.items() if key != "kind"}
     return replace(
         public,
@@ -80,7 +78,7 @@ def _page(
         },
         parameters=_parameters(records[0], entry, track.analysis.max_epochs),
         search=_search(choice, track.analysis.trials, track.analysis.tuning_seeds),
-        seeds=tuple(_seed(references, record) for record in records),
+        seeds=tuple(_seed(record, found.score(record)) for record in records),
         curves={} if own is None else {"own": own, **known},
         shadows=_shadows(found, candidate.name),
         environment=_environment(records),
@@ -93,7 +91,7 @@ def _page(
 def _findings(found: Results, candidate: Candidate) -> tuple[tuple[str, str, float, float, float], ...]:
     if candidate.name in REFERENCES:
         return ()
-    table = board.findings(found.references, candidate, found.records)
+    table = readings.findings(found.references, candidate, found)
     return tuple((one.attack, one.number, one.value, one.null, one.original) for one in table)
 
 
@@ -133,8 +131,7 @@ def _search(choice: Mapping[str, Any] | None, trials: int, units: int) -> dict[s
     }
 
 
-def _seed(references: References, record: Record) -> Seed:
-    score = scores.of_record(references, record)
+def _seed(record: Record, score: Scores | None) -> Seed:
     numbers: dict[str, float | None] = {name: None if score is None else getattr(score, name) for name in NUMBERS}
     numbers |= {"seconds": record.seconds, "cpu_seconds": record.cpu_seconds, "rte": record.rte}
     numbers["peak_mib"] = None if record.peak_memory is None else record.peak_memory / 2**20

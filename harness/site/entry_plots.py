@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import cache, lru_cache
 
 from markupsafe import Markup
 
@@ -25,14 +26,8 @@ def losses(curves: Curves) -> Markup:
     used = [i for i in range(len(EDGES) - 1) if any(of[i] for of in shares.values())]
     low, high = math.floor(EDGES[used[0]]), EDGES[used[-1] + 1]
     x, y = linear(low, high, LEFT, WIDTH - 12), linear(0, most, BOTTOM, TOP)
-    ticks = [float(t) for t in range(int(low), math.floor(high) + 1)]
     percent = [t for t in (0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0) if t <= most]
-    parts = [
-        *across(x, ticks, TOP, BOTTOM, [_power(int(t)) for t in ticks]),
-        *up(y, percent, LEFT, WIDTH - 12, [f"{t:.0%}" for t in percent]),
-        text(WIDTH / 2, HEIGHT - 12, "cross-entropy loss, nats", "middle", soft=True),
-        *_legend([("test", "T, never seen"), ("forget", "F, forgotten")]),
-    ]
+    parts = [_loss_axis(low, high), *up(y, percent, LEFT, WIDTH - 12, [f"{t:.0%}" for t in percent])]
     for side in ("test", "forget"):
         steps = "".join(f"H{x(EDGES[i]):.1f}V{y(shares[side][i]):.1f}H{x(EDGES[i + 1]):.1f}" for i in used)
         outline = f"M{x(EDGES[used[0]]):.1f} {y(0):.1f}{steps}V{y(0):.1f}"
@@ -43,24 +38,44 @@ def losses(curves: Curves) -> Markup:
 def roc(curves: Mapping[str, Curves]) -> Markup:
     """True against false positive rate of "a small loss was forgotten", mean over the seeds, on log axes."""
     own = curves["own"]
-    low = 10.0 ** math.floor(math.log10(own.smallest))
-    x = linear(math.log10(low), 0, LEFT, WIDTH - 12)
-    y = linear(math.log10(low), 0, BOTTOM, TOP)
-    powers = [float(p) for p in range(round(math.log10(low)), 1)]
+    low = math.floor(math.log10(own.smallest))
+    parts = [_roc_axes(low, tuple(curves))]
+    for kind, one in reversed(list(curves.items())):  # the entry's own on top
+        parts.append(_roc_line(kind, one, low, own.smallest))
+    title = f"ROC curves of the attack on losses, false positive rates from {own.smallest:.4f} on"
+    return picture(title, HEIGHT, parts, width=WIDTH)
+
+
+@cache
+def _loss_axis(low: int, high: float) -> Markup:
+    x = linear(low, high, LEFT, WIDTH - 12)
+    ticks = [float(t) for t in range(low, math.floor(high) + 1)]
+    label = text(WIDTH / 2, HEIGHT - 12, "cross-entropy loss, nats", "middle", soft=True)
+    axis = across(x, ticks, TOP, BOTTOM, [_power(int(t)) for t in ticks])
+    return Markup("").join([*axis, label, *_legend([("test", "T, never seen"), ("forget", "F, forgotten")])])
+
+
+@cache
+def _roc_axes(low: int, kinds: tuple[str, ...]) -> Markup:
+    x, y = linear(low, 0, LEFT, WIDTH - 12), linear(low, 0, BOTTOM, TOP)
+    powers = [float(p) for p in range(low, 1)]
     words = [_power(int(p)) for p in powers]
     parts = [
         *across(x, powers, TOP, BOTTOM, words),
         *up(y, powers, LEFT, WIDTH - 12, words),
-        tag("path", class_="chance", d=f"M{x(math.log10(low)):.1f} {y(math.log10(low)):.1f}L{x(0):.1f} {y(0):.1f}"),
-        text(WIDTH / 2, HEIGHT - 12, "false positive rate; across: true positive rate", "middle", soft=True),
-        *_legend([(kind, LABELS[kind]) for kind in curves]),
+        tag("path", class_="chance", d=f"M{x(low):.1f} {y(low):.1f}L{x(0):.1f} {y(0):.1f}"),
+        text(WIDTH / 2, HEIGHT - 12, "false positive rate; upwards: true positive rate", "middle", soft=True),
+        *_legend([(kind, LABELS[kind]) for kind in kinds]),
     ]
-    for kind, one in reversed(list(curves.items())):  # the entry's own on top
-        spots = [(f, t) for f, t in zip(FPR, one.tpr, strict=True) if f >= own.smallest * 0.999]
-        path = "L".join(f"{x(math.log10(f)):.1f} {y(math.log10(max(t, low))):.1f}" for f, t in spots)
-        parts.append(tag("path", class_=f"roc {kind}", d=f"M{path}"))
-    title = f"ROC curves of the attack on losses, false positive rates from {own.smallest:.4f} on"
-    return picture(title, HEIGHT, parts, width=WIDTH)
+    return Markup("").join(parts)
+
+
+@lru_cache(maxsize=8)
+def _roc_line(kind: str, curves: Curves, low: int, smallest: float) -> Markup:
+    x, y = linear(low, 0, LEFT, WIDTH - 12), linear(low, 0, BOTTOM, TOP)
+    spots = [(f, max(t, 10.0**low)) for f, t in zip(FPR, curves.tpr, strict=True) if f >= smallest * 0.999]
+    path = "L".join(f"{x(math.log10(f)):.1f} {y(math.log10(t)):.1f}" for f, t in spots)
+    return tag("path", class_=f"roc {kind}", d=f"M{path}")
 
 
 def _power(exponent: int) -> str:

@@ -22,10 +22,9 @@ Scored = dict[str, list[scores.Scores]]
 
 def scored(found: Results) -> Scored:
     """Scores of all seed units of a track."""
-    references = found.references
     table: Scored = {}
     for name, candidate in found.candidates.items():
-        own = [scores.of_record(references, record) for _, record in sorted(candidate.records.items())]
+        own = [found.score(record) for _, record in sorted(candidate.records.items())]
         table[name] = [one for one in own if one is not None]
     return table
 
@@ -67,7 +66,8 @@ def _track(found: Results, table: pd.DataFrame, cells: Mapping[str, Mapping[tupl
         mine = {key: letter for key, letter in cells.get(name, {}).items() if key[0] == track.name}
         linked = f"entries/{slug(track.name)}/{slug(name)}.html" if name in found.candidates else ""
         rows.append(row(values, linked, mine, seeds))
-    null, floor = board.null(found.references), board.floor(found.references)
+    everyone = list(found.candidates.values())
+    null, floor = board.null(found.references, everyone), board.floor(found.references, everyone)
     splits = track.splits
     size = f"{track.data.image_size} pixels, {track.data.classes} classes"
     parts = f"R {splits.retain:,} · F {splits.forget:,} · V {splits.val:,} · T {splits.test:,}"

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness import board, direct, scores, shadows
+from harness import board, direct, readings, scores, shadows
 from harness.candidates import candidates
 from harness.entries import baseline
 from harness.evaluate import Bench
@@ -304,8 +304,8 @@ def test_an_entry_that_fails_does_not_stop_the_next_one(default: References) -> 
 def test_the_zero_line_comes_from_as_many_pairs_as_the_entry_has(default: References) -> None:
     candidate = next(c for c in candidates(default) if c.name == "ft")
 
-    def klom() -> board.Finding:
-        found = board.findings(default, candidate)
+    def klom() -> readings.Finding:
+        found = readings.findings(default, candidate)
         return next(one for one in found if (one.attack, one.number) == ("klom", "mean"))
 
     record = next(one for one in shadows.records(default) if one.name == "ft")
