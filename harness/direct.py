@@ -139,26 +139,29 @@ def _unlearn(references: References, unit: Unit) -> NDArray[np.float32]:
 
     track, dataset = unit.track, references.dataset
     state = load(references.weights(unit.original))
-    model = models.load(track.model_spec, state)
-    layout = adapter.layout(model)
-    data: dict[str, Any] = {}
-    for part, indices in unit.parts(references).items():
-        data[f"{part}_images"] = torch.from_numpy(dataset.images[indices])
-        data[f"{part}_labels"] = torch.from_numpy(dataset.labels[indices])
-    given = loaders.make_loaders(
-        data,
-        track.data.mean,
-        track.data.std,
-        track.model_spec.get("channels", 3),
-        track.protocol.batch_size,
-        unit.random_seed,
-        "cpu",
-    )
-    random.seed(unit.random_seed)
-    np.random.seed(unit.random_seed)
-    torch.manual_seed(unit.random_seed)
-    result = adapter.call(_module(unit.entry), model, given, dict(unit.entry.overrides))
-    unlearned = models.load(track.model_spec, adapter.state(result, layout))
+    for number, parts in enumerate(unit.requests(references)):
+        model = models.load(track.model_spec, state)
+        layout = adapter.layout(model)
+        data: dict[str, Any] = {}
+        for part, indices in parts.items():
+            data[f"{part}_images"] = torch.from_numpy(dataset.images[indices])
+            data[f"{part}_labels"] = torch.from_numpy(dataset.labels[indices])
+        seed = unit.request_seed(number)
+        given = loaders.make_loaders(
+            data,
+            track.data.mean,
+            track.data.std,
+            track.model_spec.get("channels", 3),
+            track.protocol.batch_size,
+            seed,
+            "cpu",
+        )
+        random.seed(seed)
+        np.random.seed(seed)
+        torch.manual_seed(seed)
+        result = adapter.call(_module(unit.entry), model, given, dict(unit.entry.overrides))
+        state = adapter.state(result, layout)
+    unlearned = models.load(track.model_spec, state)
     return infer(unlearned, torch.from_numpy(dataset.images), normaliser(track))
 
 

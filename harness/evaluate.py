@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import math
+import operator
 import threading
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -51,13 +53,12 @@ class Bench:
     """Set to end everything that runs."""
     hardware: dict[str, Any] = field(default_factory=hardware)
 
-    def inputs(self, unit: Unit) -> Path:
-        """The safetensors file with R, F and V of a unit: all data that a sandbox gets."""
+    def inputs(self, parts: Mapping[str, NDArray[np.int64]]) -> Path:
+        """The safetensors file with R, F and V (indices) of a unit's request: all data that a sandbox gets."""
         from safetensors.numpy import save
 
         from harness.store import write_file
 
-        parts = {k: v for k, v in unit.parts(self.references).items() if k != "test"}
         name = hashlib.sha256(self.references.track.reference_digest.encode())
         for indices in parts.values():
             name.update(indices.tobytes())
@@ -91,28 +92,67 @@ def run(bench: Bench, unit: Unit, slot: Slot, retrain_seconds: float | None, dea
 
 
 def attempt(bench: Bench, unit: Unit, slot: Slot, deadline: float) -> tuple[NDArray[np.float32] | None, Outcome]:
-    """Run a unit in the sandbox, at most three times; logits [n, classes] when it is ok, and what became of it."""
-    job = _job(bench, unit, slot, deadline)
+    """Run a unit in the sandbox, every request at most three times; logits [n, classes] when it is ok, and what became
+    of it. The requests of a unit share the deadline, and their times add up."""
+    from safetensors.numpy import save
+
+    weights, done = bench.references.weights(unit.original), None
+    for number, parts in enumerate(unit.requests(bench.references)):
+        left = deadline - (0.0 if done is None else done.seconds or 0.0)
+        outcome = _tried(bench, _job(bench, unit, slot, left, weights, parts, number), slot)
+        done = outcome if done is None else _after(done, outcome)
+        if outcome.weights is None:
+            break
+        weights = save(dict(outcome.weights))
+    assert done is not None
+    return _logits(bench, unit, done)
+
+
+def _tried(bench: Bench, job: Job, slot: Slot) -> Outcome:
     for _ in range(ATTEMPTS):
         with Turns(slot.devices, slot.timed, bench.stop).turn() as clock:
             outcome = bench.sandbox.run(job, clock, bench.stop)
         if outcome.status != "infra" or bench.stop.is_set():
             break
-    return _logits(bench, unit, outcome)
+    return outcome
 
 
-def _job(bench: Bench, unit: Unit, slot: Slot, deadline: float) -> Job:
+def _after(first: Outcome, then: Outcome) -> Outcome:
+    """Two requests of one unit, as one."""
+
+    def both(a: Any, b: Any, how: Callable[[Any, Any], Any]) -> Any:
+        return b if a is None else a if b is None else how(a, b)
+
+    return replace(
+        then,
+        seconds=both(first.seconds, then.seconds, operator.add),
+        cpu_seconds=both(first.cpu_seconds, then.cpu_seconds, operator.add),
+        peak_memory=both(first.peak_memory, then.peak_memory, max),
+        log="\n".join(filter(None, (first.log, then.log))),
+        warnings=tuple(dict.fromkeys((*first.warnings, *then.warnings))),
+    )
+
+
+def _job(
+    bench: Bench,
+    unit: Unit,
+    slot: Slot,
+    deadline: float,
+    weights: bytes,
+    parts: Mapping[str, NDArray[np.int64]],
+    request: int = 0,
+) -> Job:
     track = unit.track
     return Job(
         source=unit.entry.source,
         parameters=unit.entry.overrides,
         model=track.model_spec,
-        weights=bench.references.weights(unit.original),
-        data=bench.inputs(unit),
+        weights=weights,
+        data=bench.inputs(parts),
         mean=track.data.mean,
         std=track.data.std,
         batch_size=track.protocol.batch_size,
-        seed=unit.random_seed,
+        seed=unit.request_seed(request),
         limits=Limits(deadline=deadline, memory=track.protocol.memory_mib * MIB, processes=track.protocol.processes),
         device=slot.device,
         cpus=slot.cores,

@@ -306,7 +306,9 @@ def test_participants_see_status_words_and_aggregates_only(
 
     # what an entry gets: its own unit, and of the secret nothing
     unit = Unit(read(quiet), references.track, 0)
-    job = _job(Bench(references, load("process"), "x"), unit, Slot(), 5.0)
+    bench = Bench(references, load("process"), "x")
+    (request,) = unit.requests(references)
+    job = _job(bench, unit, Slot(), 5.0, references.weights(unit.original), request)
     allowed = {f"unit {unit.place} {form}" for form in ("decimal", "hex", "HEX", "little", "big", "float")}
     with staged(job) as folder:
         content = b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
