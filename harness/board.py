@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 import scoring.gate
-from harness import consistency, scores, shadows, swaps, units
-from harness.entries import baseline, baseline_names, shipped_digests
-from harness.errors import USAGE, BenchError
+from harness import consistency, marks, scores, shadows, swaps
+from harness.candidates import Candidate, candidates
+from harness.entries import shipped_digests
 from harness.references import References
 from harness.scores import Scores, ShadowScores
 from harness.shadows import ShadowRecord
@@ -24,51 +24,11 @@ from scoring.rows import COLUMNS, VALUES, Shadows
 
 UNTRUSTED = "untrusted sandbox"
 """State and badge of a row that a public board lists without a rank."""
+DISQUALIFIED = "disqualified"
+"""State of a row that a maintainer took out of the ranks; its reason says why."""
+UNRANKED = frozenset({UNTRUSTED, DISQUALIFIED})
 REFERENCES = {"original": "original", "retrain": "retrained"}
 """Reference rows: the shipped entry that is timed, and the reference model whose logits count."""
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """An entry on a track: the newest version under its name, with its records by seed."""
-
-    name: str
-    entry: str
-    kind: str
-    records: dict[int, Record]
-
-    @property
-    def trusted(self) -> bool:
-        return all(record.trusted for record in self.records.values())
-
-
-def candidates(references: References) -> list[Candidate]:
-    """Entries that have records on the track; of one name only the version that ran last."""
-    shipped = shipped_digests()
-    kinds = {name: baseline(name).kind for name in baseline_names()}
-    versions: dict[tuple[str, str], dict[int, Record]] = {}
-    for record in units.records(references.store, references.track):
-        versions.setdefault((record.name, record.entry), {})[record.seed] = record
-    newest: dict[str, Candidate] = {}
-    for (name, entry), found in sorted(versions.items(), key=lambda item: max(r.date for r in item[1].values())):
-        sha = next(iter(found.values())).sha256
-        kind = kinds.get(name, "baseline") if sha in shipped else "entry"
-        if name in kinds and kind == "entry":
-            continue  # an older version of a shipped method
-        newest[name] = Candidate(name, entry, kind, found)
-    return [newest[name] for name in sorted(newest)]
-
-
-def find(present: Mapping[str, Candidate], name: str, track: Track) -> Candidate:
-    """The entry of this name on a track's board.
-
-    Raises:
-        BenchError: there is none; names those there are.
-    """
-    if name not in present:
-        known = ", ".join(present) or "none yet"
-        raise BenchError(f"no entry {name!r} on {track.name}", "your command", f"entries there: {known}", USAGE)
-    return present[name]
 
 
 def rows(references: References) -> pd.DataFrame:
@@ -100,7 +60,7 @@ def shadow_records(references: References) -> dict[str, ShadowRecord]:
     newest: dict[str, ShadowRecord] = {}
     for record in sorted(shadows.records(references), key=lambda record: record.date):
         known = present.get(record.name)
-        if record.name in REFERENCES or (known is not None and record.sha256 == _sha256(known)):
+        if record.name in REFERENCES or (known is not None and record.sha256 == known.sha256):
             newest[record.name] = record
     return dict(sorted(newest.items()))
 
@@ -121,8 +81,8 @@ def board(references: References, public: bool = False) -> pd.DataFrame:
     """
     attacked = shadow_scores(references)
     track, table = references.track, rows(references)
-    marks = {name: consistency.of_shadows(references, record) for name, (record, _) in attacked.items()}
-    found = [_shadows(track, name, *pair, bool(marks[name])) for name, pair in attacked.items()]
+    differing = {name: consistency.of_shadows(references, record) for name, (record, _) in attacked.items()}
+    found = [_shadows(track, name, *pair, bool(differing[name])) for name, pair in attacked.items()]
     shipped = shipped_digests()
     trusted = {candidate.name: candidate.trusted for candidate in candidates(references)}
     for name, (record, _) in attacked.items():
@@ -134,8 +94,12 @@ def board(references: References, public: bool = False) -> pd.DataFrame:
         return track_board(chosen, track.name, track.protocol.seeds, shadows=shadows)
 
     everyone = set(table["entry"])
-    refused = {name for name in everyone - set(REFERENCES) if not trusted.get(name, True)} if public else set()
-    ranked = ranking(everyone - refused)
+    reason = "timed units of a public board come from containers"
+    bare = {name for name in everyone - set(REFERENCES) if not trusted.get(name, True)} if public else set()
+    marked = marks.marks(references)
+    refused = dict.fromkeys(bare, (UNTRUSTED, reason))
+    refused |= {name: (DISQUALIFIED, mark.disqualified) for name, mark in marked.items() if mark.disqualified}
+    ranked = ranking(everyone - set(refused))
     if refused:
         ranked = _listed(ranked, ranking(everyone), refused)
     ranked["trusted"] = [trusted.get(str(name), True) for name in ranked["entry"]]
@@ -143,18 +107,21 @@ def board(references: References, public: bool = False) -> pd.DataFrame:
         partial = (ranked["seeds_ok"] < ranked["seeds_total"]) & (ranked["kind"] != "reference")
         numbers = [f"{value}{end}" for value in VALUES for end in ("", "_low", "_high")]
         ranked.loc[partial, [*numbers, "indisc_of_mean"]] = np.nan
-    ranked["inconsistent"] = [marks.get(str(name), "") for name in ranked["entry"]]
+    ranked["verified"] = [marked[str(name)].verified if str(name) in marked else "" for name in ranked["entry"]]
+    ranked["inconsistent"] = [differing.get(str(name), "") for name in ranked["entry"]]
     return ranked
 
 
-def _listed(ranked: pd.DataFrame, whole: pd.DataFrame, refused: set[str]) -> pd.DataFrame:
-    """A board with the refused rows of the whole one before its reference rows: their numbers, and no place."""
+def _listed(ranked: pd.DataFrame, whole: pd.DataFrame, refused: Mapping[str, tuple[str, str]]) -> pd.DataFrame:
+    """A board with the refused rows (name → state and reason) of the whole one before its reference rows: their
+    numbers, and no place."""
     rest = whole[whole["entry"].isin(refused)].sort_values("entry").copy()
     for column in rest.columns:
         if column.startswith(("rank", "group_", "keep_")):
             rest[column] = rest[column].where(np.zeros(len(rest), bool))  # nothing, of the column's own kind
     rest[[*GROUPS, "F"]] = 0
-    rest["state"], rest["reason"] = UNTRUSTED, "timed units of a public board come from containers"
+    for place, column in enumerate(("state", "reason")):
+        rest[column] = [refused[str(name)][place] for name in rest["entry"]]
     references = ranked["state"] == "reference"
     return pd.concat([ranked[~references], rest, ranked[references]], ignore_index=True)
 
@@ -257,10 +224,6 @@ def _shadows(track: Track, name: str, record: ShadowRecord, found: ShadowScores 
     return Shadows(
         name, track.name, "ok", found.pair_accuracies, own["accuracy_low"], own["accuracy_high"], inconsistent
     )
-
-
-def _sha256(candidate: Candidate) -> str:
-    return next(iter(candidate.records.values())).sha256
 
 
 def _row(

@@ -23,9 +23,11 @@ def ulira(board: pd.DataFrame, null: Mapping[str, float], title: str) -> str:
     """U-LiRA's accuracy per method with its 95 % interval over pairs of splits, best first, and the null band.
 
     The paper's Figure 1, with held-out decisions: chance is .5, the band is what retrained models read.
-    ``ValueError`` where no row has run it.
+    Rows that were disqualified are left out. ``ValueError`` where no row has run it.
     """
-    rows = board[board["ulira"].notna()].sort_values(["ulira", "entry"], kind="stable")
+    rows = board[board["ulira"].notna() & (board["state"] != "disqualified")].sort_values(
+        ["ulira", "entry"], kind="stable"
+    )
     if rows.empty or "ulira" not in null:
         raise ValueError("no row of this board has run U-LiRA")
     low = min(0.45, rows["ulira_low"].min())

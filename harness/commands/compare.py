@@ -20,7 +20,7 @@ def command(a: str, b: str, track: str, as_json: bool) -> None:
 
     Paired differences are sharper than the board's intervals: what all methods share on a seed cancels.
     """
-    from harness import board, render, scores
+    from harness import board, candidates, render, scores
     from harness import track as tracks
     from harness.references import References
     from harness.store import Store
@@ -32,7 +32,7 @@ def command(a: str, b: str, track: str, as_json: bool) -> None:
     seeds = {
         name: {
             seed: found
-            for seed, record in board.find(present, name, loaded).records.items()
+            for seed, record in candidates.find(present, name, loaded).records.items()
             if (found := scores.of_record(references, record)) is not None
         }
         for name in (a, b)

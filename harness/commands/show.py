@@ -28,7 +28,7 @@ def command(entry: str, track: str, organiser: bool, as_json: bool) -> None:
 
     Of a sealed track only status words and numbers over all seeds, unless --organiser asks for the inside.
     """
-    from harness import board, consistency, render, scores, tuning
+    from harness import board, candidates, consistency, render, scores, tuning
     from harness import track as tracks
     from harness.references import References
     from harness.store import Store
@@ -36,7 +36,7 @@ def command(entry: str, track: str, organiser: bool, as_json: bool) -> None:
     loaded = tracks.load(track)
     references = References(loaded, Store())
     found = {candidate.name: candidate for candidate in board.candidates(references)}
-    candidate = board.find(found, entry, loaded)
+    candidate = candidates.find(found, entry, loaded)
     ranked = board.board(references)
     if loaded.sealed and not organiser:
         click.echo(_public(references, candidate, ranked, as_json))
