@@ -75,12 +75,13 @@ def _entry(entry: Mapping[str, Any], sealed: bool) -> list[str]:
 
 def _frame(rows: list[Mapping[str, Any]]) -> pd.DataFrame:
     frame = pd.DataFrame(rows)
-    numbers = [column for column in frame if column not in TEXTS and not column.startswith("group_")]
-    frame[numbers] = frame[numbers].apply(pd.to_numeric, errors="coerce")
+    for column in map(str, frame.columns):
+        if column not in TEXTS and not column.startswith("group_"):
+            frame[column] = pd.to_numeric(frame[column], errors="coerce")
     for column in ("verified", "inconsistent", "state", "reason"):
         frame[column] = frame[column].fillna("") if column in frame else ""
-    counts = ["seeds_ok", "seeds_total"]
-    frame[counts] = frame[counts].fillna(0).astype(int)
+    for column in ("seeds_ok", "seeds_total"):
+        frame[column] = frame[column].fillna(0).astype(int)
     return frame
 
 

@@ -15,11 +15,18 @@ from harness.commands._options import track_option
 @click.option(
     "--repo", type=click.Path(path_type=Path), help="A clone: check that the entries are those of its commits."
 )
+@click.option("--head", metavar="SHA", help="Check that it is the result of this commit.")
 @click.option("--comment", type=click.Path(path_type=Path, dir_okay=False), help="Write the comment into this file.")
 @click.option("--check", "only_check", is_flag=True, help="Check everything, append nothing.")
 @click.option("--other-harness", is_flag=True, help="Accept a harness that is not that of the base commit.")
 def command(
-    folder: Path, track: str, repo: Path | None, comment: Path | None, only_check: bool, other_harness: bool
+    folder: Path,
+    track: str,
+    repo: Path | None,
+    head: str | None,
+    comment: Path | None,
+    only_check: bool,
+    other_harness: bool,
 ) -> None:
     """Check the FOLDER that bench score-pr wrote, as data, and append its records to the store.
 
@@ -34,6 +41,8 @@ def command(
 
     references = References(tracks.load(track), Store())
     document = pull_result.read(folder)
+    if head is not None and document["head"] != head:
+        raise pull_result.BadResult(f"it is the result of {document['head'][:12]}, not of {head[:12]}")
     checked = publishing.check(references, folder, document, other_harness=other_harness)
     if repo is not None and document["entries"]:
         publishing.same_as(Repository(repo), document)

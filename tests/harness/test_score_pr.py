@@ -66,8 +66,8 @@ def fork(upstream: Path, tmp_path: Path) -> Repo:
     return made
 
 
-def score(fork: Repo, track: Path, out: Path, *options: str) -> Any:
-    arguments = ["--base", "origin/main", "--head", "pr", "--repo", str(fork.path), "--track", str(track)]
+def score(fork: Repo, track: Path, out: Path, *options: str, base: str = "origin/main") -> Any:
+    arguments = ["--base", base, "--head", "pr", "--repo", str(fork.path), "--track", str(track)]
     return run("score-pr", *arguments, "--out", str(out), *(options or ("--sandbox", "process")))
 
 
@@ -137,13 +137,13 @@ def test_a_pull_request_is_scored_published_and_stands_on_the_board(
     assert "failed: `crash` on seed 0. Whose: your method." in text and "@all" not in text
 
 
-def test_a_refused_pull_request_runs_nothing_and_says_why(small: Path, fork: Repo, tmp_path: Path) -> None:
-    fork.write("submissions/mine.py", entry())
+def test_a_refused_pull_request_runs_nothing_and_says_why(small: Path, bare: Repo, tmp_path: Path) -> None:
+    fork = bare
     fork.write("harness/board.py", "import os; os.abort()\n")
     fork.write(".github/workflows/gate.yml", "on: pull_request_target\n")
     fork.write("submissions/@all`<b>`.py", entry(lr=2.0))
     fork.commit()
-    result = score(fork, small, tmp_path / "out")
+    result = score(fork, small, tmp_path / "out", base="main")
     assert result.exit_code == 10
     assert (
         result.stderr.count("error:") == 1
@@ -162,8 +162,9 @@ def test_a_title_cannot_do_anything_in_a_comment() -> None:
     from markdown_it import MarkdownIt
 
     nasty = [
-        TITLE, "`` ` ``", "a\n\n# b", "x" * 500, "\x1b[31mred\x00", "\u202egnp.exe", "https://evil.example", "www.evil.example",
-        "</sub></details>", "&lt;img&gt;", "$`\\href{}`$", "<!-- -->", "", "   ", "@org/team", "a|b|c", "~~x~~",
+        TITLE, "`` ` ``", "a\n\n# b", "x" * 500, "\x1b[31mred\x00", "\u202egnp.exe", "https://evil.example",
+        "www.evil.example", "</sub></details>", "&lt;img&gt;", "$`\\href{}`$", "<!-- -->", "", "   ", "@org/team",
+        "a|b|c", "~~x~~",
     ]  # fmt: skip
     parser = MarkdownIt("commonmark", {"html": True}).enable("table").enable("strikethrough")
     for text in nasty:
@@ -179,16 +180,24 @@ def test_a_title_cannot_do_anything_in_a_comment() -> None:
 
 
 @pytest.fixture
-def result(prepared: References, small: Path, fork: Repo, tmp_path: Path) -> Path:
+def bare(tmp_path: Path) -> Repo:
+    """A repository with one entry beside the pull request's."""
+    made = Repo(tmp_path / "bare")
+    made.write("submissions/first.py", entry(lr=0.125))
+    made.commit()
+    made.branch("pr")
+    made.write("submissions/mine.py", entry())
+    made.commit()
+    return made
+
+
+@pytest.fixture
+def result(prepared: References, small: Path, bare: Repo, tmp_path: Path) -> Path:
     """A result folder of one entry that was not run: its outputs are those of a second retrained model."""
     from harness import pulls
 
-    source = entry()
-    fork.write("submissions/mine.py", source)
-    fork.commit()
-    repository = Repository(fork.path)
-    pull = pulls.read(repository, "origin/main", "pr")
-    harness = provenance.of_commit(repository, pull.base)
+    pull = pulls.read(Repository(bare.path), "main", "pr")
+    harness = provenance.Harness("0.1.0", "0" * 64, ())
     (submission,) = pull.submissions
     prepared.store.put(submission.entry.source)
     track = prepared.track
@@ -200,8 +209,9 @@ def result(prepared: References, small: Path, fork: Repo, tmp_path: Path) -> Pat
                 key=unit.key, entry=submission.entry.id, name="mine", sha256=submission.entry.sha256, track=track.name,
                 reference_digest=track.reference_digest, protocol_digest=track.protocol_digest, seed=seed, status="ok",
                 reason="", seconds=1.0 + seed, cpu_seconds=1.0, peak_memory=1, retrain_seconds=4.0,
-                logits=prepared.store.put(units.pack(prepared.logits(Role("null", seed)))), date="2026-01-01T00:00:00+00:00",
-                trusted=True, environment={"backend": "docker"}, parameters={"lr": 1.0},
+                logits=prepared.store.put(units.pack(prepared.logits(Role("null", seed)))),
+                date="2026-01-01T00:00:00+00:00", trusted=True,
+                environment={"backend": "docker"}, parameters={"lr": 1.0},
             )
         )  # fmt: skip
         records[-1].save(prepared.store)
@@ -255,9 +265,9 @@ LIES: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
 }
 
 
-def test_a_result_that_lies_is_not_published(result: Path, small: Path, fork: Repo, home: Path) -> None:
+def test_a_result_that_lies_is_not_published(result: Path, small: Path, bare: Repo, home: Path) -> None:
     good = json.loads((result / "result.json").read_text())
-    command = ("publish", str(result), "--track", str(small), "--repo", str(fork.path))
+    command = ("publish", str(result), "--track", str(small), "--repo", str(bare.path))
     for name, (lie, words) in LIES.items():
         document = json.loads(json.dumps(good))
         lie(document)
