@@ -18,6 +18,7 @@ from harness.references import References, Role
 from harness.store import Store
 from tests.harness.conftest import once, run
 from tests.harness.gitrepo import Repo
+from tests.sandbox.conftest import docker_sandbox  # noqa: F401
 
 ROOT = Path(__file__).parents[2]
 TITLE = "<b>@all</b> `x` [a](http://e.example) ![i](u) | $x$ #1 & \\n"
@@ -68,7 +69,7 @@ def fork(upstream: Path, tmp_path: Path) -> Repo:
 
 def score(fork: Repo, track: Path, out: Path, *options: str, base: str = "origin/main") -> Any:
     arguments = ["--base", base, "--head", "pr", "--repo", str(fork.path), "--track", str(track)]
-    return run("score-pr", *arguments, "--out", str(out), *(options or ("--sandbox", "process")))
+    return run("score-pr", *arguments, "--out", str(out), *options)
 
 
 def test_the_harness_says_whether_it_is_that_of_the_base(upstream: Path, tmp_path: Path) -> None:
@@ -84,19 +85,49 @@ def test_the_harness_says_whether_it_is_that_of_the_base(upstream: Path, tmp_pat
     assert other.digest == same.digest, "it is a digest of what runs"
 
 
-@pytest.mark.slow
+NOSY = """
+    assert "GITHUB_TOKEN" not in os.environ, "a token"
+    for process in ("self", "1"):
+        try:
+            assert b"ghs_" not in open(f"/proc/{process}/environ", "rb").read(), "a token of another process"
+        except PermissionError:
+            pass
+    for folder, folders, files in os.walk("/"):
+        if folder.startswith(("/proc", "/sys")):
+            folders.clear()
+        assert ".git" not in folders and not {".gitconfig", ".git-credentials", "docker.sock"} & set(files), folder
+""".strip()
+"""Looks for what a stranger would like to take along, and fails when it finds any."""
+
+
+@pytest.mark.parametrize(
+    "sandbox", [pytest.param("process", marks=pytest.mark.slow), pytest.param("docker", marks=pytest.mark.docker)]
+)
 def test_a_pull_request_is_scored_published_and_stands_on_the_board(
-    prepared: References, small: Path, fork: Repo, tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+    sandbox: str,
+    prepared: References,
+    small: Path,
+    fork: Repo,
+    tmp_path: Path,
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
 ) -> None:
-    pristine = tmp_path / "pristine"
+    trusted = sandbox == "docker"
+    if trusted:
+        request.getfixturevalue("docker_sandbox")
+        monkeypatch.setenv("GITHUB_TOKEN", "ghs_0123456789")
+    pristine, out = tmp_path / "pristine", tmp_path / "out"
     shutil.copytree(home, pristine)
-    fork.write("submissions/mine.py", entry(title=TITLE))
+    fork.write("submissions/mine.py", entry(NOSY if trusted else "pass", TITLE))
     head = fork.commit()
     fork.git("checkout", "--quiet", "--detach", "origin/main")
+    gate = score(fork, small, out, "--smoke", "--sandbox", sandbox)
+    assert gate.exit_code == 0 and "mine: not ranked yet" in gate.stdout, gate.output
+    assert "smoke run" in run("publish", str(out), "--track", str(small)).stderr
     summary = tmp_path / "summary.md"
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
-    out = tmp_path / "out"
-    first = score(fork, small, out)
+    first = score(fork, small, out, "--sandbox", sandbox)
     assert first.exit_code == 0, first.output
     assert "mine: rank 1 of 1 · RetDev " in first.stdout and "the source of the base commit" in first.stderr
     assert not (fork.path / "submissions/mine.py").exists(), "nothing is checked out"
@@ -107,7 +138,7 @@ def test_a_pull_request_is_scored_published_and_stands_on_the_board(
     assert "heading" not in text and "script" not in text, "of a participant's text the title alone"
 
     before = {path: path.read_bytes() for path in home.glob("units/**/*.json")}
-    again = score(fork, small, tmp_path / "again")
+    again = score(fork, small, tmp_path / "again", "--sandbox", sandbox)
     assert again.exit_code == 0 and "this is that result" in again.stderr and "to run" not in again.stderr
     assert pull_result.read(tmp_path / "again") == document
     assert {path: path.read_bytes() for path in home.glob("units/**/*.json")} == before
@@ -120,10 +151,12 @@ def test_a_pull_request_is_scored_published_and_stands_on_the_board(
     done = run(*command)
     assert done.exit_code == 0 and "appended 2 records of 1 entries" in done.stdout, done.output
     row = board.board(References(prepared.track, Store())).set_index("entry").loc["mine"]
-    assert row["rank"] == 1 and not row["trusted"]
+    assert row["rank"] == 1 and row["trusted"] == trusted
+    public = run("leaderboard", "--track", str(small), "--public", "--format", "csv").stdout
+    assert ("mine,entry,ok" if trusted else "mine,entry,untrusted sandbox") in public
     assert f"RetDev {row['retdev']:.3f}" in published.read_text()
     assert "appended 0 records" in run(*command).stdout, "twice is once"
-    assert run("verify", "mine", "--seed", "0", "--track", str(small), "--sandbox", "process").exit_code == 0
+    assert run("verify", "mine", "--seed", "0", "--track", str(small), "--sandbox", sandbox).exit_code == 0
     assert marks.marks(References(prepared.track, Store()))["mine"].verified == "verified"
 
     monkeypatch.setenv("BENCH_HOME", str(home))
@@ -131,7 +164,7 @@ def test_a_pull_request_is_scored_published_and_stands_on_the_board(
     fork.write("submissions/bad.py", entry("raise RuntimeError('@all <b>')", lr=2.0))
     fork.write("submissions/worse.py", entry("os._exit(3)", lr=3.0))
     fork.commit()
-    failed = score(fork, small, out)
+    failed = score(fork, small, out, "--sandbox", sandbox)
     assert failed.exit_code == 11 and "whose: your method" in failed.stdout
     text = (out / "comment.md").read_text()
     assert "failed: `crash` on seed 0. Whose: your method." in text and "@all" not in text
