@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 
 from harness import consistency, scores, shadows
+from harness.badges import DISQUALIFIED, UNTRUSTED, badge
 from harness.candidates import Candidate, candidates
 from harness.entries import shipped_digests
 from harness.machine import hardware_class
-from harness.marks import DISQUALIFIED, UNTRUSTED, Mark, badge, disqualified, marks
+from harness.marks import Mark, marks
 from harness.references import Kind, References
 from harness.scores import Scores, ShadowScores
 from harness.shadows import ShadowRecord
@@ -58,7 +59,7 @@ def shadow_records(references: References, known: Sequence[Candidate] | None = N
     newest: dict[str, ShadowRecord] = {}
     for record in sorted(shadows.records(references), key=lambda record: record.date):
         own = present.get(record.name)
-        if record.name in REFERENCES or (own is not None and record.sha256 == _sha256(own)):
+        if record.name in REFERENCES or (own is not None and record.sha256 == own.sha256):
             newest[record.name] = record
     return dict(sorted(newest.items()))
 
@@ -134,7 +135,6 @@ def results(references: References) -> Results:
     trusted = {name: candidate.trusted for name, candidate in present.items()}
     for name, (record, _) in attacked.items():
         trusted[name] = trusted.get(name, True) and (record.trusted or record.sha256 in shipped)
-    known = marks(references)
     return Results(
         references=references,
         candidates=present,
@@ -143,7 +143,7 @@ def results(references: References) -> Results:
         shadows=[_shadows(track, name, *pair, bool(why[name])) for name, pair in attacked.items()],
         trusted=trusted,
         inconsistent=why,
-        marks={name: known[one.entry] for name, one in present.items() if one.entry in known},
+        marks=marks(references),
     )
 
 
@@ -173,6 +173,7 @@ def board(references: References, public: bool = False, found: Results | None = 
         partial = (ranked["seeds_ok"] < ranked["seeds_total"]) & (ranked["kind"] != "reference")
         numbers = [f"{value}{end}" for value in VALUES for end in ("", "_low", "_high")]
         ranked.loc[partial, [*numbers, *(f"{value}_sd" for value in SPREAD), "indisc_of_mean"]] = np.nan
+    ranked["verified"] = [found.mark(name).verified for name in names]
     ranked["inconsistent"] = [found.inconsistent.get(name, "") for name in names]
     said = [found.badge(name, str(kind)) for name, kind in zip(names, ranked["kind"], strict=True)]
     ranked["badge"] = pd.array(said, dtype="string")
@@ -192,7 +193,7 @@ def overall(tracks: Sequence[Results], public: bool = False) -> pd.DataFrame:
     sources: dict[str, set[str]] = {}
     for one in tracks:
         for name, candidate in one.candidates.items():
-            sources.setdefault(name, set()).add(_sha256(candidate))
+            sources.setdefault(name, set()).add(candidate.sha256)
     refused: set[str] = set().union(*(_out(one, public) for one in tracks))
     refused |= {name for name, of in sources.items() if len(of) > 1 and name not in REFERENCES}
     table = pd.concat([one.rows[~one.rows["entry"].isin(refused)] for one in tracks], ignore_index=True)
@@ -214,9 +215,8 @@ def _out(found: Results, public: bool) -> dict[str, tuple[str, str]]:
     """State and reason of the entries that are shown without a place."""
     out = {}
     for name in set(found.rows["entry"]) - set(REFERENCES):
-        records = found.candidates[name].records.values()
-        if why := disqualified(records, found.mark(name)):
-            out[name] = (DISQUALIFIED, DISQUALIFIED if found.references.track.sealed else why)
+        if why := found.mark(name).disqualified:
+            out[name] = (DISQUALIFIED, why)
         elif public and not found.trusted.get(name, True):
             out[name] = (UNTRUSTED, "timed units of a public board come from containers")
     return out
@@ -267,10 +267,6 @@ def _shadows(track: Track, name: str, record: ShadowRecord, found: ShadowScores 
     return Shadows(
         name, track.name, "ok", found.pair_accuracies, own["accuracy_low"], own["accuracy_high"], inconsistent
     )
-
-
-def _sha256(candidate: Candidate) -> str:
-    return next(iter(candidate.records.values())).sha256
 
 
 def _row(

@@ -1,4 +1,4 @@
-"""Which entries have records on a track: the newest version under each name."""
+"""Which entries have records on a track: of one name the version that ran last."""
 
 from __future__ import annotations
 
@@ -23,13 +23,19 @@ class Candidate:
     records: dict[int, Record]
 
     @property
+    def sha256(self) -> str:
+        """Of the source."""
+        return next(iter(self.records.values())).sha256
+
+    @property
     def trusted(self) -> bool:
         return all(record.trusted for record in self.records.values())
 
 
 def candidates(references: References) -> list[Candidate]:
     """Entries that have records on the track; of one name only the version that ran last."""
-    shipped, kinds = shipped_digests(), {name: baseline(name).kind for name in baseline_names()}
+    shipped = shipped_digests()
+    kinds = {name: baseline(name).kind for name in baseline_names()}
     versions: dict[tuple[str, str], dict[int, Record]] = {}
     for record in units.records(references.store, references.track):
         versions.setdefault((record.name, record.entry), {})[record.seed] = record

@@ -33,7 +33,11 @@ def _columns() -> dict[str, tuple[str, str]]:
             "`ok`, `failed`, `incomplete`, `unusable`, `reference`, `disqualified`, `untrusted sandbox`",
         ),
         "reason": ("string", "why the state is not `ok`"),
-        "badge": ("string", "`baseline`, `verified`, `self-reported`, `untrusted sandbox` or `reference`"),
+        "badge": (
+            "string",
+            "`baseline`, `verified`, `not reproduced`, `self-reported`, `untrusted sandbox` or `reference`",
+        ),
+        "verified": ("string", "what running published units again gave: `verified`, `not reproduced`, or empty"),
         "trusted": ("boolean", "every unit that needs one came from a trusted sandbox"),
         "inconsistent": ("string", "why U-LiRA has no group here; empty when all is well"),
         "hardware": ("string", "classes of machine that the timed units ran on"),

@@ -45,6 +45,8 @@ class Entry:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     summary: str = ""
     notes: tuple[str, ...] = ()
+    syntax: str = ""
+    """SHA-256 of the syntax tree without docstrings; empty where it is too deep to tell."""
 
     @cached_property
     def sha256(self) -> str:
@@ -128,6 +130,7 @@ def from_source(name: str, source: bytes) -> Entry:
         metadata=report["metadata"],
         summary=report["summary"],
         notes=tuple(report["notes"]),
+        syntax=report["syntax"],
     )
 
 

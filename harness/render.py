@@ -9,8 +9,9 @@ from typing import Any
 
 import pandas as pd
 
+from harness.badges import DISQUALIFIED, UNRANKED, UNTRUSTED
 from harness.columns import ordered
-from harness.marks import DISQUALIFIED, UNTRUSTED
+from harness.marks import NOT_REPRODUCED, VERIFIED
 from harness.readings import Finding
 from harness.track import Track
 from scoring.gate import Reading
@@ -20,6 +21,8 @@ from scoring.unpaired import Change
 
 GROUPED = ("retdev", "indisc", "rte", "ulira")
 NONE = "–"
+SIGNS = {VERIFIED: "✓", NOT_REPRODUCED: "?"}
+"""Signs of marks after a row's name in a table."""
 
 
 def table(board: pd.DataFrame, track: Track, null: Mapping[str, float], floor: float | None = None) -> str:
@@ -49,12 +52,15 @@ def table(board: pd.DataFrame, track: Track, null: Mapping[str, float], floor: f
         lines.append(f"no baseline has run here: groups mean nothing yet (bench baselines --track {track.name})")
     if floor is not None:
         lines.append(f"overhead floor (the identity entry, median of its seeds): {floor:.2f} s of every run time")
-    for _, row in board[board["state"] == DISQUALIFIED].iterrows():
-        lines.append(f"{_shortened(str(row['entry']), 18)} is {DISQUALIFIED}: {row['reason']}")
     if (board["state"] == UNTRUSTED).any():
         lines.append(f"* {UNTRUSTED}: timed units of a public board come from containers; listed without a rank")
     elif not board.loc[~references, "trusted"].all():
         lines.append("* ran without a container: not for a public board")
+    for word, sign in SIGNS.items():
+        if (board["verified"] == word).any():
+            lines.append(f"{sign} {word}: published units were run again (bench verify)")
+    for _, row in board[board["state"] == DISQUALIFIED].iterrows():
+        lines.append(_shortened(f"× {_shortened(str(row['entry']), 18)} disqualified: {row['reason']}", 100))
     for _, row in board[board["inconsistent"] != ""].iterrows():
         lines.append(f"! {_shortened(str(row['entry']), 18)} inconsistent: {row['inconsistent']}")
     return "\n".join(lines)
@@ -70,7 +76,12 @@ def _columns(attacked: bool) -> list[tuple[str, str, Cell]]:
         return lambda row: _number(row[metric], 3)
 
     def name(width: int) -> Cell:
-        return lambda row: _shortened(str(row["entry"]) + ("" if row["trusted"] else "*"), width)
+        def cell(row: pd.Series[Any]) -> str:
+            signs = "×" if row["state"] == DISQUALIFIED else "" if row["trusted"] else "*"
+            signs += SIGNS.get(row["verified"], "")
+            return _shortened(str(row["entry"]), width - len(signs)) + signs
+
+        return cell
 
     def groups(metrics: Sequence[str]) -> Cell:
         return lambda row: " ".join(group(row, metric) for metric in metrics)
@@ -135,7 +146,11 @@ def markdown(board: pd.DataFrame) -> str:
         seeds = f"{row['seeds_ok']}/{row['seeds_total']}"
         accuracies = [_number(row[m], 3) for m in ("umia", "ra", "fa", "ta")]
         ranks = [rank(row), rank(row, "rank_with_ulira")]
-        badge = f" ({row['state']})" if row["state"] in (UNTRUSTED, DISQUALIFIED) else ""
+        badges = [
+            *([row["state"]] if row["state"] in UNRANKED else []),
+            *([row["verified"]] if row["verified"] else []),
+        ]
+        badge = f" ({', '.join(badges)})" if badges else ""
         cells = [*ranks, f"{row['entry']}{badge}", *numbers, speed(row), groups, seeds, *accuracies]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
@@ -183,7 +198,8 @@ def verdict(board: pd.DataFrame, entry: str) -> str:
     ranked = int(board["rank"].notna().sum())
     seeds = f"{row['seeds_ok']}/{row['seeds_total']} seeds ok"
     if pd.isna(row["rank"]):
-        place = "reference row" if row["state"] == "reference" else "not ranked yet"
+        places = {"reference": "reference row", UNTRUSTED: UNTRUSTED, DISQUALIFIED: f"disqualified: {row['reason']}"}
+        place = places.get(row["state"], "not ranked yet")
     else:
         place = f"rank {rank(row)} of {ranked}"
     if row["seeds_ok"] == 0:
@@ -196,15 +212,13 @@ def verdict(board: pd.DataFrame, entry: str) -> str:
     if not math.isnan(row["ulira"]) or group(row, "ulira") != NONE:
         numbers["ulira"] = f"U-LiRA {_number(row['ulira'], 3)}"
     parts = [text if group(row, m) == NONE else f"{text} ({group(row, m)})" for m, text in numbers.items()]
-    return " · ".join([place, *parts, seeds])
+    return " · ".join([place, *parts, seeds, *([row["verified"]] if row["verified"] else [])])
 
 
 def group(row: pd.Series[Any] | Mapping[Any, Any], metric: str) -> str:
     """G1, G2, G3, F, or a dash where the row has no place (yet)."""
     letter = row.get(f"group_{metric}")
-    return (
-        NONE if row["state"] in ("incomplete", "reference", UNTRUSTED, DISQUALIFIED) or pd.isna(letter) else str(letter)
-    )
+    return NONE if row["state"] in ("incomplete", "reference", *UNRANKED) or pd.isna(letter) else str(letter)
 
 
 def attack(title: str, rows: Mapping[str, Sequence[Mapping[str, float]]]) -> str:

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from harness import board, scores
+from harness.badges import UNTRUSTED
 from harness.board import Results
-from harness.marks import UNTRUSTED
 from harness.render import group
 from harness.site.model import METRICS, Board, Number, Part, Row, number, place, plain, slug
 from scoring.umia import sampling_error

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from harness import sources, units
+from harness import marks, sources, units
 from harness.entries import Entry
+from harness.references import References
 from harness.store import Store
 from harness.track import load
 from harness.units import Record
@@ -67,10 +68,12 @@ def hostile(store: Store) -> None:
     put(store, EVIL, EVIL.encode(), trusted=True)
     put(store, "failed", b"failed", status="crash", reason=EVIL, log=f"{EVIL}\nlast line", warnings=(EVIL,))
     put(store, "bare", b"bare", trusted=False)
-    put(store, "cheat", b"cheat", status="disqualified", reason=EVIL)
+    put(store, "cheat", b"cheat")
+    marks.disqualify(store, "cheat", hashlib.sha256(b"cheat").hexdigest(), EVIL)
     put(store, "checked", b"checked")
-    entry = Entry("checked", b"checked")
-    store.write(f"marks/{units.place(load(TRACK))}", entry.id, {"verified": True})
+    record = next(record for record in units.records(store, load(TRACK)) if record.name == "checked")
+    rerun = marks.Rerun(record.seed, "consistent", units.now(), record.date)
+    marks.keep(References(load(TRACK), store), record, rerun)
 
 
 def put(store: Store, name: str, source: bytes, status: str = "ok", trusted: bool = True, **more: Any) -> None:
