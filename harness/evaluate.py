@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from harness import units
+from harness import sources, units
 from harness.machine import hardware
 from harness.references import References
 from harness.training import infer, normaliser
@@ -88,7 +88,9 @@ def run(bench: Bench, unit: Unit, slot: Slot, retrain_seconds: float | None, dea
         deadline: seconds on the host's clock.
     """
     logits, outcome = attempt(bench, unit, slot, deadline)
-    stored = None if logits is None else bench.references.store.put(units.pack(logits))
+    store = bench.references.store
+    sources.keep(store, unit.entry)
+    stored = None if logits is None else store.put(units.pack(logits))
     record = _record(bench, unit, outcome, retrain_seconds, stored)
     return record if logits is None else replace(record, weight_distance=_weight_distance(bench, unit, outcome))
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from harness import consistency, participant, runs, shadows, swaps
+from harness import consistency, participant, runs, shadows, swaps, units
 from harness.direct import Workers
 from harness.entries import Entry, baseline, read
 from harness.errors import EXIT_CODES, USAGE, BenchError, Owner
@@ -278,15 +278,27 @@ def span(seconds: float) -> str:
     return f"{seconds:.0f} s"
 
 
-def execute(bench: Bench, todo: Sequence[Unit], gpu: int | None, resume: str) -> list[Record]:
+def execute(bench: Bench, todo: Sequence[Unit], gpu: int | None, resume: str, *, keep: bool = True) -> list[Record]:
     """Run units with progress. Ctrl-C stops what runs, keeps what is finished and says how to go on."""
     if not todo:
         return []
     slots = bench.slots or local.timed_slots(bench.references.store, _device(gpu))
     try:
-        return runs.run(bench, todo, slots, UnitProgress())
+        return runs.run(bench, todo, slots, UnitProgress(), keep=keep)
     except KeyboardInterrupt:
         raise _stopped(resume) from None
+
+
+def run_seeds(
+    bench: Bench, entry: Entry, seeds: Sequence[int], gpu: int | None, resume: str, again: bool = False
+) -> dict[int, Record]:
+    """Run what lacks of an entry's seed units, and keep its source with them; every record that there is, by seed."""
+    store, track = bench.references.store, bench.references.track
+    store.put(entry.source)
+    done = execute(bench, runs.pending(store, entry, track, seeds, again), gpu, resume)
+    stored = [units.find(store, Unit(entry, track, seed)) for seed in seeds]
+    found = {record.seed: record for record in [*(one for one in stored if one is not None), *done]}
+    return dict(sorted(found.items()))
 
 
 def failure(store: Store, track: Track, record: Record | ShadowRecord) -> BenchError:

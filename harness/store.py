@@ -178,6 +178,41 @@ class Store:
         return self.root / name
 
 
+class Snapshot(Store):
+    """The documents of a store as they were when their kind was first asked for: each is parsed once.
+
+    For builds that read the same records many times. What is written goes to the store and is seen here; callers leave
+    what they get unchanged.
+    """
+
+    def __init__(self, root: Path | None = None, behind: Path | None = SHIPPED) -> None:
+        super().__init__(root, behind)
+        self._kinds: dict[str, dict[str, dict[str, Any]]] = {}
+
+    def all(self, kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        yield from sorted(self._documents(kind).items())
+
+    def read(self, kind: str, name: str) -> dict[str, Any] | None:
+        return self._documents(kind).get(name)
+
+    def write(self, kind: str, name: str, content: Mapping[str, Any]) -> None:
+        super().write(kind, name, content)
+        self._documents(kind)[name] = dict(content)
+
+    def _documents(self, kind: str) -> dict[str, dict[str, Any]]:
+        if kind not in self._kinds:
+            found: dict[str, dict[str, Any]] = {}
+            for root in reversed(self._roots):
+                base = os.path.join(root, kind)  # noqa: PTH118  # many thousands of files: pathlib is half of the time
+                for folder, _, names in os.walk(base):
+                    prefix = folder[len(base) + 1 :]
+                    for name in names:
+                        if name.endswith(".json"):
+                            found[os.path.join(prefix, name[:-5])] = _parse(Path(folder, name))  # noqa: PTH118
+            self._kinds[kind] = found
+        return self._kinds[kind]
+
+
 def blob_path(sha: str) -> Path:
     """Where the bytes with this SHA-256 are, relative to the root of a store or of a published place."""
     return Path("blobs", sha[:2], sha)

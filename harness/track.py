@@ -9,7 +9,7 @@ import json
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -141,7 +141,7 @@ class Track:
     salt: str = field(default="", repr=False, metadata={"secret": True})
     """Of a sealed track; without it, seeds could be guessed from the digests."""
 
-    @property
+    @cached_property
     def reference_digest(self) -> str:
         """Identifies the reference models: data, splits, architecture, recipe."""
         return self._digest(
@@ -153,12 +153,12 @@ class Track:
             }
         )
 
-    @property
+    @cached_property
     def protocol_digest(self) -> str:
         """Identifies how units are run: roles, loaders, limits, contract."""
         return self._digest(_declared(self.protocol))
 
-    @property
+    @cached_property
     def analysis_digest(self) -> str:
         """Identifies what is computed from the logits."""
         return self._digest(_declared(self.analysis))
