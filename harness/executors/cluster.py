@@ -15,7 +15,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -27,7 +27,7 @@ from harness.entries import Entry
 from harness.errors import EXIT_CODES, USAGE, BenchError
 from harness.evaluate import Bench, Slot
 from harness.executors import local, node
-from harness.executors.node import Node
+from harness.executors.node import Node, Parcel
 from harness.references import References, Role
 from harness.sandboxed import Sandboxed
 from harness.track import Track
@@ -202,16 +202,22 @@ class Cluster:
         """Ask all nodes what they have, in this order."""
         alive = [one for one in nodes or self.nodes() if one["Resources"].get("CPU", 0) >= 1]
 
+        stop = threading.Event()
+
         def ask(one: dict[str, Any]) -> Node:
             gpus = int(one["Resources"].get("GPU", 0)) if gpu else 0
             what = f"a look at node {one['NodeManagerHostname']}"
             arguments = (track, sandbox, gpus)
-            stop, share = threading.Event(), min(gpus, 1) / PER_GPU
+            share = min(gpus, 1) / PER_GPU
             said: Node = self._call(node.describe, arguments, stop, what, one["NodeID"], share)
             return said
 
         with ThreadPoolExecutor(len(alive) or 1) as pool:
-            return list(pool.map(ask, alive))
+            try:
+                return list(pool.map(ask, alive))
+            except BaseException:
+                stop.set()
+                raise
 
     def _call(
         self,
@@ -241,6 +247,7 @@ class Cluster:
             try:
                 while not self._ray.wait([task], timeout=POLL)[0]:
                     if stop.is_set():
+                        self._ray.cancel(task, force=True)
                         raise Stopped
                 return self._ray.get(task)
             except RayTaskError as error:
@@ -255,12 +262,9 @@ class Cluster:
                         EXIT_CODES["infra"],
                     ) from None
                 click.echo(f"{what} was lost with its node or worker and runs again", err=True)
-            finally:
-                with suppress(Exception):
-                    self._ray.cancel(task, force=True)
 
     def _dataset(self, references: References) -> Any:
-        return self._put(references.track.reference_digest, lambda: references.dataset)
+        return self._put(references.track.reference_digest, lambda: Parcel.of(references.dataset))
 
     def _weights(self, references: References, role: Role) -> Any:
         return self._put((references.track.reference_digest, role), lambda: references.weights(role))

