@@ -8,6 +8,8 @@ but for graphs and streams.
 from __future__ import annotations
 
 import argparse
+import copy
+import json
 import multiprocessing
 import os
 import resource
@@ -89,15 +91,25 @@ def case(name: str, steps: int, batch: int | None = None) -> Case:
     return Case(replace(track, recipe=short), dataset, rows, peer, full)
 
 
+@cache
+def _built(spec: str) -> torch.nn.Module:
+    return build(json.loads(spec))
+
+
+def fresh(spec: Any) -> torch.nn.Module:
+    """A model; drawing its weights is not what is compared."""
+    return copy.deepcopy(_built(json.dumps(dict(spec))))
+
+
 def plainly(chosen: Case, device: str, threads: int, workers: int) -> None:
     with threaded(threads):
-        plain.train(build(chosen.peer), chosen.pictures, chosen.rows, chosen.track.recipe, device, workers)
+        plain.train(fresh(chosen.peer), chosen.pictures, chosen.rows, chosen.track.recipe, device, workers)
 
 
 def ours(chosen: Case, count: int = 1) -> None:
     """``count`` models as one network, in this process, on one thread."""
     images, labels = torch.from_numpy(chosen.dataset.images), torch.from_numpy(chosen.dataset.labels)
-    models = [build(chosen.track.model_spec) for _ in range(count)]
+    models = [fresh(chosen.track.model_spec) for _ in range(count)]
     with threaded(1):
         train(
             models, images, labels, [chosen.rows] * count, range(count), chosen.track.recipe, normaliser(chosen.track)
