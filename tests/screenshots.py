@@ -46,7 +46,7 @@ def main() -> None:
                 tab.goto((site / page).absolute().as_uri())
                 image = Image.open(io.BytesIO(tab.screenshot(full_page=options.whole)))
                 path = options.out / f"{name}.webp"
-                image.save(path, "WEBP", quality=80, method=6)
+                image.save(path, "WEBP", quality=72, method=6)
                 print(f"{path.name}: {path.stat().st_size / 1000:.0f} kB")
                 context.close()
 

@@ -63,7 +63,7 @@ def page(found: Results, name: str, row: Row, values: Mapping[Any, Any], known: 
     entry = sources.find(store, records[0])
     own = None if candidate.kind == "reference" else curves.of_records(found.references, records)
     choice = tuning.choice(candidate.name, records[0].sha256, track, store)
-    metadata = {} if entry is None else {key: plain(value) for key, value in entry.metadata.items() if key != "kind"}
+    metadata = {} if entry is None else {plain(k): plain(v) for k, v in entry.metadata.items() if k != "kind"}
     return replace(
         public,
         title=plain(candidate.name if entry is None else entry.title),

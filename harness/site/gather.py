@@ -15,7 +15,7 @@ from harness.render import group
 from harness.site.model import METRICS, Board, Number, Part, Row, number, place, plain, slug
 from scoring.umia import sampling_error
 
-OVERALL, ARCHITECTURES, DATA_SETS, TRACKS = "All tracks", "By architecture", "By data set", "Tracks"
+OVERALL, ARCHITECTURES, DATA_SETS, TRACKS = "Overall", "By architecture", "By data set", "Tracks"
 Scored = dict[str, list[scores.Scores]]
 """Entry → scores of its finished seeds on one track, in the order of the seeds."""
 
@@ -123,7 +123,9 @@ def _several(
             metric: tuple(int(values[f"{letter}_{metric}"]) for letter in ("G1", "G2", "G3", "F"))
             for metric in METRICS[:3]
         }
-        rows.append(row(values, "", mine, {}, counts))
+        home = f"entries/{slug(names[0])}/{slug(entry)}.html"  # it leads on to the entry's other tracks
+        linked = home if entry in some[0].candidates else ""
+        rows.append(row(values, linked, mine, {}, {} if values["state"] == "reference" else counts))
     left = {str(entry) for one in tables if one in names for entry in tables[one]["entry"]} - {r.name for r in rows}
     notes = (f"Not here, since they have not run all {len(names)} tracks with one source: {len(left)} entries.",)
     prefix = {OVERALL: "all", ARCHITECTURES: f"architecture-{name}", DATA_SETS: f"data-{name}"}[family]

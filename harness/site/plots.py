@@ -168,7 +168,7 @@ def group_map(board: Board) -> Markup | None:
     if not rows or not keys:
         return None
     gap, top = 10, 34 if board.single else 128
-    cell = min(64.0, (WIDTH - NAMES - gap * len(metrics)) / len(keys))
+    cell = min(64.0, (WIDTH - NAMES - gap * len(metrics) - (0 if board.single else 40)) / len(keys))
     starts = {key: NAMES + cell * i + gap * metrics.index(key[1]) for i, key in enumerate(keys)}
     parts = []
     for metric in metrics:

@@ -113,6 +113,7 @@ def test_there_is_a_board_for_every_track_architecture_and_data_set_that_has_sev
     for row in ranked:
         assert [sum(map(int, cell.split("·"))) for cell in row[2:5]] == [2, 2, 2], "memberships on two tracks"
     index = Page(built.read("index.html"))
+    assert f"entries/{MADE_UP[0]}/ft.html" in built.read("index.html")
     assert "checked" not in index.rows, "it ran on one of four tracks"
     assert "ft" in index.rows and "have not run all 4 tracks" in index.text
 
