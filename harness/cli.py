@@ -24,19 +24,21 @@ Examples:
 
 \b
 Exit codes: 0 ok, 2 usage, 10 invalid, 11 crash, 12 out of memory, 13 timeout,
-20 infrastructure (try again)."""
+14 and 15 of verify (inconsistent, cannot tell), 20 infrastructure (try again)."""
 
 
 class Verbs(click.Group):
     """Commands found by folder."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted(m.name for m in pkgutil.iter_modules(commands.__path__) if not m.name.startswith("_"))
+        names = (m.name for m in pkgutil.iter_modules(commands.__path__) if not m.name.startswith("_"))
+        return sorted(name.replace("_", "-") for name in names)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in self.list_commands(ctx):
             return None
-        command: click.Command = importlib.import_module(f"harness.commands.{cmd_name}").command
+        module = importlib.import_module(f"harness.commands.{cmd_name.replace('-', '_')}")
+        command: click.Command = module.command
         return command
 
     def invoke(self, ctx: click.Context) -> Any:

@@ -6,7 +6,7 @@ units, run untimed in the same place with the same parameters: from inside they 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -65,9 +65,19 @@ def _reason(kind: str, own: float | None, expected: float, share: float) -> str:
     return f"a {kind} unit takes {own:.2f} CPU s{scaled}, a timed one {expected:.2f} s: {ratio:.1f} times"
 
 
+def measured(references: References, entry: str) -> dict[str, float | None]:
+    """CPU seconds of the yardstick's units of an entry (by its id), by seed."""
+    return {seed: document["cpu_seconds"] for seed, document in references.store.all(_folder(references, entry))}
+
+
+def keep(references: References, entry: str, seconds: Mapping[str, float | None]) -> None:
+    """Keep what :func:`measured` gave in another store."""
+    for seed, value in seconds.items():
+        references.store.write(_folder(references, entry), seed, {"cpu_seconds": value})
+
+
 def _expected(references: References, entry: str) -> float | None:
-    found = [document["cpu_seconds"] for _, document in references.store.all(_folder(references, entry))]
-    known = [seconds for seconds in found if seconds is not None]
+    known = [seconds for seconds in measured(references, entry).values() if seconds is not None]
     return float(np.mean(known)) if known else None
 
 

@@ -115,21 +115,26 @@ def _run(unit: Unit, deadline: float) -> Result:
     An exception of the entry is a ``crash``, non-finite outputs are ``invalid``; a unit that takes more than
     ``deadline`` seconds is a ``timeout``; the end of a GPU's memory is ``oom``.
     """
-    places = turns.cores(sorted(os.sched_getaffinity(0))) if _device == "cpu" else (turns.gpu(_device),)
+    assert _references is not None
+    return attempt_unit(_references, unit, deadline, _device)
+
+
+def attempt_unit(references: References, unit: Unit, deadline: float, device: str = "cpu") -> Result:
+    """The same in this process, in its main thread, with these references, on this device."""
+    places = turns.cores(sorted(os.sched_getaffinity(0))) if device == "cpu" else (turns.gpu(device),)
     with Turns(places).turn():
-        return _attempt(unit, deadline)
+        return _attempt(references, unit, deadline, device)
 
 
-def _attempt(unit: Unit, deadline: float) -> Result:
+def _attempt(references: References, unit: Unit, deadline: float, device: str) -> Result:
     import torch
 
-    assert _references is not None
     start = time.process_time()
     signal.signal(signal.SIGALRM, _late)
     signal.setitimer(signal.ITIMER_REAL, deadline)
     status, reason, logits = "ok", "", None
     try:
-        logits = _unlearn(_references, unit)
+        logits = _unlearn(references, unit, device)
         if not np.isfinite(logits).all():
             status, reason, logits = "invalid", "the model's outputs are not finite", None
     except _Late:
@@ -152,7 +157,7 @@ def _late(number: int, frame: FrameType | None) -> None:
     raise _Late
 
 
-def _unlearn(references: References, unit: Unit) -> NDArray[np.float32]:
+def _unlearn(references: References, unit: Unit, device: str) -> NDArray[np.float32]:
     import torch
     from safetensors.torch import load
 
@@ -162,7 +167,7 @@ def _unlearn(references: References, unit: Unit) -> NDArray[np.float32]:
     track, dataset = unit.track, references.dataset
     state = load(references.weights(unit.original))
     for number, parts in enumerate(unit.requests(references)):
-        model = models.load(track.model_spec, state).to(_device)
+        model = models.load(track.model_spec, state).to(device)
         layout = adapter.layout(model)
         data: dict[str, Any] = {}
         for part, indices in parts.items():
@@ -176,7 +181,7 @@ def _unlearn(references: References, unit: Unit) -> NDArray[np.float32]:
             track.model_spec.get("channels", 3),
             track.protocol.batch_size,
             seed,
-            _device,
+            device,
         )
         random.seed(seed)
         np.random.seed(seed)
@@ -184,7 +189,7 @@ def _unlearn(references: References, unit: Unit) -> NDArray[np.float32]:
         result = adapter.call(_module(unit.entry), model, given, dict(unit.entry.overrides))
         state = adapter.state(result, layout)
     unlearned = models.load(track.model_spec, state)
-    return infer(unlearned, torch.from_numpy(dataset.images), normaliser(track, _device), _device)
+    return infer(unlearned, torch.from_numpy(dataset.images), normaliser(track, device), device)
 
 
 def _module(entry: Entry) -> ModuleType:

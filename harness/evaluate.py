@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from harness import units
+from harness import sources, units
 from harness.machine import hardware
 from harness.references import References
 from harness.training import infer, normaliser
@@ -52,6 +52,10 @@ class Bench:
     stop: threading.Event = field(default_factory=threading.Event)
     """Set to end everything that runs."""
     hardware: dict[str, Any] = field(default_factory=hardware)
+    elsewhere: Callable[[Unit, Slot, float, Bench], tuple[NDArray[np.float32] | None, Outcome]] | None = None
+    """In the place of :func:`attempt`, where units run on other machines; takes a unit, its slot and its deadline."""
+    slots: tuple[Slot, ...] = ()
+    """Where timed units run, if not on this machine."""
 
     def inputs(self, parts: Mapping[str, NDArray[np.int64]]) -> Path:
         """The safetensors file with R, F and V (indices) of a unit's request: all data that a sandbox gets."""
@@ -84,7 +88,9 @@ def run(bench: Bench, unit: Unit, slot: Slot, retrain_seconds: float | None, dea
         deadline: seconds on the host's clock.
     """
     logits, outcome = attempt(bench, unit, slot, deadline)
-    stored = None if logits is None else bench.references.store.put(units.pack(logits))
+    store = bench.references.store
+    sources.keep(store, unit.entry)
+    stored = None if logits is None else store.put(units.pack(logits))
     record = _record(bench, unit, outcome, retrain_seconds, stored)
     return record if logits is None else replace(record, weight_distance=_weight_distance(bench, unit, outcome))
 
@@ -94,6 +100,8 @@ def attempt(bench: Bench, unit: Unit, slot: Slot, deadline: float) -> tuple[NDAr
     of it. The requests of a unit share the deadline, and their times add up."""
     from safetensors.numpy import save
 
+    if bench.elsewhere is not None:
+        return bench.elsewhere(unit, slot, deadline, bench)
     weights, done = bench.references.weights(unit.original), None
     for number, parts in enumerate(unit.requests(bench.references)):
         left = deadline - (0.0 if done is None else done.seconds or 0.0)

@@ -6,6 +6,7 @@ Runs as a child with limits, because parsing hostile source can exhaust memory o
 from __future__ import annotations
 
 import ast
+import hashlib
 import json
 import re
 import resource
@@ -39,6 +40,7 @@ def inspect(text: str) -> dict[str, Any]:
     report["parameters"] = _signature(tree, problems)
     report["search_space"] = _search_space(tree, report["parameters"], problems)
     report["imports"] = _imports(tree)
+    report["syntax"] = _syntax(tree)
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str | bytes) and len(node.value) > LONG_LITERAL:
             report["notes"].append(f"line {node.lineno}: a literal of {len(node.value)} characters")
@@ -129,6 +131,23 @@ def _imports(tree: ast.Module) -> list[str]:
 
     visit(tree)
     return sorted(found)
+
+
+def _syntax(tree: ast.Module) -> str:
+    """SHA-256 of the syntax tree without docstrings: what neither comments nor layout change; empty if too deep."""
+    kinds = ast.Module | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+    bodies = []
+    for node in ast.walk(tree):
+        if isinstance(node, kinds) and ast.get_docstring(node, clean=False) is not None:
+            bodies.append((node, node.body))
+            node.body = node.body[1:]
+    try:
+        return hashlib.sha256(ast.dump(tree).encode("utf-8", "backslashreplace")).hexdigest()
+    except (RecursionError, MemoryError):
+        return ""
+    finally:
+        for node, body in bodies:
+            node.body = body
 
 
 def _literal(node: ast.expr) -> Any:

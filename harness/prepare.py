@@ -80,7 +80,7 @@ def plan(
 
     Args:
         references: where they will go.
-        workers: processes, where there are no ``devices``.
+        workers: processes; default: one per device or core.
         wanted: the models.
         devices: train on these GPUs (``cuda:0``, …), in one process each.
         in_flight: models at a time on each of them; default: by their size, and fewer where memory lacks.
@@ -90,7 +90,7 @@ def plan(
 
     track = references.track
     missing = references.missing(wanted)
-    workers = min(len(devices) or workers or os.cpu_count() or 1, max(1, len(missing)))
+    workers = min(workers or len(devices) or os.cpu_count() or 1, max(1, len(missing)))
     if not missing:
         return Plan((), workers, 0, 0.0, 0, 0)
     model = build(track.model_spec)
@@ -250,46 +250,65 @@ def _work(task: Sequence[Role]) -> list[Trained]:
     return results
 
 
-def run(references: References, plan: Plan, on_progress: Callable[[int], None]) -> Iterator[Trained]:
+Pool = Callable[[References, Plan, Callable[[int], None]], Iterator[list[Trained]]]
+"""Trains a plan's tasks somewhere; yields the models of each."""
+
+
+def run(
+    references: References, plan: Plan, on_progress: Callable[[int], None], pool: Pool | None = None
+) -> Iterator[Trained]:
     """Train a plan's models; yields each after it is in the store.
 
     Args:
         references: where they go.
         plan: from :func:`plan`.
         on_progress: gets the number of model-epochs done, a few times a second.
+        pool: where; default: processes of this machine.
 
     Raises:
         BenchError: a worker died or training diverged; what was finished stays.
     """
+    environment = {"torch": torch_version(), "date": datetime.datetime.now(datetime.UTC).date().isoformat()}
+    unit, count = "gpu_seconds" if plan.devices else "cpu_seconds", 0
+    try:
+        for task in (pool or _processes)(references, plan, on_progress):
+            for trained in task:
+                about = {unit: round(trained.seconds, 3), **environment}
+                if trained.mixed:
+                    about["precision"] = "bfloat16"
+                references.add(trained.role, trained.weights, trained.logits, about)
+                count += 1
+                yield trained
+    except FloatingPointError as error:
+        raise BenchError(str(error), "the benchmark", "lower recipe.lr in the track", EXIT_CODES["infra"]) from None
+    if count < plan.models:
+        raise BenchError(
+            "the memory of the GPU did not suffice for all models",
+            "this machine",
+            "free memory there, then run the same command again: it resumes",
+            EXIT_CODES["infra"],
+        )
+
+
+def _processes(references: References, plan: Plan, on_progress: Callable[[int], None]) -> Iterator[list[Trained]]:
     context = multiprocessing.get_context("spawn")
     progress = context.Value("q", 0)
-    environment = {"torch": torch_version(), "date": datetime.datetime.now(datetime.UTC).date().isoformat()}
     devices: Any = context.SimpleQueue()
     for device in plan.devices:
         devices.put(device)
-    unit = "gpu_seconds" if plan.devices else "cpu_seconds"
     with ProcessPoolExecutor(
         plan.workers,
         mp_context=context,
         initializer=_start_worker,
         initargs=(progress, references.track, os.getpid(), devices if plan.devices else None, plan.at_once),
     ) as pool:
-        tasks = {pool.submit(_work, task): task for task in plan.tasks}
-        pending = set(tasks)
+        pending = {pool.submit(_work, task) for task in plan.tasks}
         try:
             while pending:
                 done, pending = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
                 on_progress(progress.value)
                 for future in done:
-                    found = future.result()
-                    for trained in found:
-                        about = {unit: round(trained.seconds, 3), **environment}
-                        if trained.mixed:
-                            about["precision"] = "bfloat16"
-                        references.add(trained.role, trained.weights, trained.logits, about)
-                        yield trained
-                    if len(found) < len(tasks[future]):
-                        raise MemoryError
+                    yield future.result()
         except BrokenProcessPool:
             raise BenchError(
                 "a training process was killed (usually by lack of memory)",
@@ -297,15 +316,6 @@ def run(references: References, plan: Plan, on_progress: Callable[[int], None]) 
                 "free memory or use fewer --workers, then run the same command again: it resumes",
                 EXIT_CODES["infra"],
             ) from None
-        except MemoryError:
-            raise BenchError(
-                "the memory of the GPU did not suffice for all models",
-                "this machine",
-                "free memory there, then run the same command again: it resumes",
-                EXIT_CODES["infra"],
-            ) from None
-        except FloatingPointError as error:
-            raise BenchError(str(error), "the benchmark", "lower recipe.lr in the track", EXIT_CODES["infra"]) from None
         finally:
             for future in pending:
                 future.cancel()

@@ -198,9 +198,13 @@ class References:
             "logits": self.store.put(save({"logits": rounded})),
             **about,
         }
+        self.keep(role, entry)
+
+    def keep(self, role: Role, entry: Mapping[str, Any]) -> None:
+        """Enter a model whose blobs are in the store into the manifest."""
         with self.store.lock(f"references-{self.track.reference_digest}"):
             manifest = self.manifest
-            manifest["roles"][role.name] = entry
+            manifest["roles"][role.name] = dict(entry)
             self.store.write("references", self.track.reference_digest, manifest)
 
     def has_weights(self, role: Role) -> bool:

@@ -9,7 +9,10 @@ from typing import Any
 
 import pandas as pd
 
-from harness.board import UNTRUSTED, Finding
+from harness.badges import DISQUALIFIED, UNRANKED, UNTRUSTED
+from harness.columns import ordered
+from harness.marks import NOT_REPRODUCED, VERIFIED
+from harness.readings import Finding
 from harness.track import Track
 from scoring.gate import Reading
 from scoring.intervals import mean_interval
@@ -18,19 +21,8 @@ from scoring.unpaired import Change
 
 GROUPED = ("retdev", "indisc", "rte", "ulira")
 NONE = "–"
-SVG = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" aria-label="leaderboard">
-<style>
-.{unique_id}-matrix {{ font-family: ui-monospace, Menlo, Consolas, "DejaVu Sans Mono", monospace;
-  font-size: {char_height}px; line-height: {line_height}px; font-variant-east-asian: full-width; }}
-.{unique_id}-title {{ font-size: 18px; font-weight: bold; font-family: sans-serif; }}
-{styles}
-</style>
-<defs><clipPath id="{unique_id}-clip-terminal">
-<rect x="0" y="0" width="{terminal_width}" height="{terminal_height}" /></clipPath>{lines}</defs>
-{chrome}
-<g transform="translate({terminal_x}, {terminal_y})" clip-path="url(#{unique_id}-clip-terminal)">
-{backgrounds}<g class="{unique_id}-matrix">{matrix}</g></g>
-</svg>"""
+SIGNS = {VERIFIED: "✓", NOT_REPRODUCED: "?"}
+"""Signs of marks after a row's name in a table."""
 
 
 def table(board: pd.DataFrame, track: Track, null: Mapping[str, float], floor: float | None = None) -> str:
@@ -64,6 +56,11 @@ def table(board: pd.DataFrame, track: Track, null: Mapping[str, float], floor: f
         lines.append(f"* {UNTRUSTED}: timed units of a public board come from containers; listed without a rank")
     elif not board.loc[~references, "trusted"].all():
         lines.append("* ran without a container: not for a public board")
+    for word, sign in SIGNS.items():
+        if (board["verified"] == word).any():
+            lines.append(f"{sign} {word}: published units were run again (bench verify)")
+    for _, row in board[board["state"] == DISQUALIFIED].iterrows():
+        lines.append(_shortened(f"× {_shortened(str(row['entry']), 18)} disqualified: {row['reason']}", 100))
     for _, row in board[board["inconsistent"] != ""].iterrows():
         lines.append(f"! {_shortened(str(row['entry']), 18)} inconsistent: {row['inconsistent']}")
     return "\n".join(lines)
@@ -79,7 +76,12 @@ def _columns(attacked: bool) -> list[tuple[str, str, Cell]]:
         return lambda row: _number(row[metric], 3)
 
     def name(width: int) -> Cell:
-        return lambda row: _shortened(str(row["entry"]) + ("" if row["trusted"] else "*"), width)
+        def cell(row: pd.Series[Any]) -> str:
+            signs = "×" if row["state"] == DISQUALIFIED else "" if row["trusted"] else "*"
+            signs += SIGNS.get(row["verified"], "")
+            return _shortened(str(row["entry"]), width - len(signs)) + signs
+
+        return cell
 
     def groups(metrics: Sequence[str]) -> Cell:
         return lambda row: " ".join(group(row, metric) for metric in metrics)
@@ -144,7 +146,11 @@ def markdown(board: pd.DataFrame) -> str:
         seeds = f"{row['seeds_ok']}/{row['seeds_total']}"
         accuracies = [_number(row[m], 3) for m in ("umia", "ra", "fa", "ta")]
         ranks = [rank(row), rank(row, "rank_with_ulira")]
-        badge = f" ({UNTRUSTED})" if row["state"] == UNTRUSTED else ""
+        badges = [
+            *([row["state"]] if row["state"] in UNRANKED else []),
+            *([row["verified"]] if row["verified"] else []),
+        ]
+        badge = f" ({', '.join(badges)})" if badges else ""
         cells = [*ranks, f"{row['entry']}{badge}", *numbers, speed(row), groups, seeds, *accuracies]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
@@ -192,7 +198,8 @@ def verdict(board: pd.DataFrame, entry: str) -> str:
     ranked = int(board["rank"].notna().sum())
     seeds = f"{row['seeds_ok']}/{row['seeds_total']} seeds ok"
     if pd.isna(row["rank"]):
-        place = "reference row" if row["state"] == "reference" else "not ranked yet"
+        places = {"reference": "reference row", UNTRUSTED: UNTRUSTED, DISQUALIFIED: f"disqualified: {row['reason']}"}
+        place = places.get(row["state"], "not ranked yet")
     else:
         place = f"rank {rank(row)} of {ranked}"
     if row["seeds_ok"] == 0:
@@ -205,13 +212,13 @@ def verdict(board: pd.DataFrame, entry: str) -> str:
     if not math.isnan(row["ulira"]) or group(row, "ulira") != NONE:
         numbers["ulira"] = f"U-LiRA {_number(row['ulira'], 3)}"
     parts = [text if group(row, m) == NONE else f"{text} ({group(row, m)})" for m, text in numbers.items()]
-    return " · ".join([place, *parts, seeds])
+    return " · ".join([place, *parts, seeds, *([row["verified"]] if row["verified"] else [])])
 
 
-def group(row: pd.Series[Any], metric: str) -> str:
+def group(row: pd.Series[Any] | Mapping[Any, Any], metric: str) -> str:
     """G1, G2, G3, F, or a dash where the row has no place (yet)."""
     letter = row.get(f"group_{metric}")
-    return NONE if row["state"] in ("incomplete", "reference", UNTRUSTED) or pd.isna(letter) else str(letter)
+    return NONE if row["state"] in ("incomplete", "reference", *UNRANKED) or pd.isna(letter) else str(letter)
 
 
 def attack(title: str, rows: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
@@ -284,8 +291,14 @@ def audit(name: str, changes: Sequence[Change], fitted: Sequence[str], zero: Map
 
 
 def csv(board: pd.DataFrame) -> str:
-    """All columns of the board, six significant digits."""
-    return str(board.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
+    """All columns of ``harness.columns``, six significant digits."""
+    return str(ordered(board).to_csv(index=False, float_format="%.6g", lineterminator="\n"))
+
+
+def parquet(board: pd.DataFrame) -> bytes:
+    """The same with all digits, as Parquet."""
+    content: bytes = ordered(board).to_parquet(index=False, engine="pyarrow")
+    return content
 
 
 def as_json(board: pd.DataFrame, track: Track, null: Mapping[str, float], floor: float | None) -> str:
@@ -298,20 +311,6 @@ def as_json(board: pd.DataFrame, track: Track, null: Mapping[str, float], floor:
         "analysis_digest": track.analysis_digest,
         "null": dict(null),
         "floor_seconds": floor,
-        "rows": json.loads(board.to_json(orient="records", double_precision=6)),
+        "rows": json.loads(ordered(board).to_json(orient="records", double_precision=6)),
     }
     return json.dumps(content, indent=1, ensure_ascii=False)
-
-
-def svg(text: str, title: str) -> str:
-    """A picture of a table for a page that shows no terminal; no foreign fonts, no script."""
-    import io
-
-    from rich.console import Console
-    from rich.text import Text
-
-    lines = text.splitlines()
-    console = Console(record=True, width=max(map(len, lines)), file=io.StringIO(), color_system=None)
-    for line in lines:
-        console.print(Text(line, style="bold" if line.startswith("rank  ") else ""))
-    return console.export_svg(title=title, code_format=SVG, unique_id="board")

@@ -46,8 +46,10 @@ def pending(store: Store, entry: Entry, track: Track, seeds: Sequence[int], agai
     return [] if failed and not again else todo
 
 
-def run(bench: Bench, todo: Sequence[Unit], slots: Sequence[Slot], listener: Listener) -> list[Record]:
-    """Run timed units and keep their records; Retrain's time is made sure of first.
+def run(
+    bench: Bench, todo: Sequence[Unit], slots: Sequence[Slot], listener: Listener, *, keep: bool = True
+) -> list[Record]:
+    """Run timed units and keep their records (unless not to ``keep`` them); Retrain's time is made sure of first.
 
     The remaining units of an entry are skipped once one has failed: every seed must be ok for a rank.
 
@@ -71,7 +73,7 @@ def run(bench: Bench, todo: Sequence[Unit], slots: Sequence[Slot], listener: Lis
 
     records = []
     for record in _run(bench, todo, slots, work, listener, "units"):
-        if record.status != "infra":
+        if keep and record.status != "infra":
             record.save(bench.references.store)
         records.append(record)
     return records

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import click
 
-from harness import consistency, participant, runs, shadows, swaps
+from harness import consistency, participant, runs, shadows, swaps, units
 from harness.direct import Workers
 from harness.entries import Entry, baseline, read
 from harness.errors import EXIT_CODES, USAGE, BenchError, Owner
 from harness.evaluate import Bench
 from harness.executors import local
+from harness.executors.choice import current
 from harness.progress import Bar, UnitProgress
 from harness.references import References, Role, roles, shadow_roles, swap_roles
 from harness.sandboxed import Sandboxed
@@ -65,7 +66,9 @@ def open_bench(track: Track, sandbox: str, gpu: int | None) -> tuple[Bench, str]
     Raises:
         BenchError: no usable sandbox, a data set that is missing, a damaged store.
     """
-    backend, line = _sandbox(track, sandbox, gpu)
+    if (cluster := current()) is not None:
+        return cluster.bench(open_references(track, gpu), sandbox, gpu is not None)
+    backend, line = choose_sandbox(track, sandbox, gpu)
     return Bench(open_references(track, gpu), backend, run_id=secrets.token_hex(8)), line
 
 
@@ -80,16 +83,24 @@ def open_runner(
     Raises:
         BenchError: no usable sandbox.
     """
+    if (cluster := current()) is not None:
+        return cluster.runner(references, entries, sandbox, gpu is not None)
     if sandbox == "auto" and all(entry.kind != "entry" for entry in entries):
+        where = _here(_gpus(gpu))
         return Workers(
-            references.track, *_here(_gpus(gpu))
+            references.track, *where
         ), "untimed units of shipped methods: in worker processes, without a sandbox"
-    backend, line = _sandbox(references.track, sandbox, gpu)
+    backend, line = choose_sandbox(references.track, sandbox, gpu)
     bench = Bench(references, backend, run_id=secrets.token_hex(8))
     return nullcontext(Sandboxed(bench, _device(gpu))), line
 
 
-def _sandbox(track: Track, sandbox: str, gpu: int | None) -> tuple[Sandbox, str]:
+def choose_sandbox(track: Track, sandbox: str, gpu: int | None) -> tuple[Sandbox, str]:
+    """The back end of that name on this machine, and one line that says which it is.
+
+    Raises:
+        BenchError: it cannot be used.
+    """
     try:
         backend, line = backends.choose(sandbox, track.model_spec, _device(gpu))
     except backends.SandboxUnavailable as error:
@@ -138,6 +149,11 @@ def train_missing(
 
     if not references.missing(wanted):
         return
+    cluster = current()
+    if cluster is not None:
+        workers = workers or cluster.trainings(bool(gpus))
+    elif gpus:
+        workers = len(gpus)
     plan = prepare.plan(references, workers, wanted, _here(gpus), in_flight)
     track = references.track
     at_once = f"{plan.workers} at a time"
@@ -149,9 +165,10 @@ def train_missing(
         f"about {span(plan.seconds)}, {plan.disk / 1e6:.1f} MB of disk{memory}",
         err=True,
     )
+    references.store.needs_room(plan.disk)
     unit = "GPU" if plan.devices else "CPU"
     with Bar(f"training {track.name}", plan.epochs, unit="epochs") as bar:
-        for trained in prepare.run(references, plan, bar.at):
+        for trained in prepare.run(references, plan, bar.at, None if cluster is None else cluster.train):
             bar.line(f"trained {trained.role.name} in {trained.seconds:.1f} {unit} s")
 
 
@@ -261,15 +278,27 @@ def span(seconds: float) -> str:
     return f"{seconds:.0f} s"
 
 
-def execute(bench: Bench, todo: Sequence[Unit], gpu: int | None, resume: str) -> list[Record]:
+def execute(bench: Bench, todo: Sequence[Unit], gpu: int | None, resume: str, *, keep: bool = True) -> list[Record]:
     """Run units with progress. Ctrl-C stops what runs, keeps what is finished and says how to go on."""
     if not todo:
         return []
-    slots = local.timed_slots(bench.references.store, _device(gpu))
+    slots = bench.slots or local.timed_slots(bench.references.store, _device(gpu))
     try:
-        return runs.run(bench, todo, slots, UnitProgress())
+        return runs.run(bench, todo, slots, UnitProgress(), keep=keep)
     except KeyboardInterrupt:
         raise _stopped(resume) from None
+
+
+def run_seeds(
+    bench: Bench, entry: Entry, seeds: Sequence[int], gpu: int | None, resume: str, again: bool = False
+) -> dict[int, Record]:
+    """Run what lacks of an entry's seed units, and keep its source with them; every record that there is, by seed."""
+    store, track = bench.references.store, bench.references.track
+    store.put(entry.source)
+    done = execute(bench, runs.pending(store, entry, track, seeds, again), gpu, resume)
+    stored = [units.find(store, Unit(entry, track, seed)) for seed in seeds]
+    found = {record.seed: record for record in [*(one for one in stored if one is not None), *done]}
+    return dict(sorted(found.items()))
 
 
 def failure(store: Store, track: Track, record: Record | ShadowRecord) -> BenchError:

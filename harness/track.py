@@ -9,7 +9,7 @@ import json
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -56,8 +56,6 @@ class Splits:
     values: str | None = None
     """File with a number per example of the data set (.npy), shipped beside the tracks or in the data folder."""
     values_sha256: str | None = None
-    requests: int = 1
-    """F is deleted in this many requests of one size, one after the other (sequential deletion)."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +98,8 @@ class Protocol:
     """Half-splits of U-LiRA's shadow models, in complementary pairs."""
     lira_forget_sets: int = 0
     """Forget sets that partition the half of each shadow split."""
+    requests: int = 1
+    """F is deleted in this many requests of one size, one after the other (sequential deletion)."""
     contract: int = 1
     """Version of the submission contract."""
 
@@ -141,7 +141,7 @@ class Track:
     salt: str = field(default="", repr=False, metadata={"secret": True})
     """Of a sealed track; without it, seeds could be guessed from the digests."""
 
-    @property
+    @cached_property
     def reference_digest(self) -> str:
         """Identifies the reference models: data, splits, architecture, recipe."""
         return self._digest(
@@ -153,12 +153,12 @@ class Track:
             }
         )
 
-    @property
+    @cached_property
     def protocol_digest(self) -> str:
         """Identifies how units are run: roles, loaders, limits, contract."""
         return self._digest(_declared(self.protocol))
 
-    @property
+    @cached_property
     def analysis_digest(self) -> str:
         """Identifies what is computed from the logits."""
         return self._digest(_declared(self.analysis))
@@ -270,7 +270,7 @@ def _contradictions(track: Track) -> Iterator[str]:
         yield "data.mean and data.std have different lengths"
     if track.data.classes < 2:
         yield f"data.classes is {track.data.classes}; allowed: 2 or more"
-    for key in ("retain", "forget", "val", "test", "requests"):
+    for key in ("retain", "forget", "val", "test"):
         if getattr(track.splits, key) < 1:
             yield f"splits.{key} is {getattr(track.splits, key)}; allowed: 1 or more"
     yield from _forgetting(track.splits, track.data.classes)
@@ -279,6 +279,8 @@ def _contradictions(track: Track) -> Iterator[str]:
         yield f"protocol.lira_splits is {splits}, lira_forget_sets {sets}; allowed: 0, or even from 4 on with 2 or more"
     if track.sealed and track.sealed.quota < 0:
         yield f"sealed.quota is {track.sealed.quota}; allowed: 0 (no limit) or more"
+    if not 1 <= track.protocol.requests <= track.splits.forget:
+        yield f"protocol.requests is {track.protocol.requests}; allowed: 1 … {track.splits.forget}, splits.forget"
     if track.protocol.seeds < 1:
         yield f"protocol.seeds is {track.protocol.seeds}; allowed: 1 or more"
     if track.data.name == "npz" and (track.data.path is None or track.data.sha256 is None):
@@ -293,8 +295,6 @@ def _forgetting(splits: Splits, classes: int) -> Iterator[str]:
             yield f"splits.forget_classes has {one}; allowed: 0 … {classes - 1}"
     if any((splits.forget_rule == "highest") != (key is not None) for key in (splits.values, splits.values_sha256)):
         yield "splits.values and splits.values_sha256 go with forget_rule = 'highest', and it with them"
-    if splits.forget < splits.requests:
-        yield f"splits.requests is {splits.requests}; allowed: at most forget, {splits.forget}"
 
 
 @cache

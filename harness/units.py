@@ -63,7 +63,7 @@ class Unit:
         """
         parts = self.parts(references)
         given = {part: parts[part] for part in ("retain", "forget", "val")}
-        sets = np.array_split(parts["forget"], self.track.splits.requests)
+        sets = np.array_split(parts["forget"], self.track.protocol.requests)
         return [
             {**given, "retain": np.concatenate([given["retain"], *sets[i + 1 :]]), "forget": one}
             for i, one in enumerate(sets)

@@ -14,7 +14,7 @@ from harness.commands._options import json_option, organiser_option, track_optio
 if TYPE_CHECKING:
     import pandas as pd
 
-    from harness.board import Candidate
+    from harness.candidates import Candidate
     from harness.references import References
 
 
@@ -28,15 +28,16 @@ def command(entry: str, track: str, organiser: bool, as_json: bool) -> None:
 
     Of a sealed track only status words and numbers over all seeds, unless --organiser asks for the inside.
     """
-    from harness import board, consistency, render, scores, tuning
+    from harness import board, consistency, marks, readings, render, scores, tuning
     from harness import track as tracks
+    from harness.candidates import candidates, find
     from harness.references import References
     from harness.store import Store
 
     loaded = tracks.load(track)
     references = References(loaded, Store())
-    found = {candidate.name: candidate for candidate in board.candidates(references)}
-    candidate = board.find(found, entry, loaded)
+    found = {candidate.name: candidate for candidate in candidates(references)}
+    candidate = find(found, entry, loaded)
     ranked = board.board(references)
     if loaded.sealed and not organiser:
         click.echo(_public(references, candidate, ranked, as_json))
@@ -44,20 +45,24 @@ def command(entry: str, track: str, organiser: bool, as_json: bool) -> None:
     records = [candidate.records[seed] for seed in sorted(candidate.records)]
     per_seed = {record.seed: scores.of_record(references, record) for record in records}
     shadow = board.shadow_records(references).get(entry)
-    marks = {
+    differing = {
         "U-LiRA": "" if shadow is None else consistency.of_shadows(references, shadow),
         "SWAP": consistency.of_swaps(references, candidate.entry),
     }
-    inconsistent = {kind: why for kind, why in marks.items() if why}
+    inconsistent = {kind: why for kind, why in differing.items() if why}
     if as_json:
         row = json.loads(ranked[ranked["entry"] == entry].to_json(orient="records"))
         units = [
             {**dataclasses.asdict(r), "scores": None if s is None else dataclasses.asdict(s)}
             for r, s in zip(records, per_seed.values(), strict=True)
         ]
-        panel = [dataclasses.asdict(one) for one in board.findings(references, candidate)]
+        panel = [dataclasses.asdict(one) for one in readings.findings(references, candidate)]
         content = {"entry": entry, "kind": candidate.kind, "row": row[0] if row else None, "panel": panel}
         content["inconsistent"] = inconsistent
+        content["search"] = tuning.choice(entry, records[0].sha256, loaded, references.store)
+        content["digests"] = {name: getattr(loaded, f"{name}_digest") for name in ("reference", "protocol", "analysis")}
+        mark = marks.marks(references).get(entry)
+        content["marks"] = None if mark is None else dataclasses.asdict(mark)
         content["shadows"] = None if shadow is None else dataclasses.asdict(shadow)
         click.echo(json.dumps({**content, "units": units}))
         return
@@ -65,8 +70,12 @@ def command(entry: str, track: str, organiser: bool, as_json: bool) -> None:
     click.echo(f"{entry} on {loaded.name} ({candidate.kind}, sha256 {first.sha256[:16]})")
     click.echo(render.verdict(ranked, entry))
     click.echo("parameters   " + (", ".join(f"{k}={v!r}" for k, v in first.parameters.items()) or "none"))
+    digests = (f"{name} {getattr(loaded, f'{name}_digest')[:16]}" for name in ("reference", "protocol", "analysis"))
+    click.echo("digests      " + ", ".join(digests))
     search = tuning.choice(entry, first.sha256, loaded, references.store)
-    if search is not None:
+    if search is None:
+        click.echo("search       none: defaults, or what --set said")
+    else:
         click.echo(
             f"search       {search['trials']} trials × {len(search['seeds'])} units, "
             f"{search['cpu_seconds']:.0f} CPU s, objective {search['objective']}, loss {search['loss']:.3f}"
@@ -104,19 +113,26 @@ def command(entry: str, track: str, organiser: bool, as_json: bool) -> None:
             f"U-LiRA       {shadow.status}{failure}, {shadow.pairs} of {total} pairs of shadow splits{stop}, "
             f"{shadow.environment.get('backend')}"
         )
+    mark = marks.marks(references).get(entry, marks.Mark())
+    for rerun in mark.reruns:
+        click.echo(
+            f"run again    seed {rerun.seed} on {rerun.date}, {rerun.environment.get('backend')}: {rerun.verdict}"
+        )
+    if mark.disqualified:
+        click.echo(f"disqualified {mark.disqualified}")
     for kind, why in inconsistent.items():
         click.echo(f"inconsistent {kind}: {why}")
-    if findings := board.findings(references, candidate):
+    if findings := readings.findings(references, candidate):
         click.echo(render.panel(findings))
 
 
 def _public(references: References, candidate: Candidate, ranked: pd.DataFrame, as_json: bool) -> str:
     """What participants may see of an entry on a sealed track."""
-    from harness import board, participant, render
+    from harness import participant, readings, render
 
     statuses = participant.tally(candidate.records.values())
     complete = statuses == {"ok": references.track.protocol.seeds}
-    findings = board.findings(references, candidate) if complete else []
+    findings = readings.findings(references, candidate) if complete else []
     if as_json:
         row = ranked[ranked["entry"] == candidate.name]
         content = {

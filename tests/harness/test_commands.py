@@ -111,7 +111,7 @@ def test_what_ships_can_be_scored_again_and_stays_small() -> None:
 
 def test_the_board_in_the_readme_is_the_shipped_one() -> None:
     # after a change of the board: paste the output of `bench leaderboard --format markdown`, and make the pictures
-    # again: --format svg to docs/board.svg, --format ulira to docs/ulira.svg
+    # again: --format ulira to docs/ulira.svg, and python -m tests.screenshots
     readme = (BASELINES / "README.md").read_text()
     assert run("leaderboard", "--format", "markdown").stdout.strip() in readme
 

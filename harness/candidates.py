@@ -1,0 +1,61 @@
+"""Which entries have records on a track: of one name the version that ran last."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from harness import units
+from harness.entries import baseline, baseline_names, shipped_digests
+from harness.errors import USAGE, BenchError
+from harness.references import References
+from harness.track import Track
+from harness.units import Record
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An entry on a track: the newest version under its name, with its records by seed."""
+
+    name: str
+    entry: str
+    kind: str
+    records: dict[int, Record]
+
+    @property
+    def sha256(self) -> str:
+        """Of the source."""
+        return next(iter(self.records.values())).sha256
+
+    @property
+    def trusted(self) -> bool:
+        return all(record.trusted for record in self.records.values())
+
+
+def candidates(references: References) -> list[Candidate]:
+    """Entries that have records on the track; of one name only the version that ran last."""
+    shipped = shipped_digests()
+    kinds = {name: baseline(name).kind for name in baseline_names()}
+    versions: dict[tuple[str, str], dict[int, Record]] = {}
+    for record in units.records(references.store, references.track):
+        versions.setdefault((record.name, record.entry), {})[record.seed] = record
+    newest: dict[str, Candidate] = {}
+    for (name, entry), found in sorted(versions.items(), key=lambda item: max(r.date for r in item[1].values())):
+        sha = next(iter(found.values())).sha256
+        kind = kinds.get(name, "baseline") if sha in shipped else "entry"
+        if name in kinds and kind == "entry":
+            continue  # an older version of a shipped method
+        newest[name] = Candidate(name, entry, kind, found)
+    return [newest[name] for name in sorted(newest)]
+
+
+def find(present: Mapping[str, Candidate], name: str, track: Track) -> Candidate:
+    """The entry of this name on a track's board.
+
+    Raises:
+        BenchError: there is none; names those there are.
+    """
+    if name not in present:
+        known = ", ".join(present) or "none yet"
+        raise BenchError(f"no entry {name!r} on {track.name}", "your command", f"entries there: {known}", USAGE)
+    return present[name]

@@ -1,0 +1,117 @@
+"""``bench score-pr``: what a pull request adds is read from git, scored, and reported."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from harness.commands._options import gpu_option, json_option, lira_option, sandbox_option, track_option
+
+if TYPE_CHECKING:
+    from harness.pull_result import Document
+
+
+@click.command(
+    epilog="Examples: bench score-pr --base main --head 0123abcd --out result; "
+    "bench score-pr --base origin/main --repo ~/clone --smoke --sandbox docker"
+)
+@click.option("--base", required=True, metavar="REF", help="The branch or commit that the pull request is for.")
+@click.option("--head", default="HEAD", show_default=True, metavar="SHA", help="The pull request's newest commit.")
+@click.option("--repo", type=click.Path(path_type=Path), default=".", help="A clone that has both; default: here.")
+@click.option(
+    "--out", type=click.Path(path_type=Path, file_okay=False), help="Write result.json, comment.md and blobs/."
+)
+@click.option("--allow-change", is_flag=True, help="A maintainer's word: entries of the base branch may be replaced.")
+@click.option("--smoke", is_flag=True, help="One seed each, for a first look; the result cannot be published.")
+@track_option
+@sandbox_option
+@gpu_option
+@lira_option
+@json_option
+def command(
+    base: str,
+    head: str,
+    repo: Path,
+    out: Path | None,
+    allow_change: bool,
+    smoke: bool,
+    track: str,
+    sandbox: str,
+    gpu: int | None,
+    lira: bool,
+    as_json: bool,
+) -> None:
+    """Score the entries that a pull request adds, with this installation's harness; nothing of it is checked out.
+
+    A pull request may add files submissions/NAME.py, one regular file per entry, and nothing else. One run per commit:
+    a second one gives the stored result. Exit code 10 for a refused pull request, else that of the first entry that
+    failed (see bench --help). Writes the comment to $GITHUB_STEP_SUMMARY, too, where that is set.
+    """
+    from harness import comment as comments
+    from harness import participant, provenance, pull_result, pulls, session
+    from harness import track as tracks
+    from harness.git import Repository
+    from harness.references import References
+    from harness.store import Store
+    from harness.tuning import tuned
+    from harness.units import place
+
+    repository, loaded, store = Repository(repo), tracks.load(track), Store()
+    pull = pulls.read(repository, base, head, allow_change)
+    harness = provenance.of_commit(repository, pull.base)
+    click.echo(harness.line, err=True)
+    kind = f"pulls/{place(loaded)}"
+    known = None if smoke else store.read(kind, pull.head)
+    references = References(loaded, store)
+    if known is not None:
+        click.echo(f"{pull.head[:12]} was scored on {known['date']}: this is that result", err=True)
+        document = pull_result.validate(known)
+    else:
+        document = pull_result.start(references, pull, harness, "smoke" if smoke else "score")
+        resume = shlex.join(["bench", *sys.argv[1:]])
+        for submission in pull.submissions:
+            participant.within_quota(store, submission.entry, loaded)
+        if pull.submissions:
+            bench, line = session.open_bench(loaded, sandbox, gpu)
+            references = bench.references
+            click.echo(line, err=True)
+            seeds = range(1 if smoke else loaded.protocol.seeds)
+            for submission in pull.submissions:
+                entry = tuned(submission.entry, loaded, store)
+                records = list(session.run_seeds(bench, entry, seeds, gpu, resume).values())
+                shadow = None
+                if lira and not smoke and all(record.status == "ok" for record in records):
+                    attacked = tuned(submission.entry, loaded, store, "shadow")
+                    (shadow,) = session.run_shadows(references, [attacked], sandbox, gpu, None, False, resume)
+                document["entries"].append(pull_result.entry(references, submission, records, shadow))
+        pull_result.finish(document)
+    text = comments.comment(document)
+    if known is None and not smoke and document["status"] != "refused" and document["exit_code"] != 20:
+        store.write(kind, pull.head, pull_result.validate(document))
+    if out is not None:
+        pull_result.write(out, document, text, pull_result.blobs(references, document))
+    if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
+        with Path(summary).open("a", encoding="utf-8") as file:
+            file.write(text)
+    if as_json:
+        import json
+
+        click.echo(json.dumps(document, indent=1))
+    else:
+        _report(document)
+    if pull.refusals and known is None:
+        raise pulls.refused(pull)
+    if document["exit_code"]:
+        raise click.exceptions.Exit(document["exit_code"])
+
+
+def _report(document: Document) -> None:
+    for entry in document["entries"]:
+        click.echo(f"{entry['name']}: {entry['verdict'] or 'not on the board'}")
+        if entry["status"] != "ok":
+            click.echo(f"  {entry['status']}; whose: {entry['whose']}; do: {entry['remedy']}")

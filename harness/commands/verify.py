@@ -1,0 +1,62 @@
+"""``bench verify``: a published unit runs again."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+
+import click
+
+from harness.commands._options import gpu_option, json_option, organiser_option, sandbox_option, track_option
+
+
+@click.command(epilog="Examples: bench verify ft --seed 3; bench verify submissions/my_method.py --seed 0 --json")
+@click.argument("entry")
+@click.option("--seed", type=click.IntRange(min=0), required=True, help="Which of its units.")
+@track_option
+@sandbox_option
+@gpu_option
+@organiser_option
+@json_option
+def command(entry: str, seed: int, track: str, sandbox: str, gpu: int | None, organiser: bool, as_json: bool) -> None:
+    """Run one unit of ENTRY (a name on the board, or its file) again and judge the difference to what was published.
+
+    A number is consistent when it moves by no more than the entry's own seeds explain (the reproducibility limit of
+    ISO 5725-6); seconds are judged on one machine and back end alone. The outcome marks the row: verified, or not
+    reproduced. Exit code 0 consistent, 14 inconsistent, 15 cannot tell. Of a sealed track only the verdict, unless
+    --organiser asks for the numbers.
+    """
+    from harness import candidates, marks, session, verify
+    from harness import track as tracks
+    from harness.references import References
+    from harness.store import Store
+    from harness.units import Unit
+
+    loaded = tracks.load(track)
+    references = References(loaded, Store())
+    given = session.find_entry(entry) if entry.endswith(".py") else None
+    present = {one.name: one for one in candidates.candidates(references)}
+    candidate = candidates.find(present, given.name if given else entry, loaded)
+    record = verify.published(candidate, seed)
+    method = verify.entry_of(references, candidate, given)
+    bench, line = session.open_bench(loaded, sandbox, gpu)
+    click.echo(line, err=True)
+    resume = shlex.join(["bench", *sys.argv[1:]])
+    (again,) = session.execute(bench, [Unit(method, loaded, seed)], gpu, resume, keep=False)
+    if again.status == "infra":
+        raise session.failure(bench.references.store, loaded, again)
+    rerun, table, why = verify.judge(bench.references, candidate, record, again)
+    marks.keep(bench.references, record, rerun)
+    hidden = loaded.sealed and not organiser
+    if as_json:
+        content = {"entry": candidate.name, "seed": seed, "verdict": rerun.verdict}
+        if not hidden:
+            content |= {"why": why, "differences": list(rerun.differences), "environment": dict(rerun.environment)}
+        click.echo(json.dumps(content, indent=1))
+    else:
+        if not hidden:
+            click.echo(verify.report(record, again, table))
+        click.echo(f"verdict: {rerun.verdict}" + ("" if hidden else f": {why}"))
+    if code := verify.EXIT_CODES[rerun.verdict]:
+        raise click.exceptions.Exit(code)

@@ -1,0 +1,166 @@
+"""Marks on rows: a unit that ran again, a source that was disqualified; every form of the board shows both."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.typing import NDArray
+
+from harness import board, marks, scores, units, verify
+from harness.candidates import candidates
+from harness.references import References, Role
+from harness.store import Store
+from harness.track import load
+from harness.units import Record
+from tests.harness.conftest import run
+from tests.harness.test_submit import FINE_TUNE
+
+
+@pytest.fixture
+def shipped() -> References:
+    """The default track with what ships."""
+    return References(load("digits-resnet18"), Store())
+
+
+def of(references: References, name: str) -> marks.Mark:
+    return marks.marks(references).get(name, marks.Mark())
+
+
+def test_a_unit_runs_again_and_the_board_says_verified(prepared: References, small: Path, tmp_path: Path) -> None:
+    entry = tmp_path / "mine.py"
+    entry.write_text(FINE_TUNE)
+    track = ("--track", str(small), "--sandbox", "process")
+    assert run("submit", str(entry), *track, "--set", "lr=0.02").exit_code == 0
+    entry.unlink()
+    before = [one for one in units.records(prepared.store, prepared.track) if one.name == "mine"]
+    again = run("verify", "mine", "--seed", "1", *track)
+    assert again.exit_code == 0, again.output
+    assert again.stdout.splitlines()[-1] == "verdict: consistent: every output is the same to the last digit"
+    after = [one for one in units.records(prepared.store, prepared.track) if one.name == "mine"]
+    assert len(before) == 2 and after == before, "what was published stays"
+    assert [(one.seed, one.verdict) for one in of(prepared, "mine").reruns] == [(1, "consistent")]
+    assert run("verify", "mine", "--seed", "2", *track).exit_code == 2
+    entry.write_text(FINE_TUNE + "\n")
+    other = run("verify", str(entry), "--seed", "1", *track)
+    assert other.exit_code == 2 and "is not the one that was published" in other.stderr
+
+    (record,) = (one for one in units.records(prepared.store, prepared.track) if one.seed == 1 and one.name == "mine")
+    replace(record, status="crash", logits=None).save(prepared.store)
+    changed = run("verify", "mine", "--seed", "1", *track, "--json")
+    assert changed.exit_code == 14 and json.loads(changed.stdout)["why"] == "published as crash, now ok"
+    assert of(prepared, "mine").verified == marks.NOT_REPRODUCED
+    replace(record, date="2027-01-01T00:00:00+00:00").save(prepared.store)
+    assert not of(prepared, "mine").reruns, "a mark belongs to the record that it was compared with"
+
+
+def again_of(references: References, record: Record, logits: NDArray[np.float32]) -> Record:
+    """A second run of a unit, with these outputs."""
+    kept = references.store.put(units.pack(logits))
+    return replace(record, logits=kept, date="2027-01-01T00:00:00+00:00")
+
+
+def nearly(references: References, record: Record) -> Record:
+    """A second run on another machine: rounding has moved every output a little."""
+    logits = units.logits(references.store, record)
+    assert logits is not None
+    return again_of(
+        references, record, logits + np.random.default_rng(0).normal(0, 0.1, logits.shape).astype(np.float32)
+    )
+
+
+def test_the_verdict_rests_on_the_entrys_own_spread(shipped: References) -> None:
+    present = {one.name: one for one in candidates(shipped)}
+    ft = present["ft"]
+    published = ft.records[3]
+    assert published.status == "ok" and published.logits is not None
+
+    same = replace(published, date="2027-01-01T00:00:00+00:00")
+    assert verify.judge(shipped, ft, published, same)[0].verdict == "consistent"
+    near = nearly(shipped, published)
+    rerun, table, why = verify.judge(shipped, ft, published, near)
+    assert rerun.verdict == "consistent" and "spread" in why, table
+    far = replace(near, logits=present["ga"].records[3].logits)
+    rerun, table, why = verify.judge(shipped, ft, published, far)
+    assert rerun.verdict == "inconsistent" and {one.metric for one in table if one.exceeds} & {"ra", "retdev"}
+    assert "moved by more than the entry's seeds explain" in why
+
+    slow = replace(near, seconds=(published.seconds or 1) * 3)
+    assert verify.judge(shipped, ft, published, slow)[0].verdict == "inconsistent"
+    elsewhere = replace(slow, environment={**published.environment, "cpu": "another"})
+    rerun, table, _ = verify.judge(shipped, ft, published, elsewhere)
+    assert rerun.verdict == "consistent" and not table[-1].judged, "seconds of two machines are not compared"
+    assert "(elsewhere)" in verify.report(published, elsewhere, table)
+
+
+def test_records_without_arrays_are_judged_by_their_scores(shipped: References) -> None:
+    present = {one.name: one for one in candidates(shipped)}
+    ft, retrain = present["ft"], present["retrain"]
+    bare = replace(ft.records[0], logits=None)
+    assert scores.of_record(shipped, bare) is not None, "scores ship"
+    near = nearly(shipped, ft.records[0])
+    assert verify.judge(shipped, ft, bare, near)[0].verdict == "consistent"
+    assert retrain.records[0].logits is None
+    again = again_of(shipped, retrain.records[0], shipped.logits(Role("null", 0)))
+    rerun, table, _ = verify.judge(shipped, retrain, retrain.records[0], again)
+    assert rerun.verdict == "consistent" and "retdev" not in {one.metric for one in table}
+    few = replace(ft, records={0: bare})
+    assert verify.judge(shipped, few, bare, near)[0].verdict == "cannot tell"
+
+
+def test_a_disqualified_row_stays_in_sight_and_leaves_the_ranks(prepared: References, small: Path) -> None:
+    from tests.harness.test_public_board import put
+
+    track = ("--track", str(small))
+    for place, name in enumerate(("fair", "foul")):
+        put(prepared, name, name.encode(), True, 1.0 + place)
+    before = board.board(prepared).set_index("entry")
+    assert before.loc["foul", "rank"] >= 1
+    assert run("disqualify", "foul", *track).exit_code == 2
+    assert run("disqualify", "ghost", "--reason", "x", *track).exit_code == 2
+    reason = "rule 13: trained on | the test set"
+    assert run("disqualify", "foul", "--reason", reason + "\n\x1b[31m", *track).exit_code == 0
+    after = board.board(prepared).set_index("entry")
+    row = after.loc["foul"]
+    assert (row["state"], row["reason"]) == ("disqualified", reason)
+    assert pd.isna(row["rank"]) and pd.isna(row["group_retdev"]) and row["G1"] == 0
+    assert row["retdev"] == before.loc["foul", "retdev"]
+    assert after.loc["fair", "rank"] == 1
+    assert list(after.index[-2:]) == ["retrain", "original"] or list(after.index[-2:]) == ["original", "retrain"]
+
+    record = next(one for one in candidates(prepared) if one.name == "fair").records[0]
+    marks.keep(prepared, record, marks.Rerun(0, "consistent", "2027-01-01T00:00:00+00:00", record.date))
+    table = run("leaderboard", *track).stdout
+    lines = {line.split()[1]: line for line in table.splitlines() if len(line.split()) > 1}
+    assert lines["foul×"].startswith("–") and lines["fair✓"].startswith("1")
+    assert f"× foul disqualified: {reason}" in table and "✓ verified" in table
+    assert all(len(line) <= 100 for line in table.splitlines())
+    frame = pd.read_csv(io.StringIO(run("leaderboard", *track, "--format", "csv").stdout)).set_index("entry")
+    assert frame.loc["foul", "state"] == "disqualified" and frame.loc["fair", "verified"] == "verified"
+    rows = json.loads(run("leaderboard", *track, "--format", "json").stdout)["rows"]
+    assert {row["entry"]: row["verified"] for row in rows} == {
+        "fair": "verified",
+        "foul": "",
+        "retrain": "",
+        "original": "",
+    }
+    markdown = run("leaderboard", *track, "--format", "markdown").stdout
+    assert "| foul (disqualified) |" in markdown and "| fair (verified) |" in markdown
+    assert "disqualified" in run("leaderboard", *track, "--format", "svg").stdout
+    assert f"disqualified: {reason}" in run("show", "foul", *track).stdout
+    assert run("show", "fair", *track).stdout.splitlines()[1].endswith("· verified")
+
+    assert run("disqualify", "foul", "--undo", *track).exit_code == 0
+    assert run("disqualify", "foul", "--undo", *track).exit_code == 2
+    back = board.board(prepared).set_index("entry")
+    assert back.loc["foul", "rank"] == before.loc["foul", "rank"]
+
+
+def test_shipped_methods_are_not_disqualified() -> None:
+    result = run("disqualify", "ft", "--reason", "no")
+    assert result.exit_code == 2 and "sets the cut points" in result.stderr

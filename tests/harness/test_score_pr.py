@@ -1,0 +1,376 @@
+"""A pull request from the fork to the board, on real repositories: scored from blobs, published as checked data."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from harness import board, comment, marks, provenance, pull_result, units
+from harness.cli import bench
+from harness.git import Repository
+from harness.references import References, Role
+from harness.store import Store
+from tests.harness.conftest import once, run
+from tests.harness.gitrepo import Repo
+from tests.sandbox.conftest import docker_sandbox  # noqa: F401
+
+ROOT = Path(__file__).parents[2]
+TITLE = "<b>@all</b> `x` [a](http://e.example) ![i](u) | $x$ #1 & \\n"
+ENTRY = '''# /// script
+# [tool.bench]
+# title = "{title}"
+# ///
+"""<script>alert(1)</script> @everybody"""
+import os, subprocess, torch
+
+
+def unlearn(model, retain, forget, val, *, lr={lr}):
+    print("## a heading <img src=x> @someone")
+    {hostile}
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(1 - 0.001 * lr)
+    return model
+'''
+
+
+def entry(hostile: str = "pass", title: str = "A plain method", lr: float = 1.0) -> str:
+    return ENTRY.format(title=title.replace("\\", "\\\\"), hostile=hostile, lr=lr)
+
+
+@pytest.fixture(scope="session")
+def upstream(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository whose branch ``main`` holds the benchmark as it runs here."""
+
+    def make(place: Path) -> None:
+        made = Repo(place / "home")
+        for room in (*provenance.ROOMS, "submissions"):
+            shutil.copytree(ROOT / room, made.path / room, ignore=shutil.ignore_patterns("__pycache__"))
+        made.git("add", "--force", ".")
+        made.commit()
+
+    return once(tmp_path_factory, "upstream", make)
+
+
+@pytest.fixture
+def fork(upstream: Path, tmp_path: Path) -> Repo:
+    """A stranger's clone with a branch ``pr``."""
+    made = Repo(tmp_path / "fork")
+    made.git("fetch", "--quiet", str(upstream), "main:refs/remotes/origin/main")
+    made.git("checkout", "--quiet", "-B", "pr", "refs/remotes/origin/main")
+    return made
+
+
+def score(fork: Repo, track: Path, out: Path, *options: str, base: str = "origin/main") -> Any:
+    arguments = ["--base", base, "--head", "pr", "--repo", str(fork.path), "--track", str(track)]
+    return run("score-pr", *arguments, "--out", str(out), *options)
+
+
+def test_the_harness_says_whether_it_is_that_of_the_base(upstream: Path, tmp_path: Path) -> None:
+    same = provenance.of_commit(Repository(upstream), Repository(upstream).commit("main"))
+    assert same.matches and same.line.endswith("the source of the base commit")
+    changed = Repo(tmp_path / "changed")
+    changed.git("fetch", "--quiet", str(upstream), "main:main", "--update-head-ok")
+    changed.git("checkout", "--quiet", "--force", "main")
+    changed.write("harness/board.py", "pass\n")
+    changed.git("rm", "--quiet", "scoring/ranks.py")
+    other = provenance.of_commit(Repository(changed.path), changed.commit())
+    assert set(other.differing) == {"harness/board.py", "scoring/ranks.py"} and "NOT that of" in other.line
+    assert other.digest == same.digest, "it is a digest of what runs"
+
+
+NOSY = """
+    assert "GITHUB_TOKEN" not in os.environ, "a token"
+    for process in ("self", "1"):
+        try:
+            assert b"ghs_" not in open(f"/proc/{process}/environ", "rb").read(), "a token of another process"
+        except PermissionError:
+            pass
+    for folder, folders, files in os.walk("/"):
+        if folder.startswith(("/proc", "/sys")):
+            folders.clear()
+        assert ".git" not in folders and not {".gitconfig", ".git-credentials", "docker.sock"} & set(files), folder
+""".strip()
+"""Looks for what a stranger would like to take along, and fails when it finds any."""
+
+
+@pytest.mark.parametrize(
+    "sandbox", [pytest.param("process", marks=pytest.mark.slow), pytest.param("docker", marks=pytest.mark.docker)]
+)
+def test_a_pull_request_is_scored_published_and_stands_on_the_board(
+    sandbox: str,
+    prepared: References,
+    small: Path,
+    fork: Repo,
+    tmp_path: Path,
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+) -> None:
+    trusted = sandbox == "docker"
+    if trusted:
+        request.getfixturevalue("docker_sandbox")
+        monkeypatch.setenv("GITHUB_TOKEN", "ghs_0123456789")
+    pristine, out = tmp_path / "pristine", tmp_path / "out"
+    shutil.copytree(home, pristine)
+    fork.write("submissions/mine.py", entry(NOSY if trusted else "pass", TITLE))
+    head = fork.commit()
+    fork.git("checkout", "--quiet", "--detach", "origin/main")
+    gate = score(fork, small, out, "--smoke", "--sandbox", sandbox)
+    assert gate.exit_code == 0 and "mine: not ranked yet" in gate.stdout, gate.output
+    assert "smoke run" in run("publish", str(out), "--track", str(small)).stderr
+    summary = tmp_path / "summary.md"
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
+    first = score(fork, small, out, "--sandbox", sandbox)
+    assert first.exit_code == 0, first.output
+    assert "mine: rank 1 of 1 · RetDev " in first.stdout and "the source of the base commit" in first.stderr
+    assert not (fork.path / "submissions/mine.py").exists(), "nothing is checked out"
+    document = pull_result.read(out)
+    assert (document["head"], document["status"], document["harness"]["matches_base"]) == (head, "ok", True)
+    text = (out / "comment.md").read_text()
+    assert summary.read_text() == text and "**rank 1 of 1 · RetDev " in text and "seeds `0✓ 1✓`" in text
+    assert "heading" not in text and "script" not in text, "of a participant's text the title alone"
+
+    before = {path: path.read_bytes() for path in home.glob("units/**/*.json")}
+    again = score(fork, small, tmp_path / "again", "--sandbox", sandbox)
+    assert again.exit_code == 0 and "this is that result" in again.stderr and "to run" not in again.stderr
+    assert pull_result.read(tmp_path / "again") == document
+    assert {path: path.read_bytes() for path in home.glob("units/**/*.json")} == before
+
+    monkeypatch.setenv("BENCH_HOME", str(pristine))  # the publisher's store knows nothing of the run
+    published = tmp_path / "comment.md"
+    command = ("publish", str(out), "--track", str(small), "--repo", str(fork.path), "--comment", str(published))
+    checked = run(*command, "--check")
+    assert checked.exit_code == 0 and not list(pristine.glob("units/**/*.json"))
+    done = run(*command)
+    assert done.exit_code == 0 and "appended 2 records of 1 entries" in done.stdout, done.output
+    row = board.board(References(prepared.track, Store())).set_index("entry").loc["mine"]
+    assert row["rank"] == 1 and row["trusted"] == trusted
+    public = run("leaderboard", "--track", str(small), "--public", "--format", "csv").stdout
+    assert ("mine,entry,ok" if trusted else "mine,entry,untrusted sandbox") in public
+    assert f"RetDev {row['retdev']:.3f}" in published.read_text()
+    assert "appended 0 records" in run(*command).stdout, "twice is once"
+    assert run("verify", "mine", "--seed", "0", "--track", str(small), "--sandbox", sandbox).exit_code == 0
+    assert marks.marks(References(prepared.track, Store()))["mine"].verified == "verified"
+
+    monkeypatch.setenv("BENCH_HOME", str(home))
+    fork.git("checkout", "--quiet", "-B", "pr", "origin/main")
+    fork.write("submissions/bad.py", entry("raise RuntimeError('@all <b>')", lr=2.0))
+    fork.write("submissions/worse.py", entry("os._exit(3)", lr=3.0))
+    fork.commit()
+    failed = score(fork, small, out, "--sandbox", sandbox)
+    assert failed.exit_code == 11 and "whose: your method" in failed.stdout
+    text = (out / "comment.md").read_text()
+    assert "failed: `crash` on seed 0. Whose: your method." in text and "@all" not in text
+
+
+def test_a_refused_pull_request_runs_nothing_and_says_why(small: Path, bare: Repo, tmp_path: Path) -> None:
+    fork = bare
+    fork.write("harness/board.py", "import os; os.abort()\n")
+    fork.write(".github/workflows/gate.yml", "on: pull_request_target\n")
+    fork.write("submissions/@all`<b>`.py", entry(lr=2.0))
+    fork.commit()
+    result = score(fork, small, tmp_path / "out", base="main")
+    assert result.exit_code == 10
+    assert (
+        result.stderr.count("error:") == 1
+        and "is outside of submissions/" in result.stderr
+        and "and 2 more" in result.stderr
+    )
+    document = pull_result.read(tmp_path / "out")
+    assert document["status"] == "refused" and not document["entries"]
+    text = (tmp_path / "out" / "comment.md").read_text()
+    assert "**Refused**" in text and "- `harness/board.py` is outside of submissions/" in text
+    assert "@" not in text and "<b>" not in text
+    assert run("publish", str(tmp_path / "out"), "--track", str(small)).stdout.startswith("appended 0 records")
+
+
+def test_a_title_cannot_do_anything_in_a_comment() -> None:
+    from markdown_it import MarkdownIt
+
+    nasty = [
+        TITLE, "`` ` ``", "a\n\n# b", "x" * 500, "\x1b[31mred\x00", "\u202egnp.exe", "https://evil.example",
+        "www.evil.example", "</sub></details>", "&lt;img&gt;", "$`\\href{}`$", "<!-- -->", "", "   ", "@org/team",
+        "a|b|c", "~~x~~",
+    ]  # fmt: skip
+    parser = MarkdownIt("commonmark", {"html": True}).enable("table").enable("strikethrough")
+    for text in nasty:
+        span = comment.title(text)
+        tokens = parser.parse(f"before {span} after")
+        assert [token.type for token in tokens] == ["paragraph_open", "inline", "paragraph_close"], text
+        children = [token.type for token in tokens[1].children or []]
+        assert children == ["text", "code_inline", "text"], text
+        inside = span[1:-1]
+        assert 0 < len(inside) <= 80 and inside.isprintable()
+        assert not set(inside) & set("`<>@#|&\\$") and "://" not in inside and "www." not in inside
+    assert comment.title("Plain, with dots: a.b (2026)") == "`Plain, with dots: a.b (2026)`"
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> Repo:
+    """A repository with one entry beside the pull request's."""
+    made = Repo(tmp_path / "bare")
+    made.write("submissions/first.py", entry(lr=0.125))
+    made.commit()
+    made.branch("pr")
+    made.write("submissions/mine.py", entry())
+    made.commit()
+    return made
+
+
+@pytest.fixture
+def result(prepared: References, small: Path, bare: Repo, tmp_path: Path) -> Path:
+    """A result folder of one entry that was not run: its outputs are those of a second retrained model."""
+    from harness import pulls
+
+    pull = pulls.read(Repository(bare.path), "main", "pr")
+    harness = provenance.Harness("0.1.0", "0" * 64, ())
+    (submission,) = pull.submissions
+    prepared.store.put(submission.entry.source)
+    track = prepared.track
+    records = []
+    for seed in range(track.protocol.seeds):
+        unit = units.Unit(submission.entry, track, seed)
+        records.append(
+            units.Record(
+                key=unit.key, entry=submission.entry.id, name="mine", sha256=submission.entry.sha256, track=track.name,
+                reference_digest=track.reference_digest, protocol_digest=track.protocol_digest, seed=seed, status="ok",
+                reason="", seconds=1.0 + seed, cpu_seconds=1.0, peak_memory=1, retrain_seconds=4.0,
+                logits=prepared.store.put(units.pack(prepared.logits(Role("null", seed)))),
+                date="2026-01-01T00:00:00+00:00", trusted=True,
+                environment={"backend": "docker"}, parameters={"lr": 1.0},
+            )
+        )  # fmt: skip
+        records[-1].save(prepared.store)
+    document = pull_result.start(prepared, pull, harness, "score")
+    document["entries"].append(pull_result.entry(prepared, submission, records, None))
+    folder = tmp_path / "result"
+    pull_result.write(folder, document, "", pull_result.blobs(prepared, document))
+    shutil.rmtree(prepared.store.root / "units")
+    return folder
+
+
+def _text(document: dict[str, Any]) -> dict[str, Any]:
+    return document["entries"][0]
+
+
+def _first(document: dict[str, Any]) -> dict[str, Any]:
+    record: dict[str, Any] = document["entries"][0]["records"][0]
+    return record
+
+
+LIES: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
+    "unknown key": (lambda d: d.update(more=1), "form of its schema"),
+    "no format": (lambda d: d.pop("format"), "form of its schema"),
+    "a path": (lambda d: _text(d).update(path="../../etc/passwd"), "form of its schema"),
+    "an odd name": (lambda d: _text(d).update(name="../x"), "form of its schema"),
+    "a digest that climbs": (lambda d: _first(d).update(logits="../../../etc/passwd"), "form of its schema"),
+    "a negative time": (lambda d: _first(d).update(seconds=-1.0), "form of its schema"),
+    "an unknown status": (lambda d: _first(d).update(status="won"), "form of its schema"),
+    "a status that nothing runs into": (lambda d: _first(d).update(status="disqualified"), "form of its schema"),
+    "a long reason": (lambda d: _first(d).update(reason="x" * 5000), "form of its schema"),
+    "a smoke run": (lambda d: d.update(kind="smoke"), "smoke run"),
+    "another harness": (lambda d: d["harness"].update(matches_base=False), "not that of the base commit"),
+    "another track": (lambda d: d["track"].update(reference_digest="0" * 64), "of another track"),
+    "a shipped name": (lambda d: _text(d).update(name="ft", path="submissions/ft.py"), "shipped method"),
+    "another name": (lambda d: _text(d).update(path="submissions/other.py"), "not the name of its file"),
+    "another source": (lambda d: _text(d).update(sha256="0" * 64), "cannot be read"),
+    "other parameters": (lambda d: _first(d).update(parameters={"lr": 2.0}), "not of this entry and track"),
+    "unknown parameters": (lambda d: _first(d).update(parameters={"x": 2.0}), "takes no parameter"),
+    "another seed": (lambda d: _first(d).update(seed=1), "not of this entry and track"),
+    "another key": (lambda d: _first(d).update(key="0" * 64), "not of this entry and track"),
+    "another version": (lambda d: _first(d).update(entry="0" * 64), "not of this entry and track"),
+    "no outputs": (lambda d: _first(d).update(logits=None), "ok without outputs"),
+    "a failure with outputs": (lambda d: _first(d).update(status="crash"), "crash with outputs"),
+    "lost to the machine": (lambda d: _first(d).update(status="infra", logits=None), "lost to the machine"),
+    "trust without a container": (lambda d: _first(d).update(environment={"backend": "process"}), "called trusted"),
+    "tomorrow": (lambda d: _first(d).update(date="2099-01-01T00:00:00+00:00"), "still to come"),
+    "no date": (lambda d: _first(d).update(date="2026-19-39T00:00:00+00:00"), "is no date"),
+    "a seed twice": (lambda d: _text(d)["records"].append(_first(d)), "a seed twice"),
+    "an entry twice": (lambda d: d["entries"].append(_text(d)), "an entry twice"),
+    "not these commits": (lambda d: _text(d).update(blob="0" * 40), "are not those of commit"),
+}
+
+
+def test_a_result_that_lies_is_not_published(result: Path, small: Path, bare: Repo, home: Path) -> None:
+    good = json.loads((result / "result.json").read_text())
+    command = ("publish", str(result), "--track", str(small), "--repo", str(bare.path))
+    for name, (lie, words) in LIES.items():
+        document = json.loads(json.dumps(good))
+        lie(document)
+        (result / "result.json").write_text(json.dumps(document))
+        done = run(*command)
+        assert done.exit_code == 2 and words in done.stderr, (name, done.output)
+        assert not list(home.glob("units/**/*.json")), name
+    for text in ("", "[]", "{", '{"a": NaN}', "[" * 100_000, "null"):
+        (result / "result.json").write_text(text)
+        assert run(*command).exit_code == 2
+    (result / "result.json").write_text(json.dumps(good))
+    assert run(*command).exit_code == 0
+    changed = json.loads(json.dumps(good))
+    _first(changed)["seconds"] = 0.5
+    (result / "result.json").write_text(json.dumps(changed))
+    done = run(*command)
+    assert done.exit_code == 2 and "published already with another outcome" in done.stderr
+
+
+def test_arrays_that_lie_are_not_published(result: Path, small: Path, tmp_path: Path) -> None:
+    import hashlib
+    import os
+
+    from safetensors.numpy import save
+
+    good = json.loads((result / "result.json").read_text())
+    command = ("publish", str(result), "--track", str(small))
+    logits = units.unpack((result / "blobs" / _first(good)["logits"]).read_bytes())
+    nan = logits.copy()
+    nan[0, 0] = np.nan
+    cases = {
+        save({"logits": nan}): "not finite",
+        save({"logits": logits[:-1]}): "other names or shapes",
+        save({"logits": logits.astype(np.int32)}): "not finite float",
+        save({"other": logits}): "other names or shapes",
+        b"junk": "cannot be read",
+        b"\xff" * 64: "cannot be read",
+        b"0" * (1 << 20): "not a regular file of at most",
+    }
+    for content, words in cases.items():
+        sha = hashlib.sha256(content).hexdigest()
+        document = json.loads(json.dumps(good))
+        _first(document)["logits"] = sha
+        (result / "result.json").write_text(json.dumps(document))
+        (result / "blobs" / sha).write_bytes(content)
+        done = run(*command)
+        assert done.exit_code == 2 and words in done.stderr, (words, done.output)
+    (result / "result.json").write_text(json.dumps(good))
+    place = result / "blobs" / _first(good)["logits"]
+    kept = place.read_bytes()
+    place.write_bytes(kept[:-1] + b"\0")
+    assert "does not match its digest" in run(*command).stderr
+    place.unlink()
+    place.symlink_to("/etc/passwd")
+    assert "cannot be read" in run(*command).stderr
+    place.unlink()
+    os.mkfifo(place)
+    assert "not a regular file" in run(*command).stderr
+    place.unlink()
+    place.write_bytes(kept)
+    assert run(*command).exit_code == 0
+
+
+def test_the_schema_is_one_and_ships_with_the_package() -> None:
+    from jsonschema import Draft202012Validator
+
+    Draft202012Validator.check_schema(pull_result.schema())
+    assert pull_result.SCHEMA.is_relative_to(ROOT / "harness")
+
+
+def test_commands_are_found_under_their_names() -> None:
+    assert {"score-pr", "publish", "verify", "disqualify"} <= set(bench.list_commands(None))  # type: ignore[attr-defined]
+    assert run("score-pr", "--help").exit_code == 0
