@@ -131,8 +131,9 @@ class Flight:
 
     def run(self) -> None:
         before = torch.cuda.memory_reserved() if self.on_gpu else 0
-        for _ in self.flight.train(self.courses):
-            pass
+        with threaded(1):
+            for _ in self.flight.train(self.courses):
+                pass
         if self.on_gpu:
             self.memory = max(self.memory, torch.cuda.memory_reserved() - before)
 
