@@ -82,6 +82,7 @@ class Cluster:
             ray.init(log_to_driver=False, logging_level=logging.ERROR, runtime_env={"env_vars": environment}, **options)
         except (Exception, SystemExit) as error:
             raise _unreachable(address or "this machine", str(error).split("\n")[0][:200]) from None
+        _say_on_stderr()
         self._ray = ray
         self._code = node.code()
         self._kept: dict[object, Any] = {}
@@ -305,6 +306,16 @@ def _cause(error: Any) -> Exception:
         remedy = "install the same version everywhere, for example by one image for all nodes"
         return BenchError(what, "this machine", remedy, EXIT_CODES["infra"])
     return cause if isinstance(cause, Exception) else error
+
+
+def _say_on_stderr() -> None:
+    """What Ray says of lost nodes goes where people read: standard output is for scripts. Ray has no setting for it."""
+    from ray._private import worker
+
+    def say(data: dict[str, Any], **options: Any) -> None:
+        click.echo("\n".join(data["lines"]), err=True)
+
+    worker.print_to_stdstream = say
 
 
 def _answers(address: str) -> None:

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from harness.errors import BenchError
+from harness.executors import node
 from harness.references import References
 from tests.harness.conftest import SMALL, run
 from tests.harness.test_submit import FINE_TUNE
@@ -150,3 +154,11 @@ def test_a_wrong_address_is_said_soon(small: Path, answer: str) -> None:
 def test_an_address_needs_the_executor(small: Path) -> None:
     result = run("prepare", str(small), "--address", "127.0.0.1:6379")
     assert result.exit_code == 2 and "--executor ray" in result.stderr
+
+
+def test_a_node_with_another_version_is_refused_by_name() -> None:
+    node.agree(node.code())
+    with pytest.raises(BenchError, match=r"has unlearn-bench .* the command 0\.0") as caught:
+        node.agree(replace(node.code(), version="0.0"))
+    assert platform.node() in caught.value.message and "same version" in caught.value.remedy
+    assert caught.value.exit_code == 20
