@@ -208,7 +208,7 @@ class Snapshot(Store):
                     prefix = folder[len(base) + 1 :]
                     for name in names:
                         if name.endswith(".json"):
-                            found[os.path.join(prefix, name[:-5])] = _parse(Path(folder, name))  # noqa: PTH118
+                            found[os.path.join(prefix, name[:-5])] = _parsed(os.path.join(folder, name))  # noqa: PTH118
             self._kinds[kind] = found
         return self._kinds[kind]
 
@@ -223,6 +223,15 @@ def _parse(path: Path) -> dict[str, Any]:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, OSError) as error:
         raise StoreError(f"damaged store: {path} cannot be read: {error}", _remedy(path)) from None
+    return content
+
+
+def _parsed(path: str) -> dict[str, Any]:
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123
+            content: dict[str, Any] = json.loads(file.read())
+    except (ValueError, OSError):
+        return _parse(Path(path))  # says what is wrong
     return content
 
 

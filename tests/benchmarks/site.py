@@ -18,6 +18,8 @@ from harness.store import Snapshot
 from tests.site.browser import browser, unavailable
 from tests.site.synthetic import fill, methods
 
+DATA = ("mnist", "fashionmnist", "cifar10", "cifar100")
+PAPER = [*(f"{data}-{model}" for data in DATA for model in ("resnet18", "tinyvit")), "utkface-resnet18"]
 ACT = """async (action) => {
   const start = performance.now();
   if (action.startsWith("sort")) document.querySelector(`th[data-key=${action.slice(5)}] button`).click();
@@ -35,7 +37,7 @@ def main() -> None:
     parser.add_argument("--tracks", type=int, default=9)
     parser.add_argument("--keep", type=Path, help="where the site stays")
     options = parser.parse_args()
-    names = [name for name in track.names() if not name.startswith("digits")][: options.tracks]
+    names = PAPER[: options.tracks]
     with tempfile.TemporaryDirectory() as folder:
         home, out = Path(folder) / "home", options.keep or Path(folder) / "site"
         fill(home, names, methods(options.entries))
