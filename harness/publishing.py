@@ -101,7 +101,8 @@ def merge(references: References, document: Document, checked: list[Checked]) ->
                 one.shadow.save(references)
         for record in new:
             record.save(store)
-        store.write(f"pulls/{units.place(track)}", document["head"], document)
+        if checked:
+            store.write(f"pulls/{units.place(track)}", document["head"], document)
     return len(new)
 
 

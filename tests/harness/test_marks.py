@@ -85,7 +85,7 @@ def test_the_verdict_rests_on_the_entrys_own_spread(shipped: References) -> None
     near = nearly(shipped, published)
     rerun, table, why = verify.judge(shipped, ft, published, near)
     assert rerun.verdict == "consistent" and "spread" in why, table
-    far = replace(near, logits=present["ga"].records[3].logits)
+    far = again_of(shipped, published, shipped.logits(Role("retrained", 3)))  # as if it had been retrained instead
     rerun, table, why = verify.judge(shipped, ft, published, far)
     assert rerun.verdict == "inconsistent" and {one.metric for one in table if one.exceeds} & {"ra", "retdev"}
     assert "moved by more than the entry's seeds explain" in why
