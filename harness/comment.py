@@ -16,8 +16,7 @@ from sandbox.text import one_line
 
 TITLE = 80
 HARMLESS = str.maketrans(
-    {"`": "'", "<": "‹", ">": "›", "@": "＠", "#": "＃", "|": "¦", "[": "(", "]": ")", "&": "＆", "\\": "＼", "$": "＄",
-     "~": "˜", "!": "ǃ"}
+    {"`": "'", "<": "‹", ">": "›", "@": "＠", "#": "＃", "|": "¦", "[": "(", "]": ")", "&": "＆", "\\": "＼", "$": "＄"}
 )  # fmt: skip
 """Characters that some renderer gives a meaning to, and others that look alike."""
 TEXTS = frozenset({"entry", "kind", "state", "reason", "trusted", "verified", "inconsistent"})
@@ -78,6 +77,7 @@ def _frame(rows: list[Mapping[str, Any]]) -> pd.DataFrame:
     for column in map(str, frame.columns):
         if column not in TEXTS and not column.startswith("group_"):
             frame[column] = pd.to_numeric(frame[column], errors="coerce")
+    frame["entry"] = "`" + frame["entry"].astype(str) + "`"  # a name like www.example.org would become a link
     for column in ("verified", "inconsistent", "state", "reason"):
         frame[column] = frame[column].fillna("") if column in frame else ""
     for column in ("seeds_ok", "seeds_total"):

@@ -362,6 +362,8 @@ def test_arrays_that_lie_are_not_published(result: Path, small: Path, tmp_path: 
     place.unlink()
     place.write_bytes(kept)
     assert run(*command).exit_code == 0
+    good["entries"][0]["neighbours"][0]["entry"] = "www.example.org"
+    assert "| `www.example.org` |" in comment.comment(pull_result.validate(good)), "no name becomes a link"
 
 
 def test_the_schema_is_one_and_ships_with_the_package() -> None:
