@@ -62,8 +62,8 @@ def _entry(entry: Mapping[str, Any], sealed: bool) -> list[str]:
         lines += [f"units: {counts}", ""]
     elif entry["seeds"]:
         signs = " ".join(f"{one['seed']}{'✓' if one['status'] == 'ok' else '✗'}" for one in entry["seeds"])
-        bars = [f"{name} {_strip([one[key] for one in entry['seeds']])}" for key, name in
-                (("retdev", "RetDev"), ("indisc", "Indisc"), ("rte", "RTE"))]  # fmt: skip
+        names = {"retdev": "RetDev", "indisc": "Indisc", "rte": "RTE"}
+        bars = [f"{name} {_strip([one[key] for one in entry['seeds']])}" for key, name in names.items()]
         lines += [f"seeds `{signs}` · {' · '.join(bars)}", ""]
     if entry["status"] != "ok":
         where = [str(one["seed"]) for one in entry["seeds"] if one["status"] == entry["status"]]
