@@ -46,7 +46,7 @@ def check(references: References, place: Path, document: Document, *, other_harn
     track = references.track
     if document["kind"] != "score":
         raise BadResult("a smoke run is not published", "run bench score-pr without --smoke")
-    if not document["harness"]["matches_base"] and not other_harness:
+    if document["entries"] and not document["harness"]["matches_base"] and not other_harness:
         raise BadResult(
             "it was scored by a harness that is not that of the base commit",
             "score it again from a checkout of the base commit, or say --other-harness",
