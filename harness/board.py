@@ -2,39 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
 
-import scoring.gate
-from harness import consistency, marks, scores, shadows, swaps
+from harness import consistency, scores, shadows
+from harness.badges import DISQUALIFIED, UNTRUSTED, badge
 from harness.candidates import Candidate, candidates
 from harness.entries import shipped_digests
-from harness.references import References
+from harness.machine import hardware_class
+from harness.marks import Mark, marks
+from harness.references import Kind, References
 from harness.scores import Scores, ShadowScores
 from harness.shadows import ShadowRecord
 from harness.track import Track
 from harness.units import Record
-from scoring.board import track_board
-from scoring.gate import ATTACKS, Reading
+from scoring.board import RESAMPLES, SPREAD, overall_board, track_board
 from scoring.groups import GROUPS
-from scoring.rows import COLUMNS, VALUES, Shadows
+from scoring.membership import Membership, membership
+from scoring.rows import COLUMNS, VALUES, Shadows, checked
 
-UNTRUSTED = "untrusted sandbox"
-"""State and badge of a row that a public board lists without a rank."""
-DISQUALIFIED = "disqualified"
-"""State of a row that a maintainer took out of the ranks; its reason says why."""
-UNRANKED = frozenset({UNTRUSTED, DISQUALIFIED})
 REFERENCES = {"original": "original", "retrain": "retrained"}
 """Reference rows: the shipped entry that is timed, and the reference model whose logits count."""
 
 
-def rows(references: References) -> pd.DataFrame:
-    """One row per entry and seed, as ``scoring.rows`` wants them."""
+def rows(references: References, present: Sequence[Candidate] | None = None) -> pd.DataFrame:
+    """One row per entry and seed, as ``scoring.rows`` wants them. ``present``: the candidates, where they are known."""
     table = []
-    present = candidates(references)
+    present = candidates(references) if present is None else present
     for candidate in present:
         for seed, record in sorted(candidate.records.items()):
             found = None if candidate.kind == "reference" else scores.of_record(references, record)
@@ -49,172 +47,217 @@ def rows(references: References) -> pd.DataFrame:
     return pd.DataFrame(table, columns=[*COLUMNS])
 
 
-def shadow_records(references: References) -> dict[str, ShadowRecord]:
+def shadow_records(references: References, known: Sequence[Candidate] | None = None) -> dict[str, ShadowRecord]:
     """Entry → the record of its shadow units, reference rows included.
 
     Of an entry the version that stands on the board, with the parameters that ran last.
     """
     if not references.track.protocol.lira_splits:
         return {}
-    present = {candidate.name: candidate for candidate in candidates(references)}
+    known = candidates(references) if known is None else known
+    present = {candidate.name: candidate for candidate in known}
     newest: dict[str, ShadowRecord] = {}
     for record in sorted(shadows.records(references), key=lambda record: record.date):
-        known = present.get(record.name)
-        if record.name in REFERENCES or (known is not None and record.sha256 == known.sha256):
+        own = present.get(record.name)
+        if record.name in REFERENCES or (own is not None and record.sha256 == own.sha256):
             newest[record.name] = record
     return dict(sorted(newest.items()))
 
 
-def shadow_scores(references: References) -> dict[str, tuple[ShadowRecord, ShadowScores | None]]:
+def shadow_scores(
+    references: References, known: Sequence[Candidate] | None = None
+) -> dict[str, tuple[ShadowRecord, ShadowScores | None]]:
     """Entry → the record of its shadow units, and their scores (``None``: they failed)."""
-    found = shadow_records(references)
+    found = shadow_records(references, known)
     return {name: (record, scores.of_shadows(references, record)) for name, record in found.items()}
 
 
-def board(references: References, public: bool = False) -> pd.DataFrame:
-    """The ranked board of a track, columns as in ``scoring.board.track_board``, with two more beside them.
+@dataclass(frozen=True)
+class Results:
+    """What a track's store says at one moment: boards, and a board over several tracks, are made from it."""
+
+    references: References
+    candidates: dict[str, Candidate]
+    rows: pd.DataFrame
+    """As ``scoring.rows`` wants them."""
+    records: dict[str, ShadowRecord]
+    """Shadow records by entry, reference rows included."""
+    shadows: list[Shadows]
+    trusted: dict[str, bool]
+    inconsistent: dict[str, str]
+    marks: dict[str, Mark]
+    """By entry."""
+
+    @cached_property
+    def _scores(self) -> dict[object, Scores | None]:
+        return {}
+
+    def score(self, record: Record) -> Scores | None:
+        """As ``scores.of_record``, each parsed once."""
+        if record.key not in self._scores:
+            self._scores[record.key] = scores.of_record(self.references, record)
+        return self._scores[record.key]
+
+    def zero(self, kind: Kind, seed: int) -> Scores:
+        """As ``scores.of_reference``, each parsed once."""
+        found = self._scores.get((kind, seed))
+        if found is None:
+            found = self._scores[kind, seed] = scores.of_reference(self.references, kind, seed)
+        return found
+
+    @cached_property
+    def _known(self) -> dict[frozenset[str], Membership]:
+        return {}
+
+    def groups(self, names: frozenset[str]) -> Membership:
+        """Who is in which group, if only these entries take part; boards over several tracks ask again."""
+        if names not in self._known:
+            track = self.references.track
+            table = checked(self.rows[self.rows["entry"].isin(names)], {track.name: track.protocol.seeds})
+            own = [one for one in self.shadows if one.entry in names]
+            self._known[names] = membership(table, track.name, track.protocol.seeds, RESAMPLES, 0, own)
+        return self._known[names]
+
+    def mark(self, name: str) -> Mark:
+        return self.marks.get(name, Mark())
+
+    def badge(self, name: str, kind: str) -> str:
+        return badge(kind, self.trusted.get(name, True), self.mark(name))
+
+
+def results(references: References) -> Results:
+    """Read a track's store once."""
+    everyone = candidates(references)
+    attacked = shadow_scores(references, everyone)
+    track, present = references.track, {candidate.name: candidate for candidate in everyone}
+    why = {name: consistency.of_shadows(references, record) for name, (record, _) in attacked.items()}
+    shipped = shipped_digests()
+    trusted = {name: candidate.trusted for name, candidate in present.items()}
+    for name, (record, _) in attacked.items():
+        trusted[name] = trusted.get(name, True) and (record.trusted or record.sha256 in shipped)
+    return Results(
+        references=references,
+        candidates=present,
+        rows=rows(references, everyone),
+        records={name: record for name, (record, _) in attacked.items()},
+        shadows=[_shadows(track, name, *pair, bool(why[name])) for name, pair in attacked.items()],
+        trusted=trusted,
+        inconsistent=why,
+        marks=marks(references),
+    )
+
+
+def board(references: References, public: bool = False, found: Results | None = None) -> pd.DataFrame:
+    """The ranked board of a track; ``harness.columns`` says what stands in each column.
 
     ``trusted``: every timed unit comes from a sandbox, every shadow unit too or is of a source that ships. On a
     ``public`` board a row that is not trusted has the state ``untrusted sandbox``, no groups and no rank, and sets no
     cut points; it stands after the ranked ones. ``inconsistent``: why the row's U-LiRA has no group and no rank, see
-    ``harness.consistency``; empty when all is well.
+    ``harness.consistency``; empty when all is well. ``found``: what was read before.
     """
-    attacked = shadow_scores(references)
-    track, table = references.track, rows(references)
-    differing = {name: consistency.of_shadows(references, record) for name, (record, _) in attacked.items()}
-    found = [_shadows(track, name, *pair, bool(differing[name])) for name, pair in attacked.items()]
-    shipped = shipped_digests()
-    trusted = {candidate.name: candidate.trusted for candidate in candidates(references)}
-    for name, (record, _) in attacked.items():
-        trusted[name] = trusted.get(name, True) and (record.trusted or record.sha256 in shipped)
+    found = found or results(references)
+    track, table = references.track, found.rows
 
     def ranking(names: set[str]) -> pd.DataFrame:
-        shadows = [one for one in found if one.entry in names]
-        chosen = table[table["entry"].isin(names)]
-        return track_board(chosen, track.name, track.protocol.seeds, shadows=shadows)
+        shadows = [one for one in found.shadows if one.entry in names]
+        chosen, groups = table[table["entry"].isin(names)], found.groups(frozenset(names))
+        return track_board(chosen, track.name, track.protocol.seeds, shadows=shadows, groups=groups)
 
-    everyone = set(table["entry"])
-    reason = "timed units of a public board come from containers"
-    bare = {name for name in everyone - set(REFERENCES) if not trusted.get(name, True)} if public else set()
-    marked = marks.marks(references)
-    refused = dict.fromkeys(bare, (UNTRUSTED, reason))
-    refused |= {name: (DISQUALIFIED, mark.disqualified) for name, mark in marked.items() if mark.disqualified}
+    everyone, refused = set(table["entry"]), _out(found, public)
     ranked = ranking(everyone - set(refused))
     if refused:
         ranked = _listed(ranked, ranking(everyone), refused)
-    ranked["trusted"] = [trusted.get(str(name), True) for name in ranked["entry"]]
+    names = [str(name) for name in ranked["entry"]]
+    ranked["trusted"] = [found.trusted.get(name, True) for name in names]
     if track.sealed:  # an entry may choose by failing which seeds are ok: their means are not for participants
         partial = (ranked["seeds_ok"] < ranked["seeds_total"]) & (ranked["kind"] != "reference")
         numbers = [f"{value}{end}" for value in VALUES for end in ("", "_low", "_high")]
-        ranked.loc[partial, [*numbers, "indisc_of_mean"]] = np.nan
-    ranked["verified"] = [marked[str(name)].verified if str(name) in marked else "" for name in ranked["entry"]]
-    ranked["inconsistent"] = [differing.get(str(name), "") for name in ranked["entry"]]
+        ranked.loc[partial, [*numbers, *(f"{value}_sd" for value in SPREAD), "indisc_of_mean"]] = np.nan
+    ranked["verified"] = [found.mark(name).verified for name in names]
+    ranked["inconsistent"] = [found.inconsistent.get(name, "") for name in names]
+    said = [found.badge(name, str(kind)) for name, kind in zip(names, ranked["kind"], strict=True)]
+    ranked["badge"] = pd.array(said, dtype="string")
+    shown = {} if track.sealed else found.candidates  # nothing of a single unit
+    ran = [list(shown[name].records.values()) if name in shown else [] for name in names]
+    classes = [", ".join(sorted({hardware_class(record.environment) for record in of})) for of in ran]
+    ranked["hardware"] = pd.array(classes, dtype="string")
+    ranked["date"] = pd.array([max((record.date[:10] for record in of), default="") for of in ran], dtype="string")
     return ranked
 
 
+def overall(tracks: Sequence[Results], public: bool = False) -> pd.DataFrame:
+    """The board over several tracks, columns as ``scoring.board.overall_board``; ``badge``, ``trusted`` beside them.
+
+    Entries that stand on every track with one and the same source; on a ``public`` board trusted everywhere, too.
+    """
+    sources: dict[str, set[str]] = {}
+    for one in tracks:
+        for name, candidate in one.candidates.items():
+            sources.setdefault(name, set()).add(candidate.sha256)
+    refused: set[str] = set().union(*(_out(one, public) for one in tracks))
+    refused |= {name for name, of in sources.items() if len(of) > 1 and name not in REFERENCES}
+    table = pd.concat([one.rows[~one.rows["entry"].isin(refused)] for one in tracks], ignore_index=True)
+    shadows = [shadow for one in tracks for shadow in one.shadows if shadow.entry not in refused]
+    seeds = {one.references.track.name: one.references.track.protocol.seeds for one in tracks}
+    groups = [one.groups(frozenset(one.rows["entry"]) - refused) for one in tracks]
+    ranked = overall_board(table, seeds, shadows=shadows, groups=groups)
+    names = [str(name) for name in ranked["entry"]]
+    ranked["trusted"] = [all(one.trusted.get(name, True) for one in tracks) for name in names]
+    worst = []
+    for name, kind in zip(names, ranked["kind"], strict=True):
+        badges = {one.badge(name, str(kind)) for one in tracks}
+        worst.append(next(b for b in (UNTRUSTED, "self-reported", *badges) if b in badges))
+    ranked["badge"] = pd.array(worst, dtype="string")
+    return ranked
+
+
+def _out(found: Results, public: bool) -> dict[str, tuple[str, str]]:
+    """State and reason of the entries that are shown without a place."""
+    out = {}
+    for name in set(found.rows["entry"]) - set(REFERENCES):
+        if why := found.mark(name).disqualified:
+            out[name] = (DISQUALIFIED, why)
+        elif public and not found.trusted.get(name, True):
+            out[name] = (UNTRUSTED, "timed units of a public board come from containers")
+    return out
+
+
 def _listed(ranked: pd.DataFrame, whole: pd.DataFrame, refused: Mapping[str, tuple[str, str]]) -> pd.DataFrame:
-    """A board with the refused rows (name → state and reason) of the whole one before its reference rows: their
-    numbers, and no place."""
+    """A board with the refused rows of the whole one before its reference rows: their numbers, and no place."""
     rest = whole[whole["entry"].isin(refused)].sort_values("entry").copy()
     for column in rest.columns:
         if column.startswith(("rank", "group_", "keep_")):
             rest[column] = rest[column].where(np.zeros(len(rest), bool))  # nothing, of the column's own kind
     rest[[*GROUPS, "F"]] = 0
-    for place, column in enumerate(("state", "reason")):
-        rest[column] = [refused[str(name)][place] for name in rest["entry"]]
+    rest["state"] = [refused[str(name)][0] for name in rest["entry"]]
+    rest["reason"] = [refused[str(name)][1] for name in rest["entry"]]
     references = ranked["state"] == "reference"
     return pd.concat([ranked[~references], rest, ranked[references]], ignore_index=True)
 
 
-def floor(references: References) -> float | None:
+def floor(references: References, known: Sequence[Candidate] | None = None) -> float | None:
     """Seconds that a unit costs which changes nothing, the median over the seeds: part of every run time.
 
     ``None`` where the identity entry (``original``) has not run.
     """
-    found = [candidate for candidate in candidates(references) if candidate.name == "original"]
+    known = candidates(references) if known is None else known
+    found = [candidate for candidate in known if candidate.name == "original"]
     seconds = [record.seconds for one in found for record in one.records.values() if record.seconds is not None]
     return float(np.median(seconds)) if seconds else None
 
 
-def null(references: References) -> dict[str, float]:
+def null(references: References, known: Sequence[Candidate] | None = None) -> dict[str, float]:
     """The zero line: a second retrained model from other initial weights, mean over the seeds.
 
     ``ulira``, ``ulira_low``, ``ulira_high`` where shadow models are there: retrained against retrained, the null band.
     """
     found = [scores.of_reference(references, "null", seed) for seed in range(references.track.protocol.seeds)]
     numbers = {name: scores.mean(found, name) for name in ("retdev", "umia", "indisc")}
-    _, band = shadow_scores(references).get(shadows.RETRAIN, (None, None))
+    _, band = shadow_scores(references, known).get(shadows.RETRAIN, (None, None))
     if band is not None:
         own = band.attacks["ulira"]
         numbers |= {"ulira": own["accuracy"], "ulira_low": own["accuracy_low"], "ulira_high": own["accuracy_high"]}
     return numbers
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One number of one attack on an entry, beside what retrained models and the original read."""
-
-    attack: str
-    number: str
-    value: float
-    null: float
-    original: float
-
-
-def findings(references: References, candidate: Candidate) -> list[Finding]:
-    """Every number of the panel on an entry: means over the seeds, and of its shadow units where they ran."""
-    kinds: dict[str, list[Scores]] = {"own": [], "null": [], "original": []}
-    for seed, record in sorted(candidate.records.items()):
-        if (found := scores.of_record(references, record)) is not None:
-            kinds["own"].append(found)
-            for kind in ("null", "original"):
-                kinds[kind].append(scores.of_reference(references, kind, seed))
-    table = []
-    for attack, numbers in kinds["own"][0].attacks.items() if kinds["own"] else ():
-        for number in numbers:
-            means = [float(np.mean([s.attacks[attack][number] for s in kinds[kind]])) for kind in kinds]
-            table.append(Finding(attack, number, *means))
-    table += _swapped(references, candidate)
-    known = shadow_records(references)
-    if (shadow := known.get(candidate.name)) is not None and shadow.values is not None:
-        # the zero line from as many pairs of splits: that of KLoM and ε depends on it
-        rows = [replace(known[name], pairs=shadow.pairs) for name in (shadows.RETRAIN, shadows.ORIGINAL)]
-        read = [scores.of_shadows(references, row) for row in (shadow, *rows)]
-        own, null, original = ({**one.attacks, "collateral": one.collateral} for one in read if one is not None)
-        for attack, numbers in own.items():
-            table += [Finding(attack, n, numbers[n], null[attack][n], original[attack][n]) for n in numbers]
-    return table
-
-
-def _swapped(references: References, candidate: Candidate) -> list[Finding]:
-    own = {seed: swaps.evidence(references, record) for seed, record in sorted(candidate.records.items())}
-    found = [one for one in own.values() if one is not None]
-    if not found:
-        return []
-    seeds = [seed for seed, one in own.items() if one is not None]
-    null, original = (
-        swaps.numbers([swaps.reference_evidence(references, kind, seed) for seed in seeds])
-        for kind in ("retrained", "original")
-    )
-    return [
-        Finding(attack, number, value, null[attack][number], original[attack][number])
-        for attack, of in swaps.numbers(found).items()
-        for number, value in of.items()
-    ]
-
-
-def gate(references: References, candidate: Candidate) -> list[Reading] | None:
-    """The cheap attacks on an entry's finished seeds; ``None`` without any."""
-    found = {seed: scores.of_record(references, record) for seed, record in sorted(candidate.records.items())}
-    own = {seed: score for seed, score in found.items() if score is not None}
-    if not own:
-        return None
-    zero = {seed: scores.of_reference(references, "null", seed) for seed in own}
-
-    def values(of: dict[int, Scores]) -> dict[str, list[float]]:
-        return {a: [of[seed].attacks[a][number] for seed in own] for a, number in ATTACKS.items()}
-
-    return scoring.gate.gate(values(own), values(zero))
 
 
 def _shadows(track: Track, name: str, record: ShadowRecord, found: ShadowScores | None, inconsistent: bool) -> Shadows:

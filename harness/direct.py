@@ -28,24 +28,31 @@ from harness.turns import Turns
 from harness.units import Unit
 from harness.untimed import Result
 
+PER_GPU = 4
+"""Worker processes on one GPU."""
+
 
 class Workers:
-    """One worker process per core; a context manager. Its environment says that no sandbox was there."""
+    """One worker process per core, or a few on a GPU; a context manager. Its name says that no sandbox was there.
+
+    A unit that ran out of a GPU's memory beside others runs again alone, before that counts.
+    """
 
     backend = "workers"
     trusted = True
     overhead = 0.2
 
-    def __init__(self, track: Track) -> None:
-        self.at_once = len(os.sched_getaffinity(0))
-        self._track = track
+    def __init__(self, track: Track, device: str = "cpu") -> None:
+        cores = len(os.sched_getaffinity(0))
+        self.at_once = cores if device == "cpu" else min(cores, PER_GPU)
+        self._track, self._device = track, device
 
     def __enter__(self) -> Workers:
         self._pool = ProcessPoolExecutor(
             self.at_once,
             mp_context=multiprocessing.get_context("spawn"),
             initializer=_start,
-            initargs=(self._track, os.getpid()),
+            initargs=(self._track, os.getpid(), self._device),
         )
         return self
 
@@ -58,8 +65,15 @@ class Workers:
         """Run units; yields each as it finishes. See :class:`harness.untimed.Runner`."""
         futures: dict[Future[Result], Unit] = {self._pool.submit(_run, unit, deadline): unit for unit in units}
         try:
+            crowded = []
             for future in as_completed(futures):
-                yield futures[future], future.result()
+                unit, result = futures[future], future.result()
+                if result.status == "oom" and self.at_once > 1:
+                    crowded.append(unit)
+                else:
+                    yield unit, result
+            for unit in crowded:
+                yield unit, self._pool.submit(_run, unit, deadline).result()
         except BrokenProcessPool:
             raise BenchError(
                 "a worker process was killed (usually by lack of memory)",
@@ -73,10 +87,11 @@ class Workers:
 
 
 _references: References | None = None
+_device = "cpu"
 
 
-def _start(track: Track, parent: int) -> None:
-    """Initialise a worker process: one thread, the track's references, an end with its parent."""
+def _start(track: Track, parent: int, device: str) -> None:
+    """Initialise a worker process: one thread, the track's references, a device, an end with its parent."""
     import torch
 
     import sandbox.inside.adapter
@@ -84,7 +99,8 @@ def _start(track: Track, parent: int) -> None:
     import sandbox.inside.models  # noqa: F401
     from sandbox.inside.lifeline import end_with
 
-    global _references
+    global _references, _device
+    _device = device
     end_with(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     torch.set_num_threads(1)
@@ -97,24 +113,35 @@ def _run(unit: Unit, deadline: float) -> Result:
     """Run one unit in a worker, not while one of another process is on the clock.
 
     An exception of the entry is a ``crash``, non-finite outputs are ``invalid``; a unit that takes more than
-    ``deadline`` seconds is a ``timeout``.
+    ``deadline`` seconds is a ``timeout``; the end of a GPU's memory is ``oom``.
     """
-    with Turns(turns.cores(sorted(os.sched_getaffinity(0)))).turn():
-        return _attempt(unit, deadline)
-
-
-def _attempt(unit: Unit, deadline: float) -> Result:
     assert _references is not None
+    return attempt_unit(_references, unit, deadline, _device)
+
+
+def attempt_unit(references: References, unit: Unit, deadline: float, device: str = "cpu") -> Result:
+    """The same in this process, in its main thread, with these references, on this device."""
+    places = turns.cores(sorted(os.sched_getaffinity(0))) if device == "cpu" else (turns.gpu(device),)
+    with Turns(places).turn():
+        return _attempt(references, unit, deadline, device)
+
+
+def _attempt(references: References, unit: Unit, deadline: float, device: str) -> Result:
+    import torch
+
     start = time.process_time()
     signal.signal(signal.SIGALRM, _late)
     signal.setitimer(signal.ITIMER_REAL, deadline)
     status, reason, logits = "ok", "", None
     try:
-        logits = _unlearn(_references, unit)
+        logits = _unlearn(references, unit, device)
         if not np.isfinite(logits).all():
             status, reason, logits = "invalid", "the model's outputs are not finite", None
     except _Late:
         status, reason = "timeout", f"no weights within {deadline:g} s"
+    except torch.OutOfMemoryError as error:
+        status, reason = "oom", str(error).splitlines()[0][:200]
+        torch.cuda.empty_cache()
     except Exception as error:  # whatever an entry raises is its own failure, and the study goes on
         status, reason = "crash", f"{type(error).__name__}: {error}".splitlines()[0][:200]
     finally:
@@ -130,7 +157,7 @@ def _late(number: int, frame: FrameType | None) -> None:
     raise _Late
 
 
-def _unlearn(references: References, unit: Unit) -> NDArray[np.float32]:
+def _unlearn(references: References, unit: Unit, device: str) -> NDArray[np.float32]:
     import torch
     from safetensors.torch import load
 
@@ -139,27 +166,30 @@ def _unlearn(references: References, unit: Unit) -> NDArray[np.float32]:
 
     track, dataset = unit.track, references.dataset
     state = load(references.weights(unit.original))
-    model = models.load(track.model_spec, state)
-    layout = adapter.layout(model)
-    data: dict[str, Any] = {}
-    for part, indices in unit.parts(references).items():
-        data[f"{part}_images"] = torch.from_numpy(dataset.images[indices])
-        data[f"{part}_labels"] = torch.from_numpy(dataset.labels[indices])
-    given = loaders.make_loaders(
-        data,
-        track.data.mean,
-        track.data.std,
-        track.model_spec.get("channels", 3),
-        track.protocol.batch_size,
-        unit.random_seed,
-        "cpu",
-    )
-    random.seed(unit.random_seed)
-    np.random.seed(unit.random_seed)
-    torch.manual_seed(unit.random_seed)
-    result = adapter.call(_module(unit.entry), model, given, dict(unit.entry.overrides))
-    unlearned = models.load(track.model_spec, adapter.state(result, layout))
-    return infer(unlearned, torch.from_numpy(dataset.images), normaliser(track))
+    for number, parts in enumerate(unit.requests(references)):
+        model = models.load(track.model_spec, state).to(device)
+        layout = adapter.layout(model)
+        data: dict[str, Any] = {}
+        for part, indices in parts.items():
+            data[f"{part}_images"] = torch.from_numpy(dataset.images[indices])
+            data[f"{part}_labels"] = torch.from_numpy(dataset.labels[indices])
+        seed = unit.request_seed(number)
+        given = loaders.make_loaders(
+            data,
+            track.data.mean,
+            track.data.std,
+            track.model_spec.get("channels", 3),
+            track.protocol.batch_size,
+            seed,
+            device,
+        )
+        random.seed(seed)
+        np.random.seed(seed)
+        torch.manual_seed(seed)
+        result = adapter.call(_module(unit.entry), model, given, dict(unit.entry.overrides))
+        state = adapter.state(result, layout)
+    unlearned = models.load(track.model_spec, state)
+    return infer(unlearned, torch.from_numpy(dataset.images), normaliser(track, device), device)
 
 
 def _module(entry: Entry) -> ModuleType:

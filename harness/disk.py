@@ -20,6 +20,7 @@ YOUNG = 3600.0
 DIGEST = re.compile(rb"[0-9a-f]{64}")
 REBUILT = {
     "inputs": "data of units, written again when needed",
+    "partial": "downloads that were not finished",
     "logs": "logs of failed units and of errors",
 }
 """Folders of the store that can go at any time."""

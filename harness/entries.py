@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -146,6 +146,7 @@ def _inspect(name: str, source: bytes) -> dict[str, Any]:
     return report
 
 
+@cache
 def baseline(name: str) -> Entry:
     """A shipped method or reference row by its file's name.
 
@@ -158,11 +159,13 @@ def baseline(name: str) -> Entry:
     return read(path)
 
 
-def baseline_names() -> list[str]:
+@cache
+def baseline_names() -> tuple[str, ...]:
     """Shipped methods and reference rows, found by folder."""
-    return sorted(path.stem for path in BASELINES.glob("*.py") if path.stem != "__init__")
+    return tuple(sorted(path.stem for path in BASELINES.glob("*.py") if path.stem != "__init__"))
 
 
+@cache
 def shipped_digests() -> frozenset[str]:
     """SHA-256 of every shipped method."""
     return frozenset(hashlib.sha256((BASELINES / f"{n}.py").read_bytes()).hexdigest() for n in baseline_names())

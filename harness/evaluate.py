@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import math
+import operator
 import threading
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from harness import units
+from harness import sources, units
 from harness.machine import hardware
 from harness.references import References
 from harness.training import infer, normaliser
@@ -50,14 +52,17 @@ class Bench:
     stop: threading.Event = field(default_factory=threading.Event)
     """Set to end everything that runs."""
     hardware: dict[str, Any] = field(default_factory=hardware)
+    elsewhere: Callable[[Unit, Slot, float, Bench], tuple[NDArray[np.float32] | None, Outcome]] | None = None
+    """In the place of :func:`attempt`, where units run on other machines; takes a unit, its slot and its deadline."""
+    slots: tuple[Slot, ...] = ()
+    """Where timed units run, if not on this machine."""
 
-    def inputs(self, unit: Unit) -> Path:
-        """The safetensors file with R, F and V of a unit: all data that a sandbox gets."""
+    def inputs(self, parts: Mapping[str, NDArray[np.int64]]) -> Path:
+        """The safetensors file with R, F and V (indices) of a unit's request: all data that a sandbox gets."""
         from safetensors.numpy import save
 
         from harness.store import write_file
 
-        parts = {k: v for k, v in unit.parts(self.references).items() if k != "test"}
         name = hashlib.sha256(self.references.track.reference_digest.encode())
         for indices in parts.values():
             name.update(indices.tobytes())
@@ -83,34 +88,80 @@ def run(bench: Bench, unit: Unit, slot: Slot, retrain_seconds: float | None, dea
         deadline: seconds on the host's clock.
     """
     logits, outcome = attempt(bench, unit, slot, deadline)
-    stored = None if logits is None else bench.references.store.put(units.pack(logits))
+    store = bench.references.store
+    sources.keep(store, unit.entry)
+    stored = None if logits is None else store.put(units.pack(logits))
     record = _record(bench, unit, outcome, retrain_seconds, stored)
     return record if logits is None else replace(record, weight_distance=_weight_distance(bench, unit, outcome))
 
 
 def attempt(bench: Bench, unit: Unit, slot: Slot, deadline: float) -> tuple[NDArray[np.float32] | None, Outcome]:
-    """Run a unit in the sandbox, at most three times; logits [n, classes] when it is ok, and what became of it."""
-    job = _job(bench, unit, slot, deadline)
+    """Run a unit in the sandbox, every request at most three times; logits [n, classes] when it is ok, and what became
+    of it. The requests of a unit share the deadline, and their times add up."""
+    from safetensors.numpy import save
+
+    if bench.elsewhere is not None:
+        return bench.elsewhere(unit, slot, deadline, bench)
+    weights, done = bench.references.weights(unit.original), None
+    for number, parts in enumerate(unit.requests(bench.references)):
+        left = deadline - (0.0 if done is None else done.seconds or 0.0)
+        outcome = _tried(bench, _job(bench, unit, slot, left, weights, parts, number), slot)
+        done = outcome if done is None else _after(done, outcome)
+        if outcome.weights is None:
+            break
+        weights = save(dict(outcome.weights))
+    assert done is not None
+    if slot.device == "cpu" or not torch.cuda.is_available():  # a container may see a GPU that this process does not
+        return _logits(bench, unit, done)
+    with Turns(slot.devices, stop=bench.stop).turn():  # another unit may be on the clock by now
+        return _logits(bench, unit, done, slot.device)
+
+
+def _tried(bench: Bench, job: Job, slot: Slot) -> Outcome:
     for _ in range(ATTEMPTS):
         with Turns(slot.devices, slot.timed, bench.stop).turn() as clock:
             outcome = bench.sandbox.run(job, clock, bench.stop)
         if outcome.status != "infra" or bench.stop.is_set():
             break
-    return _logits(bench, unit, outcome)
+    return outcome
 
 
-def _job(bench: Bench, unit: Unit, slot: Slot, deadline: float) -> Job:
+def _after(first: Outcome, then: Outcome) -> Outcome:
+    """Two requests of one unit, as one."""
+
+    def both(a: Any, b: Any, how: Callable[[Any, Any], Any]) -> Any:
+        return b if a is None else a if b is None else how(a, b)
+
+    return replace(
+        then,
+        seconds=both(first.seconds, then.seconds, operator.add),
+        cpu_seconds=both(first.cpu_seconds, then.cpu_seconds, operator.add),
+        peak_memory=both(first.peak_memory, then.peak_memory, max),
+        log="\n".join(filter(None, (first.log, then.log))),
+        warnings=tuple(dict.fromkeys((*first.warnings, *then.warnings))),
+    )
+
+
+def _job(
+    bench: Bench,
+    unit: Unit,
+    slot: Slot,
+    deadline: float,
+    weights: bytes,
+    parts: Mapping[str, NDArray[np.int64]],
+    request: int = 0,
+) -> Job:
     track = unit.track
     return Job(
         source=unit.entry.source,
         parameters=unit.entry.overrides,
         model=track.model_spec,
-        weights=bench.references.weights(unit.original),
-        data=bench.inputs(unit),
+        weights=weights,
+        data=bench.inputs(parts),
         mean=track.data.mean,
         std=track.data.std,
         batch_size=track.protocol.batch_size,
-        seed=unit.random_seed,
+        seed=unit.request_seed(request),
         limits=Limits(deadline=deadline, memory=track.protocol.memory_mib * MIB, processes=track.protocol.processes),
         device=slot.device,
         cpus=slot.cores,
@@ -118,14 +169,20 @@ def _job(bench: Bench, unit: Unit, slot: Slot, deadline: float) -> Job:
     )
 
 
-def _logits(bench: Bench, unit: Unit, outcome: Outcome) -> tuple[NDArray[np.float32] | None, Outcome]:
+def _logits(
+    bench: Bench, unit: Unit, outcome: Outcome, device: str = "cpu"
+) -> tuple[NDArray[np.float32] | None, Outcome]:
     """Logits of the delivered model; finite weights may still overflow, and argmax would call that class 0."""
     if outcome.status != "ok":
         return None, outcome
     assert outcome.weights is not None
     state = {name: torch.from_numpy(np.array(array)) for name, array in outcome.weights.items()}
     model = models.load(unit.track.model_spec, state)
-    logits = infer(model, torch.from_numpy(bench.references.dataset.images), normaliser(unit.track))
+    images = torch.from_numpy(bench.references.dataset.images)
+    try:
+        logits = infer(model, images, normaliser(unit.track, device), device)
+    except torch.OutOfMemoryError:  # others are on that GPU; float32 is float32
+        logits = infer(model, images, normaliser(unit.track))
     if not np.isfinite(logits).all():
         return None, Outcome(
             "invalid",

@@ -66,6 +66,14 @@ def timing_class(environment: Mapping[str, Any]) -> str:
     return digest({key: environment.get(key) for key in keys})[:16]
 
 
+def hardware_class(environment: Mapping[str, Any]) -> str:
+    """For people: the GPU that a unit ran on, or CPU and cores."""
+    device = str(environment.get("device") or "")
+    if " " in device:  # of a CPU this is the architecture, of a GPU its name
+        return device
+    return f"{environment.get('cpu') or device or 'unknown'}, {environment.get('cores', '?')} cores"
+
+
 @cache
 def _cpu() -> str:
     try:

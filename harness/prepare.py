@@ -1,4 +1,5 @@
-"""`bench prepare`: trains the reference models that a track lacks. One process per core, small models in groups."""
+"""`bench prepare`: trains the reference models that a track lacks. One process per core, small models in groups; or one
+process per GPU, small models in flight together."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +19,13 @@ from numpy.typing import NDArray
 from harness import turns
 from harness.errors import EXIT_CODES, BenchError
 from harness.machine import torch_version
-from harness.references import References, Role, initial_seed, order_seed
+from harness.references import References, Role, order_seed
 from harness.store import Store
 from harness.track import Track
 from harness.turns import Turns
+
+if TYPE_CHECKING:
+    from harness.resident import Resident, Trial
 
 GROUP = 8
 GROUPABLE_PARAMETERS = 1_000_000  # above, one model fills a core by itself
@@ -42,6 +46,12 @@ class Plan:
 
     epochs: int
     """Model-epochs, what progress counts."""
+    devices: tuple[str, ...] = ()
+    """GPUs, one process each; none: the cores."""
+    at_once: int = GROUP
+    """Models of a task at most."""
+    memory: int | None = None
+    """Bytes of GPU memory per model in flight."""
 
     @property
     def models(self) -> int:
@@ -54,35 +64,57 @@ class Trained:
     weights: bytes | None
     logits: NDArray[np.float32]
     seconds: float
-    """CPU seconds of the task over its models."""
+    """CPU seconds of the task (on a GPU: wall seconds) over its models."""
+    mixed: bool
+    """Whether it was trained in mixed precision."""
 
 
-def plan(references: References, workers: int | None = None, wanted: Sequence[Role] | None = None) -> Plan:
-    """Divide the missing models (of ``wanted``, default: of the seed units) into tasks and time a few steps of one."""
+def plan(
+    references: References,
+    workers: int | None = None,
+    wanted: Sequence[Role] | None = None,
+    devices: Sequence[str] = (),
+    in_flight: int | None = None,
+) -> Plan:
+    """Divide the missing models (of ``wanted``, default: of the seed units) into tasks and time a few steps of one.
+
+    Args:
+        references: where they will go.
+        workers: processes; default: one per device or core.
+        wanted: the models.
+        devices: train on these GPUs (``cuda:0``, …), in one process each.
+        in_flight: models at a time on each of them; default: by their size, and fewer where memory lacks.
+    """
     from harness.grouped import can_group
     from sandbox.inside.models import build
 
     track = references.track
     missing = references.missing(wanted)
-    workers = min(workers or os.cpu_count() or 1, max(1, len(missing)))
+    workers = min(workers or len(devices) or os.cpu_count() or 1, max(1, len(missing)))
     if not missing:
         return Plan((), workers, 0, 0.0, 0, 0)
     model = build(track.model_spec)
     size = sum(p.numel() for p in model.parameters())
-    groupable = can_group(model) and size <= GROUPABLE_PARAMETERS
+    per_step, memory = None, None
+    if devices:
+        trial = _trial(references, missing[: -(-len(missing) // workers)], devices[0], in_flight)
+        most, per_step, memory = trial.at_once, trial.seconds, trial.memory
+    else:
+        most = GROUP if can_group(model) and size <= GROUPABLE_PARAMETERS else 1
     tasks: list[tuple[Role, ...]] = []
     sizes = {role: (len(references.training_set(role)), _epochs(track, role)) for role in missing}
     for alike in sorted(set(sizes.values()), reverse=True):  # one task's models take the same number of steps
         part = [role for role in missing if sizes[role] == alike]
-        count = min(GROUP, -(-len(part) // workers)) if groupable else 1
-        tasks += [tuple(part[i : i + count]) for i in range(0, len(part), count or 1)]
+        count = min(most, -(-len(part) // workers))
+        tasks += [tuple(part[i : i + count]) for i in range(0, len(part), count)]
     steps = sum(_steps(references, task[0]) for task in tasks)
-    per_step = _time_step(references, tasks[0])
+    per_step = per_step or _time_step(references, tasks[0])
     images = len(references.dataset.labels)
     kept = sum(role.kind != "shadow-retrained" for role in missing)
     disk = 4 * size * kept + 4 * images * track.data.classes * len(missing)
     epochs = sum(_epochs(track, role) for role in missing)
-    return Plan(tuple(tasks), workers, steps, steps * per_step / workers, disk, epochs)
+    seconds = steps * per_step / workers
+    return Plan(tuple(tasks), workers, steps, seconds, disk, epochs, tuple(devices[:workers]), most, memory)
 
 
 def _epochs(track: Track, role: Role) -> int:
@@ -114,45 +146,66 @@ def _time_step(references: References, task: Sequence[Role]) -> float:
         torch.set_num_threads(threads)
 
 
+def _trial(references: References, roles: Sequence[Role], device: str, in_flight: int | None) -> Trial:
+    from harness.inflight import MOST
+    from harness.resident import Resident
+    from harness.training import initial
+
+    track = references.track
+    resident = Resident(references, device, in_flight)
+    models = [initial(track, role) for role in roles[: in_flight or MOST]]
+    with Turns((turns.gpu(device),)).turn():
+        return resident.trial(models, references.training_set(roles[0]), track.recipe)
+
+
 def _train(
-    references: References, task: Sequence[Role], limit: int | None = None, on_epoch: Callable[[], None] = lambda: None
+    references: References,
+    task: Sequence[Role],
+    limit: int | None = None,
+    on_epoch: Callable[[], None] = lambda: None,
+    resident: Resident | None = None,
 ) -> list[Any]:
+    """The trained models of a task; ``None`` for those that the memory of a GPU did not suffice for."""
     import torch
 
-    from harness.training import normaliser, train
-    from sandbox.inside.models import build
+    from harness.training import initial, normaliser, train
 
     track, dataset = references.track, references.dataset
-    members = []
-    for role in task:
-        torch.manual_seed(initial_seed(track, role))
-        members.append(build(track.model_spec))
+    members = [initial(track, role) for role in task]
     subsets = [references.training_set(role)[:limit] for role in task]
+    seeds = [order_seed(track, role) for role in task]
+    recipe = replace(track.recipe, epochs=_epochs(track, task[0]))
+    if resident is not None:
+        done = resident.train(members, subsets, seeds, recipe, on_epoch)
+        return [model if trained else None for model, trained in zip(members, done, strict=True)]
     used = np.unique(np.concatenate(subsets)) if limit else np.arange(len(dataset.labels))
     images = torch.from_numpy(dataset.images[used])
     labels = torch.from_numpy(dataset.labels[used])
     subsets = [np.searchsorted(used, subset) for subset in subsets]
-    seeds = [order_seed(track, role) for role in task]
-    torch.manual_seed(seeds[0])  # augmentation
-    recipe = replace(track.recipe, epochs=_epochs(track, task[0]))
     train(members, images, labels, subsets, seeds, recipe, normaliser(track), on_epoch)
     return members
 
 
 _progress: Any = None
 _references: References | None = None
+_resident: Resident | None = None
 
 
-def _start_worker(progress: Any, track: Track, parent: int) -> None:
+def _start_worker(progress: Any, track: Track, parent: int, devices: Any, at_once: int) -> None:
+    """Initialise a process: on the next of ``devices``, a queue, or on the CPU where that is ``None``."""
     import torch
 
     from sandbox.inside.lifeline import end_with
 
-    global _progress, _references
+    global _progress, _references, _resident
     end_with(parent)  # nobody would take the results of a killed command
     torch.set_num_threads(1)
     _progress = progress
     _references = References(track, Store(behind=None))
+    if devices is not None:
+        from harness.resident import Resident
+
+        _resident = Resident(_references, devices.get(), at_once)
 
 
 def _work(task: Sequence[Role]) -> list[Trained]:
@@ -160,6 +213,7 @@ def _work(task: Sequence[Role]) -> list[Trained]:
     import torch
     from safetensors.torch import save
 
+    from harness.steps import mixed
     from harness.training import infer, normaliser
 
     assert _references is not None
@@ -169,43 +223,84 @@ def _work(task: Sequence[Role]) -> list[Trained]:
         with _progress.get_lock():
             _progress.value += len(task)
 
-    with Turns(turns.cores(sorted(os.sched_getaffinity(0)))).turn():  # not beside a timed unit of another process
-        start = time.process_time()
-        members = _train(_references, task, on_epoch=on_epoch)
-        seconds = (time.process_time() - start) / len(task)
-    images = torch.from_numpy(dataset.images)
+    cores = turns.cores(sorted(os.sched_getaffinity(0)))
+    clock = time.process_time if _resident is None else time.perf_counter
+    places = cores if _resident is None else (turns.gpu(str(_resident.device)),)
+    with Turns(places).turn():  # not beside a timed unit of another process
+        start = clock()
+        members = _train(_references, task, on_epoch=on_epoch, resident=_resident)
+        seconds = (clock() - start) / len(task)
+    in_bfloat16 = mixed(track.recipe, torch.device("cpu") if _resident is None else _resident.device)
+    images, to_input = torch.from_numpy(dataset.images), normaliser(track)
     results = []
     for role, model in zip(task, members, strict=True):
+        if model is None:
+            continue
         state = model.state_dict()
         if track.recipe.weights == "float16":
             rounded = {name: t.half() if t.is_floating_point() else t for name, t in state.items()}
             model.load_state_dict(rounded)
             state = rounded
-        logits = infer(model, images, normaliser(track))
+        logits = infer(model, images, to_input) if _resident is None else _resident.infer(model)
         if not np.isfinite(logits).all():
             raise FloatingPointError(f"training of {role.name} diverged: logits are not finite")
         keeps = role.kind != "shadow-retrained"  # there are hundreds, and only their logits are read
-        weights = save({name: tensor.contiguous() for name, tensor in state.items()}) if keeps else None
-        results.append(Trained(role, weights, logits, seconds))
+        weights = save({name: tensor.cpu().contiguous() for name, tensor in state.items()}) if keeps else None
+        results.append(Trained(role, weights, logits, seconds, in_bfloat16))
     return results
 
 
-def run(references: References, plan: Plan, on_progress: Callable[[int], None]) -> Iterator[Trained]:
+Pool = Callable[[References, Plan, Callable[[int], None]], Iterator[list[Trained]]]
+"""Trains a plan's tasks somewhere; yields the models of each."""
+
+
+def run(
+    references: References, plan: Plan, on_progress: Callable[[int], None], pool: Pool | None = None
+) -> Iterator[Trained]:
     """Train a plan's models; yields each after it is in the store.
 
     Args:
         references: where they go.
         plan: from :func:`plan`.
         on_progress: gets the number of model-epochs done, a few times a second.
+        pool: where; default: processes of this machine.
 
     Raises:
         BenchError: a worker died or training diverged; what was finished stays.
     """
+    environment = {"torch": torch_version(), "date": datetime.datetime.now(datetime.UTC).date().isoformat()}
+    unit, count = "gpu_seconds" if plan.devices else "cpu_seconds", 0
+    try:
+        for task in (pool or _processes)(references, plan, on_progress):
+            for trained in task:
+                about = {unit: round(trained.seconds, 3), **environment}
+                if trained.mixed:
+                    about["precision"] = "bfloat16"
+                references.add(trained.role, trained.weights, trained.logits, about)
+                count += 1
+                yield trained
+    except FloatingPointError as error:
+        raise BenchError(str(error), "the benchmark", "lower recipe.lr in the track", EXIT_CODES["infra"]) from None
+    if count < plan.models:
+        raise BenchError(
+            "the memory of the GPU did not suffice for all models",
+            "this machine",
+            "free memory there, then run the same command again: it resumes",
+            EXIT_CODES["infra"],
+        )
+
+
+def _processes(references: References, plan: Plan, on_progress: Callable[[int], None]) -> Iterator[list[Trained]]:
     context = multiprocessing.get_context("spawn")
     progress = context.Value("q", 0)
-    environment = {"torch": torch_version(), "date": datetime.datetime.now(datetime.UTC).date().isoformat()}
+    devices: Any = context.SimpleQueue()
+    for device in plan.devices:
+        devices.put(device)
     with ProcessPoolExecutor(
-        plan.workers, mp_context=context, initializer=_start_worker, initargs=(progress, references.track, os.getpid())
+        plan.workers,
+        mp_context=context,
+        initializer=_start_worker,
+        initargs=(progress, references.track, os.getpid(), devices if plan.devices else None, plan.at_once),
     ) as pool:
         pending = {pool.submit(_work, task) for task in plan.tasks}
         try:
@@ -213,10 +308,7 @@ def run(references: References, plan: Plan, on_progress: Callable[[int], None]) 
                 done, pending = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
                 on_progress(progress.value)
                 for future in done:
-                    for trained in future.result():
-                        about = {"cpu_seconds": round(trained.seconds, 3), **environment}
-                        references.add(trained.role, trained.weights, trained.logits, about)
-                        yield trained
+                    yield future.result()
         except BrokenProcessPool:
             raise BenchError(
                 "a training process was killed (usually by lack of memory)",
@@ -224,8 +316,6 @@ def run(references: References, plan: Plan, on_progress: Callable[[int], None]) 
                 "free memory or use fewer --workers, then run the same command again: it resumes",
                 EXIT_CODES["infra"],
             ) from None
-        except FloatingPointError as error:
-            raise BenchError(str(error), "the benchmark", "lower recipe.lr in the track", EXIT_CODES["infra"]) from None
         finally:
             for future in pending:
                 future.cancel()

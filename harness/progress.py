@@ -21,13 +21,25 @@ class Bar:
     def __enter__(self) -> Bar:
         if self._live:
             from rich.console import Console
-            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+            from rich.progress import (
+                BarColumn,
+                DownloadColumn,
+                MofNCompleteColumn,
+                Progress,
+                TextColumn,
+                TimeRemainingColumn,
+                TransferSpeedColumn,
+            )
 
+            counts = (
+                (DownloadColumn(), TransferSpeedColumn())
+                if self._unit == "bytes"
+                else (MofNCompleteColumn(), TextColumn(self._unit))
+            )
             self._progress = Progress(
                 TextColumn("{task.description}"),
                 BarColumn(),
-                MofNCompleteColumn(),
-                TextColumn(self._unit),
+                *counts,
                 TimeRemainingColumn(),
                 console=Console(stderr=True),
                 transient=True,
@@ -47,9 +59,9 @@ class Bar:
         if self._live:
             self._progress.update(self._task, completed=done)
 
-    def step(self) -> None:
-        """One more is done."""
-        self._done += 1
+    def step(self, count: int = 1) -> None:
+        """So many more are done."""
+        self._done += count
         self.at(self._done)
 
     def line(self, text: str) -> None:

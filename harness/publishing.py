@@ -1,214 +1,312 @@
-"""A scored pull request becomes a part of the board: everything in its result is checked as data before it is merged.
+"""Reference models published at a URL and fetched from it. What is trusted is the manifest in the repository.
 
-Numbers are not taken over: records and arrays are, and every score follows from them here. What is left to trust the
-scoring machine with is that it ran the entry and told the truth about times and outputs.
+A published place holds ``blobs/<2 digits>/<sha256>`` and ``references/<reference digest>.json``, written last: the
+same text as the manifest in the repository, for those who look at the place. Every file that is fetched must have the
+SHA-256 that the manifest says.
 """
 
 from __future__ import annotations
 
-import datetime
-import hashlib
-from dataclasses import dataclass
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from harness.errors import EXIT_CODES, USAGE, BenchError, TrackError
+from harness.references import References, Role
+from harness.remote import Absent, Remote
+from harness.store import Store, blob_path, disk_full, write_file
 
-from harness import comment, consistency, pull_result, pulls, units
-from harness.entries import SIZE, Entry, InvalidEntry, baseline_names, from_source
-from harness.git import Repository
-from harness.pull_result import BadResult, Document
-from harness.references import References
-from harness.shadows import ShadowRecord
-from harness.units import Record, Unit
-
-SPARE = 1 << 16
-"""Bytes that a file of arrays may have beside its numbers."""
+FOLDER = Path(__file__).parent / "published"
+FORMAT = 1
+CHUNK = 1 << 20
+ATTEMPTS = 3
+"""How often a broken connection is taken up again before the command ends."""
+SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
-class Checked:
-    """One entry of a result that may be merged."""
+class Blob:
+    """One file of a published model."""
 
-    document: Document
-    entry: Entry
-    records: tuple[Record, ...]
-    shadow: ShadowRecord | None
-    blobs: dict[str, bytes]
+    sha256: str
+    size: int
+    """Bytes."""
+
+    @property
+    def name(self) -> str:
+        """Where it is below a published place."""
+        return blob_path(self.sha256).as_posix()
 
 
-def check(references: References, place: Path, document: Document, *, other_harness: bool = False) -> list[Checked]:
-    """Check what a result folder says, against this installation's track and rules.
+@dataclass(frozen=True)
+class Model:
+    """One published reference model."""
+
+    weights: Blob | None
+    logits: Blob
+    about: Mapping[str, Any] = field(default_factory=dict)
+    """What the track's own manifest says besides."""
+
+    @property
+    def blobs(self) -> list[Blob]:
+        return [blob for blob in (self.weights, self.logits) if blob is not None]
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Which reference models of a track are published, and where."""
+
+    track: str
+    reference_digest: str
+    urls: tuple[str, ...]
+    """Newest first."""
+    models: Mapping[str, Model]
+    """By the name of their role."""
+
+    def text(self) -> bytes:
+        content = {"format": FORMAT, **asdict(self)}
+        return json.dumps(content, indent=1, sort_keys=True, allow_nan=False).encode() + b"\n"
+
+
+def place(track: str) -> Path:
+    """Where a track's manifest is: with the benchmark, or beside the file of a track of one's own."""
+    return Path(track).with_suffix(".published.json") if track.endswith(".toml") else FOLDER / f"{track}.json"
+
+
+def read(path: Path) -> Manifest:
+    """Read a manifest.
 
     Raises:
-        BadResult: it cannot be published; names the first reason.
+        TrackError: it is missing or not one.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        what = f"there is no manifest {path}, and without one nothing that a URL gives can be trusted"
+        raise TrackError(what, "name the track's manifest with --manifest; its organiser has it") from None
+    except (ValueError, OSError) as error:
+        raise TrackError(f"{path} cannot be read: {error}", "get the manifest again") from None
+    try:
+        if content.pop("format") != FORMAT:
+            raise ValueError("another format than this version reads")
+        models = {
+            str(name): Model(_blob(model["weights"]), _needed(model["logits"]), dict(model["about"]))
+            for name, model in content["models"].items()
+        }
+        urls = tuple(map(str, content["urls"]))
+        return Manifest(str(content["track"]), str(content["reference_digest"]), urls, models)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise TrackError(f"{path} is not a manifest: {type(error).__name__}: {error}", "get it again") from None
+
+
+def _blob(content: Mapping[str, Any] | None) -> Blob | None:
+    return None if content is None else _needed(content)
+
+
+def _needed(content: Mapping[str, Any]) -> Blob:
+    sha, size = content["sha256"], content["size"]
+    if not SHA256.fullmatch(sha) or type(size) is not int or size < 0:
+        raise ValueError(f"{sha!r} with size {size!r} is no file")
+    return Blob(sha, size)
+
+
+# publishing
+
+
+def describe(references: References, wanted: Sequence[Role], url: str, path: Path) -> Manifest:
+    """The manifest of these models; earlier URLs of the same references stay in it.
+
+    Raises:
+        TrackError: one of them is not in the store.
+    """
+    if missing := references.missing(wanted):
+        raise TrackError(f"{missing[0].name} is not there to publish", "train it: the same command without --verify")
+    entries, models = references.manifest["roles"], {}
+    for role in wanted:
+        about = dict(entries[role.name])
+        weights, logits = (_stored(references.store, about.pop(kind)) for kind in ("weights", "logits"))
+        assert logits is not None
+        models[role.name] = Model(weights, logits, about)
+    manifest = Manifest(references.track.name, references.track.reference_digest, (url,), models)
+    if path.is_file() and (known := read(path)).reference_digest == manifest.reference_digest:
+        manifest = replace(manifest, urls=(url, *(one for one in known.urls if one != url)))
+    return manifest
+
+
+def _stored(store: Store, sha: str | None) -> Blob | None:
+    return None if sha is None or not store.has(sha) else Blob(sha, store.size(sha))
+
+
+def unsent(manifest: Manifest, remote: Remote) -> list[Blob]:
+    """Files that the place lacks, or has with another size."""
+    there = remote.sizes("blobs")
+    blobs = {blob.sha256: blob for model in manifest.models.values() for blob in model.blobs}
+    return [blob for blob in blobs.values() if there.get(blob.name) != blob.size]
+
+
+def publish(store: Store, manifest: Manifest, todo: Sequence[Blob], remote: Remote, path: Path) -> Iterator[Blob]:
+    """Send files, then the manifest, and write the same into the repository at ``path``; yields each file.
+
+    Raises:
+        RemoteError: the place cannot be written. What was sent stays and is not sent again.
+        StoreError: a file of the store is damaged.
+        BenchError: ``path`` cannot be written.
+    """
+    for blob in todo:
+        remote.write(blob.name, store.get(blob.sha256))
+        yield blob
+    remote.write(f"references/{manifest.reference_digest}.json", manifest.text())
+    try:
+        write_file(path, manifest.text())
+    except OSError as error:
+        what, remedy = f"the manifest {path} cannot be written: {error.strerror}", "name another file with --manifest"
+        raise BenchError(what, "your command", remedy, USAGE) from None
+
+
+# fetching
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is still to fetch."""
+
+    models: tuple[tuple[Role, Model], ...]
+    blobs: tuple[Blob, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(blob.size for blob in self.blobs)
+
+
+def plan(references: References, wanted: Sequence[Role], manifest: Manifest, path: Path) -> Plan:
+    """The ``wanted`` models that the store lacks.
+
+    Raises:
+        BenchError: the manifest (from ``path``) is one of other references, or lacks some of the models.
     """
     track = references.track
-    if document["kind"] != "score":
-        raise BadResult("a smoke run is not published", "run bench score-pr without --smoke")
-    if document["entries"] and not document["harness"]["matches_base"] and not other_harness:
-        raise BadResult(
-            "it was scored by a harness that is not that of the base commit",
-            "score it again from a checkout of the base commit, or say --other-harness",
+    if manifest.reference_digest != track.reference_digest:
+        raise TrackError(
+            f"{path} is of other references: {manifest.track}, {manifest.reference_digest[:16]}…; "
+            f"track {track.name} has {track.reference_digest[:16]}…",
+            "use the manifest of exactly this track; a changed track needs its models trained: "
+            f"bench prepare {track.name}",
         )
-    about = {name: document["track"][name] for name in ("reference_digest", "protocol_digest", "analysis_digest")}
-    if document["track"]["name"] != track.name or any(getattr(track, name) != value for name, value in about.items()):
-        raise BadResult(f"it is of another track than {track.name}", "name its track with --track")
-    if track.sealed and any(entry["records"] for entry in document["entries"]):
-        raise BadResult("a result of a sealed track holds no records", "the organiser's own store has them")
-    names = [entry["name"] for entry in document["entries"]]
-    if len(set(names)) != len(names):
-        raise BadResult("it has an entry twice")
-    return [_entry(references, place, entry) for entry in document["entries"] if entry["records"]]
+    missing = references.missing(wanted)
+    if unknown := [role.name for role in missing if role.name not in manifest.models]:
+        what = f"{path} has no {unknown[0]}" + (f" and {len(unknown) - 1} more" if len(unknown) > 1 else "")
+        raise TrackError(what, "fetch without --lira and --swap, and train these: the same command without --fetch")
+    models = tuple((role, manifest.models[role.name]) for role in missing)
+    blobs = {blob.sha256: blob for _, model in models for blob in model.blobs if not references.store.has(blob.sha256)}
+    return Plan(models, tuple(blobs.values()))
 
 
-def same_as(repository: Repository, document: Document) -> None:
-    """Check that a result is of the commits that it names: the same entries, byte for byte.
+def begun(store: Store, plan: Plan) -> int:
+    """Bytes of a plan's files that a command that was stopped has brought already."""
+    parts = (store.partial(blob.sha256) for blob in plan.blobs)
+    return sum(part.stat().st_size for part in parts if part.is_file())
+
+
+def fetch(
+    references: References, plan: Plan, urls: Sequence[str], on_bytes: Callable[[int], None] = lambda count: None
+) -> Iterator[Role]:
+    """Fetch a plan's files from the first URL that has them; yields each model after it is in the store.
+
+    Args:
+        references: where they go.
+        plan: from :func:`plan`.
+        urls: tried in this order.
+        on_bytes: gets the number of bytes that have come in.
 
     Raises:
-        BadResult: it is not. GitError: the commits are not here.
+        BenchError: no URL has a file, a file is not what the manifest says, the disk is full. What is finished stays,
+            and a part of a file, too.
     """
-    allow = any(entry["change"] == "changed" for entry in document["entries"])
-    pull = pulls.read(repository, document["base"], document["head"], allow)
-    there = [(one.path, one.blob, one.entry.sha256) for one in pull.submissions]
-    if there != [(one["path"], one["blob"], one["sha256"]) for one in document["entries"]]:
-        raise BadResult(f"its entries are not those of commit {document['head'][:12]}", "score that commit again")
+    store, remotes = references.store, [Remote(url) for url in urls]
+    with store.lock(f"fetch-{references.track.reference_digest}"):
+        for role, model in plan.models:
+            for blob in model.blobs:
+                if not store.has(blob.sha256):
+                    _from_any(store, blob, remotes, role, on_bytes)
+            about = {
+                kind: None if blob is None else blob.sha256 for kind, blob in vars(model).items() if kind != "about"
+            }
+            references.keep(role, {**model.about, **about})
+            yield role
 
 
-def merge(references: References, document: Document, checked: list[Checked]) -> int:
-    """Append what was checked to the store; returns the number of new records. Arrays come before what names them.
+def _from_any(store: Store, blob: Blob, remotes: Sequence[Remote], role: Role, on_bytes: Callable[[int], None]) -> None:
+    for remote in remotes:
+        try:
+            fetch_blob(store, blob, remote, role.name, on_bytes)
+            return
+        except Absent:
+            if remote is remotes[-1]:
+                raise
+
+
+def fetch_blob(
+    store: Store, blob: Blob, remote: Remote, label: str, on_bytes: Callable[[int], None] = lambda count: None
+) -> None:
+    """Bring one file into the store; a part of it that is there already is not sent again.
 
     Raises:
-        BadResult: a unit is there already with another outcome; nothing was written.
+        Absent: it is not there, or the connection broke again and again.
+        BenchError: it is not the file that was published; nothing of it is kept.
+        StoreError: the disk is full.
     """
-    store, track = references.store, references.track
-    kind = units.folder(track.reference_digest, track.protocol_digest)
-    with store.lock("publish"):
-        new = []
-        for one in checked:
-            for record in one.records:
-                known = store.read(kind, record.key)
-                if known is None:
-                    new.append(record)
-                elif Record.parse(known) != record:
-                    what = f"{record.name}, seed {record.seed}, is published already with another outcome"
-                    raise BadResult(what, "bench verify runs a published unit again")
-        for one in checked:
-            for content in one.blobs.values():
-                store.put(content)
-            if one.shadow is not None:
-                consistency.keep(references, one.shadow.entry, one.document["shadow"]["probes"])
-                one.shadow.save(references)
-        for record in new:
-            record.save(store)
-        if checked:
-            store.write(f"pulls/{units.place(track)}", document["head"], document)
-    return len(new)
+    part = store.partial(blob.sha256)
+    for attempt in range(ATTEMPTS):
+        start = part.stat().st_size if part.is_file() else 0
+        if start > blob.size:
+            part.unlink()
+            start = 0
+        try:
+            if start < blob.size:
+                _append(part, start, blob, remote, label, on_bytes)
+            complete = part.is_file() and part.stat().st_size == blob.size
+        except Absent:
+            if attempt == ATTEMPTS - 1 or not part.is_file() or part.stat().st_size == start:
+                raise
+            continue
+        if complete and store.adopt(part, blob.sha256):
+            return
+        if complete:
+            part.unlink()
+            on_bytes(-blob.size)
+            if not start:  # else the part of an earlier attempt may have been of another file
+                raise _refused(remote, blob, label, "does not match its SHA-256")
+    what = f"{remote.url}/{blob.name} ended early"
+    remedy = "run the same command again: it goes on where it stopped"
+    raise Absent(what, "this machine", remedy, EXIT_CODES["infra"])
 
 
-def comment_of(references: References, document: Document) -> str:
-    """The comment, with the places that its entries have on this store's board."""
-    entries = [
-        one | (pull_result.place(references, one["name"]) if one["records"] else {}) for one in document["entries"]
-    ]
-    return comment.comment(pull_result.validate(document | {"entries": entries}))
+def _append(part: Path, start: int, blob: Blob, remote: Remote, label: str, on_bytes: Callable[[int], None]) -> None:
+    with remote.open(blob.name, start) as stream:
+        if stream.total is not None and stream.total != blob.size:
+            part.unlink(missing_ok=True)
+            raise _refused(remote, blob, label, f"has {stream.total} bytes instead of {blob.size}")
+        with disk_full(part):
+            part.parent.mkdir(parents=True, exist_ok=True)
+            with part.open("r+b" if start else "wb", buffering=0) as file:
+                file.truncate(stream.start)
+                file.seek(stream.start)
+                on_bytes(stream.start - start)
+                left = blob.size - stream.start
+                while left and (chunk := stream.read(min(CHUNK, left))):
+                    file.write(chunk)
+                    left -= len(chunk)
+                    on_bytes(len(chunk))
 
 
-def _entry(references: References, place: Path, document: Document) -> Checked:
-    name = document["name"]
-    if document["path"] != f"{pulls.FOLDER}/{name}.py" or name.casefold() in {n.casefold() for n in baseline_names()}:
-        raise BadResult(f"{name} is not the name of its file, or that of a shipped method")
-    sizes = {document["sha256"]: SIZE}
-    classes, total = references.track.data.classes, len(references.dataset.labels)
-    for record in document["records"]:
-        if record["logits"]:
-            sizes[record["logits"]] = 4 * classes * total + SPARE
-    shadow = document["shadow"]["record"] if document["shadow"] else None
-    if shadow and shadow["values"]:
-        sizes[shadow["values"]] = 4 * 4 * len(references.population) * references.track.protocol.lira_splits + SPARE
-    blobs = {}
-    for sha256, size in sizes.items():
-        blobs[sha256] = pull_result.read_file(place / "blobs" / sha256, size)
-        if hashlib.sha256(blobs[sha256]).hexdigest() != sha256:
-            raise BadResult(f"{place / 'blobs' / sha256} does not match its digest")
-    try:
-        entry = from_source(name, blobs[document["sha256"]])
-    except InvalidEntry as error:
-        raise BadResult(f"{name} does not pass bench check: {error.message}") from None
-    records = tuple(_record(references, entry, one, blobs) for one in document["records"])
-    if len({record.seed for record in records}) != len(records):
-        raise BadResult(f"{name} has a seed twice")
-    kept = None if shadow is None else _shadow(references, entry, shadow, blobs)
-    return Checked(document, entry, records, kept, blobs)
-
-
-def _record(references: References, entry: Entry, document: Document, blobs: dict[str, bytes]) -> Record:
-    record, track = Record.parse(document), references.track
-    entry = _with(entry, record.parameters)
-    unit = Unit(entry, track, record.seed)
-    ours = (entry.name, entry.sha256, entry.id, track.name, track.reference_digest, track.protocol_digest, unit.key)
-    said = (record.name, record.sha256, record.entry, record.track, record.reference_digest, record.protocol_digest)
-    if (*said, record.key) != ours or record.seed >= track.protocol.seeds:
-        raise BadResult(f"{entry.name}, seed {record.seed}: the record is not of this entry and track")
-    _plausible(record)
-    if (record.status == "ok") != (record.logits is not None):
-        raise BadResult(
-            f"{entry.name}, seed {record.seed}: {record.status} with{'' if record.logits else 'out'} outputs"
-        )
-    if record.logits is not None:
-        shape = (len(references.dataset.labels), track.data.classes)
-        _arrays(blobs[record.logits], {"logits": shape}, f"{entry.name}, seed {record.seed}")
-    return record
-
-
-def _shadow(references: References, entry: Entry, document: Document, blobs: dict[str, bytes]) -> ShadowRecord:
-    record = ShadowRecord(**document)
-    entry = _with(entry, record.parameters)
-    pairs = references.track.protocol.lira_splits // 2
-    if (record.name, record.sha256, record.entry) != (entry.name, entry.sha256, entry.id) or record.pairs > pairs:
-        raise BadResult(f"{entry.name}: the record of its shadow units is not of this entry and track")
-    _plausible(record)
-    if (record.status == "ok") != (record.values is not None):
-        raise BadResult(f"{entry.name}: shadow units {record.status} with{'' if record.values else 'out'} outputs")
-    if record.values is not None:
-        shape = (len(references.population), record.pairs)
-        names = ("forgotten", "never", "retained", "absent")
-        _arrays(blobs[record.values], dict.fromkeys(names, shape), f"{entry.name}, shadow units")
-    return record
-
-
-def _with(entry: Entry, parameters: Any) -> Entry:
-    try:
-        return entry.with_parameters(parameters)
-    except InvalidEntry as error:
-        raise BadResult(error.message) from None
-
-
-def _plausible(record: Record | ShadowRecord) -> None:
-    """A date that is past; trust only where a container ran it."""
-    soon = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=1)
-    try:
-        date = datetime.datetime.fromisoformat(record.date)
-    except ValueError:
-        raise BadResult(f"{record.name}: {record.date!a} is no date") from None
-    if date > soon:
-        raise BadResult(f"{record.name}: its date {record.date} is still to come")
-    if record.status == "infra":
-        raise BadResult(f"{record.name}: a unit was lost to the machine", "score it again")
-    if record.trusted and not str(record.environment.get("backend", "")).startswith("docker"):
-        raise BadResult(f"{record.name}: called trusted, and did not run in a container")
-
-
-def _arrays(content: bytes, shapes: dict[str, tuple[int, ...]], what: str) -> None:
-    """Exactly these float arrays, finite, in safetensors."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
-    try:
-        found = load(content)
-    except (SafetensorError, ValueError, KeyError, TypeError, MemoryError):
-        raise BadResult(f"{what}: its arrays cannot be read") from None
-    if {name: array.shape for name, array in found.items()} != shapes:
-        raise BadResult(f"{what}: its arrays have other names or shapes than the track's")
-    if not all(array.dtype in (np.float16, np.float32) and np.isfinite(array).all() for array in found.values()):
-        raise BadResult(f"{what}: its arrays are not finite float numbers")
+def _refused(remote: Remote, blob: Blob, label: str, why: str) -> BenchError:
+    return BenchError(
+        f"{remote.url}/{blob.name} ({label}) {why}",
+        "the benchmark",
+        "nothing of it was kept: fetch from another URL, tell who published it, or train the models: bench prepare",
+        EXIT_CODES["infra"],
+    )

@@ -1,7 +1,7 @@
 """The result of scoring a pull request: a JSON document with a published schema, and the arrays that it names.
 
 A folder: ``result.json``, ``comment.md``, and ``blobs/<sha256>`` with sources, logits and φ. Who reads it trusts none
-of it: ``read`` checks the form, ``harness.publishing`` what it says.
+of it: ``read`` checks the form, ``harness.pull_publish`` what it says.
 """
 
 from __future__ import annotations

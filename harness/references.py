@@ -62,6 +62,11 @@ def shadow_roles(track: Track) -> list[Role]:
     return found
 
 
+def shadow_originals(track: Track) -> list[Role]:
+    """The shadow originals alone, one per half-split."""
+    return [Role("shadow", split) for split in range(track.protocol.lira_splits)]
+
+
 def swap_roles(track: Track) -> list[Role]:
     """The originals that SWAP needs beside those of the seed units."""
     return [Role("swap", seed) for seed in range(track.protocol.seeds)]
@@ -115,7 +120,7 @@ class References:
         return data.load(self.track.data)
 
     def split(self, seed: int) -> splits.Split:
-        return splits.split(self.track, seed, len(self.dataset.labels), self.dataset.train)
+        return splits.split(self.track, seed, len(self.dataset.labels), self.dataset.train, self.dataset.labels)
 
     @cached_property
     def population(self) -> NDArray[np.int64]:
@@ -193,9 +198,13 @@ class References:
             "logits": self.store.put(save({"logits": rounded})),
             **about,
         }
+        self.keep(role, entry)
+
+    def keep(self, role: Role, entry: Mapping[str, Any]) -> None:
+        """Enter a model whose blobs are in the store into the manifest."""
         with self.store.lock(f"references-{self.track.reference_digest}"):
             manifest = self.manifest
-            manifest["roles"][role.name] = entry
+            manifest["roles"][role.name] = dict(entry)
             self.store.write("references", self.track.reference_digest, manifest)
 
     def has_weights(self, role: Role) -> bool:

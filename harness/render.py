@@ -9,8 +9,10 @@ from typing import Any
 
 import pandas as pd
 
-from harness.board import DISQUALIFIED, UNRANKED, UNTRUSTED, Finding
+from harness.badges import DISQUALIFIED, UNRANKED, UNTRUSTED
+from harness.columns import ordered
 from harness.marks import NOT_REPRODUCED, VERIFIED
+from harness.readings import Finding
 from harness.track import Track
 from scoring.gate import Reading
 from scoring.intervals import mean_interval
@@ -21,19 +23,6 @@ GROUPED = ("retdev", "indisc", "rte", "ulira")
 NONE = "–"
 SIGNS = {VERIFIED: "✓", NOT_REPRODUCED: "?"}
 """Signs of marks after a row's name in a table."""
-SVG = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" aria-label="leaderboard">
-<style>
-.{unique_id}-matrix {{ font-family: ui-monospace, Menlo, Consolas, "DejaVu Sans Mono", monospace;
-  font-size: {char_height}px; line-height: {line_height}px; font-variant-east-asian: full-width; }}
-.{unique_id}-title {{ font-size: 18px; font-weight: bold; font-family: sans-serif; }}
-{styles}
-</style>
-<defs><clipPath id="{unique_id}-clip-terminal">
-<rect x="0" y="0" width="{terminal_width}" height="{terminal_height}" /></clipPath>{lines}</defs>
-{chrome}
-<g transform="translate({terminal_x}, {terminal_y})" clip-path="url(#{unique_id}-clip-terminal)">
-{backgrounds}<g class="{unique_id}-matrix">{matrix}</g></g>
-</svg>"""
 
 
 def table(board: pd.DataFrame, track: Track, null: Mapping[str, float], floor: float | None = None) -> str:
@@ -226,7 +215,7 @@ def verdict(board: pd.DataFrame, entry: str) -> str:
     return " · ".join([place, *parts, seeds, *([row["verified"]] if row["verified"] else [])])
 
 
-def group(row: pd.Series[Any], metric: str) -> str:
+def group(row: pd.Series[Any] | Mapping[Any, Any], metric: str) -> str:
     """G1, G2, G3, F, or a dash where the row has no place (yet)."""
     letter = row.get(f"group_{metric}")
     return NONE if row["state"] in ("incomplete", "reference", *UNRANKED) or pd.isna(letter) else str(letter)
@@ -302,8 +291,14 @@ def audit(name: str, changes: Sequence[Change], fitted: Sequence[str], zero: Map
 
 
 def csv(board: pd.DataFrame) -> str:
-    """All columns of the board, six significant digits."""
-    return str(board.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
+    """All columns of ``harness.columns``, six significant digits."""
+    return str(ordered(board).to_csv(index=False, float_format="%.6g", lineterminator="\n"))
+
+
+def parquet(board: pd.DataFrame) -> bytes:
+    """The same with all digits, as Parquet."""
+    content: bytes = ordered(board).to_parquet(index=False, engine="pyarrow")
+    return content
 
 
 def as_json(board: pd.DataFrame, track: Track, null: Mapping[str, float], floor: float | None) -> str:
@@ -316,20 +311,6 @@ def as_json(board: pd.DataFrame, track: Track, null: Mapping[str, float], floor:
         "analysis_digest": track.analysis_digest,
         "null": dict(null),
         "floor_seconds": floor,
-        "rows": json.loads(board.to_json(orient="records", double_precision=6)),
+        "rows": json.loads(ordered(board).to_json(orient="records", double_precision=6)),
     }
     return json.dumps(content, indent=1, ensure_ascii=False)
-
-
-def svg(text: str, title: str) -> str:
-    """A picture of a table for a page that shows no terminal; no foreign fonts, no script."""
-    import io
-
-    from rich.console import Console
-    from rich.text import Text
-
-    lines = text.splitlines()
-    console = Console(record=True, width=max(map(len, lines)), file=io.StringIO(), color_system=None)
-    for line in lines:
-        console.print(Text(line, style="bold" if line.startswith("rank  ") else ""))
-    return console.export_svg(title=title, code_format=SVG, unique_id="board")

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness import board, scores, shadows, swaps, units
+from harness.candidates import candidates
 from harness.references import SEED_KINDS, Kind, References, Role, swap_roles
 from harness.shadows import ShadowRecord
 from harness.store import Store
@@ -50,7 +51,7 @@ def stored(references: References) -> list[Scored]:
     found: list[Scored] = [
         Reference(kind, seed) for kind in SEED_KINDS for seed in range(references.track.protocol.seeds)
     ]
-    for candidate in board.candidates(references):
+    for candidate in candidates(references):
         if candidate.kind == "reference":
             continue
         found += [record for record in candidate.records.values() if record.status == "ok" and here(record.logits)]

@@ -14,13 +14,15 @@ from harness.untimed import Result
 
 
 class Sandboxed:
-    """One sandbox per core; on a GPU two side by side. A :class:`harness.untimed.Runner`."""
+    """One sandbox per core, on a GPU two side by side, or as ``slots`` say. A :class:`harness.untimed.Runner`."""
 
     overhead = 2.5
 
-    def __init__(self, bench: Bench, device: str = "cpu") -> None:
+    def __init__(self, bench: Bench, device: str = "cpu", slots: Sequence[Slot] = ()) -> None:
         cores = sorted(os.sched_getaffinity(0))
-        if device == "cpu":
+        if slots:
+            self._slots = list(slots)
+        elif device == "cpu":
             self._slots = [local.untimed_slot((core,)) for core in cores]
         else:
             self._slots = [local.untimed_slot((), device) for _ in range(local.STARTING)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -181,8 +182,12 @@ def copy_reference(references: References, kind: Kind, seed: int, target: Store)
 
 
 def _kind(track: Track) -> str:
-    about = {"version": VERSION, "umia_seed": track.analysis.umia_seed, "attacks": panel.names()}
-    return f"scores/{units.place(track)}/{digest(about)[:16]}"
+    return f"scores/{units.place(track)}/{_analysis(track.analysis.umia_seed)}"
+
+
+@cache
+def _analysis(umia_seed: int) -> str:
+    return digest({"version": VERSION, "umia_seed": umia_seed, "attacks": panel.names()})[:16]
 
 
 def _shadow_name(record: ShadowRecord) -> str:

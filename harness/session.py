@@ -16,6 +16,7 @@ from harness.entries import Entry, baseline, read
 from harness.errors import EXIT_CODES, USAGE, BenchError, Owner
 from harness.evaluate import Bench
 from harness.executors import local
+from harness.executors.choice import current
 from harness.progress import Bar, UnitProgress
 from harness.references import References, Role, roles, shadow_roles, swap_roles
 from harness.sandboxed import Sandboxed
@@ -36,13 +37,13 @@ BLAME: dict[str, tuple[Owner, str]] = {
 }
 
 
-def open_references(track: Track) -> References:
-    """A track's references, trained where they lack and every file read against its digest."""
+def open_references(track: Track, gpu: int | None = None) -> References:
+    """A track's references, trained where they lack (on ``gpu``, if given), every file read against its digest."""
     import torch
 
     torch.set_num_threads(1)
     references = References(track, Store())
-    train_missing(references, roles(track))
+    train_missing(references, roles(track), None, _gpus(gpu))
     for _ in references.verify():  # a damaged file is named before anything runs
         pass
     return references
@@ -65,8 +66,10 @@ def open_bench(track: Track, sandbox: str, gpu: int | None) -> tuple[Bench, str]
     Raises:
         BenchError: no usable sandbox, a data set that is missing, a damaged store.
     """
-    backend, line = _sandbox(track, sandbox, gpu)
-    return Bench(open_references(track), backend, run_id=secrets.token_hex(8)), line
+    if (cluster := current()) is not None:
+        return cluster.bench(open_references(track, gpu), sandbox, gpu is not None)
+    backend, line = choose_sandbox(track, sandbox, gpu)
+    return Bench(open_references(track, gpu), backend, run_id=secrets.token_hex(8)), line
 
 
 def open_runner(
@@ -74,20 +77,30 @@ def open_runner(
 ) -> tuple[AbstractContextManager[Runner], str]:
     """What runs untimed units of these entries, and one line that says which it is.
 
-    With ``auto``, files that ship with the benchmark run in worker processes on the CPU: their source is known.
+    With ``auto``, files that ship with the benchmark run in worker processes: their source is known.
     Everything else runs in the sandbox of that name.
 
     Raises:
         BenchError: no usable sandbox.
     """
-    if sandbox == "auto" and gpu is None and all(entry.kind != "entry" for entry in entries):
-        return Workers(references.track), "untimed units of shipped methods: in worker processes, without a sandbox"
-    backend, line = _sandbox(references.track, sandbox, gpu)
+    if (cluster := current()) is not None:
+        return cluster.runner(references, entries, sandbox, gpu is not None)
+    if sandbox == "auto" and all(entry.kind != "entry" for entry in entries):
+        where = _here(_gpus(gpu))
+        return Workers(
+            references.track, *where
+        ), "untimed units of shipped methods: in worker processes, without a sandbox"
+    backend, line = choose_sandbox(references.track, sandbox, gpu)
     bench = Bench(references, backend, run_id=secrets.token_hex(8))
     return nullcontext(Sandboxed(bench, _device(gpu))), line
 
 
-def _sandbox(track: Track, sandbox: str, gpu: int | None) -> tuple[Sandbox, str]:
+def choose_sandbox(track: Track, sandbox: str, gpu: int | None) -> tuple[Sandbox, str]:
+    """The back end of that name on this machine, and one line that says which it is.
+
+    Raises:
+        BenchError: it cannot be used.
+    """
     try:
         backend, line = backends.choose(sandbox, track.model_spec, _device(gpu))
     except backends.SandboxUnavailable as error:
@@ -104,22 +117,59 @@ def _device(gpu: int | None) -> str:
     return "cpu" if gpu is None else f"cuda:{gpu}"
 
 
-def train_missing(references: References, wanted: Sequence[Role], workers: int | None = None) -> None:
+def _here(gpus: Sequence[int]) -> list[str]:
+    """Names of these GPUs for torch in this process.
+
+    Raises:
+        BenchError: one is absent; it is never replaced by the CPU.
+    """
+    if gpus:
+        import torch
+
+        for gpu in gpus:
+            if gpu >= torch.cuda.device_count():
+                what = f"torch sees no CUDA device {gpu} on this machine"
+                raise BenchError(what, "this machine", f"run `bench doctor --gpu {gpu}`", EXIT_CODES["infra"])
+    return [_device(gpu) for gpu in dict.fromkeys(gpus)]
+
+
+def _gpus(gpu: int | None) -> tuple[int, ...]:
+    return () if gpu is None else (gpu,)
+
+
+def train_missing(
+    references: References,
+    wanted: Sequence[Role],
+    workers: int | None = None,
+    gpus: Sequence[int] = (),
+    in_flight: int | None = None,
+) -> None:
     """Announce the cost of the ``wanted`` reference models that lack, and train them with a progress bar."""
     from harness import prepare
 
     if not references.missing(wanted):
         return
-    plan = prepare.plan(references, workers, wanted)
+    cluster = current()
+    if cluster is not None:
+        workers = workers or cluster.trainings(bool(gpus))
+    elif gpus:
+        workers = len(gpus)
+    plan = prepare.plan(references, workers, wanted, _here(gpus), in_flight)
     track = references.track
+    at_once = f"{plan.workers} at a time"
+    if plan.devices:
+        at_once = f"{plan.at_once} in flight on {' and '.join(plan.devices)}"
+    memory = "" if plan.memory is None else f", {plan.memory / 1e9:.1f} GB of GPU memory per model in flight"
     click.echo(
-        f"{track.name}: {plan.models} reference models to train, {plan.workers} at a time: "
-        f"about {span(plan.seconds)}, {plan.disk / 1e6:.1f} MB of disk",
+        f"{track.name}: {plan.models} reference models to train, {at_once}: "
+        f"about {span(plan.seconds)}, {plan.disk / 1e6:.1f} MB of disk{memory}",
         err=True,
     )
+    references.store.needs_room(plan.disk)
+    unit = "GPU" if plan.devices else "CPU"
     with Bar(f"training {track.name}", plan.epochs, unit="epochs") as bar:
-        for trained in prepare.run(references, plan, bar.at):
-            bar.line(f"trained {trained.role.name} in {trained.seconds:.1f} CPU s")
+        for trained in prepare.run(references, plan, bar.at, None if cluster is None else cluster.train):
+            bar.line(f"trained {trained.role.name} in {trained.seconds:.1f} {unit} s")
 
 
 def needs_shadows(track: Track) -> None:
@@ -148,7 +198,7 @@ def run_shadows(
     """
     track = references.track
     needs_shadows(track)
-    train_missing(references, shadow_roles(track))
+    train_missing(references, shadow_roles(track), None, _gpus(gpu))
     shadows.reference_rows(references)
     total = track.protocol.lira_splits // 2
     found = {entry.id: shadows.find(references, entry) for entry in entries}
@@ -193,7 +243,7 @@ def run_swaps(references: References, entries: Sequence[Entry], sandbox: str, gp
     Raises:
         BenchError: a unit failed.
     """
-    train_missing(references, swap_roles(references.track))
+    train_missing(references, swap_roles(references.track), None, _gpus(gpu))
     todo = [unit for entry in entries for unit in swaps.pending(references, entry)]
     if not todo:
         return
@@ -232,7 +282,7 @@ def execute(bench: Bench, todo: Sequence[Unit], gpu: int | None, resume: str, *,
     """Run units with progress. Ctrl-C stops what runs, keeps what is finished and says how to go on."""
     if not todo:
         return []
-    slots = local.timed_slots(bench.references.store, _device(gpu))
+    slots = bench.slots or local.timed_slots(bench.references.store, _device(gpu))
     try:
         return runs.run(bench, todo, slots, UnitProgress(), keep=keep)
     except KeyboardInterrupt:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from harness import board, scores, shadows, units
+from harness.candidates import candidates
 from harness.errors import TrackError
 from harness.references import HALF_MAX, SEED_KINDS, References, half, roles
 from harness.shadows import ShadowRecord
@@ -45,7 +46,7 @@ def export_records(references: References, target: Store) -> int:
     """
     track = references.track
     shipped = References(track, Store(target.root, behind=references.store.root))
-    present, known = board.candidates(references), board.shadow_records(references)  # the target may be what ships
+    present, known = candidates(references), board.shadow_records(references)  # the target may be what ships
     for kind in (units.folder(track.reference_digest, track.protocol_digest), shadows.folder(references)):
         target.clear(kind)
     scores.clear(References(track, target))

@@ -50,9 +50,9 @@ class Store:
         sha = hashlib.sha256(content).hexdigest()
         if not self.has(sha):
             if compress:
-                self._write(f"{_blob(sha)}.xz", lzma.compress(content, filters=FILTERS))
+                self._write(f"{blob_path(sha)}.xz", lzma.compress(content, filters=FILTERS))
             else:
-                self._write(str(_blob(sha)), content)
+                self._write(str(blob_path(sha)), content)
         return sha
 
     def get(self, sha: str) -> bytes:
@@ -71,15 +71,49 @@ class Store:
                     raise StoreError(f"damaged store: {path} does not match its digest", _remedy(path))
                 return content
         raise StoreError(
-            f"damaged store: {self.root / _blob(sha)} is missing",
+            f"damaged store: {self.root / blob_path(sha)} is missing",
             "run the same command again: what is missing is made again",
         )
 
     def has(self, sha: str) -> bool:
         return any(path.is_file() for path in self._places(sha))
 
+    def size(self, sha: str) -> int:
+        """Bytes of what :meth:`get` gives. Errors as there."""
+        plain = (path for path in self._places(sha) if path.is_file() and not path.suffix)
+        path = next(plain, None)
+        return len(self.get(sha)) if path is None else path.stat().st_size
+
+    def partial(self, sha: str) -> Path:
+        """Where the bytes with this SHA-256 come in; never read as a blob."""
+        return self._place(f"partial/{sha}")
+
+    def adopt(self, path: Path, sha: str) -> bool:
+        """Make a file of the store's own file system a blob; says whether it has this SHA-256, else leaves it."""
+        with path.open("rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != sha:
+                return False
+            os.fsync(file.fileno())
+        target = self._place(str(blob_path(sha)))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        path.chmod(0o644)
+        path.replace(target)
+        return True
+
+    def needs_room(self, size: int) -> None:
+        """Refuse what would not fit on the disk.
+
+        Raises:
+            StoreError: less than ``size`` bytes are free.
+        """
+        place = next(path for path in (self.root, *self.root.parents) if path.exists())
+        free = shutil.disk_usage(place).free
+        if size > free:
+            what = f"the disk of the store ({place}) has {free / 1e6:.1f} MB free, and {size / 1e6:.1f} MB are needed"
+            raise StoreError(what, "free some space (see `bench clean`), or point BENCH_HOME at a larger disk")
+
     def _places(self, sha: str) -> list[Path]:
-        return [root / f"{_blob(sha)}{suffix}" for root in self._roots for suffix in ("", ".xz")]
+        return [root / f"{blob_path(sha)}{suffix}" for root in self._roots for suffix in ("", ".xz")]
 
     # documents: small JSON files by kind and name
 
@@ -144,7 +178,43 @@ class Store:
         return self.root / name
 
 
-def _blob(sha: str) -> Path:
+class Snapshot(Store):
+    """The documents of a store as they were when their kind was first asked for: each is parsed once.
+
+    For builds that read the same records many times. What is written goes to the store and is seen here; callers leave
+    what they get unchanged.
+    """
+
+    def __init__(self, root: Path | None = None, behind: Path | None = SHIPPED) -> None:
+        super().__init__(root, behind)
+        self._kinds: dict[str, dict[str, dict[str, Any]]] = {}
+
+    def all(self, kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        yield from sorted(self._documents(kind).items())
+
+    def read(self, kind: str, name: str) -> dict[str, Any] | None:
+        return self._documents(kind).get(name)
+
+    def write(self, kind: str, name: str, content: Mapping[str, Any]) -> None:
+        super().write(kind, name, content)
+        self._documents(kind)[name] = dict(content)
+
+    def _documents(self, kind: str) -> dict[str, dict[str, Any]]:
+        if kind not in self._kinds:
+            found: dict[str, dict[str, Any]] = {}
+            for root in reversed(self._roots):
+                base = os.path.join(root, kind)  # noqa: PTH118  # many thousands of files: pathlib is half of the time
+                for folder, _, names in os.walk(base):
+                    prefix = folder[len(base) + 1 :]
+                    for name in names:
+                        if name.endswith(".json"):
+                            found[os.path.join(prefix, name[:-5])] = _parse(Path(folder, name))  # noqa: PTH118
+            self._kinds[kind] = found
+        return self._kinds[kind]
+
+
+def blob_path(sha: str) -> Path:
+    """Where the bytes with this SHA-256 are, relative to the root of a store or of a published place."""
     return Path("blobs", sha[:2], sha)
 
 
@@ -168,8 +238,15 @@ def write_file(path: Path, content: bytes) -> None:
     Raises:
         StoreError: the disk is full; nothing half-written stays.
     """
-    try:
+    with disk_full(path):
         _write(path, content)
+
+
+@contextmanager
+def disk_full(path: Path) -> Iterator[None]:
+    """Raises ``StoreError`` where ``path`` cannot be written because its disk is full."""
+    try:
+        yield
     except OSError as error:
         if error.errno not in (ENOSPC, EDQUOT):
             raise

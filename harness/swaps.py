@@ -39,8 +39,10 @@ def run(references: References, todo: Sequence[Unit], runner: Runner) -> Iterato
 def evidence(references: References, record: Record) -> SwapEvidence | None:
     """What SWAP reads of a seed: the unit and its swapped twin; ``None`` where either has no logits here."""
     found = references.store.read(_folder(references, record.entry), str(record.seed))
+    if found is None or found["logits"] is None or not references.store.has(found["logits"]):
+        return None
     own = units.logits(references.store, record)
-    if found is None or found["logits"] is None or own is None or not references.store.has(found["logits"]):
+    if own is None:
         return None
     return _evidence(references, record.seed, own, units.unpack(references.store.get(found["logits"])))
 

@@ -9,7 +9,7 @@ import json
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -43,12 +43,19 @@ class Data:
 class Splits:
     """Which examples are retained, forgotten, validated and tested on."""
 
-    rule: Literal["paper", "per-seed"]
+    rule: Literal["paper", "per-seed", "fixed"]
+    """``paper``: the data set's own test part. ``per-seed``: all drawn anew for every seed. ``fixed``: drawn once."""
     seed: int
     retain: int
     forget: int
     val: int
     test: int
+    forget_rule: Literal["random", "class", "highest"] = "random"
+    """Which of R ∪ F are F. ``class``: all of ``forget_classes``. ``highest``: those with the highest ``values``."""
+    forget_classes: tuple[int, ...] = ()
+    values: str | None = None
+    """File with a number per example of the data set (.npy), shipped beside the tracks or in the data folder."""
+    values_sha256: str | None = None
 
 
 @dataclass(frozen=True)
@@ -69,6 +76,9 @@ class Recipe:
     """Precision the originals are rounded to before any use."""
     shadow_epochs: int | None = None
     """Epochs of the shadow models, where they are not ``epochs``."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of forward and backward pass. ``bfloat16`` allows mixed precision by autocast (weights and optimizer in float32)
+    where the device computes in it, float32 elsewhere; every model's entry in the manifest says which it was."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +98,8 @@ class Protocol:
     """Half-splits of U-LiRA's shadow models, in complementary pairs."""
     lira_forget_sets: int = 0
     """Forget sets that partition the half of each shadow split."""
+    requests: int = 1
+    """F is deleted in this many requests of one size, one after the other (sequential deletion)."""
     contract: int = 1
     """Version of the submission contract."""
 
@@ -129,7 +141,7 @@ class Track:
     salt: str = field(default="", repr=False, metadata={"secret": True})
     """Of a sealed track; without it, seeds could be guessed from the digests."""
 
-    @property
+    @cached_property
     def reference_digest(self) -> str:
         """Identifies the reference models: data, splits, architecture, recipe."""
         return self._digest(
@@ -141,12 +153,12 @@ class Track:
             }
         )
 
-    @property
+    @cached_property
     def protocol_digest(self) -> str:
         """Identifies how units are run: roles, loaders, limits, contract."""
         return self._digest(_declared(self.protocol))
 
-    @property
+    @cached_property
     def analysis_digest(self) -> str:
         """Identifies what is computed from the logits."""
         return self._digest(_declared(self.analysis))
@@ -187,14 +199,42 @@ def load(name: str) -> Track:
 
 
 def read(name: str) -> tuple[dict[str, Any], Path]:
-    """What stands in a track's file, and which file that is. Errors as :func:`load`, but for the content."""
+    """What a track's file says, on top of what it ``extends``, and which file that is.
+
+    Errors as :func:`load`, but for the content.
+    """
     path = Path(name) if name.endswith(".toml") else FOLDER / f"{name}.toml"
+    table = _read(path, name)
+    seen = [path.resolve()]
+    while "extends" in table:
+        base = table.pop("extends")
+        if not isinstance(base, str):
+            raise TrackError(f"{path}: extends is {base!r}; allowed: a track's name, or a .toml file", "mend the file")
+        below = seen[-1].parent / base if base.endswith(".toml") else FOLDER / f"{base}.toml"
+        if below.resolve() in seen:
+            raise TrackError(f"{path} extends itself", "mend the file")
+        seen.append(below.resolve())
+        table = _over(_read(below, base), table)
+    return table, path
+
+
+def _read(path: Path, name: str) -> dict[str, Any]:
     if not path.is_file():
         raise TrackError(f"there is no track {name!r}", f"use one of {', '.join(names())}, or the path of a .toml file")
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8")), path
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise TrackError(f"{path}: not TOML: {error}", "mend the file") from None
+
+
+def _over(base: Mapping[str, Any], table: Mapping[str, Any]) -> dict[str, Any]:
+    """``table`` on top of ``base``, key by key; another model replaces the base's as a whole."""
+    merged = {**base, **table}
+    for key, below in base.items():
+        above = table.get(key)
+        if isinstance(below, Mapping) and isinstance(above, Mapping) and not (key == "model" and "name" in above):
+            merged[key] = {**below, **above}
+    return merged
 
 
 def parse(table: Mapping[str, Any], path: Path, secret: Secret | None = None) -> Track:
@@ -233,15 +273,28 @@ def _contradictions(track: Track) -> Iterator[str]:
     for key in ("retain", "forget", "val", "test"):
         if getattr(track.splits, key) < 1:
             yield f"splits.{key} is {getattr(track.splits, key)}; allowed: 1 or more"
+    yield from _forgetting(track.splits, track.data.classes)
     splits, sets = track.protocol.lira_splits, track.protocol.lira_forget_sets
     if splits % 2 or splits == 2 or splits < 0 or (splits and sets < 2):
         yield f"protocol.lira_splits is {splits}, lira_forget_sets {sets}; allowed: 0, or even from 4 on with 2 or more"
     if track.sealed and track.sealed.quota < 0:
         yield f"sealed.quota is {track.sealed.quota}; allowed: 0 (no limit) or more"
+    if not 1 <= track.protocol.requests <= track.splits.forget:
+        yield f"protocol.requests is {track.protocol.requests}; allowed: 1 … {track.splits.forget}, splits.forget"
     if track.protocol.seeds < 1:
         yield f"protocol.seeds is {track.protocol.seeds}; allowed: 1 or more"
     if track.data.name == "npz" and (track.data.path is None or track.data.sha256 is None):
         yield "data.path and data.sha256 are needed with data.name = 'npz'"
+
+
+def _forgetting(splits: Splits, classes: int) -> Iterator[str]:
+    if (splits.forget_rule == "class") != bool(splits.forget_classes):
+        yield "splits.forget_classes goes with forget_rule = 'class', and it with them"
+    for one in splits.forget_classes:
+        if not 0 <= one < classes:
+            yield f"splits.forget_classes has {one}; allowed: 0 … {classes - 1}"
+    if any((splits.forget_rule == "highest") != (key is not None) for key in (splits.values, splits.values_sha256)):
+        yield "splits.values and splits.values_sha256 go with forget_rule = 'highest', and it with them"
 
 
 @cache

@@ -72,7 +72,8 @@ def losses(references: References, unit: Unit, logits: NDArray[Any], objective: 
         original = accuracies(references.logits(unit.original), labels, parts)
         target = Accuracies(original.retain, own.val, original.val, original.test)
     loss = cross_entropy(logits, labels)
-    attack = umia(loss[parts["forget"]], loss[parts["val"]], references.track.analysis.umia_seed)
+    unseen = parts["val"][np.isin(labels[parts["val"]], labels[parts["forget"]])]  # as on the board, of F's classes
+    attack = umia(loss[parts["forget"]], loss[unseen], references.track.analysis.umia_seed)
     return Losses(
         retain=abs(own.retain - target.retain) / 3,
         forget=abs(own.forget - target.forget) / 3,

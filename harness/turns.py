@@ -39,6 +39,11 @@ def cores(numbers: Sequence[int]) -> tuple[str, ...]:
     return tuple(f"cpu-{number}" for number in numbers)
 
 
+def gpu(device: str) -> str:
+    """Name of a GPU (``cuda:0``) as a device."""
+    return device.replace(":", "-")
+
+
 @dataclass
 class Turns:
     """What units have to respect that run on ``devices``."""

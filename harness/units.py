@@ -56,6 +56,19 @@ class Unit:
         """Indices of R, F, V and T."""
         return references.parts(self.seed, self.forget_set, self.swapped)
 
+    def requests(self, references: References) -> list[dict[str, NDArray[np.int64]]]:
+        """R, F and V of each deletion request in turn: R still holds what later ones delete.
+
+        One request unless the track divides F (sequential deletion); the last ones are a little smaller then.
+        """
+        parts = self.parts(references)
+        given = {part: parts[part] for part in ("retain", "forget", "val")}
+        sets = np.array_split(parts["forget"], self.track.protocol.requests)
+        return [
+            {**given, "retain": np.concatenate([given["retain"], *sets[i + 1 :]]), "forget": one}
+            for i, one in enumerate(sets)
+        ]
+
     @property
     def retrained(self) -> Role:
         """The model that the result should be like."""
@@ -75,12 +88,16 @@ class Unit:
 
     @property
     def random_seed(self) -> int:
-        """What torch, numpy, random and the loaders are seeded with."""
+        """What torch, numpy, random and the loaders are seeded with; later requests derive theirs from it."""
         if self.swapped:
             return derive(self.track.protocol.seed, self.seed, 0, 1)
         if self.forget_set is None:
             return derive(self.track.protocol.seed, self.seed)
         return derive(self.track.protocol.seed, self.seed, 1 + self.forget_set)
+
+    def request_seed(self, number: int) -> int:
+        """The seed of one of the unit's requests."""
+        return derive(self.random_seed, number) if number else self.random_seed
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 from torch.utils.data import DataLoader
 
+from sandbox.inside.augmentation import moved
+
 Objective = Callable[..., Tensor]
 """From one batch, ``objective(*batch)``, to the scalar that training decreases."""
 
@@ -78,25 +80,10 @@ def augment(images: Tensor, crop: int = 0, flip: bool = False, fill: float | Ten
         flip: whether each image is mirrored with probability ½.
         fill: value of the padding, a number or a tensor that broadcasts to [n, c, h, w]: what black is in ``images``.
     """
-    n, _, h, w = images.shape
-    device = images.device
-    rows = torch.arange(h, device=device).expand(n, h)
-    columns = torch.arange(w, device=device).expand(n, w)
-    if flip:
-        columns = torch.where(torch.rand(n, 1, device=device) < 0.5, columns.flip(1), columns)
-    if crop:
-        rows = rows + torch.randint(-crop, crop + 1, (n, 1), device=device)
-        columns = columns + torch.randint(-crop, crop + 1, (n, 1), device=device)
-    at = (
-        torch.arange(n, device=device)[:, None, None],
-        rows.clamp(0, h - 1)[:, :, None],
-        columns.clamp(0, w - 1)[:, None],
-    )
-    picked = images.permute(0, 2, 3, 1)[at].permute(0, 3, 1, 2)
-    if not crop:
-        return picked
-    inside = ((rows >= 0) & (rows < h))[:, None, :, None] & ((columns >= 0) & (columns < w))[:, None, None, :]
-    return torch.where(inside, picked, fill)
+    n, device = len(images), images.device
+    mirrored = torch.rand(n, 1, device=device) < 0.5 if flip else None
+    down, right = (torch.randint(-crop, crop + 1, (n, 1), device=device) if crop else None for _ in range(2))
+    return moved(images, torch.arange(n, device=device), down, right, mirrored, fill)
 
 
 # Training

@@ -9,14 +9,16 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scoring.groups import GROUPS
-from scoring.intervals import Interval, geometric_interval, mean_interval
+from scoring.intervals import mean_intervals
 from scoring.membership import F, Membership, membership
 from scoring.ranks import dense_ranks
-from scoring.rows import RANKED, ULIRA, VALUES, Shadows, checked
+from scoring.rows import RANKED, ULIRA, VALUES, Metric, Shadows, checked
 from scoring.umia import indiscernibility
 
 RESAMPLES = 500
 LETTERS = (*GROUPS, "F")
+SPREAD = ("retdev", "indisc")
+"""Values whose spread over the seeds is stated."""
 
 
 def track_board(
@@ -26,6 +28,7 @@ def track_board(
     resamples: int = RESAMPLES,
     seed: int = 0,
     shadows: Sequence[Shadows] = (),
+    groups: Membership | None = None,
 ) -> pd.DataFrame:
     """The board of one track that wants ``seeds`` seeds, from rows as ``scoring.rows`` describes.
 
@@ -35,6 +38,7 @@ def track_board(
       ``scoring.rows.standings``
     * for each of ``VALUES``: ``<v>``, ``<v>_low``, ``<v>_high`` (float): mean over the ok seeds and its 95 % t interval
       (one seed: low = high = mean), for ``rte`` geometric. NaN without an ok seed; ``rte`` also if an ok seed lacks it
+    * ``retdev_sd``, ``indisc_sd`` (float): standard deviation over the ok seeds, NaN below two: the reliability
     * ``indisc_of_mean`` (float): Indisc of the mean MIA accuracy; it hides swings between seeds
     * for each ranked metric ``<m>``: ``group_<m>`` (string): G1, G2, G3, F; NA for references and where the metric is
       unknown, which then counts as nothing. ``keep_<m>`` (float): the share of resamples in which the row keeps its
@@ -48,11 +52,11 @@ def track_board(
       the rows that ran it
 
     An entry is F unless all seeds are ok and it is usable. Cut points come from the usable baselines; without
-    any, there are no cuts and every usable row is G1.
+    any, there are no cuts and every usable row is G1. ``groups``: the membership of these rows, where it is known.
     """
     table = checked(rows, {track: seeds})
     own = [one for one in shadows if one.track == track]
-    groups = membership(table, track, seeds, resamples, seed, own)
+    groups = groups or membership(table, track, seeds, resamples, seed, own)
     names = groups.standings.index
     board = pd.concat([groups.standings, _means(table, names), _shadow_columns(own, names)], axis=1)
     for metric, codes in groups.codes.items():
@@ -69,10 +73,12 @@ def overall_board(
     resamples: int = RESAMPLES,
     seed: int = 0,
     shadows: Sequence[Shadows] = (),
+    groups: Sequence[Membership] | None = None,
 ) -> pd.DataFrame:
     """The board over all tracks of ``seeds`` (track → seeds it wants): the entries that ran every one of them.
 
     An entry that lacks a track, or is incomplete on one, stands on its tracks' boards only. Order as ``track_board``.
+    ``groups``: the memberships of these rows on each track, where they are known.
 
     * ``entry``, ``kind``, ``state`` (string; ``ranked`` or ``reference``), ``tracks`` (int)
     * ``retdev``, ``indisc``, ``rte`` (float): mean over tracks of the tracks' means (``rte``: geometric), NaN if any
@@ -87,7 +93,7 @@ def overall_board(
         raise ValueError("a board needs at least one track")
     table = checked(rows, seeds)
     parts = {track: table[table["track"] == track] for track in seeds}
-    groups = [
+    groups = groups or [
         membership(part, track, seeds[track], resamples, seed, [one for one in shadows if one.track == track])
         for track, part in parts.items()
     ]
@@ -96,9 +102,8 @@ def overall_board(
 
     kinds = groups[0].standings["kind"].reindex(names)
     board = pd.DataFrame({"kind": kinds, "state": kinds.where(kinds == "reference", "ranked"), "tracks": len(seeds)})
-    means = [_means(part, names) for part in parts.values()]
     for metric in RANKED:
-        values = np.array([mean[metric.column].to_numpy() for mean in means])
+        values = np.array([_averages(part, metric, names) for part in parts.values()])
         board[metric.column] = np.exp(np.log(values).mean(axis=0)) if metric.log else values.mean(axis=0)
     tallies = _tallies(groups, names, [metric.column for metric in RANKED])
     for column, tally in tallies.items():
@@ -109,22 +114,37 @@ def overall_board(
 
 def _means(rows: pd.DataFrame, names: pd.Index) -> pd.DataFrame:
     """Means and intervals [entries, 3 × values + 1] over the ok seeds of one track."""
-    logarithmic = {metric.column for metric in RANKED if metric.log}
+    logarithmic = [metric.column for metric in RANKED if metric.log]
     good = rows[rows["status"] == "ok"]
-    nothing = Interval(np.nan, np.nan, np.nan, 0)
+    table = good[list(VALUES)].to_numpy(np.float64, copy=True)
+    logs = [VALUES.index(column) for column in logarithmic]
+    table[:, logs] = np.log(table[:, logs])
     found: dict[str, dict[str, float]] = {}
-    for entry, group in good.groupby("entry"):
+    for entry, places in good.groupby("entry").indices.items():
+        seeds = np.ascontiguousarray(table[places].T)
+        ends = np.array(mean_intervals(seeds))
+        ends[:, logs] = np.exp(ends[:, logs])
         line = found[str(entry)] = {}
-        for column in VALUES:
-            values = group[column].to_numpy(np.float64)
-            interval = geometric_interval if column in logarithmic else mean_interval
-            stated = nothing if np.isnan(values).any() else interval(values)
-            line |= {column: stated.mean, f"{column}_low": stated.low, f"{column}_high": stated.high}
+        for column, (mean, low, high) in zip(VALUES, ends.T.tolist(), strict=True):
+            line |= {column: mean, f"{column}_low": low, f"{column}_high": high}
+        for column in SPREAD:
+            own = seeds[VALUES.index(column)]
+            line[f"{column}_sd"] = float(own.std(ddof=1)) if own.size > 1 else np.nan
         line["indisc_of_mean"] = indiscernibility(line["umia"])
     columns = [f"{column}{end}" for column in VALUES for end in ("", "_low", "_high")]
-    return pd.DataFrame.from_dict(found, orient="index", columns=[*columns, "indisc_of_mean"], dtype=float).reindex(
-        names
-    )
+    columns += [*(f"{column}_sd" for column in SPREAD), "indisc_of_mean"]
+    return pd.DataFrame.from_dict(found, orient="index", columns=columns, dtype=float).reindex(names)
+
+
+def _averages(rows: pd.DataFrame, metric: Metric, names: pd.Index) -> NDArray[np.float64]:
+    """Means [entries] of a metric over the ok seeds of one track; NaN if any of them lacks it."""
+    good = rows[rows["status"] == "ok"]
+    numbers = good[metric.column].to_numpy(np.float64)
+    table = pd.DataFrame({"entry": good["entry"], "number": np.log(numbers) if metric.log else numbers})
+    grouped = table.groupby("entry")["number"]
+    average = (grouped.sum(min_count=1) / grouped.size()).where(grouped.count() == grouped.size())
+    found = average.reindex(names).to_numpy(np.float64)
+    return np.asarray(np.exp(found) if metric.log else found, dtype=np.float64)
 
 
 def _shadow_columns(shadows: Sequence[Shadows], names: pd.Index) -> pd.DataFrame:

@@ -50,6 +50,13 @@ class ModelEvidence:
         return margins(self.logits, self.labels)
 
     @cached_property
+    def unseen(self) -> Indices:
+        """Test examples of the classes that are forgotten: with F drawn at random all of them, and where a whole class
+        is forgotten those that its examples can be told from by membership alone."""
+        test = self.parts["test"]
+        return test[np.isin(self.labels[test], self.labels[self.parts["forget"]])]
+
+    @cached_property
     def losses(self) -> NDArray[np.float64]:
         """Cross-entropy [n] in nats."""
         return cross_entropy(self.logits, self.labels)

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy.special import stdtrit
 
 
@@ -44,6 +44,17 @@ def mean_interval(values: ArrayLike, level: float = 0.95) -> Interval:
         return Interval(mean, mean, mean, 1)
     half = float(stdtrit(n - 1, (1 + level) / 2) * data.std(ddof=1) / math.sqrt(n))
     return Interval(mean, mean - half, mean + half, n)
+
+
+def mean_intervals(
+    values: NDArray[np.float64], level: float = 0.95
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Mean, lower and upper end [rows] of every row of ``values`` [rows, n >= 1], as ``mean_interval``; of NaN NaN."""
+    mean, n = values.mean(axis=1), values.shape[1]
+    if n == 1:
+        return mean, mean, mean
+    half = stdtrit(n - 1, (1 + level) / 2) * values.std(axis=1, ddof=1) / math.sqrt(n)
+    return mean, mean - half, mean + half
 
 
 def geometric_interval(ratios: ArrayLike, level: float = 0.95) -> Interval:

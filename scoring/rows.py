@@ -13,11 +13,13 @@ Columns (others are ignored):
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 KINDS = ("baseline", "entry", "reference")
 VALUES = ("ra", "fa", "va", "ta", "rr", "fr", "tr", "retdev", "umia", "indisc", "rte")
@@ -98,9 +100,11 @@ def standings(rows: pd.DataFrame, seeds: int) -> pd.DataFrame:
     * ``reference``: a reference row, whatever its seeds
     """
     found = []
-    for entry, group in rows.groupby("entry"):
-        kind, good = group["kind"].iloc[0], group[group["status"] == "ok"]
-        state, reason = _state(group, good, seeds)
+    kinds, statuses = rows["kind"].to_numpy(object), rows["status"].to_numpy(object)
+    accuracies, classes = rows[["ra", "ra_retrain"]].to_numpy(np.float64), rows["classes"].to_numpy()
+    for entry, places in rows.groupby("entry").indices.items():
+        kind, good = kinds[places[0]], places[statuses[places] == "ok"]
+        state, reason = _state(list(statuses[places]), accuracies[good].T, 1.5 / classes[places[0]], seeds)
         if kind == "reference":
             state = "reference"
         found.append((str(entry), kind, state, reason, len(good), seeds))
@@ -117,13 +121,16 @@ def standings(rows: pd.DataFrame, seeds: int) -> pd.DataFrame:
     ).set_index("entry")
 
 
-def _state(group: pd.DataFrame, good: pd.DataFrame, seeds: int) -> tuple[str, str]:
-    failures = group.loc[~group["status"].isin(["ok", "infra"]), "status"].value_counts().sort_index()
-    if len(failures):
-        return "failed", ", ".join(f"{count} {status}" for status, count in failures.items()) + f" of {seeds} seeds"
-    if len(good) < seeds:
-        return "incomplete", f"{len(good)} of {seeds} seeds done"
-    ra, retrained, floor = good["ra"].mean(), good["ra_retrain"].mean(), 1.5 / group["classes"].iloc[0]
+def _state(statuses: list[str], good: NDArray[np.float64], floor: float, seeds: int) -> tuple[str, str]:
+    """``good``: RA of the entry and of Retrain [2, seeds that are ok]."""
+    failures = Counter(status for status in statuses if status not in ("ok", "infra"))
+    if failures:
+        return "failed", ", ".join(
+            f"{count} {status}" for status, count in sorted(failures.items())
+        ) + f" of {seeds} seeds"
+    if good.shape[1] < seeds:
+        return "incomplete", f"{good.shape[1]} of {seeds} seeds done"
+    ra, retrained = good.mean(axis=1)
     if ra < floor:
         return "unusable", f"mean RA {ra:.3f} is below 1.5 / classes = {floor:.3f}"
     if ra < retrained / 2:

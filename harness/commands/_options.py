@@ -28,6 +28,39 @@ organiser_option = click.option(
 )
 
 
+def _keep_executor(ctx: click.Context, option: click.Parameter, value: str | None) -> None:
+    from harness.executors.choice import OPTION
+
+    if option.name == "executor" and value == "ray":
+        ctx.meta[OPTION] = ""
+    elif option.name == "address" and value is not None:
+        if OPTION not in ctx.meta:
+            raise click.UsageError("--address is that of a Ray cluster; it needs --executor ray")
+        ctx.meta[OPTION] = value
+
+
+def executor_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """--executor, and where its cluster is; see :mod:`harness.executors.choice`."""
+    address = click.option(
+        "--address",
+        metavar="HOST:PORT",
+        expose_value=False,
+        callback=_keep_executor,
+        help="Head of the Ray cluster; default: RAY_ADDRESS, else a Ray of this machine alone.",
+    )
+    executor = click.option(
+        "--executor",
+        type=click.Choice(["local", "ray"]),
+        default="local",
+        show_default=True,
+        expose_value=False,
+        is_eager=True,
+        callback=_keep_executor,
+        help="Where it runs: on this machine, or on the nodes of a Ray cluster.",
+    )
+    return executor(address(command))
+
+
 def track_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """--track, and what opens a sealed one."""
     named = click.option(

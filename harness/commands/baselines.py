@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from harness.commands._options import (
+    executor_option,
     gpu_option,
     lira_option,
     narrow_option,
@@ -23,6 +24,7 @@ from harness.commands._options import (
 @track_option
 @sandbox_option
 @gpu_option
+@executor_option
 @lira_option
 @narrow_option
 @swap_option

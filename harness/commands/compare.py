@@ -20,19 +20,20 @@ def command(a: str, b: str, track: str, as_json: bool) -> None:
 
     Paired differences are sharper than the board's intervals: what all methods share on a seed cancels.
     """
-    from harness import board, candidates, render, scores
+    from harness import board, render, scores
     from harness import track as tracks
+    from harness.candidates import candidates, find
     from harness.references import References
     from harness.store import Store
     from scoring.paired import difference
 
     loaded = tracks.load(track)
     references = References(loaded, Store())
-    present = {candidate.name: candidate for candidate in board.candidates(references)}
+    present = {candidate.name: candidate for candidate in candidates(references)}
     seeds = {
         name: {
             seed: found
-            for seed, record in candidates.find(present, name, loaded).records.items()
+            for seed, record in find(present, name, loaded).records.items()
             if (found := scores.of_record(references, record)) is not None
         }
         for name in (a, b)

@@ -1,61 +1,139 @@
-"""``bench leaderboard``: the board of a track, built from the store."""
+"""``bench leaderboard``: the board of a track, or a site of the boards of several, built from the store."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from harness.commands._options import track_option
+from harness.commands._options import DEFAULT_TRACK, secret_option
 
-ENDINGS = {"table": "txt", "csv": "csv", "json": "json", "svg": "svg", "markdown": "md", "ulira": "ulira.svg"}
+if TYPE_CHECKING:
+    from harness.board import Results
+    from harness.track import Track
+
+ENDINGS = {
+    "table": "txt",
+    "csv": "csv",
+    "json": "json",
+    "parquet": "parquet",
+    "markdown": "md",
+    "ulira": "ulira.svg",
+    "html": "html",
+}
 
 
-@click.command(epilog="Examples: bench leaderboard; bench leaderboard --format csv --out site/")
-@track_option
+@click.command(
+    epilog="Examples: bench leaderboard; bench leaderboard --format csv --out site/; "
+    "bench leaderboard --format html --out site/"
+)
+@click.option(
+    "--track",
+    "names",
+    multiple=True,
+    metavar="NAME",
+    help=f"A track's name, or a .toml file; may be repeated. Default: {DEFAULT_TRACK}; with html all shipped tracks "
+    "that have records.",
+)
+@secret_option
 @click.option(
     "--format",
     "form",
     type=click.Choice(sorted(ENDINGS)),
     default="table",
     show_default=True,
-    help="Form of the board; ulira: a plot of U-LiRA's accuracy per method with its null band.",
+    help="Form of the board; html: a site; ulira: a plot of U-LiRA's accuracy per method with its null band.",
 )
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Write TRACK.<ending> into this folder.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Write TRACK.<ending>, or the site, into this folder.",
+)
 @click.option("--public", is_flag=True, help="Rank only rows whose units come from trusted back ends (docker).")
-def command(track: str, form: str, out: Path | None, public: bool) -> None:
+def command(names: tuple[str, ...], form: str, out: Path | None, public: bool) -> None:
     """Show the board of a track: deterministic, from what is stored; runs nothing.
 
-    With --public, rows that ran without a container are listed with the badge "untrusted sandbox" and have no rank.
+    With --format html the boards and entries of several tracks become static pages that open from a disk: beside
+    each track's board one over all tracks, and one per architecture and data set that has several. With --public,
+    rows that ran without a container are listed with the badge "untrusted sandbox" and have no rank.
     """
-    from harness import board, plots, render
     from harness import track as tracks
     from harness.errors import USAGE, BenchError
-    from harness.references import References
-    from harness.store import Store
 
-    loaded = tracks.load(track)
-    references = References(loaded, Store())
-    ranked, floor = board.board(references, public), board.floor(references)
+    if out is None and (form in ("html", "parquet") or len(names) > 1):
+        what = "several tracks" if form not in ("html", "parquet") else f"--format {form}"
+        raise BenchError(f"{what}: that is not for a terminal", "your command", "add --out FOLDER", USAGE)
+    if form == "html":
+        assert out is not None
+        _site([tracks.load(name) for name in names] if names else _with_records(), out, public)
+        return
+    for name in names or (DEFAULT_TRACK,):
+        loaded = tracks.load(name)
+        content = _content(loaded, form, public)
+        if out is None:
+            click.echo(content.decode(), nl=False)
+            continue
+        out.mkdir(parents=True, exist_ok=True)
+        path = out / f"{loaded.name}.{ENDINGS[form]}"
+        path.write_bytes(content)
+        click.echo(f"wrote {path}")
+
+
+def _content(track: Track, form: str, public: bool) -> bytes:
+    from harness import board, render
+    from harness.errors import USAGE, BenchError
+    from harness.references import References
+    from harness.site import plots
+    from harness.store import Snapshot
+
+    references = References(track, Snapshot())
+    ranked, null = board.board(references, public), board.null(references)
+    if form == "parquet":
+        return render.parquet(ranked)
     if form == "csv":
-        text = render.csv(ranked).rstrip("\n")
-    elif form == "json":
-        text = render.as_json(ranked, loaded, board.null(references), floor)
-    elif form == "ulira":
+        return render.csv(ranked).encode()
+    if form == "ulira":
         if ranked["ulira"].isna().all():
-            what = f"no entry has run U-LiRA on {loaded.name}"
+            what = f"no entry has run U-LiRA on {track.name}"
             raise BenchError(what, "your command", "run `bench baselines --lira`, or `bench submit FILE --lira`", USAGE)
-        text = plots.ulira(ranked, board.null(references), f"U-LiRA on {loaded.analysis.title}")
+        title = f"U-LiRA on {track.analysis.title}"
+        text: str = plots.ulira(plots.ulira_rows(ranked), null, title, standalone=True)
+    elif form == "json":
+        text = render.as_json(ranked, track, null, board.floor(references))
     elif form == "markdown":
         text = render.markdown(ranked)
     else:
-        text = render.table(ranked, loaded, board.null(references), floor)
-        if form == "svg":
-            text = render.svg(text, "bench leaderboard")
-    if out is None:
-        click.echo(text)
-        return
-    out.mkdir(parents=True, exist_ok=True)
-    path = out / f"{loaded.name}.{ENDINGS[form]}"
-    path.write_text(text + "\n", encoding="utf-8")
-    click.echo(f"wrote {path}")
+        text = render.table(ranked, track, null, board.floor(references))
+    return f"{text}\n".encode()
+
+
+def _with_records() -> list[Track]:
+    from harness import track as tracks
+    from harness import units
+    from harness.store import Store
+
+    store = Store()
+    loaded = [tracks.load(name) for name in tracks.names()]
+    return [
+        one
+        for one in loaded
+        if next(iter(store.all(units.folder(one.reference_digest, one.protocol_digest))), None) is not None
+    ]
+
+
+def _site(loaded: list[Track], out: Path, public: bool) -> None:
+    from harness import board
+    from harness.progress import Bar
+    from harness.references import References
+    from harness.site.build import build
+    from harness.store import Snapshot
+
+    store = Snapshot()
+    found: list[Results] = []
+    for one in loaded:
+        click.echo(f"reading {one.name}", err=True)
+        found.append(board.results(References(one, store)))
+    with Bar("pages", sum(len(one.candidates) for one in found), unit="entries") as bar:
+        count = build(found, out, public, bar.at)
+    click.echo(f"wrote {count} pages; open {out / 'index.html'}")

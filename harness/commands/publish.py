@@ -33,7 +33,7 @@ def command(
     Its form is checked against the schema, its digests, names and arrays against the track; scores are computed here.
     Then bench leaderboard builds the board. A refused pull request has nothing to append, but a comment.
     """
-    from harness import publishing, pull_result
+    from harness import pull_publish, pull_result
     from harness import track as tracks
     from harness.git import Repository
     from harness.references import References
@@ -43,14 +43,14 @@ def command(
     document = pull_result.read(folder)
     if head is not None and document["head"] != head:
         raise pull_result.BadResult(f"it is the result of {document['head'][:12]}, not of {head[:12]}")
-    checked = publishing.check(references, folder, document, other_harness=other_harness)
+    checked = pull_publish.check(references, folder, document, other_harness=other_harness)
     if repo is not None and document["entries"]:
-        publishing.same_as(Repository(repo), document)
+        pull_publish.same_as(Repository(repo), document)
     if not only_check:
-        count = publishing.merge(references, document, checked)
+        count = pull_publish.merge(references, document, checked)
         click.echo(f"appended {count} records of {len(checked)} entries to {references.store.root}")
     else:
         click.echo(f"ok: {len(checked)} entries may be published")
     if comment is not None:
-        write_file(comment, publishing.comment_of(references, document).encode())
+        write_file(comment, pull_publish.comment_of(references, document).encode())
         click.echo(f"wrote {comment}")

@@ -40,6 +40,8 @@ def command(track: Path, secret: Path, quota: int) -> None:
     from harness.store import write_file
 
     table, path = tracks.read(str(track))
+    if "extends" in tomllib.loads(track.read_text(encoding="utf-8")):
+        raise TrackError(f"{track} extends another track", f"write it out first: bench tracks {track} > whole.toml")
     if tracks.commitment_of(table, path) is not None:
         raise TrackError(f"{track} is sealed already", "seal a track file that holds its seeds")
     drawn = sealed.draw()

@@ -14,7 +14,7 @@ from harness.commands._options import json_option, organiser_option, track_optio
 if TYPE_CHECKING:
     import pandas as pd
 
-    from harness.board import Candidate
+    from harness.candidates import Candidate
     from harness.references import References
 
 
@@ -28,15 +28,16 @@ def command(entry: str, track: str, organiser: bool, as_json: bool) -> None:
 
     Of a sealed track only status words and numbers over all seeds, unless --organiser asks for the inside.
     """
-    from harness import board, candidates, consistency, marks, render, scores, tuning
+    from harness import board, consistency, marks, readings, render, scores, tuning
     from harness import track as tracks
+    from harness.candidates import candidates, find
     from harness.references import References
     from harness.store import Store
 
     loaded = tracks.load(track)
     references = References(loaded, Store())
-    found = {candidate.name: candidate for candidate in board.candidates(references)}
-    candidate = candidates.find(found, entry, loaded)
+    found = {candidate.name: candidate for candidate in candidates(references)}
+    candidate = find(found, entry, loaded)
     ranked = board.board(references)
     if loaded.sealed and not organiser:
         click.echo(_public(references, candidate, ranked, as_json))
@@ -55,7 +56,7 @@ def command(entry: str, track: str, organiser: bool, as_json: bool) -> None:
             {**dataclasses.asdict(r), "scores": None if s is None else dataclasses.asdict(s)}
             for r, s in zip(records, per_seed.values(), strict=True)
         ]
-        panel = [dataclasses.asdict(one) for one in board.findings(references, candidate)]
+        panel = [dataclasses.asdict(one) for one in readings.findings(references, candidate)]
         content = {"entry": entry, "kind": candidate.kind, "row": row[0] if row else None, "panel": panel}
         content["inconsistent"] = inconsistent
         content["search"] = tuning.choice(entry, records[0].sha256, loaded, references.store)
@@ -121,17 +122,17 @@ def command(entry: str, track: str, organiser: bool, as_json: bool) -> None:
         click.echo(f"disqualified {mark.disqualified}")
     for kind, why in inconsistent.items():
         click.echo(f"inconsistent {kind}: {why}")
-    if findings := board.findings(references, candidate):
+    if findings := readings.findings(references, candidate):
         click.echo(render.panel(findings))
 
 
 def _public(references: References, candidate: Candidate, ranked: pd.DataFrame, as_json: bool) -> str:
     """What participants may see of an entry on a sealed track."""
-    from harness import board, participant, render
+    from harness import participant, readings, render
 
     statuses = participant.tally(candidate.records.values())
     complete = statuses == {"ok": references.track.protocol.seeds}
-    findings = board.findings(references, candidate) if complete else []
+    findings = readings.findings(references, candidate) if complete else []
     if as_json:
         row = ranked[ranked["entry"] == candidate.name]
         content = {

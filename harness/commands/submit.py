@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from harness.commands._options import (
+    executor_option,
     gpu_option,
     json_option,
     lira_option,
@@ -35,6 +36,7 @@ from harness.commands._options import (
 )
 @sandbox_option
 @gpu_option
+@executor_option
 @lira_option
 @narrow_option
 @swap_option
@@ -60,8 +62,9 @@ def command(
     that of the first failure (see bench --help). The cheap attacks of the gate run always, and say whether U-LiRA is
     worth its cost; --lira runs its shadow units, too.
     """
-    from harness import board, participant, render, session
+    from harness import board, participant, readings, render, session
     from harness import track as tracks
+    from harness.candidates import candidates
     from harness.entries import baseline_names, read
     from harness.errors import USAGE, BenchError
     from harness.store import Store
@@ -92,9 +95,9 @@ def command(
     if swap and not failed:
         session.run_swaps(bench.references, [entry], sandbox, gpu, resume)
     ranked = board.board(bench.references)
-    candidate = next((c for c in board.candidates(bench.references) if c.name == entry.name), None)
+    candidate = next((c for c in candidates(bench.references) if c.name == entry.name), None)
     hidden = loaded.sealed and failed  # which seeds are left is the entry's own choice
-    readings = None if candidate is None or hidden else board.gate(bench.references, candidate)
+    cheap = None if candidate is None or hidden else readings.gate(bench.references, candidate)
     null = board.null(bench.references)
     listed = (ranked["entry"] == entry.name).any()
     if as_json:
@@ -102,13 +105,13 @@ def command(
         by_seed = {seed: record.status for seed, record in found.items()}
         statuses = participant.tally(found.values()) if loaded.sealed else by_seed
         text = render.verdict(ranked, entry.name) if listed else ""
-        gate = [dataclasses.asdict(reading) | {"caught": reading.caught} for reading in readings or []]
+        gate = [dataclasses.asdict(reading) | {"caught": reading.caught} for reading in cheap or []]
         content = {"verdict": text, "units": statuses, "gate": gate, "row": row[0] if row else None}
         click.echo(json.dumps(content, indent=1))
     else:
         click.echo(render.table(ranked, loaded, null))
-        if readings:
-            click.echo(render.gate(readings, ran=attacked is not None))
+        if cheap:
+            click.echo(render.gate(cheap, ran=attacked is not None))
     if not as_json and listed:
         click.echo(render.verdict(ranked, entry.name))
     if failed:

@@ -12,13 +12,20 @@ import click
 from harness.commands._options import json_option
 
 
-@click.command(epilog="Example: bench tracks --json")
+@click.command(epilog="Examples: bench tracks; bench tracks cifar10-resnet18-lite > mine.toml; bench tracks --json")
+@click.argument("name", required=False)
 @json_option
-def command(as_json: bool) -> None:
-    """List the tracks that ship with the benchmark; of a sealed one what its file says."""
+def command(name: str | None, as_json: bool) -> None:
+    """List the tracks that ship with the benchmark; of a sealed one what its file says.
+
+    With NAME (or a .toml file) write out that track as a file of its own, together with what it extends.
+    """
     from harness import track
 
-    files = [track.read(name) for name in track.names()]
+    if name is not None and not as_json:
+        click.echo(_toml(track.read(name)[0]), nl=False)
+        return
+    files = [track.read(one) for one in ([name] if name else track.names())]
     if as_json:
         click.echo(json.dumps([_described(*file) for file in files], indent=1))
         return
@@ -30,6 +37,15 @@ def command(as_json: bool) -> None:
             f"{path.stem:<{width}}  {s['retain']:>7,} {s['forget']:>7,} {s['val']:>6,} {s['test']:>6,}  "
             f"{table['protocol']['seeds']:>5}  {table.get('analysis', {}).get('title', '')}"
         )
+
+
+def _toml(table: dict[str, Any]) -> str:
+    """Tables of plain values, as tracks are."""
+    parts = []
+    for section, content in table.items():
+        lines = [f"{key} = {json.dumps(value)}" for key, value in content.items()]
+        parts.append("\n".join([f"[{section}]", *lines]) + "\n")
+    return "\n".join(parts)
 
 
 def _described(table: dict[str, Any], path: Path) -> dict[str, Any]:

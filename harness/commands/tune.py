@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from harness.commands._options import gpu_option, json_option, sandbox_option, track_option
+from harness.commands._options import executor_option, gpu_option, json_option, sandbox_option, track_option
 
 
 @click.command(epilog="Examples: bench tune my_method.py; bench tune ft msg --trials 30 --export baselines/tuned")
@@ -30,6 +30,7 @@ from harness.commands._options import gpu_option, json_option, sandbox_option, t
 )
 @sandbox_option
 @gpu_option
+@executor_option
 @click.option("--export", type=click.Path(path_type=Path, file_okay=False), help="Write the choice as it ships, too.")
 @json_option
 def command(
@@ -62,9 +63,9 @@ def command(
         session.needs_shadows(loaded)
     if any(session.find_entry(name).kind == "entry" for name in entries):
         participant.not_public(loaded, "a search for parameters")
-    references = session.open_references(loaded)
+    references = session.open_references(loaded, gpu)
     if role == "shadow":
-        session.train_missing(references, tuning_roles(loaded))
+        session.train_missing(references, tuning_roles(loaded), None, () if gpu is None else (gpu,))
     setting = cast(tuning.Setting, role)
     budget = trials or loaded.analysis.trials
     summaries, said = [], ""

@@ -13,8 +13,8 @@ from harness import turns
 from harness.evaluate import Slot
 from harness.machine import timed_at_once
 from harness.store import Store
-from harness.units import Unit
 
+Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 STARTING = 2
@@ -42,23 +42,23 @@ def timed_slot(cores: tuple[int, ...], device: str = "cpu") -> Slot:
 
 def untimed_slot(cores: tuple[int, ...], device: str = "cpu") -> Slot:
     """A place that units share with others, but not with one that is on the clock."""
-    return Slot(cores, device, turns.cores(cores) if device == "cpu" else (device.replace(":", "-"),))
+    return Slot(cores, device, turns.cores(cores) if device == "cpu" else (turns.gpu(device),))
 
 
 def run(
-    units: Sequence[Unit],
+    units: Sequence[Task],
     slots: Sequence[Slot],
-    work: Callable[[Unit, Slot], Result],
+    work: Callable[[Task, Slot], Result],
     stop: threading.Event,
-) -> Iterator[tuple[Unit, Result]]:
-    """Run units, one per slot at a time; yields each with what ``work`` made of it, as they finish.
+) -> Iterator[tuple[Task, Result]]:
+    """Run units, or anything else that ``work`` takes, one per slot at a time; yields each with what came of it.
 
     When it ends early (Ctrl-C, an error), no further unit starts, ``stop`` is set and those that run are awaited.
     """
-    waiting: queue.SimpleQueue[Unit] = queue.SimpleQueue()
+    waiting: queue.SimpleQueue[Task] = queue.SimpleQueue()
     for unit in units:
         waiting.put(unit)
-    finished: queue.SimpleQueue[tuple[Unit, Result] | BaseException] = queue.SimpleQueue()
+    finished: queue.SimpleQueue[tuple[Task, Result] | BaseException] = queue.SimpleQueue()
 
     def serve(slot: Slot) -> None:
         if slot.cores:  # the host's share of a unit stays on the unit's core, and so disturbs no other

@@ -36,8 +36,8 @@ def attack(model: ModelEvidence) -> dict[str, float]:
     Raises:
         ValueError: no reference lacks an example, or something is not finite.
     """
-    ratios = {part: log_ratios(model, model.parts[part]) for part in ("forget", "test", "val")}
-    forget, test = (scores(ratios[part], ratios["val"]) for part in ("forget", "test"))
+    population = log_ratios(model, model.parts["val"])
+    forget, test = (scores(log_ratios(model, part), population) for part in (model.parts["forget"], model.unseen))
     return {"auc": auc(forget, test), "tpr_1": tpr(forget, test)}
 
 

@@ -10,6 +10,6 @@ TITLE = "U-MIA"
 
 def attack(model: ModelEvidence) -> dict[str, float]:
     """``accuracy`` in [0, 1] (0.5 is chance) and ``indisc`` = 1 − |2·accuracy − 1|; see ``scoring.umia``."""
-    losses, parts = model.losses, model.parts
-    accuracy = umia(losses[parts["forget"]], losses[parts["test"]], model.seed)
+    losses = model.losses
+    accuracy = umia(losses[model.parts["forget"]], losses[model.unseen], model.seed)
     return {"accuracy": accuracy, "indisc": indiscernibility(accuracy)}

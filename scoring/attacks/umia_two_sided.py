@@ -25,8 +25,8 @@ depth up to 3, and a deeper tree only finds less."""
 
 def attack(model: ModelEvidence) -> dict[str, float]:
     """``accuracy`` in [0, 1] (0.5 is chance) and ``indisc`` = 1 − |2·accuracy − 1|."""
-    losses, parts = model.losses, model.parts
-    accuracy = umia_two_sided(losses[parts["forget"]], losses[parts["test"]], model.seed)
+    losses = model.losses
+    accuracy = umia_two_sided(losses[model.parts["forget"]], losses[model.unseen], model.seed)
     return {"accuracy": accuracy, "indisc": indiscernibility(accuracy)}
 
 

@@ -76,6 +76,17 @@ def cases() -> list[Case]:
     ]
 
 
+def storage() -> str:
+    """What is kept of a full-size attack, against the peer's softmax of every class in float64."""
+    population, splits, forget_sets, classes = 47_500, 64, 10, 10
+    models = splits * forget_sets
+    phi = np.dtype(np.float32).itemsize * models * population
+    peer = np.dtype(np.float64).itemsize * models * population * classes
+    return (
+        f"stored of {models} × {population:,}: {phi / 1e6:.0f} MB of φ, softmax {peer / 1e6:.0f} MB: {peer / phi:.0f}×"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=5)
@@ -98,6 +109,7 @@ def main() -> None:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # of the process, input and imports included
         line = f"{case.name:<30}{phi.nbytes / 1e6:>9.0f}{min(times):>9.3f}{peak:>9.0f}"
         print(line + (f"{min(peers):>9.1f}{min(peers) / min(times):>8.0f}" if peers else ""))
+    print(storage())
 
 
 if __name__ == "__main__":

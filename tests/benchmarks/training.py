@@ -1,75 +1,248 @@
-"""CPU seconds per reference model of the default track: a plain PyTorch loop against ours, interleaved."""
+"""Training reference models: a plain PyTorch loop against ours, interleaved in one run, as ratios.
+
+On a CPU: CPU seconds (of all processes) and wall seconds per model, one process and one per core. On a GPU: one and
+several models in flight and the memory of each. ``--device cuda`` and ``--device cpu --in-flight …`` are the same code
+but for graphs and streams.
+"""
 
 from __future__ import annotations
 
+import argparse
+import multiprocessing
+import os
+import resource
 import statistics
+import sys
 import time
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
-from torch.utils.data import DataLoader, TensorDataset
 
-from harness import prepare
-from harness.references import References, Role, order_seed
+from harness import data
+from harness.grouped import can_group
+from harness.inflight import Course, open_lanes
+from harness.prepare import GROUP
+from harness.references import References, Role
+from harness.steps import mixed, rates
 from harness.store import Store
-from harness.track import load
-from harness.training import normaliser
+from harness.track import Track, load
+from harness.training import normaliser, train
 from sandbox.inside.models import build
+from tests.benchmarks import plain
 
-EPOCHS = 5
-ROUNDS = 5
+MINI = Path(__file__).parents[1] / "data"
+STEPS = {"digits": 40, "resnet18": 4, "tinyvit": 2, "cifar-stem": 2}
+"""Optimizer steps of a run; the full recipe's numbers are extrapolated."""
 
 
-def plain(references: References) -> None:
-    """DataLoader, default SGD, ``.item()`` at every step."""
-    track, recipe = references.track, references.track.recipe
-    rows = references.training_set(Role("original", 0))
-    images = normaliser(track)(torch.from_numpy(references.dataset.images[rows]))
-    batches = DataLoader(
-        TensorDataset(images, torch.from_numpy(references.dataset.labels[rows])),
-        batch_size=recipe.batch_size,
-        shuffle=True,
-        generator=torch.Generator().manual_seed(order_seed(track, Role("original", 0))),
+@dataclass(frozen=True)
+class Case:
+    """One network on one data set: ``peer`` is the model of the plain loop where it is another one."""
+
+    track: Track
+    dataset: data.Dataset
+    rows: np.ndarray
+    peer: dict[str, Any]
+    full: int
+    """Examples of an epoch of the full recipe."""
+
+    @property
+    def pictures(self) -> plain.Pictures:
+        spec = self.track.data
+        channels = self.track.model_spec.get("channels", 3)
+        return plain.Pictures(self.dataset.images, self.dataset.labels, spec.mean, spec.std, channels)
+
+
+@cache
+def case(name: str, steps: int, batch: int | None = None) -> Case:
+    """The case with as many examples and epochs as make ``steps`` steps."""
+    track = load(
+        {"digits": "digits-resnet18", "resnet18": "fashionmnist-resnet18", "tinyvit": "fashionmnist-tinyvit"}.get(
+            name, "cifar10-resnet18"
+        )
     )
-    model = build(track.model_spec)
-    optimizer = torch.optim.SGD(
-        model.parameters(), recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay
+    peer = dict(track.model_spec)
+    if name == "digits":
+        references = References(track, Store())
+        dataset, rows = references.dataset, references.training_set(Role("original", 0))
+    else:
+        kind = "cifar10-mini" if name == "cifar-stem" else "fashionmnist-mini"
+        dataset = data.load(replace(track.data, name="npz", path=str(MINI / f"{kind}.npz")))
+        rows = np.arange(len(dataset.labels))
+    if name == "tinyvit":  # timm's windows, which pad 4 tokens to 196
+        del peer["window_sizes"]
+    if name == "cifar-stem":
+        track = replace(track, model={"name": "resnet18_narrow", "width": 64})
+        peer = dict(track.model_spec)
+    track = replace(track, recipe=replace(track.recipe, batch_size=batch or track.recipe.batch_size))
+    batch = track.recipe.batch_size
+    rows = rows[: min(steps, len(rows) // batch) * batch]
+    full = track.splits.retain + track.splits.forget
+    short = replace(track.recipe, epochs=max(1, steps * batch // len(rows)))
+    return Case(replace(track, recipe=short), dataset, rows, peer, full)
+
+
+def plainly(chosen: Case, device: str, threads: int, workers: int) -> None:
+    with threaded(threads):
+        plain.train(build(chosen.peer), chosen.pictures, chosen.rows, chosen.track.recipe, device, workers)
+
+
+def ours(chosen: Case, count: int = 1) -> None:
+    """``count`` models as one network, in this process, on one thread."""
+    images, labels = torch.from_numpy(chosen.dataset.images), torch.from_numpy(chosen.dataset.labels)
+    models = [build(chosen.track.model_spec) for _ in range(count)]
+    with threaded(1):
+        train(
+            models, images, labels, [chosen.rows] * count, range(count), chosen.track.recipe, normaliser(chosen.track)
+        )
+
+
+class Flight:
+    """Models in flight on a device; its lanes are made and recorded in the first run."""
+
+    def __init__(self, chosen: Case, device: str, count: int) -> None:
+        images = torch.from_numpy(chosen.dataset.images).to(device)
+        labels = torch.from_numpy(chosen.dataset.labels).to(device)
+        template, recipe = build(chosen.track.model_spec), chosen.track.recipe
+        to_input = normaliser(chosen.track, device)
+        self.flight = open_lanes(template, images, labels, len(chosen.rows), recipe, to_input, count, print)
+        self.courses = [Course(build(chosen.track.model_spec), chosen.rows, seed) for seed in range(count)]
+        self.memory = 0
+        self.on_gpu = device != "cpu"
+
+    def run(self) -> None:
+        before = torch.cuda.memory_reserved() if self.on_gpu else 0
+        for _ in self.flight.train(self.courses):
+            pass
+        if self.on_gpu:
+            self.memory = max(self.memory, torch.cuda.memory_reserved() - before)
+
+
+def part(name: str, steps: int, batch: int | None, count: int) -> float:
+    """In a worker process: its CPU seconds."""
+    start = time.process_time()
+    ours(case(name, steps, batch), count)
+    return time.process_time() - start
+
+
+@dataclass
+class Way:
+    name: str
+    models: int
+    run: Callable[[], float | None]
+    """May return CPU seconds that are not this process's or a child's that ended."""
+    wall: list[float]
+    cpu: list[float]
+
+
+def ways(options: argparse.Namespace, name: str, stack: list[Any]) -> Iterator[Way]:
+    """The peer's with one thread first, then with its defaults: what the ratios refer to."""
+    steps, batch, device = options.steps or STEPS[name], options.batch, options.device
+    chosen = case(name, steps, batch)
+    cores = len(os.sched_getaffinity(0))
+    if device == "cpu":
+        yield Way("plain loop, 1 thread, no workers", 1, partial(plainly, chosen, device, 1, 0), [], [])
+    workers = options.workers
+    yield Way(
+        f"plain loop, {cores} threads, {workers} workers", 1, partial(plainly, chosen, device, cores, workers), [], []
     )
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.lr, total_steps=recipe.epochs * len(batches))
-    total = 0.0
-    for _ in range(recipe.epochs):
-        for x, y in batches:
-            optimizer.zero_grad()
-            loss = torch.nn.functional.cross_entropy(model(x), y)
-            loss.backward()
-            optimizer.step()
-            schedule.step()
-            total += loss.item()
+    for count in options.in_flight:
+        flight = Flight(chosen, device, count)
+        stack.append(flight)
+        yield Way(f"ours, {count} in flight", count, flight.run, [], [])
+    if device != "cpu":
+        return
+    groups = [1, GROUP] if can_group(build(chosen.track.model_spec)) and name == "digits" else [1]
+    for count in groups:
+        what = "one model" if count == 1 else f"{count} as one network"
+        yield Way(f"ours, {what}", count, partial(ours, chosen, count), [], [])
+    for processes in options.processes or [cores]:
+        pool = ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn"))
+        stack.append(pool)
+
+        def run(pool: ProcessPoolExecutor = pool, processes: int = processes) -> float:
+            return sum(pool.map(partial(part, name, steps, batch), [groups[-1]] * processes))
+
+        yield Way(f"ours, {processes} processes × {groups[-1]}", processes * groups[-1], run, [], [])
+
+
+@contextmanager
+def threaded(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def cpu_seconds() -> float:
+    """Of this process and of its children that have ended (a loader's workers)."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(each.ru_utime + each.ru_stime for each in used)
+
+
+def measure(found: list[Way], rounds: int) -> None:
+    for turn in range(rounds + 1):
+        for way in found:
+            print(f"round {turn} of {rounds}: {way.name}", file=sys.stderr, flush=True)
+            start, cpu = time.perf_counter(), cpu_seconds()
+            more = way.run() or 0.0
+            if turn:  # the first one warms up
+                way.wall.append((time.perf_counter() - start) / way.models)
+                way.cpu.append((cpu_seconds() - cpu + more) / way.models)
+
+
+def show(name: str, found: list[Way], chosen: Case, options: argparse.Namespace, stack: list[Any]) -> None:
+    recipe = replace(load(chosen.track.name).recipe, batch_size=chosen.track.recipe.batch_size)
+    total = len(rates(chosen.track.recipe, -(-len(chosen.rows) // recipe.batch_size)))
+    native = mixed(recipe, torch.device(options.device))
+    precision = "bfloat16" if native else "float32"
+    print(f"\n{name}: {total} steps of {recipe.batch_size}, {precision}, {options.rounds} rounds, median; "
+          f"load {os.getloadavg()[0]:.1f}")  # fmt: skip
+    print(f"{'per model':<36}{'CPU s':>9}{'ratio':>8}{'wall s':>9}{'ratio':>8}{'models/h':>10}{'GPU GB':>8}")
+    cpu = [statistics.median(way.cpu) for way in found]
+    wall = [statistics.median(way.wall) for way in found]
+    peer = 0 if options.device != "cpu" else 1
+    all_steps = recipe.epochs * -(-chosen.full // recipe.batch_size)
+    flights = iter([each.memory for each in stack if isinstance(each, Flight)])
+    for way, c, w in zip(found, cpu, wall, strict=True):
+        memory = next(flights) if "in flight" in way.name else 0
+        gigabytes = f"{memory / way.models / 1e9:>8.2f}" if memory else f"{'':>8}"
+        hourly = 3600 / (w / total * all_steps)
+        print(f"{way.name:<36}{c:>9.3f}{cpu[0] / c:>7.1f}×{w:>9.3f}{wall[peer] / w:>7.1f}×{hourly:>10.1f}{gigabytes}")
+    print(f"CPU ratio to the first line, wall ratio to line {peer + 1}; models/h: full recipe, from the wall time")
 
 
 def main() -> None:
-    torch.set_num_threads(1)
-    track = load("digits-resnet18")
-    track = replace(track, recipe=replace(track.recipe, epochs=EPOCHS))
-    references = References(track, Store())
-
-    def grouped(count: int) -> Callable[[], object]:
-        return lambda: prepare._train(references, [Role("original", seed) for seed in range(count)])
-
-    ways: dict[str, tuple[int, Callable[[], object]]] = {"plain loop": (1, lambda: plain(references))}
-    ways |= {f"ours, {n} at once": (n, grouped(n)) for n in (1, 2, 4, 8)}
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(ROUNDS + 1):
-        for name, (count, work) in ways.items():
-            start = time.process_time()
-            work()
-            seconds[name].append((time.process_time() - start) / count)
-    first = statistics.median(seconds["plain loop"][1:])
-    print(f"CPU seconds per model, {EPOCHS} of 20 epochs, one thread, median of {ROUNDS}")
-    for name, values in seconds.items():
-        middle = statistics.median(values[1:])
-        print(f"{name:<18}{middle:>7.3f}{first / middle:>7.2f}×")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("cases", nargs="*", default=["digits", "tinyvit", "resnet18"], metavar="CASE",
+                        help=f"of {', '.join(STEPS)}; default: all but the last")  # fmt: skip
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--steps", type=int, help="optimizer steps of a run")
+    parser.add_argument("--batch", type=int, help="another batch size than the recipe's, for a short run")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--workers", type=int, default=2, help="of the plain loop's DataLoader")
+    parser.add_argument("--in-flight", type=int, nargs="*", default=None, metavar="N", help="default on a GPU: 1 2 4 8")
+    parser.add_argument("--processes", type=int, nargs="*", help="default: one per core")
+    options = parser.parse_args()
+    if options.in_flight is None:
+        options.in_flight = [] if options.device == "cpu" else [1, 2, 4, 8]
+    for name in options.cases:
+        stack: list[Any] = []
+        found = list(ways(options, name, stack))
+        measure(found, options.rounds)
+        show(name, found, case(name, options.steps or STEPS[name], options.batch), options, stack)
+        for each in stack:
+            if isinstance(each, ProcessPoolExecutor):
+                each.shutdown()
 
 
 if __name__ == "__main__":

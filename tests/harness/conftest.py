@@ -36,7 +36,7 @@ test = 128
 
 [model]
 name = "resnet18_narrow"
-width = 4
+width = 8
 channels = 1
 
 [recipe]

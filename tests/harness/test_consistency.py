@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from harness import board, consistency, session, shadows, swaps
+from harness.candidates import candidates
 from harness.entries import Entry, baseline, from_source
 from harness.references import References, Role, half
 from harness.store import Store
@@ -52,7 +53,7 @@ def attacked(references: References, entry: Entry, timed: float, shadow: float) 
 
 def on_board(references: References, entry: Entry) -> None:
     """Give the entry the shipped seed records of ft, so that it stands on the board."""
-    ft = next(c for c in board.candidates(references) if c.name == "ft")
+    ft = next(c for c in candidates(references) if c.name == "ft")
     for seed, record in ft.records.items():
         unit = Unit(entry, references.track, seed)
         replace(record, key=unit.key, entry=entry.id, name=entry.name, sha256=entry.sha256).save(references.store)

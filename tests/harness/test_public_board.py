@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness import board, units
+from harness.badges import UNTRUSTED
 from harness.entries import BASELINES
 from harness.references import References, Role
 from harness.units import Record
@@ -60,7 +61,7 @@ def test_untrusted_rows_are_listed_without_a_rank_and_the_others_ranked_as_if_th
     local, public = (board.board(entries, public=public).set_index("entry") for public in (False, True))
     assert local["rank"].notna().sum() == 4
     assert set(public.index) == set(local.index)
-    assert set(public.index[public["state"] == board.UNTRUSTED]) == {"bare", "ft"}, "baselines are timed as well"
+    assert set(public.index[public["state"] == UNTRUSTED]) == {"bare", "ft"}, "baselines are timed as well"
     assert list(public.index[-2:]) == ["original", "retrain"] or list(public.index[-2:]) == ["retrain", "original"]
     for name in ("bare", "ft"):
         row = public.loc[name]

@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness import board, participant, scores, sealed, track, units
+from harness import participant, scores, sealed, track, units
+from harness.candidates import candidates
 from harness.entries import read
 from harness.evaluate import Bench, Slot, _job
 from harness.references import References
@@ -240,7 +241,7 @@ def canaries(references: References, records: list[Record]) -> dict[str, bytes]:
 
 
 def shadow_and_seed_units(references: References) -> Iterator[Unit]:
-    entry = next(iter(board.candidates(References(track.load("digits-resnet18"), Store()))))
+    entry = next(iter(candidates(References(track.load("digits-resnet18"), Store()))))
     from harness.entries import baseline
 
     one = baseline(entry.name)
@@ -292,9 +293,11 @@ def test_participants_see_status_words_and_aggregates_only(
     saw(*pull, "--json", "--out", str(tmp_path / "pull"), code=11)
     seen |= {str(path): path.read_bytes() for path in (tmp_path / "pull").rglob("*") if path.is_file()}
     assert len(list((tmp_path / "pull").rglob("*"))) == 2, "a result and a comment, no arrays"
-    for form in ("table", "csv", "json", "svg", "markdown", "ulira"):
+    for form in ("table", "csv", "json", "parquet", "markdown", "ulira", "html"):
         saw("leaderboard", "--format", form, "--out", str(tmp_path / "site"))
-    seen |= {str(path): path.read_bytes() for path in (tmp_path / "site").iterdir()}
+    site = [path for path in (tmp_path / "site").rglob("*") if path.is_file()]
+    assert any(path.name == "nosy.html" for path in site)
+    seen |= {str(path): path.read_bytes() for path in site}
     saw("baselines", "ga", "--export", str(tmp_path / "export"), code=2)
     saw("submit", str(quiet), "--seeds", "1", code=2)
     saw("tune", str(quiet), code=2)
@@ -317,7 +320,9 @@ def test_participants_see_status_words_and_aggregates_only(
 
     # what an entry gets: its own unit, and of the secret nothing
     unit = Unit(read(quiet), references.track, 0)
-    job = _job(Bench(references, load("process"), "x"), unit, Slot(), 5.0)
+    bench = Bench(references, load("process"), "x")
+    (request,) = unit.requests(references)
+    job = _job(bench, unit, Slot(), 5.0, references.weights(unit.original), request)
     allowed = {f"unit {unit.place} {form}" for form in ("decimal", "hex", "HEX", "little", "big", "float")}
     with staged(job) as folder:
         content = b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())

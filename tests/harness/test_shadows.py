@@ -13,12 +13,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness import board, direct, plots, scores, shadows
+from harness import board, direct, readings, scores, shadows
+from harness.candidates import candidates
 from harness.entries import baseline
 from harness.evaluate import Bench
 from harness.references import References, Role, half, shadow_roles
 from harness.sandboxed import Sandboxed
 from harness.shipping import export_records
+from harness.site import plots
 from harness.store import SHIPPED, Store
 from harness.track import load
 from harness.units import Unit
@@ -127,7 +129,7 @@ def test_what_is_stored_is_scored_again_to_the_same_numbers(scored: References, 
     assert json.loads(result.stdout)["models"] == 6 + 2 * 2 + 4
     assert board.board(scored).equals(before)
     # a number that was changed by hand comes back
-    record = next(iter(board.candidates(scored)[0].records.values()))
+    record = next(iter(candidates(scored)[0].records.values()))
     right = scores.of_record(scored, record)
     assert right is not None
     scores.put(scored, record.key, replace(right, ra=0.123))
@@ -300,10 +302,10 @@ def test_an_entry_that_fails_does_not_stop_the_next_one(default: References) -> 
 
 
 def test_the_zero_line_comes_from_as_many_pairs_as_the_entry_has(default: References) -> None:
-    candidate = next(c for c in board.candidates(default) if c.name == "ft")
+    candidate = next(c for c in candidates(default) if c.name == "ft")
 
-    def klom() -> board.Finding:
-        found = board.findings(default, candidate)
+    def klom() -> readings.Finding:
+        found = readings.findings(default, candidate)
         return next(one for one in found if (one.attack, one.number) == ("klom", "mean"))
 
     record = next(one for one in shadows.records(default) if one.name == "ft")
@@ -333,7 +335,7 @@ def test_a_track_without_shadow_splits_says_so() -> None:
 def test_names_in_the_plot_are_text(scored: References) -> None:
     rows = board.board(scored)
     rows["entry"] = '<script>"&'
-    picture = plots.ulira(rows, board.null(scored), "<title>")
+    picture = plots.ulira(plots.ulira_rows(rows), board.null(scored), "<title>", standalone=True)
     assert "<script>" not in picture
     texts = [element.text for element in ElementTree.fromstring(picture).iter("{http://www.w3.org/2000/svg}text")]
     assert texts.count('<script>"&') == 4 and "<title>" in texts

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from harness import splits
-from harness.errors import TrackError
-from harness.track import load
+from harness.data import load as load_data
+from harness.errors import DataError, TrackError
+from harness.references import References
+from harness.store import Store
+from harness.track import load, parse, read
 
 CHECKED = {
     "cifar10-resnet18": (50_000, 60_000, [33810, 44208, 6639, 25856, 49484]),
@@ -48,3 +54,60 @@ def test_every_seed_of_the_digits_has_a_disjoint_split_of_its_own() -> None:
 def test_a_data_set_of_another_size_is_refused() -> None:
     with pytest.raises(TrackError, match="splits declares"):
         splits.split(load("cifar10-resnet18"), 0, 50_000, 40_000)
+
+
+def test_a_smaller_fraction_is_a_part_of_a_larger_one() -> None:
+    forgotten = [set[int]()]
+    for name in ("cifar10-resnet18-1pc", "cifar10-resnet18-5pc", "cifar10-resnet18", "cifar10-resnet18-20pc"):
+        found = splits.split(load(name), 0, 60_000, 50_000)
+        assert forgotten[-1] < set(found.forget.tolist())
+        forgotten.append(set(found.forget.tolist()))
+    assert [len(one) for one in forgotten] == [0, 425, 2_125, 4_250, 8_500]
+
+
+def test_a_class_is_forgotten_as_a_whole_and_validated_on() -> None:
+    references = References(load("digits-class"), Store())
+    labels, found = references.dataset.labels, references.split(0)
+    assert set(labels[found.forget].tolist()) == {3} and 3 not in labels[found.retain]
+    assert {3, 4} < set(labels[found.val].tolist()) and {3, 4} < set(labels[found.test].tolist())
+    assert np.array_equal(references.split(7).forget, found.forget), "one split for all seeds"
+
+
+def test_a_class_of_another_size_is_refused() -> None:
+    track = load("digits-class")
+    track = replace(track, splits=replace(track.splits, forget_classes=(4,)))
+    with pytest.raises(TrackError, match="splits declares"):
+        References(track, Store()).split(0)
+
+
+def test_the_most_memorised_examples_are_forgotten() -> None:
+    found, base = References(load("digits-memorised"), Store()).split(0), load("digits-resnet18")
+    values = np.load(Path(splits.__file__).parent / "tracks" / "digits-memorisation.npy")
+    assert values[found.forget].min() >= values[found.retain].max()
+    both = np.sort(np.concatenate([found.retain, found.forget]))
+    assert np.array_equal(both, np.flatnonzero(np.isfinite(values)))
+    assert np.array_equal(both, References(base, Store()).population), "where the values come from"
+
+
+def test_other_values_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BENCH_DATA", str(tmp_path))
+    table, path = read("digits-memorised")
+    table["splits"]["values"] = "mine.npy"
+    track = parse(table, path)
+    with pytest.raises(DataError, match=r"no file of values at .*mine\.npy"):
+        References(track, Store()).split(0)
+    np.save(tmp_path / "mine.npy", np.zeros(1797, np.float32))
+    with pytest.raises(DataError, match="not the file of values that the track declares"):
+        References(track, Store()).split(0)
+
+
+@pytest.mark.parametrize("name", ["fashionmnist-mini", "cifar10-mini"])
+def test_a_mini_track_divides_its_real_images(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BENCH_DATA", str(Path(__file__).parents[1] / "data"))
+    track = load(name)
+    images = load_data(track.data).images / 255
+    assert images.mean(axis=(0, 2, 3)) == pytest.approx(track.data.mean, abs=1e-4)
+    assert images.std(axis=(0, 2, 3)) == pytest.approx(track.data.std, abs=1e-4)
+    references = References(track, Store())
+    assert all(len(references.split(seed).forget) == track.splits.forget for seed in range(track.protocol.seeds))
+    assert (Path(__file__).parents[1] / "data" / f"{name}.npz").stat().st_size <= 2_000_000

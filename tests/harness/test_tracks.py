@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from harness import track
 from harness.errors import TrackError
 from sandbox.inside.models import ARCHITECTURES
-from tests.harness.conftest import SMALL
+from tests.harness.conftest import SMALL, run
 
 PAPER = {f"{d}-{a}" for d in ("mnist", "fashionmnist", "cifar10", "cifar100") for a in ("resnet18", "tinyvit")}
 
@@ -61,12 +62,21 @@ def test_each_digest_covers_its_own_part() -> None:
         ("retain = 192", "retain = 0", ["splits.retain", "1 or more"]),
         ("retain = 192", "", ["splits.retain is missing"]),
         ('name = "resnet18_narrow"', 'name = "resnet19"', ["model.name", "resnet18_narrow"]),
-        ("width = 4", "depth = 4", ["model.depth is not a key", "width"]),
+        ("width = 8", "depth = 4", ["model.depth is not a key", "width"]),
         ("mean = [0.2652]", "mean = 0.2652", ["data.mean", "a list of a number"]),
         ("mean = [0.2652]", "mean = [0.1, 0.2]", ["data.mean and data.std"]),
         ('name = "digits"', 'name = "numbers"', ["data.name", "'digits'"]),
         ('name = "digits"', 'name = "npz"', ["data.path and data.sha256"]),
         ("seeds = 2", "seeds = 0", ["protocol.seeds", "1 or more"]),
+        ("seeds = 2", "seeds = 2\nrequests = 65", ["protocol.requests is 65", "1 … 64"]),
+        ("retain = 192", 'retain = 192\nforget_rule = "class"', ["splits.forget_classes"]),
+        ("retain = 192", "retain = 192\nforget_classes = [1]", ["splits.forget_classes"]),
+        (
+            "retain = 192",
+            'retain = 192\nforget_rule = "class"\nforget_classes = [10]',
+            ["splits.forget_classes has 10", "0 … 9"],
+        ),
+        ("retain = 192", 'retain = 192\nforget_rule = "highest"\nvalues = "a.npy"', ["splits.values_sha256"]),
         ("[protocol]", "[protocols]", ["protocols is not a key"]),
         ("[data]", "[data", ["not TOML"]),
     ],
@@ -85,3 +95,66 @@ def test_an_unknown_track_names_the_known_ones() -> None:
     with pytest.raises(TrackError, match="no track 'digits'") as caught:
         track.load("digits")
     assert "digits-resnet18" in caught.value.remedy
+
+
+def test_every_track_of_the_paper_has_a_lite_one_that_says_so() -> None:
+    for name in PAPER | {"utkface-resnet18"}:
+        full, lite = track.load(name), track.load(f"{name}-lite")
+        assert lite.data == full.data and lite.splits == full.splits and lite.model == full.model
+        assert lite.recipe.epochs < full.recipe.epochs and lite.protocol.seeds < full.protocol.seeds
+        assert f"(lite: {lite.recipe.epochs} epochs, {lite.protocol.seeds} seeds)" in lite.analysis.title
+        assert lite.reference_digest != full.reference_digest
+
+
+def test_deletion_in_several_requests_shares_the_reference_models() -> None:
+    base, sequential = track.load("digits-resnet18"), track.load("digits-sequential")
+    assert base.reference_digest == sequential.reference_digest
+    assert base.protocol_digest != sequential.protocol_digest
+
+
+@pytest.mark.parametrize("name", track.names())
+def test_a_track_can_be_written_out_as_a_file_of_its_own(tmp_path: Path, name: str) -> None:
+    text = run("tracks", name).stdout
+    assert "extends" not in tomllib.loads(text)
+    path = tmp_path / f"{name}.toml"
+    path.write_text(text)
+    assert track.load(str(path)) == track.load(name)
+
+
+def test_a_track_extends_a_shipped_one_or_a_file_key_by_key(tmp_path: Path) -> None:
+    base, middle, top = (tmp_path / f"{name}.toml" for name in ("base", "middle", "top"))
+    base.write_text(SMALL)
+    middle.write_text('extends = "base.toml"\n[recipe]\nlr = 0.3\n[protocol]\nseeds = 5')
+    top.write_text('extends = "middle.toml"\n[protocol]\nseed = 9\n[model]\nname = "resnet18"\n[analysis]\ntitle = "T"')
+    below, above = track.load(str(base)), track.load(str(top))
+    assert above.recipe == dataclasses.replace(below.recipe, lr=0.3)
+    assert above.protocol == dataclasses.replace(below.protocol, seeds=5, seed=9)
+    assert above.model == {"name": "resnet18"}, "another model keeps no key of the base's"
+    assert (above.name, above.analysis.title) == ("top", "T")
+    top.write_text('extends = "digits-resnet18"')
+    assert track.load(str(top)).reference_digest == track.load("digits-resnet18").reference_digest
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('extends = "mine.toml"', "extends itself"),
+        ('extends = "other.toml"', "extends itself"),
+        ('extends = "digits"', "no track 'digits'"),
+        ("extends = 3", "extends is 3"),
+    ],
+)
+def test_a_track_that_extends_nothing_it_can_is_refused(tmp_path: Path, text: str, words: str) -> None:
+    (tmp_path / "other.toml").write_text('extends = "mine.toml"')
+    (tmp_path / "mine.toml").write_text(text)
+    with pytest.raises(TrackError, match=words):
+        track.load(str(tmp_path / "mine.toml"))
+
+
+def test_a_track_that_extends_another_is_written_out_before_it_is_sealed(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('extends = "digits-resnet18"')
+    refused = run("seal", str(path), "--secret", str(tmp_path / "secret.toml"))
+    assert refused.exit_code == 2 and "bench tracks" in refused.stderr
+    path.write_text(run("tracks", str(path)).stdout)
+    assert run("seal", str(path), "--secret", str(tmp_path / "secret.toml")).exit_code == 0

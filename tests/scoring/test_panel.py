@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from scoring import panel
 from scoring.attacks.umia_two_sided import umia_two_sided
-from scoring.evidence import SwapEvidence
+from scoring.evidence import ModelEvidence, SwapEvidence
 from scoring.panel import Attack, InvalidAttack, load, names, read
 from scoring.umia import umia
 from tests.scoring.evidence import made, real, shadows
@@ -141,3 +142,23 @@ def test_anything_but_finite_numbers_by_name_is_refused(returned: object) -> Non
     attack = Attack("mine", "Mine", "model", lambda _: returned)  # type: ignore[arg-type, return-value]
     with pytest.raises(InvalidAttack, match="mine returned"):
         attack.run(None)
+
+
+def test_where_a_class_is_forgotten_members_are_told_from_others_of_that_class() -> None:
+    rng = np.random.default_rng(3)
+    labels = np.repeat([0, 1], 200)
+    # class 0 is hard for everybody and was never learnt: its test examples look like its forget examples
+    phi = rng.normal(np.where(labels == 0, -3.0, 4.0), 1.0)
+    parts = {
+        "forget": np.arange(0, 100),
+        "test": np.concatenate([np.arange(100, 200), np.arange(200, 300)]),
+        "retain": np.arange(300, 350),
+        "val": np.arange(350, 400),
+    }
+    logits = np.stack([np.where(labels == 0, phi, 0.0), np.where(labels == 1, phi, 0.0)], axis=1)
+    lacks = np.ones((2, len(labels)), dtype=bool)
+    model = ModelEvidence(logits, logits, logits, labels, parts, np.stack([phi, phi]), lacks)
+    assert set(labels[model.unseen].tolist()) == {0} and len(model.unseen) == 100
+    for name, number in {"umia": "accuracy", "umia_two_sided": "accuracy", "rmia": "auc"}.items():
+        found = next(attack for attack in panel.reading("model") if attack.name == name).run(model)
+        assert abs(found[number] - 0.5) < 0.1, "without the restriction each reads .75"

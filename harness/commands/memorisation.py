@@ -1,0 +1,42 @@
+"""``bench memorisation``: which examples of a track are memorised most."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import click
+
+from harness.commands._options import track_option
+
+
+@click.command(epilog="Example: bench memorisation --track digits-resnet18 --out digits-memorisation.npy")
+@track_option
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="The file of values to write (.npy)."
+)
+def command(track: str, out: Path) -> None:
+    """Estimate how much each example of R and F is memorised, from the track's shadow models.
+
+    Half of those were trained on the example and half were not. Writes one number per example of the data set (not a
+    number outside of R and F), and prints the lines by which a track of its own forgets the most memorised ones.
+    """
+    import io
+
+    import numpy as np
+
+    from harness import memorised, participant, session
+    from harness import track as tracks
+    from harness.references import References, shadow_originals
+    from harness.store import Store, write_file
+
+    loaded = tracks.load(track)
+    session.needs_shadows(loaded)
+    participant.not_public(loaded, "how examples are memorised")
+    references = References(loaded, Store())
+    session.train_missing(references, shadow_originals(loaded))
+    buffer = io.BytesIO()
+    np.save(buffer, memorised.values(references), allow_pickle=False)
+    write_file(out, buffer.getvalue())
+    click.echo('[splits]\nrule = "fixed"  # "paper" where the track has that rule\nforget_rule = "highest"')
+    click.echo(f'values = "{out.name}"\nvalues_sha256 = "{hashlib.sha256(buffer.getvalue()).hexdigest()}"')

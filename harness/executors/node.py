@@ -1,0 +1,199 @@
+"""What runs on a node of a Ray cluster: one unit, or the training of a few models, from what the driver sends along.
+
+A node writes to its own store only what it would there for its own units (their data, what its cores cost each other);
+results go back to the driver.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import multiprocessing
+import os
+import platform
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness import turns
+from harness.data import Dataset
+from harness.errors import EXIT_CODES, BenchError
+from harness.evaluate import Bench, Slot, attempt
+from harness.executors import local
+from harness.machine import hardware, torch_version
+from harness.references import References, Role
+from harness.store import Store
+from harness.track import Track
+from harness.units import Unit
+from harness.untimed import Result
+from sandbox.types import Outcome, Sandbox
+
+if TYPE_CHECKING:
+    from harness import prepare
+
+PACKAGES = ("baselines", "harness", "sandbox", "scoring")
+
+
+@dataclass(frozen=True)
+class Code:
+    """What must be the same on all nodes."""
+
+    version: str
+    source: str
+    """Digest of the benchmark's Python files."""
+    torch: str
+
+
+@dataclass(frozen=True)
+class Node:
+    """What a node says of itself."""
+
+    host: str
+    backend: str
+    """Name of the sandbox's back end; empty where none was asked for."""
+    trusted: bool
+    line: str
+    """Which sandbox it is, for people."""
+    hardware: Mapping[str, Any]
+    slots: tuple[Slot, ...]
+    """Where its timed units run."""
+
+
+class Carried(References):
+    """References of which a node has what came with a unit: the data set and the models that are needed."""
+
+    def __init__(self, track: Track, dataset: Dataset, weights: Mapping[Role, bytes]) -> None:
+        super().__init__(track, Store())
+        self.dataset = dataset
+        self._weights = weights
+
+    def weights(self, role: Role) -> bytes:
+        return self._weights[role]
+
+
+@cache
+def code() -> Code:
+    """This installation."""
+    root, content = Path(__file__).parents[2], hashlib.sha256()
+    for package in PACKAGES:
+        for path in sorted((root / package).rglob("*.py")):
+            content.update(f"{path.relative_to(root)} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    return Code(importlib.metadata.version("unlearn-bench"), content.hexdigest()[:16], torch_version())
+
+
+def agree(expected: Code) -> None:
+    """Raises ``BenchError`` unless this node has what the driver has."""
+    if (own := code()) != expected:
+        raise BenchError(
+            f"node {platform.node()} has unlearn-bench {own.version} (source {own.source}, torch {own.torch}), "
+            f"the command {expected.version} (source {expected.source}, torch {expected.torch})",
+            "this machine",
+            "install the same version everywhere, for example by one image for all nodes",
+            EXIT_CODES["infra"],
+        )
+
+
+def describe(expected: Code, track: Track, sandbox: str | None, gpus: int) -> Node:
+    """Check a node; ``sandbox``: also that it has this back end; ``gpus``: how many it has for timed units, 0: none.
+
+    Raises:
+        BenchError: another version, no usable sandbox.
+    """
+    _start(expected)
+    host, name, trusted, line = platform.node(), "", True, ""
+    slots: Sequence[Slot] = ()
+    if sandbox is not None:
+        backend, line = _backend(track, sandbox, _gpu() if gpus else None)
+        name, trusted = backend.name, backend.trusted
+        slots = [Slot(timed=True)] * gpus if gpus else local.timed_slots(Store())
+    return Node(host, name, trusted, line, hardware(), tuple(slots))
+
+
+def sandboxed(
+    expected: Code,
+    run_id: str,
+    sandbox: str,
+    unit: Unit,
+    deadline: float,
+    slot: Slot | None,
+    gpu: bool,
+    dataset: Dataset,
+    original: bytes,
+) -> tuple[NDArray[np.float32] | None, Outcome]:
+    """One unit in a sandbox of this node, see ``evaluate.attempt``; with a ``slot`` on the clock and with weights."""
+    _start(expected)
+    index = _gpu() if gpu else None
+    backend, _ = _backend(unit.track, sandbox, index)
+    references = Carried(unit.track, dataset, {unit.original: original})
+    cores = os.sched_getaffinity(0)
+    if index is not None:
+        here = local.untimed_slot((), f"cuda:{index}")
+        here = here if slot is None else replace(here, timed=True)
+    else:
+        here = slot or Slot(devices=turns.cores(sorted(cores)))
+    try:
+        if here.cores:
+            os.sched_setaffinity(0, here.cores)
+        logits, outcome = attempt(Bench(references, backend, run_id), unit, here, deadline)
+    finally:
+        os.sched_setaffinity(0, cores)
+    return logits, outcome if slot is not None else replace(outcome, weights=None)
+
+
+def direct(expected: Code, unit: Unit, deadline: float, dataset: Dataset, original: bytes) -> Result:
+    """One unit of a shipped method in this process. See ``harness.direct``."""
+    from harness.direct import attempt_unit
+
+    _start(expected)
+    return attempt_unit(Carried(unit.track, dataset, {unit.original: original}), unit, deadline)
+
+
+def train(
+    expected: Code, track: Track, task: Sequence[Role], at_once: int | None, dataset: Dataset
+) -> list[prepare.Trained]:
+    """Train the models of one task; with ``at_once`` on this task's GPU, so many in flight."""
+    from harness import prepare
+
+    _start(expected)
+    prepare._progress = multiprocessing.get_context("spawn").Value("q", 0)
+    prepare._references = references = Carried(track, dataset, {})
+    if at_once is not None:
+        from harness.resident import Resident
+
+        prepare._resident = Resident(references, f"cuda:{_gpu()}", at_once)
+    return prepare._work(task)
+
+
+def _start(expected: Code) -> None:
+    import torch
+
+    agree(expected)
+    torch.set_num_threads(1)
+    # arrays of Ray's object store are read-only, and nothing writes to the data set
+    warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+
+
+def _gpu() -> int:
+    """The host's index of the GPU that this task was given."""
+    import ray
+
+    return int(ray.get_gpu_ids()[0])
+
+
+_backends: dict[tuple[str, str, int | None], tuple[Sandbox, str]] = {}
+
+
+def _backend(track: Track, sandbox: str, gpu: int | None) -> tuple[Sandbox, str]:
+    """Chosen once per process."""
+    from harness.session import choose_sandbox
+
+    key = (track.reference_digest, sandbox, gpu)
+    if key not in _backends:
+        _backends[key] = choose_sandbox(track, sandbox, gpu)
+    return _backends[key]

@@ -1,0 +1,155 @@
+"""The executor ``ray`` on a real cluster of two nodes on this machine, one of which is killed while it works."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.references import References
+from tests.harness.conftest import SMALL, run
+from tests.harness.test_submit import FINE_TUNE
+
+pytestmark = pytest.mark.slow
+ray = pytest.importorskip("ray", reason="THE EXECUTOR ray IS NOT TESTED: install Ray")
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """A head that runs units and, for the test to kill, whatever it adds."""
+    from ray.cluster_utils import Cluster
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("PYTHONPATH", str(ROOT))
+        patch.setenv("OMP_NUM_THREADS", "1")
+        made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+        yield made
+        made.shutdown()
+
+
+@pytest.fixture
+def second(cluster: Any) -> Iterator[Any]:
+    """Another node."""
+    node = cluster.add_node(num_cpus=1)
+    cluster.wait_for_nodes()
+    yield node
+    if node in cluster.list_all_nodes():
+        cluster.remove_node(node)
+
+
+def start(*arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "harness", *arguments]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def kill_while_it_works(node: Any, process: subprocess.Popen[str], function: str) -> None:
+    """SIGKILL for a node and its workers, once one of these runs ``function``."""
+    raylet = node.all_processes["raylet"][0].process.pid
+    workers = children(raylet)
+    while not any(title.startswith(f"ray::{function}") for title in workers.values()):
+        workers = children(raylet)
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+    for pid in (raylet, *workers):
+        os.kill(pid, signal.SIGKILL)
+
+
+def children(parent: int) -> dict[int, str]:
+    """Titles of processes by their pid."""
+    found = {}
+    for place in Path("/proc").glob("[0-9]*"):
+        try:
+            if int((place / "stat").read_text().rpartition(")")[2].split()[1]) == parent:
+                found[int(place.name)] = (place / "cmdline").read_text()
+        except OSError:
+            continue
+    return found
+
+
+def models(home: Path) -> dict[str, Any]:
+    (path,) = (home / "references").glob("*.json")
+    roles = json.loads(path.read_text())["roles"]
+    return {name: (role["weights"], role["logits"]) for name, role in roles.items()}
+
+
+def test_a_node_killed_in_mid_training_costs_no_model_and_changes_none(
+    cluster: Any, second: Any, tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    track = tmp_path / "long.toml"
+    track.write_text(SMALL.replace("epochs = 2", "epochs = 12"))
+    process = start("prepare", str(track), "--workers", "2", "--executor", "ray", "--address", cluster.address)
+    kill_while_it_works(second, process, "train")
+    out, errors = process.communicate()
+    assert process.returncode == 0, errors
+    assert "was lost with its node or worker and runs again" in errors
+    assert "6 of 6 reference models, every file verified" in out
+    assert errors.count("trained ") == 6, "each model once"
+    monkeypatch.setenv("BENCH_HOME", str(tmp_path / "alone"))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert start("prepare", str(track), "--workers", "2").communicate()[0]
+    assert models(home) == models(tmp_path / "alone")
+
+
+def test_a_node_killed_in_mid_search_costs_no_trial(
+    cluster: Any, second: Any, prepared: References, small: Path
+) -> None:
+    arguments = ("tune", "ft", "--track", str(small), "--trials", "3", "--json")
+    process = start(*arguments, "--executor", "ray", "--address", cluster.address)
+    kill_while_it_works(second, process, "direct")
+    out, errors = process.communicate()
+    assert process.returncode == 0, errors
+    assert "on 2 nodes" in errors and "runs again" in errors
+    (summary,) = json.loads(out)
+    assert summary["trials"] == 3 and summary["failed_trials"] == 0
+    alone = json.loads(run(*arguments).stdout)[0]
+    assert alone["trials"] == 3 and alone["loss"] == summary["loss"], "the search is over: nothing runs again"
+
+
+def test_submit_gives_the_same_row_as_on_one_machine(
+    cluster: Any, prepared: References, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = tmp_path / "mine.py"
+    entry.write_text(FINE_TUNE)
+    command = ("submit", str(entry), "--track", str(small), "--sandbox", "process", "--json")
+    there = start(*command, "--executor", "ray", "--address", cluster.address)
+    out, errors = there.communicate()
+    assert there.returncode == 0, errors
+    assert "timed units on" in errors
+    subprocess.run(["rm", "-r", str(prepared.store.root / "units")], check=True)
+    here = run(*command)
+    assert here.exit_code == 0, here.output
+    rows = [json.loads(text)["row"] for text in (out, here.stdout)]
+    timed = {key for row in rows for key in row if "rte" in key or "seconds" in key or "speed" in key}
+    rows = [{k: v for k, v in row.items() if k not in timed} for row in rows]
+    assert rows[0] == rows[1] and len(rows[0]) > 10
+
+
+@pytest.mark.parametrize("answer", ["nothing", "another server", "no address"])
+def test_a_wrong_address_is_said_at_once(small: Path, answer: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        if answer == "nothing":
+            server.close()
+        began = time.monotonic()
+        result = run(
+            "prepare", str(small), "--executor", "ray", "--address", address if answer != "no address" else "x"
+        )
+    assert result.exit_code == (2 if answer == "no address" else 20), result.output
+    assert ("whose:  your command" in result.stderr and "--address" in result.stderr) or "HOST:6379" in result.stderr
+    assert time.monotonic() - began < 60, "not the minutes that Ray tries"
+
+
+def test_an_address_needs_the_executor(small: Path) -> None:
+    result = run("prepare", str(small), "--address", "127.0.0.1:6379")
+    assert result.exit_code == 2 and "--executor ray" in result.stderr

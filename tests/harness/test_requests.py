@@ -1,0 +1,83 @@
+"""Sequential deletion: an entry is asked several times, and its last model counts."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from harness import evaluate
+from harness.direct import Workers
+from harness.entries import Entry, read
+from harness.evaluate import Bench, Slot
+from harness.references import References
+from harness.units import Unit
+from sandbox.backends import load
+
+ENTRY = """
+import torch
+
+def unlearn(model, retain, forget, val):
+    with torch.no_grad():
+        model.fc.bias[:3] = model.fc.bias[:3].round() + 100 * torch.tensor([1.0, len(forget.dataset), 0.0])
+        model.fc.bias[2] = len(retain.dataset)
+    print("asked", len(forget.dataset), "of", len(retain.dataset))
+    {more}
+"""
+
+
+@pytest.fixture
+def asked(prepared: References) -> References:
+    """The tiny track (F of 64, R of 192), whose F is deleted in five requests."""
+    track = prepared.track
+    return References(replace(track, protocol=replace(track.protocol, requests=5)), prepared.store)
+
+
+def entry(folder: Path, more: str = "") -> Entry:
+    path = folder / "counts.py"
+    path.write_text(ENTRY.format(more=more))
+    return read(path)
+
+
+def test_requests_partition_f_and_r_holds_what_comes_later(asked: References, tmp_path: Path) -> None:
+    unit = Unit(entry(tmp_path), asked.track, 1)
+    parts, requests = unit.parts(asked), unit.requests(asked)
+    assert [len(one["forget"]) for one in requests] == [13, 13, 13, 13, 12]
+    assert np.array_equal(np.concatenate([one["forget"] for one in requests]), parts["forget"])
+    for done, one in enumerate(requests):
+        later = np.concatenate([parts["retain"], *(other["forget"] for other in requests[done + 1 :])])
+        assert np.array_equal(one["retain"], later) and np.array_equal(one["val"], parts["val"])
+        assert "test" not in one
+    assert len({unit.request_seed(number) for number in range(5)}) == 5
+
+
+def test_every_request_goes_on_from_the_last_model_in_every_place(asked: References, tmp_path: Path) -> None:
+    unit = Unit(entry(tmp_path), asked.track, 0)
+    bench = Bench(asked, load("process"), "requests", threading.Event())
+    logits, outcome = evaluate.attempt(bench, unit, Slot(), 60)
+    assert outcome.status == "ok", outcome.reason
+    assert outcome.log.split("\n") == [
+        f"asked {n} of {r}" for n, r in ((13, 243), (13, 230), (13, 217), (13, 204), (12, 192))
+    ]
+    with Workers(asked.track) as workers:
+        ((_, result),) = workers.run([unit], 60)
+    assert logits is not None and result.logits is not None
+    np.testing.assert_allclose(result.logits, logits, atol=1e-4)
+    # the fifth request has seen what the other four left: 5 times 100, and 64 examples in all
+    before = asked.logits(unit.original)
+    assert (logits - before)[:, :3] - [500, 6400, 192] == pytest.approx(0, abs=3.5)
+    assert logits[:, 3:] == pytest.approx(before[:, 3:], abs=1e-3)
+
+
+def test_requests_share_the_deadline_and_a_failure_ends_them(asked: References, tmp_path: Path) -> None:
+    bench = Bench(asked, load("process"), "requests", threading.Event())
+    slow = Unit(entry(tmp_path, "import time; time.sleep(1)"), asked.track, 0)
+    _, outcome = evaluate.attempt(bench, slow, Slot(), 2.5)
+    assert outcome.status == "timeout" and outcome.seconds is not None and outcome.seconds < 5
+    failing = Unit(entry(tmp_path, "assert len(retain.dataset) > 220"), asked.track, 0)
+    logits, outcome = evaluate.attempt(bench, failing, Slot(), 60)
+    assert (logits, outcome.status) == (None, "crash")
+    assert outcome.log.count("asked") == 3

@@ -1,0 +1,197 @@
+"""The pages in a real browser, opened from the disk: what a reader does, on every kind of screen, without network."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from harness.site.model import slug
+from tests.site.conftest import EVIL, MADE_UP, TRACK, Built
+
+pytestmark = pytest.mark.browser
+NAMES = "[...document.querySelectorAll('#board tbody.%s tr:not([hidden]) th a')].map(a => a.textContent)"
+
+
+@dataclass
+class Visit:
+    """A tab that notes what the page asks for and complains of; whatever is not a file is refused."""
+
+    built: Built
+    tab: Any
+    foreign: list[str] = field(default_factory=list)
+    complaints: list[str] = field(default_factory=list)
+
+    def open(self, name: str, state: str = "") -> Any:
+        self.tab.goto((self.built.place / name).as_uri() + state)
+        return self.tab
+
+    def names(self, part: str = "ranked") -> list[str]:
+        found: list[str] = self.tab.evaluate(NAMES % part)
+        return found
+
+    def column(self, place: int, part: str = "ranked") -> list[float]:
+        cells = f"[...document.querySelectorAll('#board tbody.{part} tr')].map(r => r.cells[{place}].dataset.s)"
+        return [float(value) for value in self.tab.evaluate(cells) if value]
+
+    def sorting(self) -> dict[str, str]:
+        heads = "[...document.querySelectorAll('th[aria-sort]')].map(head => [head.dataset.key, head.ariaSort])"
+        found: dict[str, str] = dict(self.tab.evaluate(heads))
+        return found
+
+
+@pytest.fixture
+def visit(chromium: Any, built: Built, request: pytest.FixtureRequest) -> Iterator[Visit]:
+    """``@pytest.mark.parametrize("visit", [{…}], indirect=True)`` sets the screen."""
+    context = chromium.new_context(**getattr(request, "param", {}))
+    made = Visit(built, context.new_page())
+
+    def watched(route: Any) -> None:
+        if route.request.url.startswith(built.place.as_uri()):
+            route.continue_()
+        else:
+            made.foreign.append(route.request.url)
+            route.abort()
+
+    context.route("**/*", watched)
+    made.tab.on("console", lambda message: made.complaints.append(message.text))
+    made.tab.on("pageerror", lambda error: made.complaints.append(str(error)))
+    yield made
+    context.close()
+    assert made.foreign == [] and made.complaints == []
+
+
+def test_a_click_sorts_and_a_second_one_turns_the_order_round(visit: Visit) -> None:
+    tab = visit.open(f"{TRACK}.html")
+    assert visit.sorting() == {"rank": "ascending"}
+    tab.click("th[data-key=rte] button")
+    speeds = visit.column(6)
+    assert speeds == sorted(speeds, reverse=True) and len(set(speeds)) > 10
+    assert visit.sorting() == {"rte": "descending"}
+    tab.click("th[data-key=rte] button")
+    assert visit.column(6) == sorted(speeds) and visit.sorting() == {"rte": "ascending"}
+    tab.click("th[data-key=method] button")
+    names = visit.names()
+    assert names == sorted(names, key=str.lower)
+    assert visit.names("reference") == ["original", "retrain"], "reference rows stay apart"
+
+
+def test_text_and_facets_filter_and_say_how_many_rows_are_left(visit: Visit) -> None:
+    tab = visit.open(f"{TRACK}.html")
+    everyone = visit.names()
+    tab.fill("input[name=q]", "CT")
+    assert visit.names() == ["ct"]
+    assert re.fullmatch(r"\d+ of \d+ rows", tab.text_content("#count"))
+    tab.fill("input[name=q]", "")
+    tab.select_option("select[name=badge]", "verified")
+    assert visit.names() == ["checked"] and tab.text_content("#count").startswith("1 of ")
+    tab.select_option("select[name=badge]", "")
+    tab.select_option("select[name=state]", "disqualified")
+    assert visit.names() == [] and visit.names("unranked") == ["cheat"]
+    tab.click("button[type=reset]")
+    assert visit.names() == everyone
+
+
+def test_the_state_is_in_the_address_survives_a_reload_and_goes_along_to_another_board(visit: Visit) -> None:
+    tab = visit.open(f"{MADE_UP[0]}.html")
+    tab.click("th[data-key=indisc] button")
+    tab.fill("input[name=q]", "m")
+    tab.select_option("select[name=badge]", "baseline")
+    seen = visit.names()
+    assert len(seen) > 2
+    assert all(part in tab.url for part in (f"track={MADE_UP[0]}", "sort=-indisc", "q=m", "badge=baseline"))
+    address = tab.url
+    tab.reload()
+    assert visit.names() == seen and tab.url == address
+    assert tab.input_value("input[name=q]") == "m" and visit.sorting() == {"indisc": "descending"}
+    tab.click(f"nav a[data-board={TRACK}]")
+    tab.wait_for_url("**/digits-resnet18.html*")
+    assert visit.sorting() == {"indisc": "descending"} and tab.input_value("select[name=badge]") == "baseline"
+    tab.go_back()
+    tab.wait_for_url("**/cifar10-resnet18.html*")
+    assert visit.names() == seen
+    visit.open("index.html", f"#track={MADE_UP[1]}&q=ct")  # an address names its board, whichever page it opens
+    tab.wait_for_url(f"**/{MADE_UP[1]}.html*")
+    assert visit.names() == ["ct"]
+
+
+def test_nonsense_in_the_address_does_no_harm(visit: Visit) -> None:
+    visit.open(f"{TRACK}.html", "#track=nowhere&sort=__proto__&badge=none&q=%3Cb%3E&x=1")
+    assert visit.sorting() == {"rank": "ascending"} and visit.names() == []
+    assert visit.tab.input_value("input[name=q]") == "<b>"
+
+
+def test_everything_can_be_done_from_the_keyboard(visit: Visit) -> None:
+    tab = visit.open(f"{MADE_UP[1]}.html")
+    reached = []
+    for _ in range(60):
+        tab.keyboard.press("Tab")
+        at = tab.evaluate("""() => { const e = document.activeElement; const box = getComputedStyle(e);
+            return [e.closest('th')?.dataset.key || e.name || e.id || e.className || e.tagName, box.outlineStyle]; }""")
+        reached.append(at[0])
+        assert at[1] != "none", f"{at[0]} shows no focus"
+        if at[0] == "spread":
+            break
+    assert reached[0] == "skip" and {"q", "badge", "state", "hardware", "scroll", "rank", "retdev"} <= set(reached)
+    tab.keyboard.press("Enter")
+    assert visit.sorting() == {"spread": "ascending"}
+    tab.keyboard.press("Space")
+    assert visit.sorting() == {"spread": "descending"}
+    tab.focus("input[name=q]")
+    tab.keyboard.type("ft")
+    assert visit.names() == ["ft"]
+    tab.focus("#board tbody tr:not([hidden]) a")
+    tab.keyboard.press("Enter")
+    tab.wait_for_url(f"**/entries/{MADE_UP[1]}/ft.html")
+
+
+@pytest.mark.parametrize("visit", [{"java_script_enabled": False}], indirect=True)
+def test_without_script_there_is_a_sorted_table_and_no_control_that_does_nothing(visit: Visit) -> None:
+    tab = visit.open("index.html")
+    assert not tab.is_visible("#controls") and tab.locator("#board button").count() == 0
+    ranks = [float(cell.get_attribute("data-s")) for cell in tab.locator("#board tbody.ranked tr td:first-child").all()]
+    assert ranks == sorted(ranks) and len(ranks) > 10
+    tab.click(f"nav a[data-board={TRACK}]")
+    tab.click("#board tbody a >> nth=0")
+    assert tab.is_visible("text=What every attack finds")
+
+
+PAGES = ("index.html", f"{TRACK}.html", "rules.html", f"entries/{TRACK}/ct.html", f"entries/{TRACK}/{slug(EVIL)}.html")
+
+
+@pytest.mark.parametrize("visit", [{"viewport": {"width": 360, "height": 740}}], indirect=True)
+def test_on_a_phone_no_page_scrolls_sideways(visit: Visit) -> None:
+    for name in PAGES:
+        tab = visit.open(name)
+        assert tab.evaluate("document.documentElement.scrollWidth") <= 360, name
+    tab = visit.open(f"{TRACK}.html")
+    tab.evaluate("document.querySelector('#board').parentElement.scrollLeft = 600")
+    left = tab.evaluate("document.querySelector('#board tbody th').getBoundingClientRect().left")
+    assert 0 <= left < 60, "the method stays in sight"
+
+
+@pytest.mark.parametrize("visit", [{"color_scheme": "light"}, {"color_scheme": "dark"}], indirect=True)
+def test_nothing_for_a_screen_reader_to_stumble_over(visit: Visit, request: pytest.FixtureRequest) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+
+    for name in PAGES:
+        tab = visit.open(name)
+        back = tab.evaluate("getComputedStyle(document.body).backgroundColor")
+        light = sum(map(int, re.findall(r"\d+", back)[:3])) > 382
+        assert light == tab.evaluate("matchMedia('(prefers-color-scheme: light)').matches"), name
+        found = Axe().run(tab, options={"resultTypes": ["violations"], "preload": False})
+        assert found.violations_count == 0, f"{name}\n{found.generate_report()}"
+
+
+def test_nothing_that_a_participant_wrote_runs(visit: Visit) -> None:
+    for name in (f"{TRACK}.html", f"entries/{TRACK}/{slug(EVIL)}.html", f"entries/{TRACK}/failed.html"):
+        tab = visit.open(name)
+        assert tab.evaluate("window.owned") is None
+        assert tab.locator("text=window.owned = 1").count() > 0
+    refused = tab.evaluate("""() => { const made = document.createElement('script');
+        made.textContent = 'window.owned = 2'; document.body.append(made); return window.owned; }""")
+    assert refused is None, "and the page's policy would not let it"
+    visit.complaints.clear()  # the browser says that it refused

@@ -1,0 +1,196 @@
+"""The pages as text: the same bytes again, what participants wrote escaped, what stands where, and their weight."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from harness.candidates import candidates
+from harness.references import References
+from harness.site.model import plain, slug
+from harness.site.plots import pareto
+from harness.store import Store
+from harness.track import load
+from scoring.curves import EDGES, FPR, loss_histogram, roc
+from tests.harness.conftest import run
+from tests.site.conftest import EVIL, MADE_UP, SHOWN, TRACK, Built
+
+
+class Page(HTMLParser):
+    """Elements, their attributes, and the text."""
+
+    def __init__(self, content: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.rows: dict[str, list[str]] = {}
+        self._row: list[str] | None = None
+        self.feed(content)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag == "tr":
+            self._row = []
+        elif tag in ("td", "th") and self._row is not None:
+            self._row.append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "tr" and self._row:
+            name = next((cell.split()[0] for cell in self._row[2:3] if cell.split()), "")
+            self.rows.setdefault(name, [" ".join(cell.split()) for cell in self._row])
+            self._row = None
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+        if self._row:
+            self._row[-1] += data
+
+
+def all_pages(built: Built) -> list[Path]:
+    return sorted(built.place.rglob("*.html"))
+
+
+def test_the_same_store_gives_the_same_bytes(stored: Built, tmp_path: Path) -> None:
+    assert run("leaderboard", "--format", "html", "--out", str(tmp_path / "again")).exit_code == 0
+    for path in stored.place.rglob("*"):
+        if path.is_file():
+            assert path.read_bytes() == (tmp_path / "again" / path.relative_to(stored.place)).read_bytes(), path
+
+
+def test_text_of_participants_is_text(built: Built) -> None:
+    pages = {path: Page(path.read_text()) for path in all_pages(built)}
+    for path, page in pages.items():
+        for tag, attributes in page.elements:
+            assert tag not in ("img", "iframe", "object", "embed", "style"), path
+            assert tag != "script" or set(attributes) == {"src", "defer"}, path
+            assert not any(key.startswith("on") or key == "style" for key in attributes), path
+            assert not str(attributes.get("href", "")).lower().startswith(("javascript:", "http", "data:", "//")), path
+    own = pages[built.place / "entries" / TRACK / f"{slug(EVIL)}.html"].text
+    assert own.count(SHOWN) >= 8, "name, title, summary, metadata, parameter, value, search, source, log, environment"
+    assert "49" not in own[own.index("{{ 7") : own.index("{{ 7") + 12]
+    failed = pages[built.place / "entries" / TRACK / "failed.html"].text
+    assert failed.count(SHOWN) >= 10, "reason and warning of nine seeds, and the log"
+    assert SHOWN in pages[built.place / f"{TRACK}.html"].text
+    assert not any("\u202e" in page.text for page in pages.values())
+
+
+def test_control_and_direction_characters_are_shown_and_long_texts_cut_at_the_start() -> None:
+    assert plain("a\u202eb\x1b[31m\r\nc\td") == "a\\u202eb\\u001b[31m\nc\td"
+    assert plain("0123456789", 4) == "[… 6 characters before]\n6789"
+
+
+def test_names_that_are_no_file_names_get_one() -> None:
+    assert slug("ft") == "ft"
+    assert re.fullmatch(r"entry-[0-9a-f]{16}", slug("../../x")) and slug("../../x") != slug("../../y")
+
+
+def test_every_link_leads_to_a_file(built: Built) -> None:
+    for path in all_pages(built):
+        for tag, attributes in Page(path.read_text()).elements:
+            if (target := attributes.get("href") or attributes.get("src")) and not target.startswith("#"):
+                assert (path.parent / target).resolve().is_file(), f"{path}: {tag} {target}"
+
+
+def test_boards_are_light(built: Built) -> None:
+    shell = sum(path.stat().st_size for path in (built.place / "static").iterdir())
+    for path in built.place.glob("*.html"):
+        without_plots = re.sub(r"<svg.*?</svg>", "", path.read_text(), flags=re.DOTALL)
+        assert len(without_plots.encode()) + shell < 300_000, path
+    assert len(built.read(f"{TRACK}.html")) + shell < 300_000, "with its plots, too"
+
+
+def test_there_is_a_board_for_every_track_architecture_and_data_set_that_has_several(built: Built) -> None:
+    assert {path.stem for path in built.place.glob("*.html")} == {
+        "index", "rules", TRACK, *MADE_UP, "architecture-resnet18", "data-mnist",
+    }  # fmt: skip
+    overall = Page(built.read("data-mnist.html"))
+    ranked = [row for row in overall.rows.values() if row[0].isdigit() or "–" in row[0][1:]]
+    assert ranked
+    for row in ranked:
+        assert [sum(map(int, cell.split("·"))) for cell in row[2:5]] == [2, 2, 2], "memberships on two tracks"
+    index = Page(built.read("index.html"))
+    assert "checked" not in index.rows, "it ran on one of four tracks"
+    assert "ft" in index.rows and "have not run all 4 tracks" in index.text
+
+
+def test_marks_and_badges_are_seen_and_marked_rows_have_no_rank(built: Built) -> None:
+    content = built.read(f"{TRACK}.html")
+    rows = Page(content).rows
+    badges = {name: row[9] for name, row in rows.items() if len(row) == 12}
+    expected = {"ft": "baseline", "checked": "verified", "bare": "untrusted sandbox", "retrain": "reference"}
+    assert {name: badges[name] for name in expected} == expected
+    assert badges["failed"] == "self-reported"
+    assert rows["cheat"][0] == "–" and rows["cheat"][2] == "cheat disqualified"
+    assert rows["retrain"][0] == rows["original"][0] == "–"
+    assert rows["ft"][0][0].isdigit() and "G" in rows["ft"][3] and rows["ft"][8] == "10/10"
+    assert rows["failed"][8] == "1/10" and "F" in rows["failed"][3]
+    order = list(rows)
+    assert order[-2:] == ["retrain", "original"] and order.index("cheat") > order.index("failed")
+
+
+def test_on_a_public_site_untrusted_rows_have_no_rank(stored: Built, tmp_path: Path) -> None:
+    run("leaderboard", "--format", "html", "--out", str(tmp_path), "--track", TRACK, "--public")
+    rows = Page((tmp_path / "index.html").read_text()).rows
+    assert rows["bare"][0] == "–" and rows["checked"][0][0].isdigit()
+
+
+def test_an_entry_page_has_what_is_known(stored: Built) -> None:
+    text = " ".join(Page(stored.page("ct")).text.split())
+    record = next(c for c in candidates(References(load(TRACK), Store())) if c.name == "ct").records[3]
+    for known in (
+        "bench baselines ct --track digits-resnet18 --sandbox docker",
+        record.sha256,
+        record.entry,
+        record.reference_digest,
+        f"{record.seconds:.2f}",
+        repr(record.parameters["lr"]),
+        "1e-05 to 0.1, log scale",
+        "1 to 10",
+        "30 trials × 2 units",
+        str(record.environment["image"]),
+        "module.weight.copy_(module.weight.transpose(2, 3).clone())",
+        "umia_two_sided",
+    ):
+        assert known in text, known
+    drawn = Counter(attributes.get("class", "") for _, attributes in Page(stored.page("ct")).elements)
+    assert drawn["losses forget"] == drawn["losses test"] == 1
+    assert drawn["roc own"] == drawn["roc original"] == drawn["roc retrained"] == 1
+    made_up = " ".join(Page(stored.page("method_001", MADE_UP[0])).text.split())
+    assert "bench submit method_001.py --track cifar10-resnet18 --sandbox docker" in made_up
+    assert "optimiser.zero_grad()" in made_up and "Fine-tuning." in made_up
+
+
+def test_the_pareto_front_is_what_no_other_method_beats_in_both() -> None:
+    assert pareto([(0.2, 0.9), (0.1, 0.8), (0.3, 0.85), (0.1, 0.7), (0.4, 0.95)]) == [
+        (0.1, 0.8),
+        (0.2, 0.9),
+        (0.4, 0.95),
+    ]
+
+
+def test_curves_say_how_often_a_small_loss_was_forgotten() -> None:
+    losses = [0.001, 0.01, 0.1, 1.0]
+    assert loss_histogram([0.0, *losses, 1e9]).sum() == 6 and loss_histogram([1e-30])[0] == 1
+    assert loss_histogram([10 ** (EDGES[3] + 0.01)])[3] == 1
+    same = roc(losses * 250, losses * 250)
+    assert same[-1] == 1.0 and (same <= FPR + 1e-9).all()
+    apart = roc([0.001] * 10, [1.0] * 10)
+    assert (apart == 1.0).all(), "every forgotten loss is below every other one"
+    assert roc([1.0] * 10, [0.001] * 10)[:-1].max() == 0.0
+
+
+def test_a_site_needs_a_place(stored: Built) -> None:
+    for form in ("html", "parquet"):
+        result = run("leaderboard", "--format", form)
+        assert result.exit_code == 2 and "--out" in result.stderr
+
+
+@pytest.mark.parametrize("form", ["csv", "json", "markdown"])
+def test_several_tracks_become_several_files(stored: Built, tmp_path: Path, form: str) -> None:
+    result = run("leaderboard", "--format", form, "--track", TRACK, "--track", MADE_UP[0], "--out", str(tmp_path))
+    assert result.exit_code == 0, result.output
+    assert {path.stem for path in tmp_path.iterdir()} == {TRACK, MADE_UP[0]}
