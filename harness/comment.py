@@ -19,7 +19,9 @@ HARMLESS = str.maketrans(
     {"`": "'", "<": "‹", ">": "›", "@": "＠", "#": "＃", "|": "¦", "[": "(", "]": ")", "&": "＆", "\\": "＼", "$": "＄"}
 )  # fmt: skip
 """Characters that some renderer gives a meaning to, and others that look alike."""
-TEXTS = frozenset({"entry", "kind", "state", "reason", "trusted", "verified", "inconsistent"})
+TEXTS = frozenset(
+    {"entry", "kind", "state", "reason", "trusted", "verified", "inconsistent", "badge", "hardware", "date"}
+)
 """Columns of a board that hold no numbers, beside the groups."""
 BARS = "▁▂▃▄▅▆▇█"
 

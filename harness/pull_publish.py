@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from harness import comment, consistency, pull_result, pulls, units
+from harness import comment, consistency, pull_result, pulls, sources, units
 from harness.entries import SIZE, Entry, InvalidEntry, baseline_names, from_source
 from harness.git import Repository
 from harness.pull_result import BadResult, Document
@@ -94,6 +94,7 @@ def merge(references: References, document: Document, checked: list[Checked]) ->
                     what = f"{record.name}, seed {record.seed}, is published already with another outcome"
                     raise BadResult(what, "bench verify runs a published unit again")
         for one in checked:
+            sources.keep(store, one.entry)
             for content in one.blobs.values():
                 store.put(content)
             if one.shadow is not None:
