@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 
 from harness import units
-from harness.entries import baseline, baseline_names, shipped_digests
+from harness.entries import Kind, baseline, baseline_names, shipped_digests
 from harness.errors import USAGE, BenchError
 from harness.references import References
 from harness.track import Track
@@ -32,10 +33,16 @@ class Candidate:
         return all(record.trusted for record in self.records.values())
 
 
+@cache
+def _shipped_kinds() -> dict[str, Kind]:
+    """Kind of every shipped method; they are parsed in child processes, once."""
+    return {name: baseline(name).kind for name in baseline_names()}
+
+
 def candidates(references: References) -> list[Candidate]:
     """Entries that have records on the track; of one name only the version that ran last."""
     shipped = shipped_digests()
-    kinds = {name: baseline(name).kind for name in baseline_names()}
+    kinds = _shipped_kinds()
     versions: dict[tuple[str, str], dict[int, Record]] = {}
     for record in units.records(references.store, references.track):
         versions.setdefault((record.name, record.entry), {})[record.seed] = record

@@ -16,11 +16,12 @@ from sandbox.text import one_line
 
 TITLE = 80
 HARMLESS = str.maketrans(
-    {"`": "'", "<": "‹", ">": "›", "@": "＠", "#": "＃", "|": "¦", "[": "(", "]": ")", "&": "＆", "\\": "＼", "$": "＄",
-     "~": "˜", "!": "ǃ"}
+    {"`": "'", "<": "‹", ">": "›", "@": "＠", "#": "＃", "|": "¦", "[": "(", "]": ")", "&": "＆", "\\": "＼", "$": "＄"}
 )  # fmt: skip
 """Characters that some renderer gives a meaning to, and others that look alike."""
-TEXTS = frozenset({"entry", "kind", "state", "reason", "trusted", "verified", "inconsistent"})
+TEXTS = frozenset(
+    {"entry", "kind", "state", "reason", "trusted", "verified", "inconsistent", "badge", "hardware", "date"}
+)
 """Columns of a board that hold no numbers, beside the groups."""
 BARS = "▁▂▃▄▅▆▇█"
 
@@ -63,8 +64,8 @@ def _entry(entry: Mapping[str, Any], sealed: bool) -> list[str]:
         lines += [f"units: {counts}", ""]
     elif entry["seeds"]:
         signs = " ".join(f"{one['seed']}{'✓' if one['status'] == 'ok' else '✗'}" for one in entry["seeds"])
-        bars = [f"{name} {_strip([one[key] for one in entry['seeds']])}" for key, name in
-                (("retdev", "RetDev"), ("indisc", "Indisc"), ("rte", "RTE"))]  # fmt: skip
+        names = {"retdev": "RetDev", "indisc": "Indisc", "rte": "RTE"}
+        bars = [f"{name} {_strip([one[key] for one in entry['seeds']])}" for key, name in names.items()]
         lines += [f"seeds `{signs}` · {' · '.join(bars)}", ""]
     if entry["status"] != "ok":
         where = [str(one["seed"]) for one in entry["seeds"] if one["status"] == entry["status"]]
@@ -78,6 +79,7 @@ def _frame(rows: list[Mapping[str, Any]]) -> pd.DataFrame:
     for column in map(str, frame.columns):
         if column not in TEXTS and not column.startswith("group_"):
             frame[column] = pd.to_numeric(frame[column], errors="coerce")
+    frame["entry"] = "`" + frame["entry"].astype(str) + "`"  # a name like www.example.org would become a link
     for column in ("verified", "inconsistent", "state", "reason"):
         frame[column] = frame[column].fillna("") if column in frame else ""
     for column in ("seeds_ok", "seeds_total"):

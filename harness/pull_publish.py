@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from harness import comment, consistency, pull_result, pulls, units
+from harness import comment, consistency, pull_result, pulls, sources, units
 from harness.entries import SIZE, Entry, InvalidEntry, baseline_names, from_source
 from harness.git import Repository
 from harness.pull_result import BadResult, Document
@@ -46,7 +46,7 @@ def check(references: References, place: Path, document: Document, *, other_harn
     track = references.track
     if document["kind"] != "score":
         raise BadResult("a smoke run is not published", "run bench score-pr without --smoke")
-    if not document["harness"]["matches_base"] and not other_harness:
+    if document["entries"] and not document["harness"]["matches_base"] and not other_harness:
         raise BadResult(
             "it was scored by a harness that is not that of the base commit",
             "score it again from a checkout of the base commit, or say --other-harness",
@@ -94,6 +94,7 @@ def merge(references: References, document: Document, checked: list[Checked]) ->
                     what = f"{record.name}, seed {record.seed}, is published already with another outcome"
                     raise BadResult(what, "bench verify runs a published unit again")
         for one in checked:
+            sources.keep(store, one.entry)
             for content in one.blobs.values():
                 store.put(content)
             if one.shadow is not None:
@@ -101,7 +102,8 @@ def merge(references: References, document: Document, checked: list[Checked]) ->
                 one.shadow.save(references)
         for record in new:
             record.save(store)
-        store.write(f"pulls/{units.place(track)}", document["head"], document)
+        if checked:
+            store.write(f"pulls/{units.place(track)}", document["head"], document)
     return len(new)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from harness import consistency, participant, runs, shadows, swaps, units
+from harness import consistency, participant, runs, shadows, sources, swaps, units
 from harness.direct import Workers
 from harness.entries import Entry, baseline, read
 from harness.errors import EXIT_CODES, USAGE, BenchError, Owner
@@ -294,7 +294,7 @@ def run_seeds(
 ) -> dict[int, Record]:
     """Run what lacks of an entry's seed units, and keep its source with them; every record that there is, by seed."""
     store, track = bench.references.store, bench.references.track
-    store.put(entry.source)
+    sources.keep(store, entry)
     done = execute(bench, runs.pending(store, entry, track, seeds, again), gpu, resume)
     stored = [units.find(store, Unit(entry, track, seed)) for seed in seeds]
     found = {record.seed: record for record in [*(one for one in stored if one is not None), *done]}

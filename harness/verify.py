@@ -14,9 +14,9 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from harness import render, scores, units
+from harness import render, scores, sources, units
 from harness.candidates import Candidate
-from harness.entries import Entry, baseline, from_source, retrain
+from harness.entries import Entry, retrain
 from harness.errors import USAGE, BenchError
 from harness.machine import timing_class
 from harness.marks import Rerun, Verdict
@@ -75,10 +75,10 @@ def entry_of(references: References, candidate: Candidate, given: Entry | None =
     record = next(iter(candidate.records.values()))
     if given is not None:
         entry = given
-    elif candidate.kind != "entry":
-        entry = retrain(references.track) if candidate.name == "retrain" else baseline(candidate.name)
-    elif references.store.has(record.sha256):
-        entry = from_source(candidate.name, references.store.get(record.sha256))
+    elif candidate.name == "retrain":
+        entry = retrain(references.track)
+    elif (found := sources.find(references.store, record)) is not None:
+        entry = found
     else:
         remedy = f"give its file: bench verify {candidate.name}.py"
         raise BenchError(f"the store has no source of {candidate.name}", "your command", remedy, USAGE)

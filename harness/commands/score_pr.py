@@ -62,6 +62,8 @@ def command(
     from harness.units import place
 
     repository, loaded, store = Repository(repo), tracks.load(track), Store()
+    if smoke:
+        participant.not_public(loaded, "a part of the seeds")
     pull = pulls.read(repository, base, head, allow_change)
     harness = provenance.of_commit(repository, pull.base)
     click.echo(harness.line, err=True)

@@ -42,6 +42,7 @@ def test_who_starts_what() -> None:
     inputs = load("score")["on"]["workflow_dispatch"]["inputs"]
     assert inputs["pull_request"]["required"] and inputs["head"]["required"]
     assert not inputs["allow_change"]["default"]
+    assert "default_branch" in load("score")["jobs"]["bundle"]["if"], "started on another branch it does nothing"
     for name in NAMES:
         assert "pull_request_target" not in (FOLDER / f"{name}.yml").read_text()
 

@@ -25,6 +25,7 @@ from harness.units import Record, Unit
 from sandbox.backends import load
 from sandbox.stage import staged
 from tests.harness.conftest import SMALL, run
+from tests.harness.gitrepo import Repo
 
 CANARY = Secret("c0ffee5a17" * 6, 0x5EC2E75EED000001, 0x5EC2E75EED000002, 0x5EC2E75EED000003, 0x5EC2E75EED000004)
 MARK = "SAID-INSIDE"
@@ -279,6 +280,19 @@ def test_participants_see_status_words_and_aggregates_only(
     saw("compare", "quiet", "ga")
     saw("compare", "quiet", "ga", "--json")
     saw("rescore")
+    saw("verify", "quiet", "--seed", "0", *sandbox)
+    assert json.loads(saw("verify", "quiet", "--seed", "1", "--json", *sandbox)).keys() == {"entry", "seed", "verdict"}
+    repo = Repo(tmp_path / "repo")
+    repo.commit()
+    repo.branch("pr")
+    repo.write("submissions/asked.py", QUIET.replace("0.01", "0.02"))
+    repo.write("submissions/noisy.py", NOSY)
+    repo.commit()
+    pull = ("score-pr", "--base", "main", "--repo", str(repo.path), *sandbox)
+    saw(*pull, "--smoke", code=2)
+    saw(*pull, "--json", "--out", str(tmp_path / "pull"), code=11)
+    seen |= {str(path): path.read_bytes() for path in (tmp_path / "pull").rglob("*") if path.is_file()}
+    assert len(list((tmp_path / "pull").rglob("*"))) == 2, "a result and a comment, no arrays"
     for form in ("table", "csv", "json", "parquet", "markdown", "ulira", "html"):
         saw("leaderboard", "--format", form, "--out", str(tmp_path / "site"))
     site = [path for path in (tmp_path / "site").rglob("*") if path.is_file()]
