@@ -312,7 +312,7 @@ def _say_on_stderr() -> None:
     """What Ray says of lost nodes goes where people read: standard output is for scripts. Ray has no setting for it."""
     from ray._private import worker
 
-    def say(data: dict[str, Any], **options: Any) -> None:
+    def say(data: Any, *options: Any, **more: Any) -> None:
         click.echo("\n".join(data["lines"]), err=True)
 
     worker.print_to_stdstream = say

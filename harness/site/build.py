@@ -16,6 +16,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from harness.badges import DISQUALIFIED
 from harness.board import Results
 from harness.site import entry_pages, entry_plots, gather, headings, plots
 from harness.site.model import TITLES, Board, Number, Page, slug
@@ -186,7 +187,7 @@ def _board(board: Board, menu: object) -> dict[str, Any]:
         rows = [
             (row.name, row.part == "reference", *_triple(row.values["ulira"]))
             for row in board.rows
-            if "ulira" in row.values
+            if "ulira" in row.values and row.state != DISQUALIFIED
         ]
         words = (
             "Accuracy of telling forgotten from never seen examples: .5 is chance; shaded: what retrained models read."

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 from markupsafe import Markup
 
+from harness.badges import DISQUALIFIED
 from harness.site.model import LETTERS, METRICS, TITLES, Board, Row
 from harness.site.svg import WIDTH, across, line, linear, picture, steps, tag, text, up
 
@@ -128,8 +129,8 @@ def ulira(rows: Named, null: Mapping[str, float], title: str, standalone: bool =
 
 
 def ulira_rows(board: pd.DataFrame) -> Named:
-    """What :func:`ulira` draws, from the table of a board."""
-    rows = board[board["ulira"].notna()]
+    """What :func:`ulira` draws, from the table of a board: not the rows that were disqualified."""
+    rows = board[board["ulira"].notna() & (board["state"] != DISQUALIFIED)]
     columns = rows[["entry", "state", "ulira", "ulira_low", "ulira_high"]].itertuples(index=False)
     return [(str(name), state == "reference", *map(float, numbers)) for name, state, *numbers in columns]
 

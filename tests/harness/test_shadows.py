@@ -339,3 +339,5 @@ def test_names_in_the_plot_are_text(scored: References) -> None:
     assert "<script>" not in picture
     texts = [element.text for element in ElementTree.fromstring(picture).iter("{http://www.w3.org/2000/svg}text")]
     assert texts.count('<script>"&') == 4 and "<title>" in texts
+    rows.loc[0, "state"] = "disqualified"
+    assert len(plots.ulira_rows(rows)) == 3, "a disqualified row is left out"
