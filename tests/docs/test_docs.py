@@ -1,0 +1,78 @@
+"""Documents: every command in them is one that exists, and the three guides run from top to bottom."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from harness.cli import bench
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("*/*.md"), *ROOT.glob("tests/*/*.md")])
+GUIDES = ("participant", "organiser", "reader")
+COMMAND = re.compile(r"(?<![\w/.-])bench [a-z][^`\n|#;]*")
+PLACEHOLDERS = {"…", "..."}
+
+
+def commands() -> Iterator[tuple[str, str]]:
+    """(page, command) of all that stands in code."""
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8").replace("\\\n", " ")
+        blocks = re.findall(r"^```[a-z]*\n(.*?)^```", text, re.S | re.M)
+        inline = re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", text, flags=re.S | re.M))
+        for code in (*blocks, *inline):
+            for found in COMMAND.findall(code):
+                yield str(page.relative_to(ROOT)), found.split(" > ")[0].split(" && ")[0].split(" || ")[0].strip()
+
+
+def test_every_command_in_the_documents_can_be_typed() -> None:
+    found = list(dict.fromkeys(commands()))
+    assert len(found) > 60
+    wrong = [f"{page}: {command}: {why}" for page, command in found if (why := mistake(command))]
+    assert wrong == []
+
+
+def mistake(command: str) -> str:
+    """What click says of a command without running it; ``[…]`` marks what may be left out, and stays in."""
+    words = shlex.split(re.sub(r"[\[\]]", " ", command.replace("\\|", "|")).split("|")[0])[1:]
+    words = [word for word in words if word not in PLACEHOLDERS]
+    verb, arguments = words[0], words[1:]
+    subcommand = bench.get_command(click.Context(bench), verb)
+    if subcommand is None:
+        return "no such command"
+    known = {name for option in subcommand.params for name in option.opts}
+    for word in arguments:
+        if word.startswith("-") and word.partition("=")[0] not in known | {"--help", "-h"}:
+            return f"no option {word}"
+    return ""
+
+
+def blocks(guide: str) -> list[str]:
+    text = (ROOT / "docs" / f"{guide}.md").read_text(encoding="utf-8")
+    return re.findall(r"^```bash\n(.*?)^```", text, re.S | re.M)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+@pytest.mark.parametrize("guide", GUIDES)
+def test_a_guide_runs_from_top_to_bottom(guide: str, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    folder = Path(sys.executable).parent
+    environment = {**os.environ, "HOME": str(home), "PATH": f"{folder}:{os.environ['PATH']}"}
+    environment |= {"BENCH_HOME": str(home / "store"), "BENCH_LOCKS": str(tmp_path / "locks")}
+    script = "set -euo pipefail\n" + "\n".join(blocks(guide))
+    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    if guide == "participant":
+        assert "10/10 seeds ok" in done.stdout
+    else:
+        assert (tmp_path / "site" / "index.html").is_file()
