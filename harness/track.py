@@ -11,15 +11,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
-from types import UnionType
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal
 
 from harness import sealed
+from harness.declared import build
 from harness.errors import TrackError
 from harness.sealed import Secret
 
 FOLDER = Path(__file__).parent / "tracks"
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -245,7 +244,7 @@ def parse(table: Mapping[str, Any], path: Path, secret: Secret | None = None) ->
     if (commitment := commitment_of(table, path)) is not None:
         secret = secret or sealed.find(path.stem, commitment)
         table = sealed.filled(table, secret, path)
-    track = _build(Track, {"name": path.stem, **table}, path, "")
+    track = build(Track, {"name": path.stem, **table}, path, "")
     if track.sealed and secret:
         track = dataclasses.replace(track, salt=secret.salt)
     for problem in _contradictions(track):
@@ -255,7 +254,7 @@ def parse(table: Mapping[str, Any], path: Path, secret: Secret | None = None) ->
 
 def commitment_of(table: Mapping[str, Any], path: Path) -> str | None:
     """What a sealed track commits to; ``None`` of any other."""
-    return _build(Sealed, table["sealed"], path, "sealed").commitment if "sealed" in table else None
+    return build(Sealed, table["sealed"], path, "sealed").commitment if "sealed" in table else None
 
 
 def _contradictions(track: Track) -> Iterator[str]:
@@ -305,62 +304,3 @@ def architectures() -> dict[str, tuple[str, ...]]:
         node for node in ast.parse(source.read_text(encoding="utf-8")).body if isinstance(node, ast.FunctionDef)
     ]
     return {f.name: tuple(a.arg for a in f.args.kwonlyargs) for f in functions if f.args.kwonlyargs}
-
-
-def _build(cls: type[T], table: object, path: Path, where: str) -> T:
-    if not isinstance(table, Mapping):
-        raise TrackError(f"{path}: {where or 'the file'} is not a table", "mend the file")
-    fields = {f.name: f for f in dataclasses.fields(cls) if "secret" not in f.metadata}  # type: ignore[arg-type]
-    hints = get_type_hints(cls)
-    prefix = f"{where}." if where else ""
-    for key in table:
-        if key not in fields:
-            raise TrackError(f"{path}: {prefix}{key} is not a key; allowed: {', '.join(fields)}", "mend the file")
-    values: dict[str, Any] = {}
-    for key, spec in fields.items():
-        if key in table:
-            values[key] = _value(hints[key], table[key], path, prefix + key)
-        elif spec.default is dataclasses.MISSING and spec.default_factory is dataclasses.MISSING:
-            raise TrackError(f"{path}: {prefix}{key} is missing; allowed: {_words(hints[key])}", "add the key")
-    return cls(**values)
-
-
-def _value(hint: Any, value: Any, path: Path, where: str) -> Any:
-    hint = next((option for option in get_args(hint) if dataclasses.is_dataclass(option)), hint)
-    if dataclasses.is_dataclass(hint):
-        return _build(hint, value, path, where)  # type: ignore[arg-type]
-    if _fits(hint, value):
-        if isinstance(value, list):
-            return tuple(value)
-        if isinstance(value, Mapping):
-            return {k: tuple(v) if isinstance(v, list) else v for k, v in value.items()}
-        return float(value) if hint is float else value
-    raise TrackError(f"{path}: {where} is {value!r}; allowed: {_words(hint)}", "mend the file")
-
-
-def _fits(hint: Any, value: Any) -> bool:
-    origin = get_origin(hint)
-    if origin is Literal:
-        return value in get_args(hint)
-    if origin in (Union, UnionType):
-        return any(_fits(option, value) for option in get_args(hint))
-    if origin is tuple:
-        return isinstance(value, list) and bool(value) and all(_fits(get_args(hint)[0], item) for item in value)
-    if origin is not None:
-        return isinstance(value, Mapping)
-    if hint is float:
-        return isinstance(value, (int, float)) and not isinstance(value, bool)
-    return isinstance(value, hint) and (hint is bool or not isinstance(value, bool))
-
-
-def _words(hint: Any) -> str:
-    origin = get_origin(hint)
-    if origin is Literal:
-        return ", ".join(map(repr, get_args(hint)))
-    if origin in (Union, UnionType):
-        return " or ".join(_words(option) for option in get_args(hint) if option is not type(None))
-    if origin is tuple:
-        return f"a list of {_words(get_args(hint)[0])}"
-    if origin is not None or dataclasses.is_dataclass(hint):
-        return "a table"
-    return {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}[hint]
