@@ -145,6 +145,25 @@ def part(name: str, steps: int, batch: int | None, count: int) -> float:
     return time.process_time() - start
 
 
+class Crew:
+    """Workers of a Ray of this machine alone."""
+
+    def __init__(self, count: int) -> None:
+        import ray
+
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        ray.init(address="local", num_cpus=count, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+        self._ray, self._part, self._count = ray, ray.remote(num_cpus=1)(part), count
+
+    def run(self, name: str, steps: int, batch: int | None, models: int) -> float:
+        """Each worker trains so many models as one network; CPU seconds of all."""
+        tasks = [self._part.remote(name, steps, batch, models) for _ in range(self._count)]
+        return float(sum(self._ray.get(tasks)))
+
+    def shutdown(self) -> None:
+        self._ray.shutdown()
+
+
 @dataclass
 class Way:
     name: str
@@ -184,6 +203,11 @@ def ways(options: argparse.Namespace, name: str, stack: list[Any]) -> Iterator[W
             return sum(pool.map(partial(part, name, steps, batch), [groups[-1]] * processes))
 
         yield Way(f"ours, {processes} processes × {groups[-1]}", processes * groups[-1], run, [], [])
+    if options.ray:
+        crew = Crew(options.ray)
+        stack.append(crew)
+        yield Way(f"ours, {options.ray} Ray workers × {groups[-1]}", options.ray * groups[-1],
+                  partial(crew.run, name, steps, batch, groups[-1]), [], [])  # fmt: skip
 
 
 @contextmanager
@@ -245,6 +269,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2, help="of the plain loop's DataLoader")
     parser.add_argument("--in-flight", type=int, nargs="*", default=None, metavar="N", help="default on a GPU: 1 2 4 8")
     parser.add_argument("--processes", type=int, nargs="*", help="default: one per core")
+    parser.add_argument("--ray", type=int, metavar="N", help="also N workers of a Ray of this machine")
     options = parser.parse_args()
     if options.in_flight is None:
         options.in_flight = [] if options.device == "cpu" else [1, 2, 4, 8]
@@ -254,7 +279,7 @@ def main() -> None:
         measure(found, options.rounds)
         show(name, found, case(name, options.steps or STEPS[name], options.batch), options, stack)
         for each in stack:
-            if isinstance(each, ProcessPoolExecutor):
+            if isinstance(each, ProcessPoolExecutor | Crew):
                 each.shutdown()
 
 

@@ -6,6 +6,8 @@ import base64
 import json
 import lzma
 import os
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -16,10 +18,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import load as parse
 
-from harness import evaluate, scores, session
+from harness import evaluate, scores
 from harness.entries import from_source, read
 from harness.evaluate import Bench, Slot
-from harness.references import References, Role, roles
+from harness.references import References, Role
 from harness.store import Store
 from harness.track import load
 from harness.units import Record, Unit
@@ -206,9 +208,11 @@ def unlearn(model, retain):
 
 def test_weights_stored_in_the_file_are_the_same_for_every_seed_and_score_badly(tmp_path: Path) -> None:
     path = tmp_path / "learnt.toml"
-    path.write_text(SMALL.replace("epochs = 2", "epochs = 15"))
+    path.write_text(SMALL.replace("epochs = 2", "epochs = 15").replace("width = 8", "width = 4"))
+    # where AVX2 is the best a CPU has, oneDNN overflows its buffers in training with 4 channels
+    environment = {**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX"}
+    subprocess.run([sys.executable, "-m", "harness", "prepare", str(path)], env=environment, check=True)
     references = References(load(str(path)), Store())
-    session.train_missing(references, roles(references.track))
     state = parse(references.weights(Role("retrained", 0)))
     scales = {name: float(np.abs(array).max()) / 127 or 1.0 for name, array in state.items()}
     raw = base64.b85encode(b"".join(array.astype("<f4").tobytes() for array in state.values())).decode()
