@@ -149,10 +149,11 @@ def test_a_foreign_entry_is_tuned_in_containers(prepared: References, small: Pat
 METHODS = [name for name in baseline_names() if baseline(name).search_space]
 
 
+@pytest.mark.parametrize("where", sorted(path.name for path in tuning.TUNED.iterdir()))
 @pytest.mark.parametrize("name", METHODS)
-def test_every_method_is_tuned_on_the_default_track_with_the_same_budget(name: str) -> None:
-    # after a change of a method: bench tune NAME --export baselines/tuned
-    track, entry = load("digits-resnet18"), baseline(name)
+def test_every_method_is_tuned_with_the_same_budget(name: str, where: str) -> None:
+    # after a change of a method: bench tune NAME --track TRACK --export baselines/tuned
+    track, entry = load(where), baseline(name)
     summary = json.loads((tuning.TUNED / track.name / f"{name}.json").read_text())
     assert summary["sha256"] == entry.sha256
     assert (summary["trials"], len(summary["seeds"])) == (track.analysis.trials, track.analysis.tuning_seeds)
