@@ -104,6 +104,6 @@ def test_shadow_units_of_a_source_that_ships_are_trusted_in_every_back_end(
         return ShadowRecord(sha, name, sha, "crash", "", 0, None, None, "", False, {})
 
     found = {"ga": shadow("ga", (BASELINES / "ga.py").read_bytes()), "boxed": shadow("boxed", b"boxed")}
-    monkeypatch.setattr(board, "shadow_scores", lambda references: {n: (r, None) for n, r in found.items()})
+    monkeypatch.setattr(board, "shadow_scores", lambda *_: {n: (r, None) for n, r in found.items()})
     trusted = board.board(entries).set_index("entry")["trusted"]
     assert trusted["ga"] and not trusted["boxed"]
