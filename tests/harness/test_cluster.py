@@ -107,6 +107,7 @@ def test_a_node_killed_in_mid_training_costs_no_model_and_changes_none(
 def test_a_node_killed_in_mid_search_costs_no_trial(
     cluster: Any, second: Any, prepared: References, small: Path
 ) -> None:
+    small.write_text(small.read_text().replace("deadline_floor = 6\n", "deadline_floor = 120\n"))  # a busy machine
     arguments = ("tune", "ft", "--track", str(small), "--trials", "3", "--json")
     process = start(*arguments, "--executor", "ray", "--address", cluster.address)
     kill_while_it_works(second, process, "direct")
