@@ -22,6 +22,7 @@ from harness.training import infer, normaliser
 from harness.turns import Turns
 from harness.units import Record, Unit
 from sandbox.inside import models
+from sandbox.text import tail
 from sandbox.types import MIB, Job, Limits, Outcome, Sandbox
 from scoring.distances import weight_distance
 
@@ -137,7 +138,7 @@ def _after(first: Outcome, then: Outcome) -> Outcome:
         seconds=both(first.seconds, then.seconds, operator.add),
         cpu_seconds=both(first.cpu_seconds, then.cpu_seconds, operator.add),
         peak_memory=both(first.peak_memory, then.peak_memory, max),
-        log="\n".join(filter(None, (first.log, then.log))),
+        log=tail("\n".join(filter(None, (first.log, then.log))).encode()),
         warnings=tuple(dict.fromkeys((*first.warnings, *then.warnings))),
     )
 

@@ -149,12 +149,12 @@ def train_missing(
 
     if not references.missing(wanted):
         return
-    cluster = current()
+    cluster, devices = current(), _here(gpus)
     if cluster is not None:
         workers = workers or cluster.trainings(bool(gpus))
-    elif gpus:
-        workers = len(gpus)
-    plan = prepare.plan(references, workers, wanted, _here(gpus), in_flight)
+    elif devices:
+        workers = len(devices)
+    plan = prepare.plan(references, workers, wanted, devices, in_flight)
     track = references.track
     at_once = f"{plan.workers} at a time"
     if plan.devices:

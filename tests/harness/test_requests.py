@@ -82,3 +82,6 @@ def test_requests_share_the_deadline_and_a_failure_ends_them(asked: References, 
     logits, outcome = evaluate.attempt(bench, failing, Slot(), 60)
     assert (logits, outcome.status) == (None, "crash")
     assert outcome.log.count("asked") == 3
+    loud = Unit(entry(tmp_path, "print('x' * 3000)"), asked.track, 0)
+    _, outcome = evaluate.attempt(bench, loud, Slot(), 60)
+    assert outcome.status == "ok" and len(outcome.log) <= 4096 and "asked 12 of 192" in outcome.log
