@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from harness.marks import Mark
+from collections.abc import Set
+
+from harness.marks import NOT_REPRODUCED, VERIFIED, Mark
 
 UNTRUSTED = "untrusted sandbox"
 """State and badge of a row that a public board lists without a rank."""
@@ -21,3 +23,9 @@ def badge(kind: str, trusted: bool, mark: Mark) -> str:
     if not trusted:
         return UNTRUSTED
     return kind if kind == "baseline" else mark.verified or "self-reported"
+
+
+def worst(badges: Set[str]) -> str:
+    """Of a row's badges on several tracks the one that vouches least."""
+    order = (UNTRUSTED, NOT_REPRODUCED, "self-reported", VERIFIED, "baseline", "reference")
+    return min(badges, key=order.index)

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from harness import consistency, scores, shadows
-from harness.badges import DISQUALIFIED, UNTRUSTED, badge
+from harness.badges import DISQUALIFIED, UNTRUSTED, badge, worst
 from harness.candidates import Candidate, candidates
 from harness.entries import shipped_digests
 from harness.machine import hardware_class
@@ -203,11 +203,9 @@ def overall(tracks: Sequence[Results], public: bool = False) -> pd.DataFrame:
     ranked = overall_board(table, seeds, shadows=shadows, groups=groups)
     names = [str(name) for name in ranked["entry"]]
     ranked["trusted"] = [all(one.trusted.get(name, True) for one in tracks) for name in names]
-    worst = []
-    for name, kind in zip(names, ranked["kind"], strict=True):
-        badges = {one.badge(name, str(kind)) for one in tracks}
-        worst.append(next(b for b in (UNTRUSTED, "self-reported", *badges) if b in badges))
-    ranked["badge"] = pd.array(worst, dtype="string")
+    kinds = zip(names, ranked["kind"], strict=True)
+    said = [worst({one.badge(name, str(kind)) for one in tracks}) for name, kind in kinds]
+    ranked["badge"] = pd.array(said, dtype="string")
     return ranked
 
 

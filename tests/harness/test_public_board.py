@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness import board, units
-from harness.badges import UNTRUSTED
+from harness.badges import UNTRUSTED, worst
 from harness.entries import BASELINES
 from harness.references import References, Role
 from harness.units import Record
@@ -107,3 +107,10 @@ def test_shadow_units_of_a_source_that_ships_are_trusted_in_every_back_end(
     monkeypatch.setattr(board, "shadow_scores", lambda *_: {n: (r, None) for n, r in found.items()})
     trusted = board.board(entries).set_index("entry")["trusted"]
     assert trusted["ga"] and not trusted["boxed"]
+
+
+def test_over_several_tracks_the_badge_is_the_one_that_vouches_least() -> None:
+    assert worst({"verified", "not reproduced", "self-reported"}) == "not reproduced"
+    assert worst({"verified", "self-reported"}) == "self-reported"
+    assert worst({"baseline", UNTRUSTED}) == UNTRUSTED
+    assert worst({"verified"}) == "verified"
