@@ -13,6 +13,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from harness.small_maps import SmallMapConv2d
+
 M = TypeVar("M", bound=nn.Module)
 
 
@@ -85,7 +87,7 @@ def _merge(members: Sequence[nn.Module]) -> nn.Module:
 
 def _conv(layers: Sequence[nn.Conv2d]) -> nn.Conv2d:
     first, count = layers[0], len(layers)
-    merged = nn.Conv2d(
+    merged = SmallMapConv2d(
         first.in_channels * count,
         first.out_channels * count,
         first.kernel_size,  # type: ignore[arg-type]

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from harness.errors import EXIT_CODES, BenchError
+from harness.small_maps import adapted
 from harness.steps import Lane, Recorder, recorder
 from harness.track import Recipe
 
@@ -146,7 +147,7 @@ def open_lanes(
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False  # the recipe says the precision
 
     def make() -> Lane:
-        network = copy.deepcopy(template).to(device)
+        network = adapted(copy.deepcopy(template).to(device))
         return Lane(network, images, labels, count, recipe, to_input, recorder=record(device))
 
     return InFlight(make, wanted, say)

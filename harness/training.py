@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from harness.grouped import Grouped
 from harness.references import Role, initial_seed
+from harness.small_maps import adapted
 from harness.steps import Lane
 from harness.track import Recipe, Track
 from sandbox.inside.loaders import normalise
@@ -60,7 +61,7 @@ def train(
         on_epoch: called after every epoch.
     """
     grouped = Grouped(members) if len(members) > 1 else None
-    network = members[0] if grouped is None else grouped
+    network = adapted(members[0]) if grouped is None else grouped
     groups = None if grouped is None else len(members)
     lane = Lane(network, images, labels, len(subsets[0]), recipe, to_input, groups)
     for _ in lane.train(subsets, seeds, on_epoch):

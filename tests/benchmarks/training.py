@@ -151,6 +151,8 @@ class Crew:
     def __init__(self, count: int) -> None:
         import ray
 
+        from tests.benchmarks.training import part  # of the module, not of __main__, which workers do not have
+
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         ray.init(address="local", num_cpus=count, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
         self._ray, self._part, self._count = ray, ray.remote(num_cpus=1)(part), count

@@ -60,10 +60,15 @@ def test_originals_and_retrained_start_alike_and_differ_from_the_null(references
 
 
 def test_a_model_trains_alike_in_any_group(references: References) -> None:
-    alone = prepare._train(references, [Role("retrained", 1)])[0]
+    alone, other = (prepare._train(references, [Role("retrained", seed)])[0] for seed in (1, 0))
     beside = prepare._train(references, [Role("null", 0), Role("retrained", 1), Role("null", 1)])[1]
-    for key, tensor in alone.state_dict().items():  # float32: another order of sums, but the same training
-        torch.testing.assert_close(tensor, beside.state_dict()[key], rtol=1e-2, atol=1e-2, msg=key)
+
+    def apart(one: torch.nn.Module, two: torch.nn.Module) -> float:
+        pairs = zip(one.state_dict().values(), two.state_dict().values(), strict=True)
+        return float(sum((a.double() - b.double()).square().sum() for a, b in pairs)) ** 0.5
+
+    # float32: another order of sums drifts apart, but it is the same training
+    assert apart(alone, beside) < 0.02 * apart(alone, other)
 
 
 @pytest.mark.slow
