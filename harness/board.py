@@ -118,6 +118,26 @@ class Results:
             self._known[names] = membership(table, track.name, track.protocol.seeds, RESAMPLES, 0, own)
         return self._known[names]
 
+    def refused(self, public: bool) -> dict[str, tuple[str, str]]:
+        """State and reason of the entries that are shown without a place."""
+        out = {}
+        for name in set(self.rows["entry"]) - set(REFERENCES):
+            if why := self.mark(name).disqualified:
+                out[name] = (DISQUALIFIED, why)
+            elif public and not self.trusted.get(name, True):
+                out[name] = (UNTRUSTED, "timed units of a public board come from containers")
+        return out
+
+    def grouped(self, public: bool) -> dict[frozenset[str], Membership]:
+        """All groups that the track's board needs, for :meth:`remember` in another process."""
+        everyone = frozenset(self.rows["entry"])
+        for names in {everyone - set(self.refused(public)), everyone}:
+            self.groups(names)
+        return self._known
+
+    def remember(self, known: Mapping[frozenset[str], Membership]) -> None:
+        self._known.update(known)
+
     def mark(self, name: str) -> Mark:
         return self.marks.get(name, Mark())
 
@@ -163,7 +183,7 @@ def board(references: References, public: bool = False, found: Results | None = 
         chosen, groups = table[table["entry"].isin(names)], found.groups(frozenset(names))
         return track_board(chosen, track.name, track.protocol.seeds, shadows=shadows, groups=groups)
 
-    everyone, refused = set(table["entry"]), _out(found, public)
+    everyone, refused = set(table["entry"]), found.refused(public)
     ranked = ranking(everyone - set(refused))
     if refused:
         ranked = _listed(ranked, ranking(everyone), refused)
@@ -194,7 +214,7 @@ def overall(tracks: Sequence[Results], public: bool = False) -> pd.DataFrame:
     for one in tracks:
         for name, candidate in one.candidates.items():
             sources.setdefault(name, set()).add(candidate.sha256)
-    refused: set[str] = set().union(*(_out(one, public) for one in tracks))
+    refused: set[str] = set().union(*(one.refused(public) for one in tracks))
     refused |= {name for name, of in sources.items() if len(of) > 1 and name not in REFERENCES}
     table = pd.concat([one.rows[~one.rows["entry"].isin(refused)] for one in tracks], ignore_index=True)
     shadows = [shadow for one in tracks for shadow in one.shadows if shadow.entry not in refused]
@@ -207,17 +227,6 @@ def overall(tracks: Sequence[Results], public: bool = False) -> pd.DataFrame:
     said = [worst({one.badge(name, str(kind)) for one in tracks}) for name, kind in kinds]
     ranked["badge"] = pd.array(said, dtype="string")
     return ranked
-
-
-def _out(found: Results, public: bool) -> dict[str, tuple[str, str]]:
-    """State and reason of the entries that are shown without a place."""
-    out = {}
-    for name in set(found.rows["entry"]) - set(REFERENCES):
-        if why := found.mark(name).disqualified:
-            out[name] = (DISQUALIFIED, why)
-        elif public and not found.trusted.get(name, True):
-            out[name] = (UNTRUSTED, "timed units of a public board come from containers")
-    return out
 
 
 def _listed(ranked: pd.DataFrame, whole: pd.DataFrame, refused: Mapping[str, tuple[str, str]]) -> pd.DataFrame:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import cache
 from itertools import groupby
@@ -19,6 +16,7 @@ from markupsafe import Markup
 from harness.badges import DISQUALIFIED
 from harness.board import Results
 from harness.site import entry_pages, entry_plots, gather, headings, plots
+from harness.site.forks import side_by_side
 from harness.site.model import TITLES, Board, Number, Page, slug
 
 HERE = Path(__file__).parent
@@ -67,51 +65,34 @@ def build(
 ) -> int:
     """Write the site of these tracks into a folder; returns the number of pages.
 
-    Many entry pages are made side by side. Files of an earlier build that are not written again stay. ``step`` is told
-    how many entry pages are done.
+    Pages are made side by side. Files of an earlier build that are not written again stay. ``step`` is told how many
+    entry pages are done.
     """
+    _group(tracks, public)
     site = _site(tracks, public)
-    count = _write(out, _fixed_files(site))
+    count = _write(out, _static_files())
+    menu = _menu(site.boards, site.where)
+    count += sum(side_by_side(lambda board: _write(out, _board_files(site, board, menu)), site.boards))
     work = [
         (track, list(site.rows[one.references.track.name])[start : start + CHUNK])
         for track, one in enumerate(tracks)
         for start in range(0, len(site.rows[one.references.track.name]), CHUNK)
     ]
-    workers = min(len(os.sched_getaffinity(0)), len(work))
     done = 0
-    if workers < 2:
-        for track, names in work:
-            done += _write(out, _entry_files(site, track, names))
-            step(done)
-        return count + done
-    # a copy of this process has all that was read; what is written are different files
-    context = multiprocessing.get_context("fork")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_start, initargs=(site, out)) as pool:
-        for future in as_completed([pool.submit(_work, *one) for one in work]):
-            done += future.result()
-            step(done)
+    for pages in side_by_side(lambda part: _write(out, _entry_files(site, *part)), work):
+        done += pages
+        step(done)
     return count + done
 
 
 def files(tracks: Sequence[Results], public: bool = False) -> Iterator[tuple[str, str]]:
     """Name and content of every file of the site."""
     site = _site(tracks, public)
-    yield from _fixed_files(site)
+    yield from _static_files()
+    for board in site.boards:
+        yield from _board_files(site, board, _menu(site.boards, site.where))
     for track, one in enumerate(tracks):
         yield from _entry_files(site, track, list(site.rows[one.references.track.name]))
-
-
-_shared: list[tuple[Site, Path]] = []
-"""In a worker: the site and where it goes."""
-
-
-def _start(site: Site, out: Path) -> None:
-    _shared[:] = [(site, out)]
-
-
-def _work(track: int, names: Sequence[str]) -> int:
-    site, out = _shared[0]
-    return _write(out, _entry_files(site, track, names))
 
 
 def _write(out: Path, content: Iterable[tuple[str, str]]) -> int:
@@ -141,14 +122,20 @@ def _site(tracks: Sequence[Results], public: bool) -> Site:
     return Site(tracks, boards, rows, where, homes)
 
 
-def _fixed_files(site: Site) -> Iterator[tuple[str, str]]:
-    environment = _environment()
+def _group(tracks: Sequence[Results], public: bool) -> None:
+    """Every track's groups: resampling them is the larger part of a board's work."""
+    for track, known in side_by_side(lambda track: (track, tracks[track].grouped(public)), range(len(tracks))):
+        tracks[track].remember(known)
+
+
+def _static_files() -> Iterator[tuple[str, str]]:
     for path in sorted((HERE / "static").iterdir()):
         yield f"static/{path.name}", path.read_text(encoding="utf-8")
-    menu = _menu(site.boards, site.where)
-    for board in site.boards:
-        yield site.where[board.slug], environment.get_template("board.html").render(_board(board, menu))
-    yield "rules.html", environment.get_template("rules.html").render(root="", ranking=RANKING, **_rules())
+    yield "rules.html", _environment().get_template("rules.html").render(root="", ranking=RANKING, **_rules())
+
+
+def _board_files(site: Site, board: Board, menu: object) -> Iterator[tuple[str, str]]:
+    yield site.where[board.slug], _environment().get_template("board.html").render(_board(board, menu))
 
 
 def _entry_files(site: Site, track: int, names: Sequence[str]) -> Iterator[tuple[str, str]]:

@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 import pandas as pd
@@ -98,7 +99,7 @@ class Board:
     def single(self) -> bool:
         return len(self.tracks) == 1
 
-    @property
+    @cached_property
     def attacked(self) -> bool:
         """Whether any row ran U-LiRA."""
         return any("ulira" in row.values or row.rank_with_ulira for row in self.rows)
