@@ -1,0 +1,33 @@
+"""Work side by side: everything is done once, with what the process has read, and an error is not lost."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from harness.site.forks import side_by_side
+
+
+@pytest.fixture(params=[1, 3], ids=["one core", "three cores"])
+def cores(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(request.param)))
+    return int(request.param)
+
+
+def test_every_item_is_done_once(cores: int) -> None:
+    read = {number: object() for number in range(20)}  # what cannot be sent need not be
+    assert sorted(side_by_side(lambda number: (number, read[number] is not None), range(20))) == [
+        (number, True) for number in range(20)
+    ]
+    assert list(side_by_side(str, [])) == []
+
+
+def test_it_happens_elsewhere_if_there_is_more_than_one_core(cores: int) -> None:
+    assert (os.getpid() in set(side_by_side(lambda _: os.getpid(), range(9)))) == (cores == 1)
+
+
+def test_an_error_reaches_the_caller(cores: int) -> None:
+    with pytest.raises(ZeroDivisionError):
+        list(side_by_side(lambda number: 1 // number, [1, 0, 2]))
+    assert list(side_by_side(str, [7])) == ["7"], "and leaves nothing behind"
