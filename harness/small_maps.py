@@ -8,7 +8,7 @@ networks on small images.
 from __future__ import annotations
 
 import copy
-from functools import lru_cache
+from functools import cache
 from itertools import product
 from typing import TypeVar
 
@@ -87,14 +87,14 @@ def _dense(x: Tensor, layer: nn.Conv2d) -> Tensor:
     return (out if layer.bias is None else out + layer.bias).permute(0, 3, 1, 2)
 
 
-@lru_cache(maxsize=64)
+@cache
 @torch.inference_mode(False)
 def _reach(
     size: tuple[int, int], kernel: int, stride: int, padding: int, device: torch.device, dtype: torch.dtype
 ) -> Tensor:
     """Which tap leads from an input pixel to an output pixel, 0 or 1: [kernel², out height, out width, inputs].
 
-    Kept on the device: while a CUDA graph is recorded, nothing can be sent there.
+    Kept on the device for good: while a CUDA graph is recorded, nothing can be sent there, and graphs go on reading it.
     """
     height, width = size
     out_height, out_width = ((length + 2 * padding - kernel) // stride + 1 for length in size)
