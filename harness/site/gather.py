@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -53,7 +54,9 @@ def _architecture(found: Results) -> str:
 
 
 def _data_set(found: Results) -> str:
-    return found.references.track.data.name
+    """Its name; an array file's is that of the file."""
+    data = found.references.track.data
+    return data.name if data.path is None else Path(data.path).stem
 
 
 def _track(found: Results, table: pd.DataFrame, cells: Mapping[str, Mapping[tuple[str, str], str]]) -> Board:
@@ -72,7 +75,7 @@ def _track(found: Results, table: pd.DataFrame, cells: Mapping[str, Mapping[tupl
     size = f"{track.data.image_size} pixels, {track.data.classes} classes"
     parts = f"R {splits.retain:,} · F {splits.forget:,} · V {splits.val:,} · T {splits.test:,}"
     facts = [
-        ("Data", f"{track.data.name}, {size}"),
+        ("Data", f"{_data_set(found)}, {size}"),
         ("Model", _architecture(found)),
         ("Examples", parts),
         ("Model seeds", str(track.protocol.seeds)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import pandas as pd
 from markupsafe import Markup
@@ -40,7 +41,8 @@ def trade_off(board: Board) -> Markup | None:
     front = pareto([points[row.name] for row in rows if row.part == "ranked"])
     corners = "".join(f"H{x(b[0]):.1f}V{y(b[1]):.1f}" for b in front[1:])
     parts.append(tag("path", class_="front", d=f"M{x(front[0][0]):.1f} {y(front[0][1]):.1f}{corners}", fill="none"))
-    boxes: list[tuple[float, float, float, float]] = []
+    boxes = [(x(a[0]) + 1, y(a[1]) - 1, x(b[0]), y(a[1]) + 1) for a, b in pairwise(front)]  # of its level parts
+    boxes += [(x(b[0]) - 1, y(b[1]), x(b[0]) + 1, y(a[1])) for a, b in pairwise(front)]
     sizes = {row.name: _radius(row) for row in rows}
     for row in rows:
         cx, cy = x(points[row.name][0]), y(points[row.name][1])

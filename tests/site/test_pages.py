@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from harness.board import results
 from harness.candidates import candidates
 from harness.references import References
+from harness.site.build import build
 from harness.site.model import plain, slug
 from harness.site.plots import pareto
 from harness.store import Store
@@ -18,6 +20,7 @@ from harness.track import load
 from scoring.curves import EDGES, FPR, loss_histogram, roc
 from tests.harness.conftest import run
 from tests.site.conftest import EVIL, MADE_UP, SHOWN, TRACK, Built
+from tests.site.synthetic import fill, methods
 
 
 class Page(HTMLParser):
@@ -116,6 +119,15 @@ def test_there_is_a_board_for_every_track_architecture_and_data_set_that_has_sev
     assert f"entries/{MADE_UP[0]}/ft.html" in built.read("index.html")
     assert "checked" not in index.rows, "it ran on one of four tracks"
     assert "ft" in index.rows and "have not run all 4 tracks" in index.text
+
+
+def test_array_files_are_different_data_sets(tmp_path: Path) -> None:
+    names = ["cifar10-mini", "fashionmnist-mini"]
+    fill(tmp_path / "home", names, methods(21), drawn_curves=False)
+    store = Store(tmp_path / "home", behind=None)
+    build([results(References(load(name), store)) for name in names], tmp_path / "site")
+    assert {path.stem for path in (tmp_path / "site").glob("*.html")} == {"index", "rules", *names}
+    assert "cifar10-mini, 16 pixels" in Page((tmp_path / "site" / "cifar10-mini.html").read_text()).text
 
 
 def test_marks_and_badges_are_seen_and_marked_rows_have_no_rank(built: Built) -> None:
