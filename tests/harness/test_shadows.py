@@ -109,7 +109,9 @@ def test_the_board_has_u_lira_and_a_rank_of_its_own(scored: References, small: P
     found = board.board(scored).set_index("entry")
     assert found.loc[["ft", "ga", "retrain", "original"], "ulira"].between(0, 1).all()
     assert found.loc[["ft", "ga"], "rank_with_ulira"].notna().all()
-    assert set(found.loc[["ft", "ga"], "group_ulira"]) <= {"G1", "G2", "G3"}
+    for name in ("ft", "ga"):  # of models that learnt this little one may be left that is not usable
+        usable = found.loc[name, "state"] == "ok"
+        assert found.loc[name, "group_ulira"] in ({"G1", "G2", "G3"} if usable else {"F"})
     assert found.loc[["retrain", "original"], "rank_with_ulira"].isna().all()
     assert found["trusted"].tolist() == [False] * 4, "their timed units ran without a sandbox"
     null = board.null(scored)
