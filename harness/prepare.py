@@ -195,11 +195,13 @@ def _start_worker(progress: Any, track: Track, parent: int, devices: Any, at_onc
     """Initialise a process: on the next of ``devices``, a queue, or on the CPU where that is ``None``."""
     import torch
 
+    from harness.training import keep_memory
     from sandbox.inside.lifeline import end_with
 
     global _progress, _references, _resident
     end_with(parent)  # nobody would take the results of a killed command
     torch.set_num_threads(1)
+    keep_memory()
     _progress = progress
     _references = References(track, Store(behind=None))
     if devices is not None:

@@ -181,6 +181,7 @@ def train(
 ) -> list[prepare.Trained]:
     """Train the models of one task; with ``at_once`` on this task's GPU, so many in flight."""
     from harness import prepare
+    from harness.training import keep_memory
 
     _start(expected)
     prepare._progress = multiprocessing.get_context("spawn").Value("q", 0)
@@ -189,6 +190,7 @@ def train(
         from harness.resident import Resident
 
         prepare._resident = Resident(references, f"cuda:{_gpu()}", at_once)
+    keep_memory()
     return prepare._work(task)
 
 

@@ -1,0 +1,92 @@
+"""Test accuracy of ours against the plain float32 loop: same examples, recipe and initial weights.
+
+Run to run both differ by more than half a point on a small test set, so say how many seeds; the interval is that of
+the mean difference.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from unittest.mock import patch
+
+import numpy as np
+import torch
+from scipy import stats
+from torch import nn
+
+from harness.inflight import Course, open_lanes
+from harness.references import References, Role
+from harness.store import Store
+from harness.track import load
+from harness.training import infer, initial, normaliser, train
+from tests.benchmarks import plain
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--track", default="fashionmnist-mini", help="a track whose data is in BENCH_DATA")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--precision", nargs="+", default=["float32", "bfloat16"], choices=["float32", "bfloat16"])
+    parser.add_argument("--emulate", action="store_true", help="bfloat16 on a CPU that only emulates it: slow")
+    parser.add_argument("--workers", type=int, default=0, help="of the plain loop's loader")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    references = References(load(options.track), Store())
+    found = {"plain": [plainly(references, seed, options.device, options.workers) for seed in range(options.seeds)]}
+    for precision in options.precision:
+        with ExitStack() as stack:
+            if options.emulate and precision == "bfloat16":
+                stack.enter_context(patch("harness.steps.mixed", lambda recipe, _: recipe.precision == "bfloat16"))
+            found[f"ours, {precision}"] = [ours(references, s, options.device, precision) for s in range(options.seeds)]
+    print(f"{options.track}, {options.seeds} seeds, {options.device}: test accuracy")
+    for name, values in found.items():
+        print(f"{name:<16} {np.mean(values):.4f}  " + " ".join(f"{value:.3f}" for value in values))
+        if name != "plain":
+            print(f"{'':<16} {difference(values, found['plain'])}")
+
+
+def difference(values: Sequence[float], others: Sequence[float]) -> str:
+    """Mean difference of paired values in points, with its 95 % interval (Student's t)."""
+    gaps = 100 * (np.array(values) - np.array(others))
+    half = stats.t.ppf(0.975, len(gaps) - 1) * gaps.std(ddof=1) / len(gaps) ** 0.5
+    return f"{gaps.mean():+.2f} ± {half:.2f} points"
+
+
+def accuracy(references: References, model: nn.Module, seed: int, device: str) -> float:
+    rows = references.split(seed).test
+    images, labels = references.dataset.images[rows], references.dataset.labels[rows]
+    logits = infer(model, torch.from_numpy(images), normaliser(references.track, device), device)
+    return float((logits.argmax(1) == labels).mean())
+
+
+def plainly(references: References, seed: int, device: str, workers: int) -> float:
+    track, data, role = references.track, references.dataset, Role("original", seed)
+    channels = track.model_spec.get("channels", 3)
+    pictures = plain.Pictures(data.images, data.labels, track.data.mean, track.data.std, channels)
+    model = initial(track, role)
+    torch.manual_seed(seed)
+    plain.train(model, pictures, references.training_set(role), track.recipe, device, workers)
+    return accuracy(references, model, seed, device)
+
+
+def ours(references: References, seed: int, device: str, precision: str) -> float:
+    track, data, role = references.track, references.dataset, Role("original", seed)
+    recipe, rows = replace(track.recipe, precision=precision), references.training_set(role)
+    model, to_input = initial(track, role), normaliser(track, device)
+    images, labels = torch.from_numpy(data.images).to(device), torch.from_numpy(data.labels).to(device)
+    if device == "cpu":
+        train([model], images, labels, [rows], [seed], recipe, to_input)
+    else:
+        lanes = open_lanes(copy.deepcopy(model), images, labels, len(rows), recipe, to_input, 1, print)
+        for _ in lanes.train([Course(model, rows, seed)]):
+            pass
+    return accuracy(references, model, seed, device)
+
+
+if __name__ == "__main__":
+    main()
