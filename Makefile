@@ -12,7 +12,7 @@ demo: $(VENV)/demo
 
 test: lint
 	$(BENCH) image --if-missing
-	$(VENV)/bin/python -m pytest -n 2 -m "not gpu" --durations 80
+	$(VENV)/bin/python -m pytest -n 2 -m "not gpu" --durations 25
 
 lint: $(VENV)/test
 	$(VENV)/bin/ruff check .

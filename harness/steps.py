@@ -140,7 +140,7 @@ class Lane:
         self._count, self._sizes = count, batch_sizes(count, recipe.batch_size)
         self._device, self._recorder = images.device, recorder
         self._mixed = mixed(recipe, self._device)
-        # elsewhere, the arithmetic of the models that ship
+        # elsewhere, the layout and optimizer of the models that ship
         self._fast = recipe.precision == "bfloat16" or recorder is not None
         if self._fast and groups is None:
             network.to(memory_format=torch.channels_last)
