@@ -7,10 +7,10 @@ the mean difference.
 from __future__ import annotations
 
 import argparse
-import copy
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from typing import Any
 from unittest.mock import patch
 
 import numpy as np
@@ -18,11 +18,12 @@ import torch
 from scipy import stats
 from torch import nn
 
-from harness.inflight import Course, open_lanes
+from harness import prepare
 from harness.references import References, Role
+from harness.resident import Resident
 from harness.store import Store
 from harness.track import load
-from harness.training import infer, initial, normaliser, train
+from harness.training import infer, initial, normaliser
 from tests.benchmarks import plain
 
 
@@ -42,7 +43,7 @@ def main() -> None:
         with ExitStack() as stack:
             if options.emulate and precision == "bfloat16":
                 stack.enter_context(patch("harness.steps.mixed", lambda recipe, _: recipe.precision == "bfloat16"))
-            found[f"ours, {precision}"] = [ours(references, s, options.device, precision) for s in range(options.seeds)]
+            found[f"ours, {precision}"] = ours(references, options.seeds, options.device, precision)
     print(f"{options.track}, {options.seeds} seeds, {options.device}: test accuracy")
     for name, values in found.items():
         print(f"{name:<16} {np.mean(values):.4f}  " + " ".join(f"{value:.3f}" for value in values))
@@ -74,18 +75,13 @@ def plainly(references: References, seed: int, device: str, workers: int) -> flo
     return accuracy(references, model, seed, device)
 
 
-def ours(references: References, seed: int, device: str, precision: str) -> float:
-    track, data, role = references.track, references.dataset, Role("original", seed)
-    recipe, rows = replace(track.recipe, precision=precision), references.training_set(role)
-    model, to_input = initial(track, role), normaliser(track, device)
-    images, labels = torch.from_numpy(data.images).to(device), torch.from_numpy(data.labels).to(device)
-    if device == "cpu":
-        train([model], images, labels, [rows], [seed], recipe, to_input)
-    else:
-        lanes = open_lanes(copy.deepcopy(model), images, labels, len(rows), recipe, to_input, 1, print)
-        for _ in lanes.train([Course(model, rows, seed)]):
-            pass
-    return accuracy(references, model, seed, device)
+def ours(references: References, seeds: int, device: str, precision: Any) -> list[float]:
+    """As ``bench prepare`` trains them: several at once where that is faster."""
+    track = references.track
+    changed = References(replace(track, recipe=replace(track.recipe, precision=precision)), references.store)
+    resident = None if device == "cpu" else Resident(changed, device, seeds)
+    models = prepare._train(changed, [Role("original", seed) for seed in range(seeds)], resident=resident)
+    return [accuracy(references, model, seed, device) for seed, model in enumerate(models)]
 
 
 if __name__ == "__main__":

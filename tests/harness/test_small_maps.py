@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from harness import small_maps
 from harness.small_maps import SMALL, SmallMapConv2d, adapted
+from harness.track import Recipe
+from harness.training import train
 from sandbox.inside.models import build
 
 
@@ -70,3 +76,36 @@ def test_the_product_is_taken_only_where_the_map_is_small(monkeypatch: pytest.Mo
     for size in (1, 2, 3):
         layer(torch.zeros(1, 2, size, size))
     assert taken == [size for size in (1, 2, 3) if size * size > SMALL]
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_training_takes_the_products(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[int] = []
+    dense = small_maps._dense
+    monkeypatch.setattr(small_maps, "_dense", lambda x, layer: (taken.append(layer.groups), dense(x, layer))[1])
+    models = [build({"name": "resnet18_narrow", "classes": 3, "channels": 1, "width": 8}) for _ in range(count)]
+    before = [model.fc.weight.clone() for model in models]
+    images, rows = torch.randint(0, 256, (8, 1, 8, 8), dtype=torch.uint8), np.arange(8)
+    recipe = Recipe(epochs=1, batch_size=8, lr=0.1, schedule="one-cycle", seed=0)
+    train(models, images, torch.arange(8) % 3, [rows] * count, range(count), recipe, lambda x: x.float() / 255)
+    assert set(taken) == {count}
+    assert all(not torch.equal(old, model.fc.weight) for old, model in zip(before, models, strict=True))
+    assert all(type(model.conv1) is nn.Conv2d for model in models), "the models themselves are as they were"
+
+
+FAULTS = """
+import resource, sys, torch
+from harness.training import keep_memory
+if sys.argv[1] == "keep":
+    keep_memory()
+for step in range(20):
+    if step == 10:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    [torch.zeros(1 << 20) for _ in range(4)]
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+def test_kept_memory_is_not_faulted_in_anew() -> None:
+    faults = {how: int(subprocess.check_output([sys.executable, "-c", FAULTS, how])) for how in ("keep", "let go")}
+    assert faults["keep"] < 0.1 * faults["let go"], faults
