@@ -73,6 +73,7 @@ def variables(threads: int, stage: str, scratch: str) -> dict[str, str]:
     return {
         "PATH": os.defpath,
         "HOME": scratch,
+        "LOGNAME": "entry",  # the user has no name of its own, and some versions of torch ask for one
         "TMPDIR": scratch,
         "PYTHONPATH": f"{stage}/lib",
         "PYTHONDONTWRITEBYTECODE": "1",

@@ -31,20 +31,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--track", default="fashionmnist-mini", help="a track whose data is in BENCH_DATA")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--epochs", type=int, help="instead of the recipe's, with the schedule's end there")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--precision", nargs="+", default=["float32", "bfloat16"], choices=["float32", "bfloat16"])
     parser.add_argument("--emulate", action="store_true", help="bfloat16 on a CPU that only emulates it: slow")
     parser.add_argument("--workers", type=int, default=0, help="of the plain loop's loader")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    references = References(load(options.track), Store())
+    track = load(options.track)
+    recipe = replace(track.recipe, epochs=options.epochs or track.recipe.epochs)
+    references = References(replace(track, recipe=recipe), Store())
     found = {"plain": [plainly(references, seed, options.device, options.workers) for seed in range(options.seeds)]}
     for precision in options.precision:
         with ExitStack() as stack:
             if options.emulate and precision == "bfloat16":
                 stack.enter_context(patch("harness.steps.mixed", lambda recipe, _: recipe.precision == "bfloat16"))
             found[f"ours, {precision}"] = ours(references, options.seeds, options.device, precision)
-    print(f"{options.track}, {options.seeds} seeds, {options.device}: test accuracy")
+    print(f"{options.track}, {options.seeds} seeds, {recipe.epochs} epochs, {options.device}: test accuracy")
     for name, values in found.items():
         print(f"{name:<16} {np.mean(values):.4f}  " + " ".join(f"{value:.3f}" for value in values))
         if name != "plain":

@@ -85,8 +85,9 @@ def case(name: str, steps: int, batch: int | None = None) -> Case:
         peer = dict(track.model_spec)
     track = replace(track, recipe=replace(track.recipe, batch_size=batch or track.recipe.batch_size))
     batch = track.recipe.batch_size
-    rows = rows[: min(steps, len(rows) // batch) * batch]
     full = track.splits.retain + track.splits.forget
+    # examples come again until an epoch is as long as the full recipe's: a plain loader starts its workers anew in each
+    rows = np.resize(rows, min(steps, full // batch) * batch)
     short = replace(track.recipe, epochs=max(1, steps * batch // len(rows)))
     return Case(replace(track, recipe=short), dataset, rows, peer, full)
 

@@ -94,10 +94,9 @@ def test_training_takes_the_products(count: int, monkeypatch: pytest.MonkeyPatch
 
 
 FAULTS = """
-import resource, sys, torch
+import resource, torch
 from harness.training import keep_memory
-if sys.argv[1] == "keep":
-    keep_memory()
+keep_memory()
 for step in range(20):
     if step == 10:
         before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -107,5 +106,6 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 
 def test_kept_memory_is_not_faulted_in_anew() -> None:
-    faults = {how: int(subprocess.check_output([sys.executable, "-c", FAULTS, how])) for how in ("keep", "let go")}
-    assert faults["keep"] < 0.1 * faults["let go"], faults
+    """Let go, 16 MB at each of ten steps are 40,000 pages; whether glibc does so depends on what lies above them."""
+    faults = [int(subprocess.check_output([sys.executable, "-c", FAULTS])) for _ in range(3)]
+    assert max(faults) < 1000, faults

@@ -1,0 +1,148 @@
+"""The shipped methods on CIFAR-10 beside the published replication: RetDev, Indisc, groups and their rank correlation.
+
+Units are untimed and run side by side on one GPU (``bench prepare`` the track first). What every unit scored is kept
+in ``--out`` after each method, and a method that stands there is not run again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import dataclasses
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import stats
+
+from harness import track as tracks
+from harness.direct import Workers
+from harness.entries import Entry, baseline, baseline_names
+from harness.machine import hardware
+from harness.progress import Bar
+from harness.references import References, Role, roles
+from harness.scores import model_evidence
+from harness.store import Store, write_file
+from harness.tuning import tuned
+from harness.units import Unit
+from scoring.accuracy import accuracies, cross_entropy
+from scoring.groups import assign, cut_points
+from scoring.retention import retention
+from scoring.umia import indiscernibility, umia
+
+PUBLISHED = Path(__file__).parents[1] / "data" / "replication_cifar10_resnet18.csv"
+TITLES = {"cf_k": "CF-k", "eu_k": "EU-k", "ng_plus": "NG+", "salun": "SalUN"}
+"""Names of the published table, where they are not the file's in capitals."""
+NUMBERS = ("ra", "fa", "ta", "retdev", "umia", "indisc")
+
+
+def numbers(references: References, seed: int, logits: np.ndarray) -> dict[str, float]:
+    """Accuracies, RetDev, U-MIA and Indisc of logits [n, classes], as the board has them."""
+    seen = model_evidence(references, seed, logits)
+    own, other = (accuracies(values, seen.labels, seen.parts) for values in (logits, seen.retrained))
+    losses = cross_entropy(logits, seen.labels)
+    attack = umia(losses[seen.parts["forget"]], losses[seen.parts["test"]], seen.seed)
+    found = (own.retain, own.forget, own.test, retention(own, other).retdev, attack, indiscernibility(attack))
+    return {name: round(float(value), 5) for name, value in zip(NUMBERS, found, strict=True)}
+
+
+def run(references: References, entries: Sequence[Entry], options: argparse.Namespace, kept: dict[str, Any]) -> None:
+    """Run what is not kept yet; keeps each method's seeds in ``--out`` as soon as they are all there."""
+    track = references.track
+    units = [Unit(entry, track, seed) for entry in entries for seed in range(track.protocol.seeds)]
+    found: dict[str, dict[int, dict[str, Any]]] = {entry.name: {} for entry in entries}
+    workers = Workers(track, options.device)
+    workers.at_once = options.workers or workers.at_once
+    kept["at_once"] = workers.at_once
+    with workers, Bar("units", len(units), "units") as bar:
+        for unit, result in workers.run(units, options.deadline):
+            seeds = found[unit.entry.name]
+            seeds[unit.seed] = {"status": result.status, "reason": result.reason, "cpu_seconds": result.cpu_seconds}
+            if result.logits is not None:
+                seeds[unit.seed] |= numbers(references, unit.seed, result.logits)
+            bar.step()
+            if len(seeds) == track.protocol.seeds:
+                parameters = {**unit.entry.defaults, **unit.entry.overrides}
+                in_order = [seeds[seed] for seed in sorted(seeds)]
+                kept["methods"][unit.entry.name] = {"parameters": parameters, "seeds": in_order}
+                write_file(options.out, json.dumps(kept, indent=1).encode())
+
+
+def published() -> dict[str, Mapping[str, str]]:
+    with PUBLISHED.open() as file:
+        return {row["method"]: row for row in csv.DictReader(file)}
+
+
+def compare(kept: Mapping[str, Any]) -> list[str]:
+    """Our means beside the published ones, groups of both, and Spearman's ρ over what is finite in both."""
+    theirs = published()
+    pairs: dict[str, tuple[list[float], list[float]]] = {}
+    for name, method in kept["methods"].items():
+        row = theirs.get(TITLES.get(name, name.upper()))
+        if row is None or any(seed["status"] != "ok" for seed in method["seeds"]):
+            continue
+        own = [float(np.mean([seed[which] for seed in method["seeds"]])) for which in ("retdev", "indisc")]
+        pairs[name] = own, [float(row[which] or "nan") for which in ("retdev", "indisc")]
+    lines = [f"{'':<10}" + "".join(f"{which + end:>18}" for which in ("RetDev", "Indisc") for end in ("", ", published"))]
+    columns = np.array(list(pairs.values()))  # [methods, ours or theirs, number]
+    groups = np.full(columns.shape, "", dtype="<U2")
+    for number, lower in enumerate((True, False)):
+        both = np.isfinite(columns[:, :, number]).all(axis=1)
+        for side in range(2):
+            values = columns[both, side, number]
+            groups[both, side, number] = assign(values, cut_points(values), lower)
+    for name, values, group in sorted(zip(pairs, columns, groups, strict=True), key=lambda one: one[1][0, 0]):
+        cells = [f"{values[side, n]:>15.4f} {group[side, n]:<2}" for n in range(2) for side in range(2)]
+        lines.append(f"{name:<10}" + "".join(cells))
+    for number, which in enumerate(("RetDev", "Indisc")):
+        both = np.isfinite(columns[:, :, number]).all(axis=1)
+        ours, other = columns[both, 0, number], columns[both, 1, number]
+        rho = stats.spearmanr(ours, other)
+        same = int((groups[both, 0, number] == groups[both, 1, number]).sum())
+        lines.append(f"{which}: Spearman's ρ {rho.statistic:.2f} (p {rho.pvalue:.3f}), same group {same} of {both.sum()}")
+    mine = kept["retrained"]
+    lines.append(f"retrained: test accuracy {np.mean([seed['ta'] for seed in mine]):.4f} "
+                 f"(published {theirs['retrain']['test_accuracy']}), "
+                 f"U-MIA {np.mean([seed['umia'] for seed in mine]):.4f} "
+                 f"({theirs['retrain']['mia_accuracy']})")  # fmt: skip
+    return lines
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", help="default: all shipped methods")
+    parser.add_argument("--track", default="cifar10-resnet18-lite")
+    parser.add_argument("--device", default="cuda:0")
+    parser.add_argument("--workers", type=int, help="units side by side; default: as the harness has them")
+    parser.add_argument("--deadline", type=float, default=600.0, help="seconds per unit")
+    parser.add_argument("--out", type=Path, required=True, help="JSON file with what every unit scored")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    store = Store()
+    references = References(tracks.load(options.track), store)
+    if missing := references.missing(roles(references.track)):
+        parser.error(f"{len(missing)} reference models lack: bench prepare {options.track} --gpu 0")
+    seeds = range(references.track.protocol.seeds)
+    kept: dict[str, Any] = {"methods": {}}
+    if options.out.is_file():
+        kept = json.loads(options.out.read_text())
+        if kept["reference_digest"] != references.track.reference_digest:
+            parser.error(f"{options.out} is of another track")
+    gpu = torch.cuda.get_device_name(options.device) if options.device != "cpu" else None
+    kept |= {"track": references.track.name, "reference_digest": references.track.reference_digest,
+             "environment": {**hardware(), "gpu": gpu, "torch": torch.__version__}}  # fmt: skip
+    for kind in ("original", "retrained"):
+        kept[kind] = [numbers(references, seed, references.logits(Role(kind, seed))) for seed in seeds]
+    names = [name for name in options.names or baseline_names() if name not in ("retrain", *kept["methods"])]
+    entries = [tuned(baseline(name), references.track, store) for name in sorted(names, reverse=True)]
+    run(references, entries, options, kept)
+    print("\n".join(compare(kept)))
+    print(f"load {os.getloadavg()[0]:.1f}; {dataclasses.asdict(references.track.recipe)['epochs']} epochs")
+
+
+if __name__ == "__main__":
+    main()
