@@ -87,7 +87,8 @@ def compare(kept: Mapping[str, Any]) -> list[str]:
             continue
         own = [float(np.mean([seed[which] for seed in method["seeds"]])) for which in ("retdev", "indisc")]
         pairs[name] = own, [float(row[which] or "nan") for which in ("retdev", "indisc")]
-    lines = [f"{'':<10}" + "".join(f"{which + end:>18}" for which in ("RetDev", "Indisc") for end in ("", ", published"))]
+    titles = [which + end for which in ("RetDev", "Indisc") for end in ("", ", published")]
+    lines = [f"{'':<10}" + "".join(f"{title:>18}" for title in titles)]
     columns = np.array(list(pairs.values()))  # [methods, ours or theirs, number]
     groups = np.full(columns.shape, "", dtype="<U2")
     for number, lower in enumerate((True, False)):
@@ -101,9 +102,9 @@ def compare(kept: Mapping[str, Any]) -> list[str]:
     for number, which in enumerate(("RetDev", "Indisc")):
         both = np.isfinite(columns[:, :, number]).all(axis=1)
         ours, other = columns[both, 0, number], columns[both, 1, number]
-        rho = stats.spearmanr(ours, other)
+        rho, p = stats.spearmanr(ours, other)
         same = int((groups[both, 0, number] == groups[both, 1, number]).sum())
-        lines.append(f"{which}: Spearman's ρ {rho.statistic:.2f} (p {rho.pvalue:.3f}), same group {same} of {both.sum()}")
+        lines.append(f"{which}: Spearman's ρ {rho:.2f} (p {p:.3f}), same group {same} of {both.sum()}")
     mine = kept["retrained"]
     lines.append(f"retrained: test accuracy {np.mean([seed['ta'] for seed in mine]):.4f} "
                  f"(published {theirs['retrain']['test_accuracy']}), "
