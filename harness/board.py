@@ -163,7 +163,7 @@ def results(references: References) -> Results:
         shadows=[_shadows(track, name, *pair, bool(why[name])) for name, pair in attacked.items()],
         trusted=trusted,
         inconsistent=why,
-        marks=marks(references),
+        marks=marks(references, everyone),
     )
 
 

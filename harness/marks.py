@@ -7,7 +7,7 @@ disqualification to a source, on every track and with every parameter.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -53,9 +53,10 @@ class Mark:
         return VERIFIED if "consistent" in verdicts else ""
 
 
-def marks(references: References) -> dict[str, Mark]:
+def marks(references: References, known: Sequence[Candidate] | None = None) -> dict[str, Mark]:
     """Name of a row → its mark, for those rows of a track that have one."""
-    found = {one.name: _of(references, one) for one in candidates(references)}
+    known = candidates(references) if known is None else known
+    found = {one.name: _of(references, one) for one in known}
     return {name: mark for name, mark in found.items() if mark.reruns or mark.disqualified}
 
 

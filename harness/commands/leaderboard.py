@@ -127,13 +127,15 @@ def _site(loaded: list[Track], out: Path, public: bool) -> None:
     from harness.progress import Bar
     from harness.references import References
     from harness.site.build import build
+    from harness.site.forks import uncollected
     from harness.store import Snapshot
 
     store = Snapshot()
     found: list[Results] = []
-    for one in loaded:
-        click.echo(f"reading {one.name}", err=True)
-        found.append(board.results(References(one, store)))
-    with Bar("pages", sum(len(one.candidates) for one in found), unit="entries") as bar:
-        count = build(found, out, public, bar.at)
+    with uncollected():
+        for one in loaded:
+            click.echo(f"reading {one.name}", err=True)
+            found.append(board.results(References(one, store)))
+        with Bar("pages", sum(len(one.candidates) for one in found), unit="entries") as bar:
+            count = build(found, out, public, bar.at)
     click.echo(f"wrote {count} pages; open {out / 'index.html'}")

@@ -13,6 +13,7 @@ from harness import board, scores
 from harness.badges import UNTRUSTED
 from harness.board import Results
 from harness.render import group
+from harness.site.forks import side_by_side
 from harness.site.model import METRICS, Board, Number, Part, Row, number, place, plain, slug
 from scoring.umia import sampling_error
 
@@ -32,21 +33,33 @@ def scored(found: Results) -> Scored:
 
 def boards(tracks: Sequence[Results], public: bool) -> tuple[list[Board], dict[str, pd.DataFrame]]:
     """All boards, the overall one first, and the tables of the tracks' own ones by name of the track."""
-    tables = {one.references.track.name: board.board(one.references, public, one) for one in tracks}
+
+    def own(index: int) -> tuple[int, pd.DataFrame]:
+        return index, board.board(tracks[index].references, public, tracks[index])
+
+    ranked = sorted(side_by_side(own, range(len(tracks))), key=lambda one: one[0])
+    tables = {tracks[index].references.track.name: table for index, table in ranked}
     cells: dict[str, dict[tuple[str, str], str]] = {}
     for name, table in tables.items():
         for row in table.to_dict("records"):
             for metric in METRICS:
                 if (letter := group(row, metric)) in ("G1", "G2", "G3", "F"):
                     cells.setdefault(str(row["entry"]), {})[(name, metric)] = letter
-    found = [_several(OVERALL, "All tracks", tracks, tables, cells, public)] if len(tracks) > 1 else []
+    several = [(OVERALL, "All tracks", tracks)] if len(tracks) > 1 else []
     for family, key in ((ARCHITECTURES, _architecture), (DATA_SETS, _data_set)):
         for name in sorted({key(one) for one in tracks}):
             some = [one for one in tracks if key(one) == name]
             if 1 < len(some) < len(tracks):
-                found.append(_several(family, name, some, tables, cells, public))
-    found += [_track(one, tables[one.references.track.name], cells) for one in tracks]
-    return found, tables
+                several.append((family, name, some))
+
+    def made(index: int) -> tuple[int, Board]:
+        if index < len(several):
+            return index, _several(*several[index], tables, cells, public)
+        one = tracks[index - len(several)]
+        return index, _track(one, tables[one.references.track.name], cells)
+
+    found = sorted(side_by_side(made, range(len(several) + len(tracks))), key=lambda one: one[0])
+    return [one for _, one in found], tables
 
 
 def _architecture(found: Results) -> str:
