@@ -36,7 +36,7 @@ class Candidate:
 
 
 @cache
-def _shipped_kinds() -> dict[str, Kind]:
+def shipped_kinds() -> dict[str, Kind]:
     """Kind of every shipped method; they are parsed in child processes, once, side by side."""
     names = baseline_names()
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
@@ -46,7 +46,7 @@ def _shipped_kinds() -> dict[str, Kind]:
 def candidates(references: References) -> list[Candidate]:
     """Entries that have records on the track; of one name only the version that ran last."""
     shipped = shipped_digests()
-    kinds = _shipped_kinds()
+    kinds = shipped_kinds()
     versions: dict[tuple[str, str], dict[int, Record]] = {}
     for record in units.records(references.store, references.track):
         versions.setdefault((record.name, record.entry), {})[record.seed] = record

@@ -115,6 +115,9 @@ class References:
         self.track, self.store = track, store
         self._read: dict[str, NDArray[np.float32]] = {}
 
+    def __reduce__(self) -> tuple[type[References], tuple[Track, Store]]:
+        return References, (self.track, self.store)  # another process reads for itself what it needs
+
     @cached_property
     def dataset(self) -> data.Dataset:
         return data.load(self.track.data)

@@ -183,12 +183,15 @@ class Snapshot(Store):
     """The documents of a store as they were when their kind was first asked for: each is parsed once.
 
     For builds that read the same records many times. What is written goes to the store and is seen here; callers leave
-    what they get unchanged.
+    what they get unchanged. What other processes get of it is the store itself.
     """
 
     def __init__(self, root: Path | None = None, behind: Path | None = SHIPPED) -> None:
         super().__init__(root, behind)
         self._kinds: dict[str, dict[str, dict[str, Any]]] = {}
+
+    def __reduce__(self) -> tuple[type[Store], tuple[Path | None, ...]]:
+        return Store, (self._roots[0], self._roots[1] if len(self._roots) > 1 else None)
 
     def all(self, kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
         yield from sorted(self._documents(kind).items())

@@ -10,7 +10,6 @@ import click
 from harness.commands._options import DEFAULT_TRACK, secret_option
 
 if TYPE_CHECKING:
-    from harness.board import Results
     from harness.track import Track
 
 ENDINGS = {
@@ -123,19 +122,14 @@ def _with_records() -> list[Track]:
 
 
 def _site(loaded: list[Track], out: Path, public: bool) -> None:
-    from harness import board
     from harness.progress import Bar
-    from harness.references import References
+    from harness.site import gather
     from harness.site.build import build
     from harness.site.forks import uncollected
     from harness.store import Snapshot
 
-    store = Snapshot()
-    found: list[Results] = []
     with uncollected():
-        for one in loaded:
-            click.echo(f"reading {one.name}", err=True)
-            found.append(board.results(References(one, store)))
+        found = gather.read(loaded, Snapshot(), public, lambda one: click.echo(f"read {one.name}", err=True))
         with Bar("pages", sum(len(one.candidates) for one in found), unit="entries") as bar:
             count = build(found, out, public, bar.at)
     click.echo(f"wrote {count} pages; open {out / 'index.html'}")

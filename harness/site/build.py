@@ -68,7 +68,6 @@ def build(
     Pages are made side by side. Files of an earlier build that are not written again stay. ``step`` is told how many
     entry pages are done.
     """
-    _group(tracks, public)
     site = _site(tracks, public)
     count = _write(out, _static_files())
     menu = _menu(site.boards, site.where)
@@ -120,12 +119,6 @@ def _site(tracks: Sequence[Results], public: bool) -> Site:
             homes.setdefault(name, {})[track] = f"entries/{slug(track)}/{slug(name)}.html"
     where = {board.slug: INDEX if board is boards[0] else f"{board.slug}.html" for board in boards}
     return Site(tracks, boards, rows, where, homes)
-
-
-def _group(tracks: Sequence[Results], public: bool) -> None:
-    """Every track's groups: resampling them is the larger part of a board's work."""
-    for track, known in side_by_side(lambda track: (track, tracks[track].grouped(public)), range(len(tracks))):
-        tracks[track].remember(known)
 
 
 def _static_files() -> Iterator[tuple[str, str]]:

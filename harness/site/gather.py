@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +12,37 @@ import pandas as pd
 from harness import board, scores
 from harness.badges import UNTRUSTED
 from harness.board import Results
+from harness.candidates import shipped_kinds
+from harness.references import References
 from harness.render import group
 from harness.site.forks import side_by_side
 from harness.site.model import METRICS, Board, Number, Part, Row, number, place, plain, slug
+from harness.store import Store
+from harness.track import Track
 from scoring.umia import sampling_error
 
 OVERALL, ARCHITECTURES, DATA_SETS, TRACKS = "Overall", "By architecture", "By data set", "Tracks"
 Scored = dict[str, list[scores.Scores]]
 """Entry → scores of its finished seeds on one track, in the order of the seeds."""
+
+
+def read(
+    tracks: Sequence[Track], store: Store, public: bool, step: Callable[[Track], None] = lambda track: None
+) -> list[Results]:
+    """What the store says of every track, with scores and groups; ``step`` is told which track has been read."""
+    shipped_kinds()  # once, not in every copy of this process
+
+    def one(index: int) -> tuple[int, Results]:
+        found = board.results(References(tracks[index], store))
+        found.grouped(public)
+        scored(found)
+        return index, found
+
+    found = {}
+    for index, results in side_by_side(one, range(len(tracks))):
+        found[index] = results
+        step(tracks[index])
+    return [results for _, results in sorted(found.items())]
 
 
 def scored(found: Results) -> Scored:

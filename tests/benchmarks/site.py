@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from harness import board, track
-from harness.references import References
+from harness import track
+from harness.site import gather
 from harness.site.build import build
 from harness.site.forks import uncollected
 from harness.store import Snapshot
@@ -44,9 +44,8 @@ def main() -> None:
         fill(home, names, methods(options.entries))
         os.sync()
         start, cpu = time.perf_counter(), time.process_time()
-        store = Snapshot(home)
         with uncollected():  # as the command does it
-            found = [board.results(References(track.load(name), store)) for name in names]
+            found = gather.read([track.load(name) for name in names], Snapshot(home), False)
             read = time.perf_counter() - start
             pages = build(found, out)
         wall, cpu = time.perf_counter() - start, time.process_time() - cpu
