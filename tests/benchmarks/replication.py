@@ -139,7 +139,7 @@ def main() -> None:
     for kind in ("original", "retrained"):
         kept[kind] = [numbers(references, seed, references.logits(Role(kind, seed))) for seed in seeds]
     names = [name for name in options.names or baseline_names() if name not in ("retrain", *kept["methods"])]
-    entries = [tuned(baseline(name), references.track, store) for name in sorted(names, reverse=True)]
+    entries = [tuned(baseline(name), references.track, store) for name in names]
     run(references, entries, options, kept)
     print("\n".join(compare(kept)))
     print(f"load {os.getloadavg()[0]:.1f}; {dataclasses.asdict(references.track.recipe)['epochs']} epochs")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import multiprocessing
+import pickle
 from pathlib import Path
 
 import pytest
 
 from harness.errors import StoreError
-from harness.store import Store
+from harness.references import References
+from harness.store import Snapshot, Store
+from harness.track import load
 
 
 def test_blobs_come_back_and_damage_is_named(tmp_path: Path) -> None:
@@ -80,3 +83,17 @@ def test_the_lock_serialises_processes(tmp_path: Path) -> None:
     for worker in workers:
         worker.join()
     assert Store(tmp_path, behind=None).read("n", "n") == {"v": 100}
+
+
+def test_another_process_gets_the_store_and_not_what_was_read(tmp_path: Path) -> None:
+    snapshot = Snapshot(tmp_path, None)
+    snapshot.write("kind", "name", {"value": 1})
+    references = References(load("digits-resnet18"), snapshot)
+    assert len(references.dataset.images) > 1000 and references.store.read("kind", "name") == {"value": 1}
+    sent = pickle.dumps(references)
+    assert len(sent) < 20_000
+    there: References = pickle.loads(sent)
+    assert type(there.store) is Store and there.store.root == tmp_path
+    Store(tmp_path, None).write("kind", "name", {"value": 2})
+    assert there.store.read("kind", "name") == {"value": 2} and snapshot.read("kind", "name") == {"value": 1}
+    assert there.store.read("units", "any") is None, "nothing behind it, as before"

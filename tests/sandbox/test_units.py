@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load
 
+from sandbox.backends import load as load_backend
+from sandbox.inside.runner import wake
 from sandbox.types import MIB, Job, Sandbox, Status
 
 FINE_TUNE = """
@@ -220,3 +222,16 @@ def test_a_unit_repeats_itself_from_its_seed(backend: Sandbox, make_job: Callabl
     assert first is not None and again is not None and other is not None
     np.testing.assert_array_equal(first["fc.bias"], again["fc.bias"])
     assert not np.array_equal(first["fc.bias"], other["fc.bias"])
+
+
+@pytest.mark.gpu
+def test_a_unit_runs_on_a_gpu(make_job: Callable[..., Job]) -> None:
+    outcome = load_backend("process").run(make_job(FINE_TUNE, device="cuda:0"), nullcontext())
+    assert outcome.status == "ok", outcome.reason
+    assert outcome.weights is not None and " " in str(outcome.environment["device"])
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda:0", marks=pytest.mark.gpu)])
+def test_a_device_can_be_woken(device: str) -> None:
+    """Units on a GPU do it before they are on the clock; on a CPU there is nothing to wake, and the same code runs."""
+    wake(device)
