@@ -125,9 +125,9 @@ class Store:
             StoreError: it is there and is not JSON.
         """
         for root in self._roots:
-            path = root / kind / f"{name}.json"
-            if path.is_file():
-                return _parse(path)
+            path = f"{root}/{kind}/{name}.json"  # asked ten thousand times for one site: pathlib would be most of it
+            if os.path.exists(path):  # noqa: PTH110
+                return _parsed(path)
         return None
 
     def write(self, kind: str, name: str, content: Mapping[str, Any]) -> None:
