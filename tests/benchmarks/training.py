@@ -28,11 +28,11 @@ import numpy as np
 import torch
 
 from harness import data
-from harness.grouped import can_group
+from harness.grouped import Grouped, can_group
 from harness.inflight import Course, open_lanes
 from harness.prepare import GROUP
 from harness.references import References, Role
-from harness.steps import mixed, rates
+from harness.steps import Lane, mixed, rates, recorder
 from harness.store import Store
 from harness.track import Track, load
 from harness.training import keep_memory, normaliser, train
@@ -139,6 +139,27 @@ class Flight:
             self.memory = max(self.memory, torch.cuda.memory_reserved() - before)
 
 
+class Together:
+    """Models as one grouped network on a device, its step recorded: what several in flight are compared with."""
+
+    def __init__(self, chosen: Case, device: str, count: int) -> None:
+        place, recipe = torch.device(device), chosen.track.recipe
+        images = torch.from_numpy(chosen.dataset.images).to(place)
+        labels = torch.from_numpy(chosen.dataset.labels).to(place)
+        network = Grouped([fresh(chosen.track.model_spec) for _ in range(count)]).to(place)
+        to_input, rows = normaliser(chosen.track, device), [chosen.rows] * count
+        self.lane = Lane(network, images, labels, len(chosen.rows), recipe, to_input, count, recorder(place))
+        self.rows = rows
+
+    def run(self) -> None:
+        steps = self.lane.train(self.rows, range(len(self.rows)))
+        with threaded(1), self.lane.turn():
+            for _ in steps:
+                pass
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+
+
 def part(name: str, steps: int, batch: int | None, count: int) -> float:
     """In a worker process: its CPU seconds."""
     keep_memory()
@@ -193,6 +214,9 @@ def ways(options: argparse.Namespace, name: str, stack: list[Any]) -> Iterator[W
         flight = Flight(chosen, device, count)
         stack.append(flight)
         yield Way(f"ours, {count} in flight", count, flight.run, [], [])
+    for count in options.grouped:
+        together = Together(chosen, device, count)
+        yield Way(f"ours, {count} as one network, recorded", count, together.run, [], [])
     if device != "cpu":
         return
     groups = [1, GROUP] if can_group(build(chosen.track.model_spec)) and name == "digits" else [1]
@@ -272,6 +296,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--workers", type=int, default=2, help="of the plain loop's DataLoader")
     parser.add_argument("--in-flight", type=int, nargs="*", default=None, metavar="N", help="default on a GPU: 1 2 4 8")
+    parser.add_argument("--grouped", type=int, nargs="*", default=[], metavar="N",
+                        help="also N models as one grouped network in static buffers; of ResNets")  # fmt: skip
     parser.add_argument("--processes", type=int, nargs="*", help="default: one per core")
     parser.add_argument("--ray", type=int, metavar="N", help="also N workers of a Ray of this machine")
     options = parser.parse_args()
