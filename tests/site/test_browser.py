@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness.site.model import slug
+from tests.harness.conftest import run
 from tests.site.conftest import EVIL, MADE_UP, TRACK, Built
+from tests.site.synthetic import fill, methods
 
 pytestmark = pytest.mark.browser
 NAMES = "[...document.querySelectorAll('#board tbody.%s tr:not([hidden]) th a')].map(a => a.textContent)"
@@ -146,6 +149,36 @@ def test_everything_can_be_done_from_the_keyboard(visit: Visit) -> None:
     tab.focus("#board tbody tr:not([hidden]) a")
     tab.keyboard.press("Enter")
     tab.wait_for_url(f"**/entries/{MADE_UP[1]}/ft.html")
+
+
+def test_a_long_board_shows_its_first_rows_and_all_when_asked(
+    chromium: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All rows are in the page, are sorted and are found; a browser takes a while to lay out many."""
+    monkeypatch.setenv("BENCH_HOME", str(tmp_path / "home"))
+    fill(tmp_path / "home", MADE_UP[1:2], methods(230), drawn_curves=False)
+    result = run("leaderboard", "--format", "html", "--track", MADE_UP[1], "--out", str(tmp_path / "site"))
+    assert result.exit_code == 0, result.output
+    tab = chromium.new_page()
+    visit = Visit(Built(tmp_path / "home", tmp_path / "site"), tab)
+    visit.open("index.html")
+    total = tab.evaluate("document.querySelectorAll('#board tbody tr').length")
+    assert len(visit.names()) == 200 and total == 230
+    assert tab.text_content("#count") == "230 of 230 rows, the first 202 shown"
+    assert len(visit.names("reference")) == 2, "what all are compared with"
+    tab.click("th[data-key=rte] button")
+    speeds = visit.column(6)
+    assert speeds == sorted(speeds, reverse=True)
+    last = tab.evaluate("[...document.querySelectorAll('#board tbody.ranked tr')].at(-1).querySelector('th').innerText")
+    assert last not in visit.names()
+    tab.fill("input[name=q]", last)
+    assert last in visit.names() and not tab.is_visible("#more")
+    tab.fill("input[name=q]", "")
+    tab.focus("#more")
+    tab.keyboard.press("Enter")
+    assert len(visit.names()) == 228 and tab.text_content("#count") == "230 of 230 rows"
+    assert not tab.is_visible("#more")
+    tab.close()
 
 
 @pytest.mark.parametrize("visit", [{"java_script_enabled": False}], indirect=True)

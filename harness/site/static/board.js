@@ -11,6 +11,9 @@
   const words = new Map(rows.map((row) => [row, row.textContent.toLowerCase()]));
   const facets = [...form.querySelectorAll("select")];
   const first = { sort: "rank", down: false };
+  const most = 200; // rows of methods that a long board shows at once: a browser lays out 500 in a fifth of a second
+  const more = document.createElement("button");
+  let all = false;
   let sorting = { ...first };
 
   function value(row, column) {
@@ -41,14 +44,23 @@
 
   function filter() {
     const wanted = form.elements.q.value.trim().toLowerCase().split(/\s+/);
-    let shown = 0;
-    for (const row of rows) {
+    let found = 0, shown = 0;
+    for (const row of [...table.tBodies].flatMap((body) => [...body.rows])) { // in the order in which they stand
       const fits = wanted.every((word) => words.get(row).includes(word))
         && facets.every((facet) => !facet.value || row.dataset[facet.name] === facet.value);
-      row.hidden = !fits;
-      shown += fits;
+      row.hidden = !fits || (shown >= most && !all && !row.parentNode.classList.contains("reference"));
+      found += fits;
+      shown += !row.hidden;
     }
-    document.getElementById("count").textContent = `${shown} of ${rows.length} rows`;
+    document.getElementById("count").textContent =
+      `${found} of ${rows.length} rows` + (shown < found ? `, the first ${shown} shown` : "");
+    more.hidden = shown === found;
+    more.textContent = `Show all ${found} rows`;
+  }
+
+  function showAll() {
+    all = true;
+    filter();
   }
 
   function state(board) {
@@ -97,9 +109,15 @@
       const key = head.dataset.key;
       sorting = { sort: key, down: key === sorting.sort ? !sorting.down : head.dataset.best === "high" };
       sort();
+      filter();
       tell();
     });
   }
+  more.type = "button";
+  more.id = "more";
+  more.addEventListener("click", showAll);
+  addEventListener("beforeprint", showAll);
+  table.parentNode.after(more);
   form.addEventListener("submit", (event) => event.preventDefault());
   form.addEventListener("input", () => { filter(); tell(); });
   form.addEventListener("reset", (event) => {
