@@ -128,15 +128,11 @@ class Results:
                 out[name] = (UNTRUSTED, "timed units of a public board come from containers")
         return out
 
-    def grouped(self, public: bool) -> dict[frozenset[str], Membership]:
-        """All groups that the track's board needs, for :meth:`remember` in another process."""
+    def find_groups(self, public: bool) -> None:
+        """All groups that the track's board asks for."""
         everyone = frozenset(self.rows["entry"])
         for names in {everyone - set(self.refused(public)), everyone}:
             self.groups(names)
-        return self._known
-
-    def remember(self, known: Mapping[frozenset[str], Membership]) -> None:
-        self._known.update(known)
 
     def mark(self, name: str) -> Mark:
         return self.marks.get(name, Mark())

@@ -6,7 +6,7 @@ import gc
 import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -31,7 +31,7 @@ def uncollected() -> Iterator[None]:
 
 
 def side_by_side(function: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
-    """``function`` of every item, in the order in which they are done; on one core one after the other."""
+    """``function`` of every item, in their order; on one core one after the other."""
     workers = min(len(os.sched_getaffinity(0)), len(items))
     if workers < 2:
         yield from map(function, items)
@@ -39,8 +39,7 @@ def side_by_side(function: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
     _work.append((function, items))
     try:
         with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("fork")) as pool:
-            for future in as_completed([pool.submit(_one, index) for index in range(len(items))]):
-                yield future.result()
+            yield from pool.map(_one, range(len(items)))
     finally:
         _work.pop()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,17 +33,17 @@ def read(
     """What the store says of every track, with scores and groups; ``step`` is told which track has been read."""
     shipped_kinds()  # once, not in every copy of this process
 
-    def one(index: int) -> tuple[int, Results]:
-        found = board.results(References(tracks[index], store))
-        found.grouped(public)
+    def one(track: Track) -> Results:
+        found = board.results(References(track, store))
+        found.find_groups(public)
         scored(found)
-        return index, found
+        return found
 
-    found = {}
-    for index, results in side_by_side(one, range(len(tracks))):
-        found[index] = results
-        step(tracks[index])
-    return [results for _, results in sorted(found.items())]
+    results = []
+    for found in side_by_side(one, tracks):
+        results.append(found)
+        step(found.references.track)
+    return results
 
 
 def scored(found: Results) -> Scored:
@@ -56,12 +57,9 @@ def scored(found: Results) -> Scored:
 
 def boards(tracks: Sequence[Results], public: bool) -> tuple[list[Board], dict[str, pd.DataFrame]]:
     """All boards, the overall one first, and the tables of the tracks' own ones by name of the track."""
-
-    def own(index: int) -> tuple[int, pd.DataFrame]:
-        return index, board.board(tracks[index].references, public, tracks[index])
-
-    ranked = sorted(side_by_side(own, range(len(tracks))), key=lambda one: one[0])
-    tables = {tracks[index].references.track.name: table for index, table in ranked}
+    names = [one.references.track.name for one in tracks]
+    ranked = side_by_side(lambda one: board.board(one.references, public, one), tracks)
+    tables = dict(zip(names, ranked, strict=True))
     cells: dict[str, dict[tuple[str, str], str]] = {}
     for name, table in tables.items():
         for row in table.to_dict("records"):
@@ -74,15 +72,9 @@ def boards(tracks: Sequence[Results], public: bool) -> tuple[list[Board], dict[s
             some = [one for one in tracks if key(one) == name]
             if 1 < len(some) < len(tracks):
                 several.append((family, name, some))
-
-    def made(index: int) -> tuple[int, Board]:
-        if index < len(several):
-            return index, _several(*several[index], tables, cells, public)
-        one = tracks[index - len(several)]
-        return index, _track(one, tables[one.references.track.name], cells)
-
-    found = sorted(side_by_side(made, range(len(several) + len(tracks))), key=lambda one: one[0])
-    return [one for _, one in found], tables
+    work: list[Callable[[], Board]] = [partial(_several, *one, tables, cells, public) for one in several]
+    work += [partial(_track, one, tables[one.references.track.name], cells) for one in tracks]
+    return list(side_by_side(lambda board: board(), work)), tables
 
 
 def _architecture(found: Results) -> str:

@@ -13,8 +13,8 @@ from safetensors.torch import load_file
 
 STAGED = {"job.json", "entry.py", "weights.safetensors", "data.safetensors", "lib"}
 TENSORS = {f"{part}_{what}" for part in ("retain", "forget", "val") for what in ("images", "labels")}
-VARIABLES = {"PATH", "HOSTNAME", "HOME", "LOGNAME", "PYTHONPATH", "PYTHONHASHSEED", "OMP_NUM_THREADS", "LANG",
-             "GPG_KEY", "PYTHON_VERSION", "PYTHON_SHA256", "LC_CTYPE"}  # fmt: skip
+VARIABLES = {"PATH", "HOSTNAME", "HOME", "PYTHONPATH", "PYTHONHASHSEED", "OMP_NUM_THREADS", "LANG", "GPG_KEY",
+             "PYTHON_VERSION", "PYTHON_SHA256", "LC_CTYPE"}  # fmt: skip
 DEVICES = {"null", "zero", "full", "random", "urandom", "tty", "console", "ptmx", "pts", "shm", "mqueue", "fd", "stdin",
            "stdout", "stderr", "core"}  # fmt: skip
 DATA = re.compile(r"\.(npz|npy|csv\.gz|parquet|pt|pth|safetensors|h5|tar|tgz|zip|pickle|pkl)$")

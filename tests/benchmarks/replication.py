@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import dataclasses
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -137,12 +136,14 @@ def main() -> None:
     kept |= {"track": references.track.name, "reference_digest": references.track.reference_digest,
              "environment": {**hardware(), "gpu": gpu, "torch": torch.__version__}}  # fmt: skip
     for kind in ("original", "retrained"):
-        kept[kind] = [numbers(references, seed, references.logits(Role(kind, seed))) for seed in seeds]
+        own = [numbers(references, seed, references.logits(Role(kind, seed))) for seed in seeds]
+        if kept.setdefault(kind, own) != own:
+            parser.error(f"{options.out} is of other reference models: name another --out")
     names = [name for name in options.names or baseline_names() if name not in ("retrain", *kept["methods"])]
     entries = [tuned(baseline(name), references.track, store) for name in names]
     run(references, entries, options, kept)
     print("\n".join(compare(kept)))
-    print(f"load {os.getloadavg()[0]:.1f}; {dataclasses.asdict(references.track.recipe)['epochs']} epochs")
+    print(f"load {os.getloadavg()[0]:.1f}; {references.track.recipe.epochs} epochs")
 
 
 if __name__ == "__main__":

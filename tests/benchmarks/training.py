@@ -55,6 +55,10 @@ class Case:
     full: int
     """Examples of an epoch of the full recipe."""
 
+    def tensors(self, device: str) -> tuple[torch.Tensor, torch.Tensor]:
+        """Images and labels on a device."""
+        return torch.from_numpy(self.dataset.images).to(device), torch.from_numpy(self.dataset.labels).to(device)
+
     @property
     def pictures(self) -> plain.Pictures:
         spec = self.track.data
@@ -109,7 +113,7 @@ def plainly(chosen: Case, device: str, threads: int, workers: int) -> None:
 
 def ours(chosen: Case, count: int = 1) -> None:
     """``count`` models as one network, in this process, on one thread."""
-    images, labels = torch.from_numpy(chosen.dataset.images), torch.from_numpy(chosen.dataset.labels)
+    images, labels = chosen.tensors("cpu")
     models = [fresh(chosen.track.model_spec) for _ in range(count)]
     with threaded(1):
         train(
@@ -121,8 +125,7 @@ class Flight:
     """Models in flight on a device; its lanes are made and recorded in the first run."""
 
     def __init__(self, chosen: Case, device: str, count: int) -> None:
-        images = torch.from_numpy(chosen.dataset.images).to(device)
-        labels = torch.from_numpy(chosen.dataset.labels).to(device)
+        images, labels = chosen.tensors(device)
         template, recipe = build(chosen.track.model_spec), chosen.track.recipe
         to_input = normaliser(chosen.track, device)
         self.flight = open_lanes(template, images, labels, len(chosen.rows), recipe, to_input, count, print)
@@ -144,12 +147,10 @@ class Together:
 
     def __init__(self, chosen: Case, device: str, count: int) -> None:
         place, recipe = torch.device(device), chosen.track.recipe
-        images = torch.from_numpy(chosen.dataset.images).to(place)
-        labels = torch.from_numpy(chosen.dataset.labels).to(place)
+        images, labels = chosen.tensors(device)
         network = Grouped([fresh(chosen.track.model_spec) for _ in range(count)]).to(place)
-        to_input, rows = normaliser(chosen.track, device), [chosen.rows] * count
+        to_input, self.rows = normaliser(chosen.track, device), [chosen.rows] * count
         self.lane = Lane(network, images, labels, len(chosen.rows), recipe, to_input, count, recorder(place))
-        self.rows = rows
 
     def run(self) -> None:
         steps = self.lane.train(self.rows, range(len(self.rows)))

@@ -312,3 +312,12 @@ def test_without_bubblewrap_or_its_namespaces_the_remedy_is_said(
     what, _, remedy = reason.partition("; ")
     expected = ("not installed", "apt-get") if missing == "bwrap" else ("No permissions", "permit user namespaces")
     assert expected[0] in what and expected[1] in remedy
+
+
+@pytest.mark.parametrize("name", ["process", "bubblewrap"])
+def test_a_unit_has_a_login_name(name: str, make_job: Callable[..., Job], request: pytest.FixtureRequest) -> None:
+    """Its user has none, and some versions of torch ask for one as they are imported."""
+    source = "import getpass\ndef unlearn(*given):\n    raise RuntimeError('login ' + getpass.getuser())\n"
+    backend = load(name) if name == "process" else request.getfixturevalue("bubblewrap_sandbox")
+    outcome = backend.run(make_job(source), nullcontext())
+    assert outcome.status == "crash" and "login entry" in outcome.reason

@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import load
 
+from sandbox import stage
 from sandbox.backends import load as load_backend
-from sandbox.inside.runner import wake
+from sandbox.inside import runner
 from sandbox.types import MIB, Job, Sandbox, Status
 
 FINE_TUNE = """
@@ -233,5 +235,20 @@ def test_a_unit_runs_on_a_gpu(make_job: Callable[..., Job]) -> None:
 
 @pytest.mark.parametrize("device", ["cpu", pytest.param("cuda:0", marks=pytest.mark.gpu)])
 def test_a_device_can_be_woken(device: str) -> None:
-    """Units on a GPU do it before they are on the clock; on a CPU there is nothing to wake, and the same code runs."""
-    wake(device)
+    """On a CPU there is nothing to wake, and the same code runs."""
+    runner.wake(device)
+
+
+@pytest.mark.parametrize(("device", "woken"), [("cpu", []), ("meta", ["meta"])])
+def test_all_but_a_cpu_is_awake_before_the_unit_is_ready(
+    device: str, woken: list[str], make_job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+    monkeypatch.setattr(runner, "wake", seen.append)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch, "set_num_interop_threads", lambda count: None)  # a process may set it only once
+    with stage.staged(make_job(FINE_TUNE)) as folder:
+        path = folder / "job.json"
+        path.write_text(path.read_text().replace('"device": "cpu"', f'"device": "{device}"'))
+        runner.Unit(folder)
+    assert seen == woken

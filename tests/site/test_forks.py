@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
 
 import pytest
 
-from harness.site.forks import side_by_side
+from harness.site.forks import side_by_side, uncollected
 
 
 @pytest.fixture(params=[1, 3], ids=["one core", "three cores"])
@@ -17,7 +18,7 @@ def cores(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> in
 
 def test_every_item_is_done_once(cores: int) -> None:
     read = {number: object() for number in range(20)}  # what cannot be sent need not be
-    assert sorted(side_by_side(lambda number: (number, read[number] is not None), range(20))) == [
+    assert list(side_by_side(lambda number: (number, read[number] is not None), range(20))) == [
         (number, True) for number in range(20)
     ]
     assert list(side_by_side(str, [])) == []
@@ -31,3 +32,13 @@ def test_an_error_reaches_the_caller(cores: int) -> None:
     with pytest.raises(ZeroDivisionError):
         list(side_by_side(lambda number: 1 // number, [1, 0, 2]))
     assert sorted(side_by_side(str, [7, 8])) == ["7", "8"], "and the next work is another"
+
+
+def test_garbage_is_looked_for_again_afterwards_even_after_an_error() -> None:
+    assert gc.isenabled()
+    with pytest.raises(ZeroDivisionError), uncollected():
+        with uncollected():
+            assert not gc.isenabled()
+        assert not gc.isenabled(), "the outer one goes on"
+        raise ZeroDivisionError
+    assert gc.isenabled()

@@ -6,7 +6,8 @@
   const form = document.getElementById("controls");
   const links = [...document.querySelectorAll("nav a[data-board]")];
   const heads = [...table.tHead.rows[0].cells];
-  const rows = [...table.tBodies].flatMap((body) => [...body.rows]);
+  const standing = () => [...table.tBodies].flatMap((body) => [...body.rows]); // in their present order
+  const rows = standing();
   const order = new Map(rows.map((row, place) => [row, place]));
   const words = new Map(rows.map((row) => [row, row.textContent.toLowerCase()]));
   const facets = [...form.querySelectorAll("select")];
@@ -45,7 +46,7 @@
   function filter() {
     const wanted = form.elements.q.value.trim().toLowerCase().split(/\s+/);
     let found = 0, shown = 0;
-    for (const row of [...table.tBodies].flatMap((body) => [...body.rows])) { // in the order in which they stand
+    for (const row of standing()) {
       const fits = wanted.every((word) => words.get(row).includes(word))
         && facets.every((facet) => !facet.value || row.dataset[facet.name] === facet.value);
       row.hidden = !fits || (shown >= most && !all && !row.parentNode.classList.contains("reference"));
