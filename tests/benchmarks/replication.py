@@ -1,4 +1,5 @@
-"""The shipped methods on CIFAR-10 beside the published replication: RetDev, Indisc, groups and their rank correlation.
+"""The shipped methods on a GPU: accuracies, RetDev and Indisc of each; on CIFAR-10 × ResNet18 beside the published
+replication, with groups and rank correlation.
 
 Units are untimed and run side by side on one GPU (``bench prepare`` the track first). What every unit scored is kept
 in ``--out`` after each method, and a method that stands there is not run again.
@@ -49,24 +50,26 @@ def numbers(references: References, seed: int, logits: np.ndarray) -> dict[str, 
     return {name: round(float(value), 5) for name, value in zip(NUMBERS, found, strict=True)}
 
 
-def run(references: References, entries: Sequence[Entry], options: argparse.Namespace, kept: dict[str, Any]) -> None:
+def run(
+    references: References, entries: Sequence[Entry], seeds: int, options: argparse.Namespace, kept: dict[str, Any]
+) -> None:
     """Run what is not kept yet; keeps each method's seeds in ``--out`` as soon as they are all there."""
     track = references.track
-    units = [Unit(entry, track, seed) for entry in entries for seed in range(track.protocol.seeds)]
+    units = [Unit(entry, track, seed) for entry in entries for seed in range(seeds)]
     found: dict[str, dict[int, dict[str, Any]]] = {entry.name: {} for entry in entries}
     workers = Workers(track, options.device)
     workers.at_once = options.workers or workers.at_once
     kept["at_once"] = workers.at_once
     with workers, Bar("units", len(units), "units") as bar:
         for unit, result in workers.run(units, options.deadline):
-            seeds = found[unit.entry.name]
-            seeds[unit.seed] = {"status": result.status, "reason": result.reason, "cpu_seconds": result.cpu_seconds}
+            done = found[unit.entry.name]
+            done[unit.seed] = {"status": result.status, "reason": result.reason, "cpu_seconds": result.cpu_seconds}
             if result.logits is not None:
-                seeds[unit.seed] |= numbers(references, unit.seed, result.logits)
+                done[unit.seed] |= numbers(references, unit.seed, result.logits)
             bar.step()
-            if len(seeds) == track.protocol.seeds:
+            if len(done) == seeds:
                 parameters = {**unit.entry.defaults, **unit.entry.overrides}
-                in_order = [seeds[seed] for seed in sorted(seeds)]
+                in_order = [done[seed] for seed in sorted(done)]
                 kept["methods"][unit.entry.name] = {"parameters": parameters, "seeds": in_order}
                 write_file(options.out, json.dumps(kept, indent=1).encode())
 
@@ -74,6 +77,20 @@ def run(references: References, entries: Sequence[Entry], options: argparse.Name
 def published() -> dict[str, Mapping[str, str]]:
     with PUBLISHED.open() as file:
         return {row["method"]: row for row in csv.DictReader(file)}
+
+
+def table(kept: Mapping[str, Any]) -> list[str]:
+    """Means over the seeds that ended well, and how many those are; the reference models first."""
+    rows = {kind: kept[kind] for kind in ("retrained", "original")}
+    rows |= {name: method["seeds"] for name, method in sorted(kept["methods"].items()) if name != "original"}
+    lines = [f"{'':<10}" + "".join(f"{name:>9}" for name in (*NUMBERS, "ok", "CPU s"))]
+    for name, seeds in rows.items():
+        fine = [seed for seed in seeds if seed.get("status", "ok") == "ok"]
+        means = [float(np.mean([seed[number] for seed in fine])) if fine else np.nan for number in NUMBERS]
+        cost = np.mean([seed.get("cpu_seconds", np.nan) for seed in seeds])
+        count = f"{len(fine)}/{len(seeds)}"
+        lines.append(f"{name:<10}" + "".join(f"{mean:>9.4f}" for mean in means) + f"{count:>9}{cost:>9.1f}")
+    return lines
 
 
 def compare(kept: Mapping[str, Any]) -> list[str]:
@@ -117,6 +134,7 @@ def main() -> None:
     parser.add_argument("names", nargs="*", help="default: all shipped methods")
     parser.add_argument("--track", default="cifar10-resnet18-lite")
     parser.add_argument("--device", default="cuda:0")
+    parser.add_argument("--seeds", type=int, help="fewer than the track has")
     parser.add_argument("--workers", type=int, help="units side by side; default: as the harness has them")
     parser.add_argument("--deadline", type=float, default=600.0, help="seconds per unit")
     parser.add_argument("--out", type=Path, required=True, help="JSON file with what every unit scored")
@@ -126,7 +144,7 @@ def main() -> None:
     references = References(tracks.load(options.track), store)
     if missing := references.missing(roles(references.track)):
         parser.error(f"{len(missing)} reference models lack: bench prepare {options.track} --gpu 0")
-    seeds = range(references.track.protocol.seeds)
+    seeds = min(options.seeds or references.track.protocol.seeds, references.track.protocol.seeds)
     kept: dict[str, Any] = {"methods": {}}
     if options.out.is_file():
         kept = json.loads(options.out.read_text())
@@ -136,13 +154,15 @@ def main() -> None:
     kept |= {"track": references.track.name, "reference_digest": references.track.reference_digest,
              "environment": {**hardware(), "gpu": gpu, "torch": torch.__version__}}  # fmt: skip
     for kind in ("original", "retrained"):
-        own = [numbers(references, seed, references.logits(Role(kind, seed))) for seed in seeds]
+        own = [numbers(references, seed, references.logits(Role(kind, seed))) for seed in range(seeds)]
         if kept.setdefault(kind, own) != own:
-            parser.error(f"{options.out} is of other reference models: name another --out")
+            parser.error(f"{options.out} is of other reference models or seeds: name another --out")
     names = [name for name in options.names or baseline_names() if name not in ("retrain", *kept["methods"])]
     entries = [tuned(baseline(name), references.track, store) for name in names]
-    run(references, entries, options, kept)
-    print("\n".join(compare(kept)))
+    run(references, entries, seeds, options, kept)
+    print("\n".join(table(kept)))
+    if references.track.name.startswith("cifar10-resnet18"):
+        print("\n".join(compare(kept)))
     print(f"load {os.getloadavg()[0]:.1f}; {references.track.recipe.epochs} epochs")
 
 
