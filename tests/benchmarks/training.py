@@ -169,6 +169,18 @@ def part(name: str, steps: int, batch: int | None, count: int) -> float:
     return time.process_time() - start
 
 
+@cache
+def flight_of(name: str, steps: int, batch: int | None, device: str, count: int) -> Flight:
+    return Flight(case(name, steps, batch), device, count)
+
+
+def fly(name: str, steps: int, batch: int | None, device: str, count: int) -> float:
+    """In a worker process, which keeps its lanes: ``count`` models in flight; its CPU seconds."""
+    start = time.process_time()
+    flight_of(name, steps, batch, device, count).run()
+    return time.process_time() - start
+
+
 class Crew:
     """Workers of a Ray of this machine alone."""
 
@@ -198,9 +210,11 @@ class Way:
     """May return CPU seconds that are not this process's or a child's that ended."""
     wall: list[float]
     cpu: list[float]
+    flight: Flight | None = None
+    """Whose memory is shown."""
 
 
-def ways(options: argparse.Namespace, name: str, stack: list[Any]) -> Iterator[Way]:
+def ways(options: argparse.Namespace, name: str, stack: list[ProcessPoolExecutor | Crew]) -> Iterator[Way]:
     """The peer's with one thread first, then with its defaults: what the ratios refer to."""
     steps, batch, device = options.steps or STEPS[name], options.batch, options.device
     chosen = case(name, steps, batch)
@@ -213,12 +227,21 @@ def ways(options: argparse.Namespace, name: str, stack: list[Any]) -> Iterator[W
     )
     for count in options.in_flight:
         flight = Flight(chosen, device, count)
-        stack.append(flight)
-        yield Way(f"ours, {count} in flight", count, flight.run, [], [])
+        yield Way(f"ours, {count} in flight", count, flight.run, [], [], flight)
     for count in options.grouped:
         together = Together(chosen, device, count)
         yield Way(f"ours, {count} as one network, recorded", count, together.run, [], [])
     if device != "cpu":
+        for processes in options.processes or []:
+            count = options.in_flight[-1]
+            pilots = [ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) for _ in range(processes)]
+            stack += pilots
+
+            def soar(pilots: list[ProcessPoolExecutor] = pilots, count: int = count) -> float:
+                flights = [pool.submit(fly, name, steps, batch, device, count) for pool in pilots]
+                return sum(each.result() for each in flights)
+
+            yield Way(f"ours, {processes} processes × {count} in flight", processes * count, soar, [], [])
         return
     groups = [1, GROUP] if can_group(build(chosen.track.model_spec)) and name == "digits" else [1]
     for count in groups:
@@ -266,7 +289,7 @@ def measure(found: list[Way], rounds: int) -> None:
                 way.cpu.append((cpu_seconds() - cpu + more) / way.models)
 
 
-def show(name: str, found: list[Way], chosen: Case, options: argparse.Namespace, stack: list[Any]) -> None:
+def show(name: str, found: list[Way], chosen: Case, options: argparse.Namespace) -> None:
     recipe = replace(load(chosen.track.name).recipe, batch_size=chosen.track.recipe.batch_size)
     total = len(rates(chosen.track.recipe, -(-len(chosen.rows) // recipe.batch_size)))
     native = mixed(recipe, torch.device(options.device))
@@ -278,9 +301,8 @@ def show(name: str, found: list[Way], chosen: Case, options: argparse.Namespace,
     wall = [statistics.median(way.wall) for way in found]
     peer = 0 if options.device != "cpu" else 1
     all_steps = recipe.epochs * -(-chosen.full // recipe.batch_size)
-    flights = iter([each.memory for each in stack if isinstance(each, Flight)])
     for way, c, w in zip(found, cpu, wall, strict=True):
-        memory = next(flights) if "in flight" in way.name else 0
+        memory = way.flight.memory if way.flight else 0
         gigabytes = f"{memory / way.models / 1e9:>8.2f}" if memory else f"{'':>8}"
         hourly = 3600 / (w / total * all_steps)
         print(f"{way.name:<36}{c:>9.3f}{cpu[0] / c:>7.1f}×{w:>9.3f}{wall[peer] / w:>7.1f}×{hourly:>10.1f}{gigabytes}")
@@ -299,19 +321,20 @@ def main() -> None:
     parser.add_argument("--in-flight", type=int, nargs="*", default=None, metavar="N", help="default on a GPU: 1 2 4 8")
     parser.add_argument("--grouped", type=int, nargs="*", default=[], metavar="N",
                         help="also N models as one grouped network in static buffers; of ResNets")  # fmt: skip
-    parser.add_argument("--processes", type=int, nargs="*", help="default: one per core")
+    parser.add_argument("--processes", type=int, nargs="*", metavar="N",
+                        help="default: one per core; on a GPU, each with as many in flight as --in-flight ends "
+                        "with (under NVIDIA's MPS, or they take turns)")  # fmt: skip
     parser.add_argument("--ray", type=int, metavar="N", help="also N workers of a Ray of this machine")
     options = parser.parse_args()
     if options.in_flight is None:
         options.in_flight = [] if options.device == "cpu" else [1, 2, 4, 8]
     for name in options.cases:
-        stack: list[Any] = []
+        stack: list[ProcessPoolExecutor | Crew] = []
         found = list(ways(options, name, stack))
         measure(found, options.rounds)
-        show(name, found, case(name, options.steps or STEPS[name], options.batch), options, stack)
+        show(name, found, case(name, options.steps or STEPS[name], options.batch), options)
         for each in stack:
-            if isinstance(each, ProcessPoolExecutor | Crew):
-                each.shutdown()
+            each.shutdown()
 
 
 if __name__ == "__main__":

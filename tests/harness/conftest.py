@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from click.testing import CliRunner, Result
 
 from harness import machine
@@ -65,6 +66,12 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("BENCH_LOCKS", str(tmp_path / "locks"))
     monkeypatch.delenv("BENCH_DATA", raising=False)
     return place
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread() -> None:
+    """As worker processes have it: tests run side by side, and threads that wait for one another stop each other."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture
