@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 
@@ -37,10 +35,8 @@ class Candidate:
 
 @cache
 def shipped_kinds() -> dict[str, Kind]:
-    """Kind of every shipped method; they are parsed in child processes, once, side by side."""
-    names = baseline_names()
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        return {name: entry.kind for name, entry in zip(names, pool.map(baseline, names), strict=True)}
+    """Kind of every shipped method."""
+    return {name: baseline(name).kind for name in baseline_names()}
 
 
 def candidates(references: References) -> list[Candidate]:

@@ -23,8 +23,14 @@ KINDS = {"log": 2, "uniform": 2, "int": 2, "choice": 1}
 METADATA = re.compile(r"(?m)^# /// (?P<type>[a-zA-Z0-9-]+)$\s(?P<content>(^#(| .*)$\s)+)^# ///$")  # PEP 723
 
 
-def inspect(text: str) -> dict[str, Any]:
-    """What the source declares, and ``problems``: (what, remedy) pairs that make it invalid."""
+def inspect(text: str) -> str:
+    """What the source declares as JSON, and ``problems``: (what, remedy) pairs that make it invalid."""
+    report = _inspect(text)
+    report["package_missing"] = [name for name in report.pop("imports", []) if name not in sys.stdlib_module_names]
+    return json.dumps(report, default=repr)
+
+
+def _inspect(text: str) -> dict[str, Any]:
     problems: list[tuple[str, str]] = []
     report: dict[str, Any] = {"problems": problems, "notes": []}
     try:
@@ -163,9 +169,7 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    report = inspect(sys.stdin.buffer.read().decode("utf-8"))
-    report["package_missing"] = [name for name in report.pop("imports", []) if name not in sys.stdlib_module_names]
-    json.dump(report, sys.stdout, default=repr)
+    sys.stdout.write(inspect(sys.stdin.buffer.read().decode("utf-8")))
 
 
 if __name__ == "__main__":

@@ -6,16 +6,14 @@ everything else is refused, and a refused pull request is not scored at all.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from harness.entries import BASELINES, SIZE, Entry, InvalidEntry, baseline_names, from_source
+from harness.entries import SIZE, Entry, InvalidEntry, baseline, baseline_names, from_source
 from harness.errors import EXIT_CODES, BenchError
 from harness.git import Change, Repository
-from harness.inspect_source import inspect
 
 FOLDER = "submissions"
 MOST = 5
@@ -173,9 +171,8 @@ def _copies(submissions: Sequence[Submission], known: dict[str, tuple[str, str]]
 def _known(repository: Repository, present: Mapping[bytes, str]) -> dict[str, tuple[str, str]]:
     """SHA-256 and syntax of shipped methods and of the base branch's entries, by path."""
     known = {}
-    for name in baseline_names():  # our own: parsed here, which is faster
-        source = (BASELINES / f"{name}.py").read_bytes()
-        known[f"baselines/{name}.py"] = hashlib.sha256(source).hexdigest(), inspect(source.decode())["syntax"]
+    for name in baseline_names():
+        known[f"baselines/{name}.py"] = baseline(name).sha256, baseline(name).syntax
     for place, blob in present.items():
         if PATH.fullmatch(place) and (content := repository.read(blob, SIZE)) is not None:
             try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -17,7 +17,9 @@ from harness.track import Track
 from scoring.gate import Reading
 from scoring.intervals import mean_interval
 from scoring.paired import Difference
-from scoring.unpaired import Change
+
+if TYPE_CHECKING:
+    from scoring.unpaired import Change  # whose scipy.stats takes longer than a board
 
 GROUPED = ("retdev", "indisc", "rte", "ulira")
 NONE = "–"

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness import board, scores, shadows, swaps, units
 from harness.candidates import candidates
+from harness.forks import side_by_side
 from harness.references import SEED_KINDS, Kind, References, Role, swap_roles
 from harness.shadows import ShadowRecord
-from harness.store import Store
-from harness.track import Track
 from harness.units import Record
 from scoring import panel
 from scoring.evidence import SwapEvidence
 from scoring.panel import Attack
 
 CHUNK = 5
-"""Models per task of a worker."""
+"""Models that are scored in one go, between two looks at the progress."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +29,7 @@ class Reference:
 
 
 Scored = Record | Reference | ShadowRecord
+Found = scores.Scores | scores.ShadowScores | dict[str, float]
 
 
 def name(thing: Scored) -> str:
@@ -61,7 +58,7 @@ def stored(references: References) -> list[Scored]:
 
 def rescore(references: References, things: Sequence[Scored], on_done: Callable[[int], None]) -> Iterator[Scored]:
     """Score again and keep the scores; yields what was scored. One process per core."""
-    for thing, found in _parallel(references, things, None, on_done):
+    for thing, found in _side_by_side(references, things, None, on_done):
         if isinstance(thing, ShadowRecord):
             assert isinstance(found, scores.ShadowScores)
             scores.put_shadows(references, thing, found)
@@ -75,39 +72,28 @@ def attacked(
     references: References, things: Sequence[Scored], attack: Path, on_done: Callable[[int], None]
 ) -> Iterator[tuple[Scored, dict[str, float]]]:
     """Numbers of a user's own attack; yields each thing that has the evidence it reads, with its numbers."""
-    models = panel.read(attack).models
-    if models == "swap":
+    own = panel.read(attack)
+    if own.models == "swap":
         chosen = [thing for thing in things if _swapped(references, thing) is not None]
     else:
-        chosen = [thing for thing in things if isinstance(thing, ShadowRecord) == (models == "shadows")]
-    for thing, found in _parallel(references, chosen, attack, on_done):
+        chosen = [thing for thing in things if isinstance(thing, ShadowRecord) == (own.models == "shadows")]
+    for thing, found in _side_by_side(references, chosen, own, on_done):
         assert isinstance(found, dict)
         yield thing, found
 
 
-def _parallel(
-    references: References, things: Sequence[Scored], attack: Path | None, on_done: Callable[[int], None]
-) -> Iterator[tuple[Scored, scores.Scores | scores.ShadowScores | dict[str, float]]]:
-    workers = min(len(os.sched_getaffinity(0)), -(-len(things) // CHUNK))
-    chunks = [list(things[i : i + CHUNK]) for i in range(0, len(things), CHUNK)]
-    if not chunks:
-        return
-    with ProcessPoolExecutor(
-        workers,
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=_start,
-        initargs=(references.track, references.store.root, attack, os.getpid()),
-    ) as pool:
-        futures = {pool.submit(_work, chunk): chunk for chunk in chunks}
-        done = 0
-        try:
-            for future in as_completed(futures):
-                yield from zip(futures[future], future.result(), strict=True)
-                done += len(futures[future])
-                on_done(done)
-        finally:
-            for future in futures:
-                future.cancel()
+def _side_by_side(
+    references: References, things: Sequence[Scored], attack: Attack | None, on_done: Callable[[int], None]
+) -> Iterator[tuple[Scored, Found]]:
+    _ = references.dataset, references.reference_phi  # read once, for all processes
+    chunks = [things[i : i + CHUNK] for i in range(0, len(things), CHUNK)]
+    done = 0
+    for chunk, found in zip(
+        chunks, side_by_side(lambda chunk: [_score(references, thing, attack) for thing in chunk], chunks), strict=True
+    ):
+        yield from zip(chunk, found, strict=True)
+        done += len(chunk)
+        on_done(done)
 
 
 def _swapped(references: References, thing: Scored) -> SwapEvidence | None:
@@ -118,32 +104,14 @@ def _swapped(references: References, thing: Scored) -> SwapEvidence | None:
     return None
 
 
-_references: References | None = None
-_attack: Attack | None = None
-
-
-def _start(track: Track, root: Path, attack: Path | None, parent: int) -> None:
-    from sandbox.inside.lifeline import end_with
-
-    global _references, _attack
-    end_with(parent)
-    _references = References(track, Store(root))
-    _attack = None if attack is None else panel.read(attack)
-
-
-def _work(things: Sequence[Scored]) -> list[scores.Scores | scores.ShadowScores | dict[str, float]]:
-    assert _references is not None
-    return [_score(_references, thing) for thing in things]
-
-
-def _score(references: References, thing: Scored) -> scores.Scores | scores.ShadowScores | dict[str, float]:
-    if _attack is not None and _attack.models == "swap":
+def _score(references: References, thing: Scored, attack: Attack | None) -> Found:
+    if attack is not None and attack.models == "swap":
         swapped = _swapped(references, thing)
         assert swapped is not None
-        return _attack.run(swapped)
+        return attack.run(swapped)
     if isinstance(thing, ShadowRecord):
-        if _attack is not None:
-            return _attack.run(shadows.evidence(references, thing))
+        if attack is not None:
+            return attack.run(shadows.evidence(references, thing))
         return scores.shadow_score(references, thing)
     if isinstance(thing, Reference):
         logits = references.logits(Role(thing.kind, thing.seed))
@@ -151,6 +119,6 @@ def _score(references: References, thing: Scored) -> scores.Scores | scores.Shad
         stored_logits = units.logits(references.store, thing)
         assert stored_logits is not None
         logits = stored_logits
-    if _attack is not None:
-        return _attack.run(scores.model_evidence(references, thing.seed, logits))
+    if attack is not None:
+        return attack.run(scores.model_evidence(references, thing.seed, logits))
     return scores.score(references, thing.seed, logits)

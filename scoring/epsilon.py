@@ -6,12 +6,14 @@ false positive and false negative rates FPR and FNR shows that
     ε ≥ max(log(1 − δ − FPR) − log FNR, log(1 − δ − FNR) − log FPR)
 
 and ε of the example is the largest such bound. A rule without errors gives 50; one with a single rate of 0 is dropped,
-as a sign of too few models. A rule's bound depends on two counts only, so bounds stand in a table, and rules with the
-same counts are met once.
+as a sign of too few models. A rule's bound depends on two counts only, so bounds stand in a table. Neighbouring edges
+of a grid have the same counts unless a value lies between them: a grid is a few runs of edges and is never written out.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
@@ -27,6 +29,8 @@ NARROW = 0.01
 """Below this ratio of the two ranges the answer is 50: the narrow side falls between any thresholds of a grid."""
 _PER_UNIT = 100
 _BUFFER = 2.0
+_BLOCK = 300_000
+"""Rules of all examples that are looked at together."""
 
 
 def epsilon(unlearned: ArrayLike, retrained: ArrayLike, mode: Mode = "compatible", delta: float = DELTA) -> float:
@@ -39,32 +43,35 @@ def epsilon(unlearned: ArrayLike, retrained: ArrayLike, mode: Mode = "compatible
     Raises:
         ValueError: a side is empty or not finite, an unknown mode, or δ outside [0, 1).
     """
-    sides = [np.sort(np.asarray(side, dtype=np.float64)) for side in (unlearned, retrained)]
-    for name, side in zip(("unlearned", "retrained"), sides, strict=True):
-        if side.ndim != 1 or side.size == 0 or not np.isfinite(side).all():
+    own, reference = (np.asarray(side, dtype=np.float64) for side in (unlearned, retrained))
+    for name, side in (("unlearned", own), ("retrained", reference)):
+        if side.ndim != 1:
             raise ValueError(f"ε needs a vector of finite φ of {name} models, got {side.size} in shape {side.shape}")
-    if not 0.0 <= delta < 1.0:
-        raise ValueError(f"δ = {delta} is outside [0, 1)")
-    if mode not in ("compatible", "exact"):
-        raise ValueError(f"mode is 'compatible' or 'exact', not {mode!r}")
-    ranges = [side[-1] - side[0] for side in sides]
-    if min(ranges) < NARROW * max(ranges):
-        return CAP
-    own, reference = sides
-    if mode == "exact":
-        return _exact(own, reference, delta)
-    high, low = (reference, own) if _median(reference) > _median(own) else (own, reference)
-    return max(_single(high, low, delta), _intervals(high, low, delta))
+    return float(epsilons(own[None], reference[None], mode, delta)[0])
 
 
 def epsilons(
     unlearned: ArrayLike, retrained: ArrayLike, mode: Mode = "compatible", delta: float = DELTA
 ) -> NDArray[np.float64]:
     """ε [n] of n examples from φ [n, N] and [n, M]. Same errors as ``epsilon``, and for different examples."""
-    own, reference = np.asarray(unlearned), np.asarray(retrained)
-    if own.ndim != 2 or reference.ndim != 2 or own.shape[0] != reference.shape[0] or not own.size:
+    own, reference = (np.sort(np.atleast_1d(np.asarray(side, dtype=np.float64))) for side in (unlearned, retrained))
+    if own.ndim != 2 or reference.ndim != 2 or own.shape[0] != reference.shape[0] or not own.shape[0]:
         raise ValueError(f"φ [examples, models] of the same examples expected, got {own.shape} and {reference.shape}")
-    return np.array([epsilon(a, b, mode, delta) for a, b in zip(own, reference, strict=True)])
+    for name, side in (("unlearned", own), ("retrained", reference)):
+        if side.size == 0 or not np.isfinite(side).all():
+            raise ValueError(f"ε needs finite φ of {name} models, got {np.isfinite(side).sum()} in shape {side.shape}")
+    if not 0.0 <= delta < 1.0:
+        raise ValueError(f"δ = {delta} is outside [0, 1)")
+    if mode not in ("compatible", "exact"):
+        raise ValueError(f"mode is 'compatible' or 'exact', not {mode!r}")
+    rule = _exact if mode == "exact" else _compatible
+    ranges = _range(own), _range(reference)
+    found = np.full(len(own), CAP)
+    comparable = np.flatnonzero(np.minimum(*ranges) >= NARROW * np.maximum(*ranges))
+    block = max(1, _BLOCK // (own.shape[1] + reference.shape[1] + 1) ** 2)
+    for rows in (comparable[i : i + block] for i in range(0, len(comparable), block)):
+        found[rows] = rule(own[rows], reference[rows], delta)
+    return found
 
 
 def points(eps: ArrayLike) -> NDArray[np.float64]:
@@ -122,62 +129,139 @@ def _bounds(positives: int, negatives: int, delta: float) -> Floats:
     return np.asarray(table)
 
 
-def _single(high: Floats, low: Floats, delta: float) -> float:
+def _compatible(own: Floats, reference: Floats, delta: float) -> Floats:
+    """The competition's rules for sorted φ [n, N] and [n, M]."""
+
+    def rules(high: Floats, low: Floats) -> Floats:
+        intervals = _either_way(
+            _range(high) < _range(low), low, high, lambda narrow, wide: _intervals(narrow, wide, delta)
+        )
+        return np.maximum(_single(high, low, delta), intervals)
+
+    return _either_way(_median(reference) > _median(own), own, reference, rules)
+
+
+def _either_way(
+    swap: NDArray[np.bool_], first: Floats, second: Floats, rule: Callable[[Floats, Floats], Floats]
+) -> Floats:
+    """``rule(first, second)`` of each example, or ``rule(second, first)`` where ``swap`` [n] says so."""
+    found = np.empty(len(swap))
+    for rows, sides in ((~swap, (first, second)), (swap, (second, first))):
+        if rows.any():
+            found[rows] = rule(sides[0][rows], sides[1][rows])
+    return found
+
+
+def _single(high: Floats, low: Floats, delta: float) -> Floats:
     """One threshold: at or above it lies the side with the larger median."""
-    ends = min(high[0], low[0]), max(high[-1], low[-1])
-    thresholds = np.linspace(*ends, int(np.ceil((ends[1] - ends[0]) * _PER_UNIT)))
-    if not thresholds.size:
-        return 0.0
-    below, _, _ = _runs(thresholds, (high, low), "right")
-    return float(_bounds(high.size, low.size, delta)[high.size - below[0], low.size - below[1]].max())
+    start = np.minimum(high[:, 0], low[:, 0])
+    end = np.maximum(high[:, -1], low[:, -1])
+    size = np.ceil((end - start) * _PER_UNIT)
+    grid = _Grid(start, (end - start) / np.maximum(size - 1, 1), size, end)
+    runs = grid.runs((high, low), "right")
+    missed, spared = (side.shape[1] - below for side, below in zip((high, low), runs.below, strict=True))
+    return np.asarray(
+        np.where(runs.there, _bounds(high.shape[1], low.shape[1], delta)[missed, spared], 0.0).max(axis=1)
+    )
 
 
-def _intervals(high: Floats, low: Floats, delta: float) -> float:
+def _intervals(narrow: Floats, wide: Floats, delta: float) -> Floats:
     """Two thresholds: between them lies the side with the narrower range.
 
     Right edges are a grid within 2 of the narrow side's maximum, left edges the same grid within 2 of a width further
     left. Both grids have the same step, so all left edges together are one grid of twice the length, of which the
     right edge i uses the stretch i…i + steps − 1.
     """
-    narrow, wide = (low, high) if np.ptp(high) >= np.ptp(low) else (high, low)
-    width = narrow[-1] - narrow[0]
+    width = _range(narrow)
     steps = int(np.ceil(2 * _BUFFER * _PER_UNIT))
-    right = np.linspace(narrow[0] + width - _BUFFER, narrow[-1] + _BUFFER, steps)
-    left = right[0] - width - _BUFFER + np.arange(2 * steps - 1) * (2 * _BUFFER / (steps - 1))
-    sides = (narrow, wide)
-    ends, end_first, end_last = _runs(right, sides, "left")
-    starts, start_first, start_last = _runs(left, sides, "right")
+    start, end = narrow[:, 0] + width - _BUFFER, narrow[:, -1] + _BUFFER
+    each = np.full(len(narrow), float(steps))
+    right = _Grid(start, (end - start) / (steps - 1), each, end)
+    left = _Grid(start - width - _BUFFER, np.full_like(start, 2 * _BUFFER / (steps - 1)), 2 * each - 1)
+    ends, starts = right.runs((narrow, wide), "left"), left.runs((narrow, wide), "right")
     # A run of equal right edges i and a run of equal left edges j meet if any i ≤ j < i + steps.
-    meet = (start_last[None, :] >= end_first[:, None]) & (start_first[None, :] < end_last[:, None] + steps)
-    called = np.maximum(ends[:, :, None] - starts[:, None, :], 0)[:, meet]
-    return float(_bounds(narrow.size, wide.size, delta)[called[0], called[1]].max())
+    meet = ends.there[:, :, None] & starts.there[:, None, :]
+    meet &= starts.last[:, None, :] >= ends.first[:, :, None]
+    meet &= starts.first[:, None, :] < ends.last[:, :, None] + steps
+    table = _bounds(narrow.shape[1], wide.shape[1], delta)
+    called, mistaken = (
+        np.maximum(end[:, :, None] - start[:, None, :], 0) for end, start in zip(ends.below, starts.below, strict=True)
+    )
+    # Where nothing meets, nothing is called: a rule that is dropped.
+    found = table.ravel()[(called * table.shape[1] + mistaken) * meet]
+    return np.asarray(found.max(axis=(1, 2)))
 
 
-def _exact(own: Floats, reference: Floats, delta: float) -> float:
+def _exact(own: Floats, reference: Floats, delta: float) -> Floats:
     """All intervals of neighbouring values, half-lines among them, calling one side and the other."""
-    values = np.unique(np.concatenate([own, reference]))
-    below = [np.append(np.searchsorted(side, values, side="left"), side.size) for side in (own, reference)]
-    start, end = np.triu_indices(values.size + 1, k=1)
-    called = [counts[end] - counts[start] for counts in below]
-    first = _bounds(own.size, reference.size, delta)[called[0], called[1]]
-    second = _bounds(reference.size, own.size, delta)[called[1], called[0]]
-    return float(max(first.max(), second.max()))
+    tables = _bounds(own.shape[1], reference.shape[1], delta), _bounds(reference.shape[1], own.shape[1], delta)
+    found = np.empty(len(own))
+    for example, sides in enumerate(zip(own, reference, strict=True)):
+        values = np.unique(np.concatenate(sides))
+        below = [np.append(np.searchsorted(side, values, side="left"), side.size) for side in sides]
+        start, end = np.triu_indices(values.size + 1, k=1)
+        called = [counts[end] - counts[start] for counts in below]
+        found[example] = max(tables[0][called[0], called[1]].max(), tables[1][called[1], called[0]].max())
+    return found
 
 
-def _runs(
-    grid: Floats, sides: tuple[Floats, Floats], ties: Literal["left", "right"]
-) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
-    """How many values of each side lie below the edges of a grid, for every run of edges with the same counts.
+@dataclass(frozen=True)
+class _Runs:
+    """Neighbouring edges of a grid with the same counts, [n, k] of each example; of some only where ``there``."""
 
-    Returns the counts [2, k], and the first and the last edge of each run. With ``left`` a value at an edge counts.
-    """
-    entry = [np.searchsorted(grid, side, side=ties) for side in sides]  # the first edge above each value
-    first = np.unique(np.concatenate(([0], *entry)))
-    first = first[first < grid.size]
-    below = np.stack([np.searchsorted(edges, first, side="right") for edges in entry])
-    return below, first, np.append(first[1:], grid.size) - 1
+    there: NDArray[np.bool_]
+    first: Floats
+    last: Floats
+    below: tuple[NDArray[np.intp], NDArray[np.intp]]
+    """How many values of each side lie below these edges."""
 
 
-def _median(ordered: Floats) -> float:
-    middle = ordered.size // 2
-    return float(ordered[middle] if ordered.size % 2 else (ordered[middle - 1] + ordered[middle]) / 2)
+@dataclass(frozen=True)
+class _Grid:
+    """Edges start + j · step, j < size, of each example [n]; the last is ``end`` if given, as ``linspace`` has it."""
+
+    start: Floats
+    step: Floats
+    size: Floats
+    end: Floats | None = None
+
+    def edge(self, index: Floats) -> Floats:
+        found = index * self.step[:, None] + self.start[:, None]
+        if self.end is None:
+            return found
+        return np.where((index == self.size[:, None] - 1) & (index > 0), self.end[:, None], found)
+
+    def above(self, values: Floats, ties: Literal["left", "right"]) -> Floats:
+        """Index of the first edge above each value [n, k]; with ``left`` at it or above."""
+        before = np.less if ties == "left" else np.less_equal
+        size = self.size[:, None]
+        with np.errstate(divide="ignore", invalid="ignore"):  # a step of 0: of a grid with one edge or none
+            guess = np.nan_to_num((values - self.start[:, None]) / self.step[:, None])
+        index = np.clip(np.ceil(guess), 0, size)
+        while True:  # rounding: once or twice
+            up = (index < size) & before(self.edge(index), values)
+            down = (index > 0) & ~before(self.edge(index - 1), values)
+            if not (up | down).any():
+                return index
+            index = index + up - down
+
+    def runs(self, sides: tuple[Floats, Floats], ties: Literal["left", "right"]) -> _Runs:
+        entry = np.concatenate([np.zeros((len(self.start), 1)), *(self.above(side, ties) for side in sides)], axis=1)
+        order = entry.argsort(axis=1, kind="stable")
+        first = np.take_along_axis(entry, order, axis=1)
+        last = np.concatenate([first[:, 1:], self.size[:, None]], axis=1) - 1
+        models = sides[0].shape[1]
+        below = ((order > 0) & (order <= models)).cumsum(axis=1), (order > models).cumsum(axis=1)
+        there = (last >= first) & (first < self.size[:, None])  # else the next value enters at the same edge
+        kept = (~there).argsort(axis=1, kind="stable")[:, : max(1, there.sum(axis=1).max())]
+        there, first, last, *counts = (np.take_along_axis(each, kept, axis=1) for each in (there, first, last, *below))
+        return _Runs(there, first, last, (counts[0], counts[1]))
+
+
+def _range(ordered: Floats) -> Floats:
+    return np.asarray(ordered[:, -1] - ordered[:, 0])
+
+
+def _median(ordered: Floats) -> Floats:
+    middle = ordered.shape[1] // 2
+    return np.asarray(ordered[:, middle] if ordered.shape[1] % 2 else (ordered[:, middle - 1] + ordered[:, middle]) / 2)

@@ -122,10 +122,10 @@ def _with_records() -> list[Track]:
 
 
 def _site(loaded: list[Track], out: Path, public: bool) -> None:
+    from harness.forks import uncollected
     from harness.progress import Bar
     from harness.site import gather
     from harness.site.build import build
-    from harness.site.forks import uncollected
     from harness.store import Snapshot
 
     with uncollected():

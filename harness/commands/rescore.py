@@ -25,7 +25,7 @@ def command(track: str, attack: Path | None, as_json: bool) -> None:
 
     With --attack, score every stored entry with an attack of your own, beside its zero line from retrained models.
     """
-    from harness import participant, render, rescore
+    from harness import participant, rescore
     from harness import track as tracks
     from harness.errors import USAGE, BenchError
     from harness.progress import Bar
@@ -47,6 +47,8 @@ def command(track: str, attack: Path | None, as_json: bool) -> None:
         else:
             click.echo(f"{track}: {count} models scored from stored arrays in {seconds:.1f} s")
         return
+    from harness import render
+
     try:
         title, models = read(attack).title, read(attack).models
         with Bar(title, len(things), "models") as bar:

@@ -15,8 +15,8 @@ from markupsafe import Markup
 
 from harness.badges import DISQUALIFIED
 from harness.board import Results
+from harness.forks import side_by_side
 from harness.site import entry_pages, entry_plots, gather, headings, plots
-from harness.site.forks import side_by_side
 from harness.site.model import TITLES, Board, Number, Page, slug
 
 HERE = Path(__file__).parent

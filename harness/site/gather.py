@@ -14,9 +14,9 @@ from harness import board, scores
 from harness.badges import UNTRUSTED
 from harness.board import Results
 from harness.candidates import shipped_kinds
+from harness.forks import side_by_side
 from harness.references import References
 from harness.render import group
-from harness.site.forks import side_by_side
 from harness.site.model import METRICS, Board, Number, Part, Row, number, place, plain, slug
 from harness.store import Store
 from harness.track import Track

@@ -16,7 +16,6 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import logsumexp
-from scipy.stats import rankdata
 
 from scoring.evidence import ModelEvidence
 
@@ -77,8 +76,9 @@ def auc(positives: ArrayLike, negatives: ArrayLike) -> float:
     above, below = np.asarray(positives), np.asarray(negatives)
     if not above.size or not below.size:
         raise ValueError("an ROC curve needs examples on both sides")
-    ranks = rankdata(np.concatenate([above, below]))[: above.size]
-    return float((ranks.sum() - above.size * (above.size + 1) / 2) / (above.size * below.size))
+    ordered = np.sort(below)
+    passed, met = (np.searchsorted(ordered, above, side=side).sum() for side in ("left", "right"))
+    return float((passed + met) / 2 / (above.size * below.size))
 
 
 def tpr(positives: ArrayLike, negatives: ArrayLike, fpr: float = FPR) -> float:

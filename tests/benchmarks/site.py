@@ -14,7 +14,7 @@ from typing import Any
 from harness import track
 from harness.site import gather
 from harness.site.build import build
-from harness.site.forks import uncollected
+from harness.forks import uncollected
 from harness.store import Snapshot
 from tests.site.browser import browser, unavailable
 from tests.site.synthetic import fill, methods

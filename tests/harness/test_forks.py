@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from harness.site.forks import side_by_side, uncollected
+from harness.forks import side_by_side, uncollected
 
 
 @pytest.fixture(params=[1, 3], ids=["one core", "three cores"])

@@ -10,6 +10,8 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+from sandbox.inside.lifeline import end_with
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -38,7 +40,9 @@ def side_by_side(function: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
         return
     _work.append((function, items))
     try:
-        with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("fork")) as pool:
+        with ProcessPoolExecutor(
+            workers, multiprocessing.get_context("fork"), initializer=end_with, initargs=(os.getpid(),)
+        ) as pool:
             yield from pool.map(_one, range(len(items)))
     finally:
         _work.pop()
