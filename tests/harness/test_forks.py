@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -32,6 +37,40 @@ def test_an_error_reaches_the_caller(cores: int) -> None:
     with pytest.raises(ZeroDivisionError):
         list(side_by_side(lambda number: 1 // number, [1, 0, 2]))
     assert sorted(side_by_side(str, [7, 8])) == ["7", "8"], "and the next work is another"
+
+
+KILLED = """
+import os, time
+from harness.forks import side_by_side
+
+def work(number):
+    print(os.getpid(), flush=True)
+    time.sleep(60)
+
+os.sched_getaffinity = lambda _: {0, 1}
+list(side_by_side(work, [1, 2]))
+"""
+
+
+def test_a_killed_command_leaves_no_process_behind() -> None:
+    command = subprocess.Popen([sys.executable, "-c", KILLED], stdout=subprocess.PIPE, text=True)
+    assert command.stdout is not None
+    workers = [int(command.stdout.readline()) for _ in range(2)]
+    command.send_signal(signal.SIGKILL)
+    command.wait()
+    deadline = time.monotonic() + 20
+    while any(map(alive, workers)):
+        assert time.monotonic() < deadline, "a worker outlived its command"
+        time.sleep(0.05)
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs; one that has ended and waits for its parent to ask is none."""
+    try:
+        with Path(f"/proc/{pid}/stat").open() as file:
+            return file.read().rsplit(")", 1)[1].split()[0] not in "ZX"
+    except FileNotFoundError:
+        return False
 
 
 def test_garbage_is_looked_for_again_afterwards_even_after_an_error() -> None:

@@ -160,7 +160,7 @@ def test_every_method_is_tuned_with_the_same_budget(name: str, where: str) -> No
     assert summary["objective"] == "paper"
     chosen = tuning.tuned(entry, track, Store())
     assert {**chosen.defaults, **chosen.overrides} == {**chosen.defaults, **summary["parameters"]}
-    assert tuning.tuned(entry, load("digits-tinyvit"), Store()).overrides == {}, "defaults elsewhere"
+    assert tuning.tuned(entry, load("cifar100-tinyvit"), Store()).overrides == {}, "defaults elsewhere"
 
 
 def test_a_choice_for_an_older_source_does_not_hide_the_shipped_one() -> None:
