@@ -10,10 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 FOLDS = 10
 
 Values = NDArray[np.float64]
-Rule = Callable[[Values], NDArray[np.bool_]]
-"""Which of the values look like those of the first side?"""
-Fit = Callable[[Values], Rule]
-"""A rule from training values [2, n], the first side in row 0, the second in row 1."""
+Fits = Callable[[Values, NDArray[np.bool_]], NDArray[np.bool_]]
+"""From values [2, n], the first side in row 0, and what each of k folds holds out of both rows [k, n]: which values a
+rule that was fitted to the others takes for the first side's [k, 2, n]."""
 
 
 def checked(forget: ArrayLike, unseen: ArrayLike) -> tuple[Values, Values]:
@@ -31,12 +30,15 @@ def checked(forget: ArrayLike, unseen: ArrayLike) -> tuple[Values, Values]:
     return sides
 
 
-def folds(size: int) -> list[NDArray[np.intp]]:
-    """The positions 0…size − 1 in 10 slices, each held out once."""
-    return np.array_split(np.arange(size), FOLDS)
+def folds(size: int) -> NDArray[np.bool_]:
+    """10 slices of the positions 0…size − 1, each held out once: [10, size]."""
+    held_out = np.zeros((FOLDS, size), dtype=bool)
+    for fold, positions in zip(held_out, np.array_split(np.arange(size), FOLDS), strict=True):
+        fold[positions] = True
+    return held_out
 
 
-def cross_validated(forget: Values, unseen: Values, fit: Fit, seed: int) -> float:
+def cross_validated(forget: Values, unseen: Values, fits: Fits, seed: int) -> float:
     """Mean held-out accuracy in [0, 1] over folds and chunks; sides [n] and [m] as ``checked`` gives them.
 
     The larger side is shuffled and cut into disjoint chunks of the smaller side's size (a remainder is dropped). Each
@@ -47,13 +49,11 @@ def cross_validated(forget: Values, unseen: Values, fit: Fit, seed: int) -> floa
     small, large = (rng.permutation(np.sort(side)) for side in sorted((forget, unseen), key=len))
     size = small.size
     starts = range(0, large.size - size + 1, size)
-    return float(np.mean([_over_folds(np.stack([small, large[start : start + size]]), fit) for start in starts]))
+    return float(np.mean([_over_folds(np.stack([small, large[start : start + size]]), fits) for start in starts]))
 
 
-def _over_folds(both: Values, fit: Fit) -> float:
+def _over_folds(both: Values, fits: Fits) -> float:
     """Both rows are shuffled: equal slices of both stratify exactly."""
-    scores = []
-    for fold in folds(both.shape[1]):
-        called = fit(np.delete(both, fold, axis=1))(both[:, fold])
-        scores.append((called[0].mean() + 1.0 - called[1].mean()) / 2)
-    return float(np.mean(scores))
+    held_out = folds(both.shape[1])
+    calls = zip(fits(both, held_out), held_out, strict=True)
+    return float(np.mean([(called[0, fold].mean() + 1.0 - called[1, fold].mean()) / 2 for called, fold in calls]))

@@ -22,7 +22,7 @@ def umia(forget: ArrayLike, unseen: ArrayLike, seed: int = 0) -> float:
     ``ValueError`` for a NaN or infinite loss (a failed unit) and for fewer than 10 examples a side.
     """
     own, other = standardised(*checked(forget, unseen))
-    return cross_validated(own, other, logistic.fit, seed)
+    return cross_validated(own, other, logistic.fits, seed)
 
 
 def standardised(*sides: Values) -> list[Values]:

@@ -7,13 +7,13 @@ with nothing to call, since it knows one threshold only. A tree of depth 2 can c
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from scoring.evidence import ModelEvidence
-from scoring.folds import Rule, Values, checked, cross_validated
+from scoring.folds import Values, checked, cross_validated
 from scoring.umia import indiscernibility
 
 TITLE = "U-MIA, two-sided"
@@ -37,10 +37,14 @@ def umia_two_sided(forget: ArrayLike, unseen: ArrayLike, seed: int = 0) -> float
     """
     sides = checked(forget, unseen)
     ranks = np.unique(np.concatenate(sides), return_inverse=True)[1].astype(np.float64)
-    return cross_validated(ranks[: sides[0].size], ranks[sides[0].size :], tree, seed)
+    return cross_validated(ranks[: sides[0].size], ranks[sides[0].size :], _trees, seed)
 
 
-def tree(training: Values) -> Rule:
+def _trees(both: Values, held_out: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    return np.stack([tree(both[:, ~fold])(both) for fold in held_out])
+
+
+def tree(training: Values) -> Callable[[Values], NDArray[np.bool_]]:
     """A CART tree on one feature (Gini impurity), as scikit-learn grows it; row 0 of [2, n] is what it calls ``True``.
 
     With one feature the leaves are intervals: a rule is its thresholds and an answer for each interval between them.

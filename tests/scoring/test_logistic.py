@@ -7,6 +7,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from scoring import logistic
 from scoring.attacks.umia_two_sided import tree
+from scoring.folds import folds
 
 
 def labelled(sides: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -20,9 +21,21 @@ def test_the_coefficients_are_those_of_a_general_optimiser_run_to_the_end(shift:
     for size in (9, 115, 400):
         x, y = labelled(scale * (rng.normal(size=(2, size)) + np.array([[shift], [0.0]])))
         found = LogisticRegression(tol=1e-10, max_iter=10_000).fit(x[:, None], y)
-        slope, intercept = logistic.coefficients(x, y)
+        slope, intercept = logistic.coefficients(x, y, np.ones((1, x.size), dtype=bool))
         assert slope == pytest.approx(found.coef_[0, 0], rel=1e-4, abs=1e-7)
         assert intercept == pytest.approx(found.intercept_[0], rel=1e-4, abs=1e-5)
+
+
+def test_problems_that_are_solved_together_do_not_know_of_one_another() -> None:
+    rng = np.random.default_rng(2)
+    x, y = labelled(rng.normal(size=(2, 60)) + np.array([[1.0], [0.0]]))
+    x[0] = 1e8  # a problem with this outlier needs many more steps than the others
+    counted = rng.random((12, x.size)) < 0.8
+    counted[:6, 0], counted[6:, 0] = True, False
+    together = np.array(logistic.coefficients(x, y, counted))
+    for problem, some in enumerate(counted):
+        alone = np.array(logistic.coefficients(x[some], y[some], np.ones((1, some.sum()), dtype=bool)))
+        assert together[:, problem] == pytest.approx(alone[:, 0], rel=1e-9, abs=1e-12)
 
 
 @pytest.mark.parametrize("outlier", [1e3, 1e8, 1e15])
@@ -31,15 +44,14 @@ def test_it_is_the_optimum_also_where_a_general_optimiser_gives_up(outlier: floa
     sides = rng.normal(size=(2, 60)) * np.array([[1.0], [3.0]])
     sides[1, 0] = outlier
     x, y = labelled(sides)
-    slope, intercept = logistic.coefficients(x, y)
+    slope, intercept = logistic.coefficients(x, y, np.ones((1, x.size), dtype=bool))
     called = 1 / (1 + np.exp(-np.clip(slope * x + intercept, -700, 700)))
     assert (called - y).sum() == pytest.approx(0.0, abs=1e-6)
     assert np.sum((called - y) * (x / outlier)) + slope / outlier == pytest.approx(0.0, abs=1e-6)
 
 
 def test_no_information_calls_nothing_forgotten() -> None:
-    rule = logistic.fit(np.zeros((2, 50)))
-    assert not rule(np.array([-1.0, 0.0, 1.0])).any()
+    assert not logistic.fits(np.zeros((2, 50)), folds(50)).any()
 
 
 def test_the_tree_is_scikit_learns() -> None:
