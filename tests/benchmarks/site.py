@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from harness import track
+from harness.forks import uncollected
 from harness.site import gather
 from harness.site.build import build
-from harness.forks import uncollected
 from harness.store import Snapshot
 from tests.site.browser import browser, unavailable
 from tests.site.synthetic import fill, methods
