@@ -63,7 +63,7 @@ def train(
 ) -> nn.Module:
     """Train a model on the examples ``rows``; like many such loops without a last batch that is not full.
 
-    A last batch of 4 (as 42,500 examples have) spoils the statistics of batch-norm: a test accuracy of .48, not .72.
+    A last batch of a few samples (4 of 42,500 examples) would spoil the statistics of batch-norm.
     """
     loader = DataLoader(
         Subset(pictures.augmented(recipe), rows.tolist()),
