@@ -85,6 +85,8 @@ def attacked(
 def _side_by_side(
     references: References, things: Sequence[Scored], attack: Attack | None, on_done: Callable[[int], None]
 ) -> Iterator[tuple[Scored, Found]]:
+    if not things:
+        return
     _ = references.dataset, references.reference_phi  # read once, for all processes
     chunks = [things[i : i + CHUNK] for i in range(0, len(things), CHUNK)]
     done = 0
