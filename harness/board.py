@@ -11,7 +11,7 @@ import pandas as pd
 
 from harness import consistency, scores, shadows
 from harness.badges import DISQUALIFIED, UNTRUSTED, badge, worst
-from harness.candidates import Candidate, candidates
+from harness.candidates import REFERENCES, Candidate, candidates, shadow_records
 from harness.entries import shipped_digests
 from harness.machine import hardware_class
 from harness.marks import Mark, marks
@@ -24,9 +24,6 @@ from scoring.board import RESAMPLES, SPREAD, overall_board, track_board
 from scoring.groups import GROUPS
 from scoring.membership import Membership, membership
 from scoring.rows import COLUMNS, VALUES, Shadows, checked
-
-REFERENCES = {"original": "original", "retrain": "retrained"}
-"""Reference rows: the shipped entry that is timed, and the reference model whose logits count."""
 
 
 def rows(references: References, present: Sequence[Candidate] | None = None) -> pd.DataFrame:
@@ -41,27 +38,10 @@ def rows(references: References, present: Sequence[Candidate] | None = None) -> 
     timed = {candidate.name: candidate.records for candidate in present}
     for name, kind in REFERENCES.items():
         for seed in range(references.track.protocol.seeds):
-            found = scores.of_reference(references, kind, seed)  # type: ignore[arg-type]
+            found = scores.of_reference(references, kind, seed)
             run = timed.get(name, {}).get(seed)
             table.append(_row(references.track, name, "reference", seed, "ok", found, run))
     return pd.DataFrame(table, columns=[*COLUMNS])
-
-
-def shadow_records(references: References, known: Sequence[Candidate] | None = None) -> dict[str, ShadowRecord]:
-    """Entry → the record of its shadow units, reference rows included.
-
-    Of an entry the version that stands on the board, with the parameters that ran last.
-    """
-    if not references.track.protocol.lira_splits:
-        return {}
-    known = candidates(references) if known is None else known
-    present = {candidate.name: candidate for candidate in known}
-    newest: dict[str, ShadowRecord] = {}
-    for record in sorted(shadows.records(references), key=lambda record: record.date):
-        own = present.get(record.name)
-        if record.name in REFERENCES or (own is not None and record.sha256 == own.sha256):
-            newest[record.name] = record
-    return dict(sorted(newest.items()))
 
 
 def shadow_scores(

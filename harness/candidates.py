@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from harness import units
+from harness import shadows, units
 from harness.entries import Kind, baseline, baseline_names, shipped_digests
 from harness.errors import USAGE, BenchError
+from harness.references import Kind as ReferenceKind
 from harness.references import References
+from harness.shadows import ShadowRecord
 from harness.track import Track
 from harness.units import Record
+
+REFERENCES: Mapping[str, ReferenceKind] = {"original": "original", "retrain": "retrained"}
+"""Reference rows: the shipped entry that is timed, and the reference model whose logits count."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,23 @@ def candidates(references: References) -> list[Candidate]:
             continue  # an older version of a shipped method
         newest[name] = Candidate(name, entry, kind, found)
     return [newest[name] for name in sorted(newest)]
+
+
+def shadow_records(references: References, known: Sequence[Candidate] | None = None) -> dict[str, ShadowRecord]:
+    """Entry → the record of its shadow units, reference rows included.
+
+    Of an entry the version that stands on the board, with the parameters that ran last.
+    """
+    if not references.track.protocol.lira_splits:
+        return {}
+    known = candidates(references) if known is None else known
+    present = {candidate.name: candidate for candidate in known}
+    newest: dict[str, ShadowRecord] = {}
+    for record in sorted(shadows.records(references), key=lambda record: record.date):
+        own = present.get(record.name)
+        if record.name in REFERENCES or (own is not None and record.sha256 == own.sha256):
+            newest[record.name] = record
+    return dict(sorted(newest.items()))
 
 
 def find(present: Mapping[str, Candidate], name: str, track: Track) -> Candidate:

@@ -66,7 +66,7 @@ def _read(references: References, name: str) -> Curves | None:
 def _keep(references: References, name: str, models: Iterable[tuple[int, NDArray[np.float32]]]) -> Curves | None:
     sides = []
     try:
-        labels = references.dataset.labels
+        labels = references.labels
         for seed, logits in models:
             parts = references.parts(seed)
             sides.append([cross_entropy(logits[parts[part]], labels[parts[part]]) for part in ("forget", "test")])

@@ -16,7 +16,7 @@ def values(references: References) -> NDArray[np.float32]:
     Raises:
         StoreError: a shadow original is not trained.
     """
-    population, labels = references.population, references.dataset.labels
+    population, labels = references.population, references.labels
     roles = shadow_originals(references.track)
     losses = np.stack([cross_entropy(references.logits(role)[population], labels[population]) for role in roles])
     trained = np.zeros(losses.shape, dtype=bool)

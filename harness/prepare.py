@@ -109,7 +109,7 @@ def plan(
         tasks += [tuple(part[i : i + count]) for i in range(0, len(part), count)]
     steps = sum(_steps(references, task[0]) for task in tasks)
     per_step = per_step or _time_step(references, tasks[0])
-    images = len(references.dataset.labels)
+    images = len(references.labels)
     kept = sum(role.kind != "shadow-retrained" for role in missing)
     disk = 4 * size * kept + 4 * images * track.data.classes * len(missing)
     epochs = sum(_epochs(track, role) for role in missing)

@@ -120,7 +120,7 @@ def _entry(references: References, place: Path, document: Document) -> Checked:
     if document["path"] != f"{pulls.FOLDER}/{name}.py" or name.casefold() in {n.casefold() for n in baseline_names()}:
         raise BadResult(f"{name} is not the name of its file, or that of a shipped method")
     sizes = {document["sha256"]: SIZE}
-    classes, total = references.track.data.classes, len(references.dataset.labels)
+    classes, total = references.track.data.classes, len(references.labels)
     for record in document["records"]:
         if record["logits"]:
             sizes[record["logits"]] = 4 * classes * total + SPARE
@@ -157,7 +157,7 @@ def _record(references: References, entry: Entry, document: Document, blobs: dic
             f"{entry.name}, seed {record.seed}: {record.status} with{'' if record.logits else 'out'} outputs"
         )
     if record.logits is not None:
-        shape = (len(references.dataset.labels), track.data.classes)
+        shape = (len(references.labels), track.data.classes)
         _arrays(blobs[record.logits], {"logits": shape}, f"{entry.name}, seed {record.seed}")
     return record
 

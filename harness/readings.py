@@ -8,7 +8,7 @@ import numpy as np
 
 import scoring.gate
 from harness import board, scores, shadows, swaps
-from harness.candidates import Candidate
+from harness.candidates import Candidate, shadow_records
 from harness.references import References
 from harness.scores import Scores
 from scoring.gate import ATTACKS, Reading
@@ -44,7 +44,7 @@ def findings(references: References, candidate: Candidate, found: board.Results 
             means = [float(np.mean([s.attacks[attack][number] for s in kinds[kind]])) for kind in kinds]
             table.append(Finding(attack, number, *means))
     table += _swapped(references, candidate)
-    known = found.records if found else board.shadow_records(references)
+    known = found.records if found else shadow_records(references)
     if (shadow := known.get(candidate.name)) is not None and shadow.values is not None:
         # the zero line from as many pairs of splits: that of KLoM and ε depends on it
         rows = [replace(known[name], pairs=shadow.pairs) for name in (shadows.RETRAIN, shadows.ORIGINAL)]

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_softmax
 
-from harness import data, splits
+from harness import data, labels, splits
 from harness.errors import StoreError, TrackError
+from harness.labels import Labels
 from harness.seeds import derive
 from harness.store import Store
 from harness.track import Track
@@ -114,6 +115,7 @@ class References:
     def __init__(self, track: Track, store: Store) -> None:
         self.track, self.store = track, store
         self._read: dict[str, NDArray[np.float32]] = {}
+        self._splits: dict[int, splits.Split] = {}
 
     def __reduce__(self) -> tuple[type[References], tuple[Track, Store]]:
         return References, (self.track, self.store)  # another process reads for itself what it needs
@@ -122,8 +124,24 @@ class References:
     def dataset(self) -> data.Dataset:
         return data.load(self.track.data)
 
+    @cached_property
+    def labelled(self) -> Labels:
+        """Labels and official parts of the data set, from the store where it keeps them."""
+        found = labels.read(self.store, self.track)
+        if found is None:
+            found = Labels(self.dataset.labels, self.dataset.train)
+            labels.keep(self.store, self.track, found)
+        return found
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """int64 [n], of every example of the data set."""
+        return self.labelled.labels
+
     def split(self, seed: int) -> splits.Split:
-        return splits.split(self.track, seed, len(self.dataset.labels), self.dataset.train, self.dataset.labels)
+        if seed not in self._splits:
+            self._splits[seed] = splits.split(self.track, seed, len(self.labels), self.labelled.train, self.labels)
+        return self._splits[seed]
 
     @cached_property
     def population(self) -> NDArray[np.int64]:
@@ -253,12 +271,12 @@ class References:
     def reference_phi(self) -> NDArray[np.float64]:
         """φ [seeds, n] of every example under the retrained models of all seeds."""
         seeds = range(self.track.protocol.seeds)
-        return np.stack([margins(self.logits(Role("retrained", seed)), self.dataset.labels) for seed in seeds])
+        return np.stack([margins(self.logits(Role("retrained", seed)), self.labels) for seed in seeds])
 
     @cached_property
     def lacks(self) -> NDArray[np.bool_]:
         """[seeds, n]: the retrained model of the seed was trained without the example."""
-        found = np.ones((self.track.protocol.seeds, len(self.dataset.labels)), dtype=bool)
+        found = np.ones((self.track.protocol.seeds, len(self.labels)), dtype=bool)
         for seed, row in enumerate(found):
             row[self.split(seed).retain] = False
         return found

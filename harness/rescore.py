@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import board, scores, shadows, swaps, units
-from harness.candidates import candidates
+from harness import scores, shadows, swaps, units
+from harness.candidates import candidates, shadow_records
 from harness.forks import side_by_side
 from harness.references import SEED_KINDS, Kind, References, Role, swap_roles
 from harness.shadows import ShadowRecord
@@ -52,7 +52,7 @@ def stored(references: References) -> list[Scored]:
         if candidate.kind == "reference":
             continue
         found += [record for record in candidate.records.values() if record.status == "ok" and here(record.logits)]
-    found += [shadow for shadow in board.shadow_records(references).values() if here(shadow.values)]
+    found += [shadow for shadow in shadow_records(references).values() if here(shadow.values)]
     return found
 
 
@@ -87,7 +87,7 @@ def _side_by_side(
 ) -> Iterator[tuple[Scored, Found]]:
     if not things:
         return
-    _ = references.dataset, references.reference_phi  # read once, for all processes
+    _ = references.reference_phi, references.lacks  # read once, for all processes
     chunks = [things[i : i + CHUNK] for i in range(0, len(things), CHUNK)]
     done = 0
     for chunk, found in zip(

@@ -70,7 +70,7 @@ def model_evidence(references: References, seed: int, logits: NDArray[Any]) -> M
         logits=logits,
         original=references.logits(Role("original", seed)),
         retrained=references.logits(Role("retrained", seed)),
-        labels=references.dataset.labels,
+        labels=references.labels,
         parts=references.split(seed).parts(),
         reference_phi=references.reference_phi,
         lacks=references.lacks,

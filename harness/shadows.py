@@ -174,7 +174,7 @@ def evidence(references: References, record: ShadowRecord) -> ShadowEvidence:
         retrained_never=retrained.never[:, :p],
         original=original.forgotten[:, :p],
         original_never=original.never[:, :p],
-        labels=references.dataset.labels[references.population],
+        labels=references.labels[references.population],
     )
     return found.null() if record.entry == RETRAIN else found
 
@@ -209,7 +209,7 @@ def _reference(references: References, name: str) -> ShadowRecord:
 def _reference_phi(references: References, role: Role) -> NDArray[np.float32]:
     population = references.population
     logits = references.logits(role)[population]
-    return margins(logits, references.dataset.labels[population]).astype(np.float32)
+    return margins(logits, references.labels[population]).astype(np.float32)
 
 
 def _half_width(references: References, entry: Entry, pairs: int) -> float:
@@ -279,7 +279,7 @@ def _write(references: References, unit: Unit, result: Result, trusted: bool) ->
     phi = None
     if result.logits is not None:
         population = references.population
-        phi = margins(result.logits[population], references.dataset.labels[population]).astype("<f4").tobytes()
+        phi = margins(result.logits[population], references.labels[population]).astype("<f4").tobytes()
     content = {
         "status": result.status,
         "reason": result.reason,

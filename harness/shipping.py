@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from harness import board, scores, shadows, units
-from harness.candidates import candidates
+from harness import labels, scores, shadows, units
+from harness.candidates import candidates, shadow_records
 from harness.errors import TrackError
 from harness.references import HALF_MAX, SEED_KINDS, References, half, roles
 from harness.shadows import ShadowRecord
@@ -18,7 +18,7 @@ from harness.units import Record
 def export_references(references: References, target: Store) -> int:
     """Copy a complete reference set, compressed; returns the size of the target in bytes.
 
-    Of originals weights and logits, of retrained models the logits alone.
+    Of originals weights and logits, of retrained models the logits alone; and the labels of the data set.
 
     Raises:
         TrackError: the track keeps full-precision references, which are too large to ship.
@@ -35,6 +35,7 @@ def export_references(references: References, target: Store) -> int:
             if sha is not None:
                 target.put(references.store.get(sha), compress=True)
     target.write("references", references.track.reference_digest, manifest)
+    labels.keep(target, references.track, references.labelled)
     return _size(target)
 
 
@@ -46,7 +47,7 @@ def export_records(references: References, target: Store) -> int:
     """
     track = references.track
     shipped = References(track, Store(target.root, behind=references.store.root))
-    present, known = candidates(references), board.shadow_records(references)  # the target may be what ships
+    present, known = candidates(references), shadow_records(references)  # the target may be what ships
     for kind in (units.folder(track.reference_digest, track.protocol_digest), shadows.folder(references)):
         target.clear(kind)
     scores.clear(References(track, target))

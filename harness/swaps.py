@@ -80,7 +80,7 @@ def _evidence(references: References, seed: int, own: NDArray[np.float32], twin:
     return SwapEvidence(
         logits=own,
         swapped=twin,
-        labels=references.dataset.labels,
+        labels=references.labels,
         forget=references.split(seed).forget,
         substitute=references.substitute(seed),
     )

@@ -64,7 +64,7 @@ def losses(references: References, unit: Unit, logits: NDArray[Any], objective: 
     ``paper`` compares with the retrained model of the same unit. ``oracle-free`` needs none: R and V as accurate as in
     the original, F as accurate as V.
     """
-    labels, parts = references.dataset.labels, unit.parts(references)
+    labels, parts = references.labels, unit.parts(references)
     own = accuracies(logits, labels, parts)
     if objective == "paper":
         target = accuracies(references.logits(unit.retrained), labels, parts)

@@ -15,12 +15,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from harness import render, scores, sources, units
-from harness.candidates import Candidate
+from harness.candidates import REFERENCES, Candidate
 from harness.entries import Entry, retrain
 from harness.errors import USAGE, BenchError
 from harness.machine import timing_class
 from harness.marks import Rerun, Verdict
-from harness.references import Kind, References, half
+from harness.references import References, half
 from harness.runs import DRIFT
 from harness.scores import Scores
 from harness.units import Record
@@ -31,7 +31,6 @@ METRICS = (*PARTS, "retdev", "umia")
 LEVEL = 1 - 0.05 / (len(METRICS) + 1)
 EXAMPLES = 3
 """Examples of a part that may change sides, however little the seeds differ."""
-REFERENCES: Mapping[str, Kind] = {"original": "original", "retrain": "retrained"}
 EXIT_CODES: Mapping[Verdict, int] = {"consistent": 0, "inconsistent": 14, "cannot tell": 15}
 
 

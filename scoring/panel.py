@@ -9,6 +9,7 @@ import math
 import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from numbers import Real
 from pathlib import Path
 from types import ModuleType
@@ -63,9 +64,10 @@ def load(name: str) -> Attack:
     return _parse(importlib.import_module(f"scoring.attacks.{name}"), name)
 
 
-def reading(models: Models) -> list[Attack]:
+@cache
+def reading(models: Models) -> tuple[Attack, ...]:
     """The attacks of the panel that read this evidence, by name."""
-    return [attack for attack in map(load, names()) if attack.models == models]
+    return tuple(attack for attack in map(load, names()) if attack.models == models)
 
 
 def read(path: Path) -> Attack:

@@ -30,7 +30,7 @@ def command(entry: str, track: str, organiser: bool, as_json: bool) -> None:
     """
     from harness import board, consistency, marks, readings, render, scores, tuning
     from harness import track as tracks
-    from harness.candidates import candidates, find
+    from harness.candidates import candidates, find, shadow_records
     from harness.references import References
     from harness.store import Store
 
@@ -44,7 +44,7 @@ def command(entry: str, track: str, organiser: bool, as_json: bool) -> None:
         return
     records = [candidate.records[seed] for seed in sorted(candidate.records)]
     per_seed = {record.seed: scores.of_record(references, record) for record in records}
-    shadow = board.shadow_records(references).get(entry)
+    shadow = shadow_records(references).get(entry)
     differing = {
         "U-LiRA": "" if shadow is None else consistency.of_shadows(references, shadow),
         "SWAP": consistency.of_swaps(references, candidate.entry),

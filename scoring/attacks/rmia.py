@@ -35,9 +35,11 @@ def attack(model: ModelEvidence) -> dict[str, float]:
     Raises:
         ValueError: no reference lacks an example, or something is not finite.
     """
-    population = log_ratios(model, model.parts["val"])
-    forget, test = (scores(log_ratios(model, part), population) for part in (model.parts["forget"], model.unseen))
-    return {"auc": auc(forget, test), "tpr_1": tpr(forget, test)}
+    val, forget, test = model.parts["val"], model.parts["forget"], model.unseen
+    ratios = log_ratios(model, np.concatenate([val, forget, test]))
+    population, *sides = np.split(ratios, [len(val), len(val) + len(forget)])
+    own, other = (scores(side, population) for side in sides)
+    return {"auc": auc(own, other), "tpr_1": tpr(own, other)}
 
 
 def log_ratios(model: ModelEvidence, examples: NDArray[np.integer], a: float = OFFLINE_A) -> NDArray[np.float64]:

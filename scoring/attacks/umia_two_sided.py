@@ -6,8 +6,8 @@ with nothing to call, since it knows one threshold only. A tree of depth 2 can c
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,6 +15,8 @@ from numpy.typing import ArrayLike, NDArray
 from scoring.evidence import ModelEvidence
 from scoring.folds import Values, checked, cross_validated
 from scoring.umia import indiscernibility
+
+Counts = NDArray[np.int64]
 
 TITLE = "U-MIA, two-sided"
 DEPTH = 2
@@ -37,41 +39,99 @@ def umia_two_sided(forget: ArrayLike, unseen: ArrayLike, seed: int = 0) -> float
     """
     sides = checked(forget, unseen)
     ranks = np.unique(np.concatenate(sides), return_inverse=True)[1].astype(np.float64)
-    return cross_validated(ranks[: sides[0].size], ranks[sides[0].size :], _trees, seed)
+    return cross_validated(ranks[: sides[0].size], ranks[sides[0].size :], trees, seed)
 
 
-def _trees(both: Values, held_out: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    return np.stack([tree(both[:, ~fold])(both) for fold in held_out])
+def trees(both: Values, held_out: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """What each of k trees takes for the first side's, [k, 2, n], of values [2, n]: those of row 0.
 
-
-def tree(training: Values) -> Callable[[Values], NDArray[np.bool_]]:
-    """A CART tree on one feature (Gini impurity), as scikit-learn grows it; row 0 of [2, n] is what it calls ``True``.
-
-    With one feature the leaves are intervals: a rule is its thresholds and an answer for each interval between them.
+    Tree i is CART on one feature (Gini impurity), as scikit-learn grows it, without ``held_out[i]`` [k, n] of either
+    row. With one feature the leaves are intervals of the sorted values: a tree is its cuts, and what each interval
+    between them is called.
     """
-    order = np.argsort(training.ravel(), kind="stable")
-    values, own = training.ravel()[order], order < training.shape[1]
-    before = np.concatenate(([0], np.cumsum(own)))
-    ends = [*_cuts(values, before, 0, values.size, DEPTH, math.ceil(LEAF * values.size)), values.size]
-    starts = [0, *ends[:-1]]
-    thresholds = np.array([(values[cut - 1] + values[cut]) / 2 for cut in ends[:-1]])
-    answers = np.array([2 * (before[b] - before[a]) > b - a for a, b in zip(starts, ends, strict=True)])
-    return lambda seen: np.asarray(answers[np.searchsorted(thresholds, seen)])
+    order = np.argsort(both.ravel(), kind="stable")
+    counted = np.tile(~held_out, 2)[:, order]
+    forest = _Forest(both.ravel()[order], counted, _sums(counted), _sums(counted & (order < both.shape[1])))
+    start = np.zeros(len(counted), dtype=np.int64)
+    cuts = np.sort(forest.grow(start, np.full_like(start, order.size), DEPTH), axis=1)
+    called = np.empty_like(counted)
+    called[:, order] = forest.called(cuts)
+    return called.reshape(len(called), *both.shape)
 
 
-def _cuts(values: Values, before: NDArray[np.int64], start: int, end: int, depth: int, leaf: int) -> Iterator[int]:
-    """Where the sorted ``values`` fall apart into leaves; ``before[i]`` of the first i are of the first side."""
-    total, size = before[end] - before[start], end - start
-    if depth == 0 or size < 2 * leaf or total in (0, size):
-        return
-    places = np.arange(start + leaf, end - leaf + 1)
-    places = places[values[places - 1] < values[places]]
-    if places.size == 0:
-        return
-    left, own = places - start, before[places] - before[start]
-    right, others = size - left, total - own
-    purity = (own**2 + (left - own) ** 2) / left + (others**2 + (right - others) ** 2) / right
-    cut = int(places[purity.argmax()])
-    yield from _cuts(values, before, start, cut, depth - 1, leaf)
-    yield cut
-    yield from _cuts(values, before, cut, end, depth - 1, leaf)
+def _sums(which: NDArray[np.bool_]) -> Values:
+    """How many of the first i are ``which`` [k, N], for i = 0 … N: [k, N + 1]."""
+    sums = np.zeros((len(which), which.shape[1] + 1))
+    np.cumsum(which, axis=1, out=sums[:, 1:])
+    return sums
+
+
+@dataclass(frozen=True)
+class _Forest:
+    """k trees on the same N sorted values, each grown on those that are ``counted`` [k, N].
+
+    A cut is the index of the first counted value behind it; N is no cut.
+    """
+
+    values: Values
+    counted: NDArray[np.bool_]
+    size: Values
+    """How many of the first i values are counted, [k, N + 1]."""
+    own: Values
+    """How many of those are of the first side."""
+
+    @cached_property
+    def before(self) -> Values:
+        """The last counted value before each one, −∞ where there is none: [k, N]."""
+        known = np.full(self.counted.shape, -np.inf)
+        known[:, 1:] = np.maximum.accumulate(np.where(self.counted, self.values, -np.inf), axis=1)[:, :-1]
+        return known
+
+    @cached_property
+    def apart(self) -> NDArray[np.bool_]:
+        """Where a cut can be: between two different values, [k, N]."""
+        return self.counted & (self.before < self.values)
+
+    @cached_property
+    def leaf(self) -> Values:
+        """The least counted values of a leaf, [k, 1]."""
+        return np.ceil(LEAF * self.size[:, -1:])
+
+    def grow(self, start: Counts, end: Counts, depth: int) -> Counts:
+        """Cuts [k, 2^depth − 1] of each tree between two of its cuts [k]."""
+        cut = self._best(start, end)
+        if depth == 1:
+            return cut[:, None]
+        none = cut == self.values.size  # nor is there one in what it would have cut in two
+        left = self.grow(start, np.where(none, start, cut), depth - 1)
+        return np.column_stack((left, cut, self.grow(np.where(none, end, cut), end, depth - 1)))
+
+    def _best(self, start: Counts, end: Counts) -> Counts:
+        """The purest cut of each tree between ``start`` and ``end``: the first of equals, N where there is none."""
+        rows = np.arange(len(start))
+        first, last = (self.size[rows, at][:, None] for at in (start, end))
+        first_own, last_own = (self.own[rows, at][:, None] for at in (start, end))
+        left, own = self.size[:, :-1] - first, self.own[:, :-1] - first_own
+        right, others = last - self.size[:, :-1], last_own - self.own[:, :-1]
+        possible = self.apart & (left >= self.leaf) & (right >= self.leaf)
+        purity = _purity(left, own) + _purity(right, others)
+        best = np.where(possible, purity, -1.0).argmax(axis=1)
+        mixed = (last_own > first_own) & (last_own - first_own < last - first)
+        return np.where(possible.any(axis=1) & mixed[:, 0], best, self.values.size)
+
+    def called(self, cuts: Counts) -> NDArray[np.bool_]:
+        """The answer of each tree with these sorted cuts [k, c] to every value, counted or not: [k, N]."""
+        rows, total = np.arange(len(cuts))[:, None], self.values.size
+        real = cuts < total
+        inner = np.where(real, cuts, 0)
+        middle = np.where(real, (self.before[rows, inner] + self.values[inner]) / 2, np.inf)
+        ends = np.column_stack((cuts, np.full_like(rows, total)))
+        size, own = (np.diff(sums[rows, ends], axis=1, prepend=0.0) for sums in (self.size, self.own))
+        passed = np.searchsorted(self.values, np.column_stack((middle, np.full(len(cuts), np.inf))), side="right")
+        lengths = np.diff(passed, axis=1, prepend=0)
+        return np.repeat((2 * own > size).ravel(), lengths.ravel()).reshape(-1, total)
+
+
+def _purity(size: Values, own: Values) -> Values:
+    others = size - own
+    return (own * own + others * others) / np.maximum(size, 1.0)

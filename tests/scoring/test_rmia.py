@@ -100,7 +100,7 @@ def test_an_example_in_every_retain_set_is_an_error_unless_it_is_retained() -> N
     lacks[:, model.parts["retain"]] = False
     assert attack(replace(model, lacks=lacks)) == attack(model)
     lacks[:, model.parts["test"][:3]] = False
-    with pytest.raises(ValueError, match="no reference model lacks 3 of 90 examples"):
+    with pytest.raises(ValueError, match="no reference model lacks 3 of 180 examples"):
         attack(replace(model, lacks=lacks))
 
 

@@ -1,0 +1,39 @@
+"""Labels of a data set without its images: all that scores and boards read of it.
+
+Images, and the libraries that read them, take a second or more to load. So the store keeps the labels of data sets
+whose digest the track declares; of others nobody could tell whether they are still the same.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.store import Store
+from harness.track import Track, digest
+
+KIND = "labels"
+
+
+@dataclass(frozen=True)
+class Labels:
+    """As in :class:`harness.data.Dataset`."""
+
+    labels: NDArray[np.int64]
+    train: int
+
+
+def read(store: Store, track: Track) -> Labels | None:
+    """The labels of the track's data set, if they are kept here."""
+    document = store.read(KIND, digest(asdict(track.data)))
+    return None if document is None else Labels(np.array(document["labels"].split(), np.int64), document["train"])
+
+
+def keep(store: Store, track: Track, known: Labels) -> None:
+    """Enter them into a store, unless the track declares no digest of its data."""
+    if track.data.sha256 is not None:
+        store.write(
+            KIND, digest(asdict(track.data)), {"labels": " ".join(map(str, known.labels)), "train": known.train}
+        )
