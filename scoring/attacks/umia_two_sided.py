@@ -116,8 +116,7 @@ class _Forest:
         possible = self.apart & (left >= self.leaf) & (right >= self.leaf)
         purity = _purity(left, own) + _purity(right, others)
         best = np.where(possible, purity, -1.0).argmax(axis=1)
-        mixed = (last_own > first_own) & (last_own - first_own < last - first)
-        return np.where(possible.any(axis=1) & mixed[:, 0], best, self.values.size)
+        return np.where(possible.any(axis=1), best, self.values.size)
 
     def called(self, cuts: Counts) -> NDArray[np.bool_]:
         """The answer of each tree with these sorted cuts [k, c] to every value, counted or not: [k, N]."""

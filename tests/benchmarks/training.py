@@ -29,7 +29,7 @@ import torch
 
 from harness import data
 from harness.grouped import Grouped, can_group
-from harness.inflight import Course, open_lanes
+from harness.inflight import Course, InFlight, open_lanes
 from harness.prepare import GROUP
 from harness.references import References, Role
 from harness.steps import Lane, mixed, rates, recorder
@@ -124,11 +124,19 @@ def ours(chosen: Case, count: int = 1) -> None:
 class Flight:
     """Models in flight on a device; its lanes are made and recorded in the first run."""
 
-    def __init__(self, chosen: Case, device: str, count: int) -> None:
+    def __init__(self, chosen: Case, device: str, count: int, compiled: bool = False) -> None:
         images, labels = chosen.tensors(device)
         template, recipe = build(chosen.track.model_spec), chosen.track.recipe
-        to_input = normaliser(chosen.track, device)
-        self.flight = open_lanes(template, images, labels, len(chosen.rows), recipe, to_input, count, print)
+        to_input, size = normaliser(chosen.track, device), len(chosen.rows)
+        self.flight = open_lanes(template, images, labels, size, recipe, to_input, count, print)
+
+        def make() -> Lane:
+            network = copy.deepcopy(template).to(device)
+            network.compile()
+            return Lane(network, images, labels, size, recipe, to_input, recorder=recorder(images.device))
+
+        if compiled:
+            self.flight = InFlight(make, count, print)
         self.courses = [Course(build(chosen.track.model_spec), chosen.rows, seed) for seed in range(count)]
         self.memory = 0
         self.on_gpu = device != "cpu"
@@ -228,6 +236,9 @@ def ways(options: argparse.Namespace, name: str, stack: list[ProcessPoolExecutor
     for count in options.in_flight:
         flight = Flight(chosen, device, count)
         yield Way(f"ours, {count} in flight", count, flight.run, [], [], flight)
+    for count in options.compiled:
+        flight = Flight(chosen, device, count, compiled=True)
+        yield Way(f"ours, {count} in flight, compiled", count, flight.run, [], [], flight)
     for count in options.grouped:
         together = Together(chosen, device, count)
         yield Way(f"ours, {count} as one network, recorded", count, together.run, [], [])
@@ -319,6 +330,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--workers", type=int, default=2, help="of the plain loop's DataLoader")
     parser.add_argument("--in-flight", type=int, nargs="*", default=None, metavar="N", help="default on a GPU: 1 2 4 8")
+    parser.add_argument("--compiled", type=int, nargs="*", default=[], metavar="N",
+                        help="also N in flight whose networks torch.compile has fused, in the first round")  # fmt: skip
     parser.add_argument("--grouped", type=int, nargs="*", default=[], metavar="N",
                         help="also N models as one grouped network in static buffers; of ResNets")  # fmt: skip
     parser.add_argument("--processes", type=int, nargs="*", metavar="N",

@@ -6,7 +6,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.tree import DecisionTreeClassifier
 
 from scoring import logistic
-from scoring.attacks.umia_two_sided import trees
+from scoring.attacks import umia_two_sided
 from scoring.folds import folds
 
 
@@ -54,7 +54,9 @@ def test_no_information_calls_nothing_forgotten() -> None:
     assert not logistic.fits(np.zeros((2, 50)), folds(50)).any()
 
 
-def test_the_trees_are_scikit_learns() -> None:
+@pytest.mark.parametrize("depth", [1, umia_two_sided.DEPTH, 4])
+def test_the_trees_are_scikit_learns(depth: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(umia_two_sided, "DEPTH", depth)
     rng = np.random.default_rng(0)
     for case in range(60):
         sides = np.stack([rng.normal(0, rng.uniform(0.1, 3), 60 + case), rng.normal(size=60 + case)])
@@ -63,7 +65,7 @@ def test_the_trees_are_scikit_learns() -> None:
         ranks = np.unique(sides, return_inverse=True)[1].reshape(sides.shape).astype(np.float64)
         held_out = rng.random((5, 60 + case)) < 0.3
         held_out[0] = ranks[0] > np.median(ranks)  # nothing to learn from on one side
-        for found, left_out in zip(trees(ranks, held_out), held_out, strict=True):
+        for found, left_out in zip(umia_two_sided.trees(ranks, held_out), held_out, strict=True):
             x, y = labelled(ranks[:, ~left_out])
-            library = DecisionTreeClassifier(max_depth=2, min_samples_leaf=0.05, random_state=0).fit(x[:, None], y)
+            library = DecisionTreeClassifier(max_depth=depth, min_samples_leaf=0.05, random_state=0).fit(x[:, None], y)
             np.testing.assert_array_equal(found.ravel(), library.predict(ranks.reshape(-1, 1)) == 1, str(case))
