@@ -102,9 +102,9 @@ class _Forest:
         cut = self._best(start, end)
         if depth == 1:
             return cut[:, None]
-        none = cut == self.values.size  # nor is there one in what it would have cut in two
-        left = self.grow(start, np.where(none, start, cut), depth - 1)
-        return np.column_stack((left, cut, self.grow(np.where(none, end, cut), end, depth - 1)))
+        uncut = cut == self.values.size  # nor is there a cut in what it would have cut in two
+        left = self.grow(start, np.where(uncut, start, cut), depth - 1)
+        return np.column_stack((left, cut, self.grow(cut, end, depth - 1)))
 
     def _best(self, start: Counts, end: Counts) -> Counts:
         """The purest cut of each tree between ``start`` and ``end``: the first of equals, N where there is none."""
