@@ -27,13 +27,15 @@ class Labels:
 
 def read(store: Store, track: Track) -> Labels | None:
     """The labels of the track's data set, if they are kept here."""
-    document = store.read(KIND, digest(asdict(track.data)))
+    document = store.read(KIND, _name(track))
     return None if document is None else Labels(np.array(document["labels"].split(), np.int64), document["train"])
 
 
 def keep(store: Store, track: Track, known: Labels) -> None:
     """Enter them into a store, unless the track declares no digest of its data."""
     if track.data.sha256 is not None:
-        store.write(
-            KIND, digest(asdict(track.data)), {"labels": " ".join(map(str, known.labels)), "train": known.train}
-        )
+        store.write(KIND, _name(track), {"labels": " ".join(map(str, known.labels)), "train": known.train})
+
+
+def _name(track: Track) -> str:
+    return digest(asdict(track.data))

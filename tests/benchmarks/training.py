@@ -128,15 +128,13 @@ class Flight:
         images, labels = chosen.tensors(device)
         template, recipe = build(chosen.track.model_spec), chosen.track.recipe
         to_input, size = normaliser(chosen.track, device), len(chosen.rows)
-        self.flight = open_lanes(template, images, labels, size, recipe, to_input, count, print)
+        flight = open_lanes(template, images, labels, size, recipe, to_input, count, print)  # sets the device up too
 
-        def make() -> Lane:
-            network = copy.deepcopy(template).to(device)
-            network.compile()
+        def fused() -> Lane:  # a copy, as open_lanes makes it, would not stay compiled
+            (network := copy.deepcopy(template).to(device)).compile()
             return Lane(network, images, labels, size, recipe, to_input, recorder=recorder(images.device))
 
-        if compiled:
-            self.flight = InFlight(make, count, print)
+        self.flight = InFlight(fused, count, print) if compiled else flight
         self.courses = [Course(build(chosen.track.model_spec), chosen.rows, seed) for seed in range(count)]
         self.memory = 0
         self.on_gpu = device != "cpu"
@@ -233,12 +231,10 @@ def ways(options: argparse.Namespace, name: str, stack: list[ProcessPoolExecutor
     yield Way(
         f"plain loop, {cores} threads, {workers} workers", 1, partial(plainly, chosen, device, cores, workers), [], []
     )
-    for count in options.in_flight:
-        flight = Flight(chosen, device, count)
-        yield Way(f"ours, {count} in flight", count, flight.run, [], [], flight)
-    for count in options.compiled:
-        flight = Flight(chosen, device, count, compiled=True)
-        yield Way(f"ours, {count} in flight, compiled", count, flight.run, [], [], flight)
+    for what, counts, compiled in (("in flight", options.in_flight, False), ("compiled", options.compiled, True)):
+        for count in counts:
+            flight = Flight(chosen, device, count, compiled)
+            yield Way(f"ours, {count} {what}", count, flight.run, [], [], flight)
     for count in options.grouped:
         together = Together(chosen, device, count)
         yield Way(f"ours, {count} as one network, recorded", count, together.run, [], [])
