@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import click
@@ -73,6 +74,7 @@ class Cluster:
         address = address or os.environ.get("RAY_ADDRESS", "")
         if address and address != "auto":
             _answers(address)
+            _lets_in(address)
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         environment = {"RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES": "1"}  # GPUs keep the numbers of their host
         options: dict[str, Any] = {"address": address} if address else {"include_dashboard": False, "address": "local"}
@@ -336,6 +338,27 @@ def _answers(address: str) -> None:
         raise _unreachable(address, str(error)) from None
     if answer[3:4] != b"\x04":  # a SETTINGS frame
         raise _unreachable(address, "what answers there is no Ray head")
+
+
+def _lets_in(address: str) -> None:
+    """Raises ``BenchError`` where the head asks for a token that this command has not; Ray 2.52 and newer do.
+
+    Ray itself tries for half a minute and says nothing of it, or aborts where it is to have a token and has none.
+    """
+    from ray._raylet import GcsClient  # type: ignore[attr-defined]
+    from ray.exceptions import RayError
+
+    remedy = "export RAY_AUTH_MODE=token, with the cluster's token in RAY_AUTH_TOKEN or ~/.ray/auth_token"
+    wanted = BenchError(f"the Ray cluster at {address} asks for its token", "your command", remedy, EXIT_CODES["infra"])
+    named = {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys()
+    if os.environ.get("RAY_AUTH_MODE") == "token" and not named and not Path("~/.ray/auth_token").expanduser().exists():
+        raise wanted
+    try:
+        GcsClient(address=address)
+    except RayError as error:
+        if type(error).__name__ == "AuthenticationError":
+            raise wanted from None
+        raise _unreachable(address, str(error).split("\n")[0][:200]) from None
 
 
 def _unreachable(address: str, why: str) -> BenchError:

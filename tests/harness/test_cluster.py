@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -150,6 +151,44 @@ def test_a_wrong_address_is_said_soon(small: Path, answer: str) -> None:
     assert result.exit_code == (2 if answer == "no address" else 20), result.output
     assert "whose:  your command" in result.stderr
     assert ("HOST:6379" if answer == "no address" else f"no Ray cluster at {address}") in result.stderr
+
+
+@pytest.fixture
+def asking(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Address of a head that ``ray start`` has started, and that asks for a token."""
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "a" * 64)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    environment = {**os.environ, "RAY_AUTH_MODE": "token", "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    with TemporaryDirectory() as folder:  # a short path: Ray keeps sockets in it
+        options = f"--head --block --port {port} --node-ip-address 127.0.0.1 --num-cpus 2 --temp-dir {folder}"
+        ray_command = str(Path(sys.executable).with_name("ray"))
+        head = subprocess.Popen([ray_command, "start", *options.split(), "--include-dashboard=false"], env=environment)
+        while socket.socket().connect_ex(("127.0.0.1", port)):
+            assert head.poll() is None
+            time.sleep(0.2)
+        yield f"127.0.0.1:{port}"
+        head.terminate()
+        head.wait()
+
+
+def test_a_cluster_that_asks_for_a_token_gets_it(
+    asking: str, home: Path, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ("prepare", str(small), "--executor", "ray", "--address", asking)
+    for mode in ("disabled", "token"):
+        with monkeypatch.context() as patch:  # no token here
+            patch.setenv("HOME", str(tmp_path))
+            patch.delenv("RAY_AUTH_TOKEN")
+            patch.setenv("RAY_AUTH_MODE", mode)
+            refused = start(*command)
+        _, errors = refused.communicate()
+        assert refused.returncode == 20 and "asks for its token" in errors and "RAY_AUTH_MODE=token" in errors
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    process = start(*command)
+    out, errors = process.communicate()
+    assert process.returncode == 0, errors
+    assert "6 of 6 reference models, every file verified" in out
 
 
 def test_an_address_needs_the_executor(small: Path) -> None:
