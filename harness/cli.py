@@ -44,8 +44,11 @@ class Verbs(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except (click.exceptions.Exit, click.ClickException, click.Abort, KeyboardInterrupt, BrokenPipeError):
+        except (click.exceptions.Exit, click.ClickException, click.Abort, BrokenPipeError):
             raise
+        except KeyboardInterrupt:
+            click.echo("\nstopped; what was finished is kept: the same command goes on", err=True)
+            raise click.exceptions.Exit(130) from None
         except Exception as error:
             raise _unexpected(error, quote=not ctx.meta.get(OPENED)) from error
 

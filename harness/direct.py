@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
-import multiprocessing
 import os
 import random
 import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from types import FrameType, ModuleType, TracebackType
 from typing import Any
@@ -27,6 +26,7 @@ from harness.track import Track
 from harness.turns import Turns
 from harness.units import Unit
 from harness.untimed import Result
+from harness.workers import worker_pool
 
 PER_GPU = 4
 """Worker processes on one GPU."""
@@ -48,18 +48,14 @@ class Workers:
         self._track, self._device = track, device
 
     def __enter__(self) -> Workers:
-        self._pool = ProcessPoolExecutor(
-            self.at_once,
-            mp_context=multiprocessing.get_context("spawn"),
-            initializer=_start,
-            initargs=(self._track, os.getpid(), self._device),
-        )
+        self._open = worker_pool(self.at_once, _start, self._track, self._device)
+        self._pool = self._open.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._pool.shutdown(cancel_futures=True)
+        self._open.__exit__(kind, error, trace)
 
     def run(self, units: Sequence[Unit], deadline: float) -> Iterator[tuple[Unit, Result]]:
         """Run units; yields each as it finishes. See :class:`harness.untimed.Runner`."""
@@ -90,19 +86,16 @@ _references: References | None = None
 _device = "cpu"
 
 
-def _start(track: Track, parent: int, device: str) -> None:
-    """Initialise a worker process: one thread, the track's references, a device, an end with its parent."""
+def _start(track: Track, device: str) -> None:
+    """Initialise a worker process: one thread, the track's references, a device."""
     import torch
 
     import sandbox.inside.adapter
     import sandbox.inside.loaders
     import sandbox.inside.models  # noqa: F401
-    from sandbox.inside.lifeline import end_with
 
     global _references, _device
     _device = device
-    end_with(parent)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     torch.set_num_threads(1)
     torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.0)  # makes torch import another thousand modules
     _references = References(track, Store())

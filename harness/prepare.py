@@ -7,8 +7,8 @@ import datetime
 import multiprocessing
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,7 @@ from harness.references import References, Role, order_seed
 from harness.store import Store
 from harness.track import Track
 from harness.turns import Turns
+from harness.workers import worker_pool
 
 if TYPE_CHECKING:
     from harness.resident import Resident, Trial
@@ -107,14 +108,18 @@ def plan(
         part = [role for role in missing if sizes[role] == alike]
         count = min(most, -(-len(part) // workers))
         tasks += [tuple(part[i : i + count]) for i in range(0, len(part), count)]
-    steps = sum(_steps(references, task[0]) for task in tasks)
-    per_step = per_step or _time_step(references, tasks[0])
+    steps = [_steps(references, task[0]) for task in tasks]
+    if per_step is not None:
+        seconds = sum(steps) * per_step / workers
+    else:
+        share = _time_step(references, tasks[0]) / len(tasks[0])
+        costs = [count * share * len(task) for count, task in zip(steps, tasks, strict=True)]
+        seconds = max(sum(costs) / workers, *costs)
     images = len(references.labels)
     kept = sum(role.kind != "shadow-retrained" for role in missing)
     disk = 4 * size * kept + 4 * images * track.data.classes * len(missing)
     epochs = sum(_epochs(track, role) for role in missing)
-    seconds = steps * per_step / workers
-    return Plan(tuple(tasks), workers, steps, seconds, disk, epochs, tuple(devices[:workers]), most, memory)
+    return Plan(tuple(tasks), workers, sum(steps), seconds, disk, epochs, tuple(devices[:workers]), most, memory)
 
 
 def _epochs(track: Track, role: Role) -> int:
@@ -128,20 +133,16 @@ def _steps(references: References, role: Role) -> int:
 
 
 def _time_step(references: References, task: Sequence[Role]) -> float:
-    """Wall seconds of one step of a task on one thread, from two short runs (the first warms up)."""
+    """Wall seconds of one step of a task on one thread: the median of four after one that warms up."""
     import torch
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        batch = references.track.recipe.batch_size
-        recipe = replace(references.track.recipe, epochs=1, shadow_epochs=None)
-        seconds = []
-        for steps in (1, 3):
-            start = time.perf_counter()
-            _train(References(replace(references.track, recipe=recipe), references.store), task, steps * batch)
-            seconds.append(time.perf_counter() - start)
-        return max(seconds[1] - seconds[0], 0.2 * seconds[1]) / 2
+        recipe = replace(references.track.recipe, epochs=5, shadow_epochs=None)
+        short, times = References(replace(references.track, recipe=recipe), references.store), []
+        _train(short, task, recipe.batch_size, lambda: times.append(time.perf_counter()))  # epochs of one step
+        return float(np.median(np.diff(times)))
     finally:
         torch.set_num_threads(threads)
 
@@ -191,15 +192,13 @@ _references: References | None = None
 _resident: Resident | None = None
 
 
-def _start_worker(progress: Any, track: Track, parent: int, devices: Any, at_once: int) -> None:
+def _start_worker(progress: Any, track: Track, devices: Any, at_once: int) -> None:
     """Initialise a process: on the next of ``devices``, a queue, or on the CPU where that is ``None``."""
     import torch
 
     from harness.training import keep_memory
-    from sandbox.inside.lifeline import end_with
 
     global _progress, _references, _resident
-    end_with(parent)  # nobody would take the results of a killed command
     torch.set_num_threads(1)
     keep_memory()
     _progress = progress
@@ -258,7 +257,7 @@ Pool = Callable[[References, Plan, Callable[[int], None]], Iterator[list[Trained
 
 def run(
     references: References, plan: Plan, on_progress: Callable[[int], None], pool: Pool | None = None
-) -> Iterator[Trained]:
+) -> Generator[Trained]:
     """Train a plan's models; yields each after it is in the store.
 
     Args:
@@ -298,12 +297,8 @@ def _processes(references: References, plan: Plan, on_progress: Callable[[int], 
     devices: Any = context.SimpleQueue()
     for device in plan.devices:
         devices.put(device)
-    with ProcessPoolExecutor(
-        plan.workers,
-        mp_context=context,
-        initializer=_start_worker,
-        initargs=(progress, references.track, os.getpid(), devices if plan.devices else None, plan.at_once),
-    ) as pool:
+    start = (_start_worker, progress, references.track, devices if plan.devices else None, plan.at_once)
+    with worker_pool(plan.workers, *start) as pool:
         pending = {pool.submit(_work, task) for task in plan.tasks}
         try:
             while pending:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from itertools import chain
 from pathlib import Path
 
@@ -167,8 +167,11 @@ def train_missing(
     )
     references.store.needs_room(plan.disk)
     unit = "GPU" if plan.devices else "CPU"
-    with Bar(f"training {track.name}", plan.epochs, unit="epochs") as bar:
-        for trained in prepare.run(references, plan, bar.at, None if cluster is None else cluster.train):
+    with (
+        Bar(f"training {track.name}", plan.epochs, unit="epochs") as bar,
+        closing(prepare.run(references, plan, bar.at, None if cluster is None else cluster.train)) as models,
+    ):
+        for trained in models:
             bar.line(f"trained {trained.role.name} in {trained.seconds:.1f} {unit} s")
 
 

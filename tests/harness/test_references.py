@@ -92,6 +92,22 @@ def test_killing_prepare_at_random_moments_loses_no_finished_model(small: Path, 
     assert {k: now[k] for k in seen} == seen
 
 
+@pytest.mark.slow
+def test_an_interrupt_of_prepare_waits_for_no_training(small: Path, home: Path) -> None:
+    small.write_text(small.read_text().replace("epochs = 2", "epochs = 1000000"))  # it would never end
+    command = [sys.executable, "-m", "harness", "prepare", str(small), "--workers", "2"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "reference models to train" in line:
+            break
+    time.sleep(6)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    _, errors = process.communicate()  # ends when no process has its end of the pipe any more
+    assert process.returncode == 130 and "the same command goes on" in errors
+    assert "Traceback" not in errors
+
+
 def test_a_damaged_reference_is_named_with_what_to_do(prepared: References, small: Path) -> None:
     sha = prepared.manifest["roles"]["original/0"]["weights"]
     path = prepared.store.root / "blobs" / sha[:2] / sha

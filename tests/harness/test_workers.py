@@ -1,0 +1,44 @@
+"""Worker processes: their results arrive, and no error of the command waits for what they are doing."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+
+import pytest
+
+from harness.workers import worker_pool
+
+
+def note(folder: Path) -> None:
+    (folder / str(os.getpid())).touch()
+
+
+def test_every_process_is_prepared_and_works(tmp_path: Path) -> None:
+    with worker_pool(2, note, tmp_path) as pool:
+        assert list(pool.map(abs, [-1, 2, -3])) == [1, 2, 3]
+    pids = [int(path.name) for path in tmp_path.iterdir()]
+    assert pids and os.getpid() not in pids
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError, KeyboardInterrupt])
+def test_an_error_ends_them_in_mid_work(tmp_path: Path, error: type[BaseException]) -> None:
+    with pytest.raises(error), worker_pool(2, note, tmp_path) as pool:
+        for _ in range(6):
+            pool.submit(time.sleep, 3600)
+        while len(list(tmp_path.iterdir())) < 2:
+            time.sleep(0.05)
+        raise error
+
+
+def test_killed_ones_are_an_error(tmp_path: Path) -> None:
+    with pytest.raises(BrokenProcessPool), worker_pool(2, note, tmp_path) as pool:
+        works = [pool.submit(time.sleep, 3600) for _ in range(6)]
+        while len(list(tmp_path.iterdir())) < 2:
+            time.sleep(0.05)
+        for path in tmp_path.iterdir():
+            os.kill(int(path.name), signal.SIGKILL)
+        works[0].result()
