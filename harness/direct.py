@@ -77,9 +77,10 @@ class Workers:
                 "free memory, then run the same command again: it goes on where it stopped",
                 EXIT_CODES["infra"],
             ) from None
-        finally:
+        except GeneratorExit:  # nobody wants the rest; an error ends the processes, and all of it
             for future in futures:
                 future.cancel()
+            raise
 
 
 _references: References | None = None

@@ -313,6 +313,3 @@ def _processes(references: References, plan: Plan, on_progress: Callable[[int], 
                 "free memory or use fewer --workers, then run the same command again: it resumes",
                 EXIT_CODES["infra"],
             ) from None
-        finally:
-            for future in pending:
-                future.cancel()
