@@ -7,10 +7,12 @@ import datetime
 import multiprocessing
 import os
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -251,7 +253,7 @@ def _work(task: Sequence[Role]) -> list[Trained]:
     return results
 
 
-Pool = Callable[[References, Plan, Callable[[int], None]], Iterator[list[Trained]]]
+Pool = Callable[[References, Plan, Callable[[int], None]], Generator[list[Trained]]]
 """Trains a plan's tasks somewhere; yields the models of each."""
 
 
@@ -272,8 +274,8 @@ def run(
     environment = {"torch": torch_version(), "date": datetime.datetime.now(datetime.UTC).date().isoformat()}
     unit, count = "gpu_seconds" if plan.devices else "cpu_seconds", 0
     try:
-        for task in (pool or _processes)(references, plan, on_progress):
-            for trained in task:
+        with closing((pool or _processes)(references, plan, on_progress)) as tasks:  # a full disk ends them at once
+            for trained in chain.from_iterable(tasks):
                 about = {unit: round(trained.seconds, 3), **environment}
                 if trained.mixed:
                     about["precision"] = "bfloat16"
@@ -291,7 +293,7 @@ def run(
         )
 
 
-def _processes(references: References, plan: Plan, on_progress: Callable[[int], None]) -> Iterator[list[Trained]]:
+def _processes(references: References, plan: Plan, on_progress: Callable[[int], None]) -> Generator[list[Trained]]:
     context = multiprocessing.get_context("spawn")
     progress = context.Value("q", 0)
     devices: Any = context.SimpleQueue()

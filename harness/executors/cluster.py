@@ -11,13 +11,11 @@ from __future__ import annotations
 import logging
 import os
 import queue
-import socket
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import click
@@ -25,9 +23,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.entries import Entry
-from harness.errors import EXIT_CODES, USAGE, BenchError
+from harness.errors import EXIT_CODES, BenchError
 from harness.evaluate import Bench, Slot
-from harness.executors import local, node
+from harness.executors import head, local, node
 from harness.executors.node import Node, Parcel
 from harness.references import References, Role
 from harness.sandboxed import Sandboxed
@@ -43,11 +41,7 @@ RETRIES = 3
 """How often what was lost with its node or worker runs again."""
 PER_GPU = 2
 """Untimed units that share a GPU."""
-ANSWER = 5.0
-"""Seconds in which an address must answer."""
 POLL = 0.5
-PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
-"""What an HTTP/2 client says first (RFC 9113, section 3.4), with empty settings; a Ray head answers with its own."""
 
 
 class Stopped(Exception):
@@ -73,8 +67,7 @@ class Cluster:
             raise BenchError("Ray is not installed", "this machine", remedy, EXIT_CODES["infra"]) from None
         address = address or os.environ.get("RAY_ADDRESS", "")
         if address and address != "auto":
-            _answers(address)
-            _lets_in(address)
+            head.reach(address)
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         environment = {"RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES": "1"}  # GPUs keep the numbers of their host
         options: dict[str, Any] = {"address": address} if address else {"include_dashboard": False, "address": "local"}
@@ -83,7 +76,7 @@ class Cluster:
         try:
             ray.init(log_to_driver=False, logging_level=logging.ERROR, runtime_env={"env_vars": environment}, **options)
         except (Exception, SystemExit) as error:
-            raise _unreachable(address or "this machine", str(error).split("\n")[0][:200]) from None
+            raise head.unreachable(address or "this machine", str(error).split("\n")[0][:200]) from None
         _say_on_stderr()
         self._ray = ray
         self._code = node.code()
@@ -123,7 +116,7 @@ class Cluster:
 
     # what runs there
 
-    def train(self, references: References, plan: Plan, on_progress: Callable[[int], None]) -> Iterator[list[Trained]]:
+    def train(self, references: References, plan: Plan, on_progress: Callable[[int], None]) -> Generator[list[Trained]]:
         """Train a plan's tasks on all nodes, on their GPUs where the plan is for GPUs; yields each task's models."""
         gpu = bool(plan.devices)
         self._check(references.track, None, False)
@@ -318,49 +311,3 @@ def _say_on_stderr() -> None:
         click.echo("\n".join(data["lines"]), err=True)
 
     worker.print_to_stdstream = say
-
-
-def _answers(address: str) -> None:
-    """Raises ``BenchError`` unless something at ``HOST:PORT`` answers as a Ray head does, within seconds.
-
-    Ray itself tries for minutes.
-    """
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdigit() or "//" in address:
-        remedy = "give the address of the cluster's head: HOST:6379, from a machine of the cluster"
-        raise BenchError(f"{address!r} is not HOST:PORT", "your command", remedy, USAGE)
-    try:
-        with socket.create_connection((host, int(port)), timeout=ANSWER) as connection:
-            connection.settimeout(ANSWER)
-            connection.sendall(PREFACE)
-            answer = connection.recv(9)
-    except OSError as error:
-        raise _unreachable(address, str(error)) from None
-    if answer[3:4] != b"\x04":  # a SETTINGS frame
-        raise _unreachable(address, "what answers there is no Ray head")
-
-
-def _lets_in(address: str) -> None:
-    """Raises ``BenchError`` where the head asks for a token that this command has not; Ray 2.52 and newer do.
-
-    Ray itself tries for half a minute and says nothing of it, or aborts where it is to have a token and has none.
-    """
-    from ray._raylet import GcsClient  # type: ignore[attr-defined]
-    from ray.exceptions import RayError
-
-    remedy = "export RAY_AUTH_MODE=token, with the cluster's token in RAY_AUTH_TOKEN or ~/.ray/auth_token"
-    wanted = BenchError(f"the Ray cluster at {address} asks for its token", "your command", remedy, EXIT_CODES["infra"])
-    named = {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys()
-    if os.environ.get("RAY_AUTH_MODE") == "token" and not named and not Path("~/.ray/auth_token").expanduser().exists():
-        raise wanted
-    try:
-        GcsClient(address=address)
-    except RayError as error:
-        if type(error).__name__ == "AuthenticationError":
-            raise wanted from None
-        raise _unreachable(address, str(error).split("\n")[0][:200]) from None
-
-
-def _unreachable(address: str, why: str) -> BenchError:
-    remedy = "check --address (and RAY_ADDRESS) and `ray status`; without an address Ray starts on this machine alone"
-    return BenchError(f"no Ray cluster at {address}: {why}", "your command", remedy, EXIT_CODES["infra"])

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 import numpy as np
@@ -90,6 +91,52 @@ def test_killing_prepare_at_random_moments_loses_no_finished_model(small: Path, 
     now = manifest(home)
     assert len(now) == 24
     assert {k: now[k] for k in seen} == seen
+
+
+def test_the_announced_cost_counts_every_model_of_every_task(
+    references: References, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prepare, "_time_step", lambda _, task: float(len(task)))  # a second per model
+    total = sum(prepare._steps(references, role) for role in references.missing())
+    assert prepare.plan(references, 1).seconds == pytest.approx(total)
+    assert prepare.plan(references, 2).seconds == pytest.approx(total / 2)
+    wanted = [Role("original", 0), Role("retrained", 0)]
+    longer, shorter = (prepare._steps(references, role) for role in wanted)
+    assert longer > shorter
+    assert prepare.plan(references, 2, wanted).seconds == longer, "the end of the longest task"
+
+
+def test_neither_start_nor_warm_up_count_as_a_step(references: References, monkeypatch: pytest.MonkeyPatch) -> None:
+    def trained(_: object, task: object, limit: int, on_epoch: Callable[[], None]) -> None:
+        for _ in range(5):
+            on_epoch()
+
+    clock = iter([100.0, 150.0, 151.0, 152.0, 153.0])  # the first step is slow, and what comes before it
+    monkeypatch.setattr(prepare, "_train", trained)
+    monkeypatch.setattr(prepare.time, "perf_counter", lambda: next(clock))
+    assert prepare._time_step(references, [Role("original", 0)]) == 1.0
+
+
+def test_training_ends_where_its_results_cannot_be_kept(
+    references: References, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = []
+
+    def pool(*_: object) -> Generator[list[prepare.Trained]]:
+        try:
+            for role in references.missing():
+                yield [prepare.Trained(role, b"", np.zeros(1, np.float32), 0.0, False)]
+        finally:
+            ended.append(True)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(References, "add", full)
+    with pytest.raises(OSError, match="No space") as caught:
+        list(prepare.run(references, prepare.Plan((), 1, 0, 0.0, 0, 0), print, pool))
+    assert ended, "though somebody still holds the error, and with it the frames"
+    assert caught.tb is not None
 
 
 @pytest.mark.slow

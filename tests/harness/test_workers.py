@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import pytest
 
+from harness import direct
+from harness.track import Track
+from harness.untimed import Result
 from harness.workers import worker_pool
 
 
@@ -42,3 +47,22 @@ def test_killed_ones_are_an_error(tmp_path: Path) -> None:
         for path in tmp_path.iterdir():
             os.kill(int(path.name), signal.SIGKILL)
         works[0].result()
+
+
+def test_units_that_nobody_waits_for_do_not_run(small_track: Track, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, go_on = [], threading.Event()
+
+    def unit(number: int, deadline: float) -> Result:
+        begun.append(number)
+        assert number == 0 or go_on.wait(60)
+        return Result("ok", "", None, 0.0)
+
+    monkeypatch.setattr(direct, "_run", unit)
+    workers = direct.Workers(small_track)
+    with ThreadPoolExecutor(1) as pool:
+        workers._pool = pool  # type: ignore[assignment]
+        results = workers.run(range(9), 1.0)  # type: ignore[arg-type]
+        assert next(results)[0] == 0  # type: ignore[comparison-overlap]
+        results.close()  # type: ignore[attr-defined]
+        go_on.set()
+    assert len(begun) <= 2, "but for the one that was running"

@@ -1,0 +1,67 @@
+"""The head of a Ray cluster at an address: whether it answers, and whether it lets this command in."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+from harness.errors import EXIT_CODES, USAGE, BenchError
+
+ANSWER = 5.0
+"""Seconds in which an address must answer."""
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+"""What an HTTP/2 client says first (RFC 9113, section 3.4), with empty settings; a Ray head answers with its own."""
+
+
+def reach(address: str) -> None:
+    """Raises ``BenchError`` unless a Ray head answers at ``HOST:PORT`` and takes this command's token, within seconds.
+
+    Ray itself tries for minutes.
+    """
+    _answers(address)
+    _lets_in(address)
+
+
+def _answers(address: str) -> None:
+    """Raises ``BenchError`` unless something at ``HOST:PORT`` answers as a Ray head does."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit() or "//" in address:
+        remedy = "give the address of the cluster's head: HOST:6379, from a machine of the cluster"
+        raise BenchError(f"{address!r} is not HOST:PORT", "your command", remedy, USAGE)
+    try:
+        with socket.create_connection((host, int(port)), timeout=ANSWER) as connection:
+            connection.settimeout(ANSWER)
+            connection.sendall(PREFACE)
+            answer = connection.recv(9)
+    except OSError as error:
+        raise unreachable(address, str(error)) from None
+    if answer[3:4] != b"\x04":  # a SETTINGS frame
+        raise unreachable(address, "what answers there is no Ray head")
+
+
+def _lets_in(address: str) -> None:
+    """Raises ``BenchError`` where the head asks for a token that this command has not; Ray 2.52 and newer do.
+
+    Ray itself tries for half a minute and says nothing of it, or aborts where it is to have a token and has none.
+    """
+    from ray._raylet import GcsClient  # type: ignore[attr-defined]
+    from ray.exceptions import RayError
+
+    remedy = "export RAY_AUTH_MODE=token, with the cluster's token in RAY_AUTH_TOKEN or ~/.ray/auth_token"
+    wanted = BenchError(f"the Ray cluster at {address} asks for its token", "your command", remedy, EXIT_CODES["infra"])
+    named = {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys()
+    if os.environ.get("RAY_AUTH_MODE") == "token" and not named and not Path("~/.ray/auth_token").expanduser().exists():
+        raise wanted
+    try:
+        GcsClient(address=address)
+    except RayError as error:
+        if type(error).__name__ == "AuthenticationError":
+            raise wanted from None
+        raise unreachable(address, str(error).split("\n")[0][:200]) from None
+
+
+def unreachable(address: str, why: str) -> BenchError:
+    """The error for an address where no Ray is."""
+    remedy = "check --address (and RAY_ADDRESS) and `ray status`; without an address Ray starts on this machine alone"
+    return BenchError(f"no Ray cluster at {address}: {why}", "your command", remedy, EXIT_CODES["infra"])
