@@ -48,7 +48,7 @@ class Grouped(nn.Module):
     def __init__(self, members: Sequence[nn.Module]) -> None:
         super().__init__()
         self.size = len(members)
-        self.network = _merge(members).to(memory_format=torch.channels_last)
+        self.network = _merge(members)
 
     def forward(self, images: Tensor) -> Tensor:
         groups, batch, channels, height, width = images.shape

@@ -65,8 +65,7 @@ def _pointwise(x: Tensor, layer: nn.Conv2d) -> Tensor:
     batch, channels, height, width = x.shape
     rows = x.permute(0, 2, 3, 1).reshape(batch * height * width, groups, channels // groups).transpose(0, 1)
     weight = layer.weight.reshape(groups, -1, channels // groups).transpose(1, 2)
-    out = (rows @ weight).transpose(0, 1).reshape(batch, height, width, -1)
-    return (out if layer.bias is None else out + layer.bias).permute(0, 3, 1, 2)
+    return _maps((rows @ weight).transpose(0, 1).reshape(batch, height, width, -1), layer)
 
 
 def _dense(x: Tensor, layer: nn.Conv2d) -> Tensor:
@@ -83,8 +82,16 @@ def _dense(x: Tensor, layer: nn.Conv2d) -> Tensor:
     taps = taps.view(groups, outputs, inputs, -1, height * width)
     matrix = taps.permute(0, 4, 2, 3, 1).reshape(groups, height * width * inputs, -1)
     out = (rows @ matrix).view(groups, batch, *reach.shape[1:3], outputs)
-    out = out.permute(1, 2, 3, 0, 4).flatten(3)
-    return (out if layer.bias is None else out + layer.bias).permute(0, 3, 1, 2)
+    return _maps(out.permute(1, 2, 3, 0, 4).flatten(3), layer)
+
+
+def _maps(out: Tensor, layer: nn.Conv2d) -> Tensor:
+    """From [batch, height, width, channels] to what follows the layer."""
+    out = out if layer.bias is None else out + layer.bias
+    if out.shape[1] * out.shape[2] == 1:
+        # the same with other strides: between two kinds of them batch norm's gradient takes ten times as long
+        return out.flatten(1)[:, :, None, None]
+    return out.permute(0, 3, 1, 2)
 
 
 @cache

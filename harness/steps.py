@@ -140,7 +140,7 @@ class Lane:
         self._count, self._sizes = count, batch_sizes(count, recipe.batch_size)
         self._device, self._recorder = images.device, recorder
         self._mixed = mixed(recipe, self._device)
-        # elsewhere, the layout and optimizer of the models that ship
+        # elsewhere, the layout of the models that ship
         self._fast = recipe.precision == "bfloat16" or recorder is not None
         if self._fast and groups is None:
             network.to(memory_format=torch.channels_last)
@@ -154,7 +154,7 @@ class Lane:
             lr=recipe.lr if self._rate is None else self._rate,
             momentum=recipe.momentum,
             weight_decay=recipe.weight_decay,
-            fused=self._fast,
+            fused=True,
         )
         self._rows, self._moves, self._steps = {}, {}, {}
         with self.turn():

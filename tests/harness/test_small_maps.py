@@ -56,6 +56,14 @@ def test_small_maps_change_no_result(layer: dict[str, Any], size: tuple[int, int
         torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-13)
 
 
+@pytest.mark.parametrize("kernel", [1, 3])
+def test_a_map_of_one_pixel_lies_in_memory_as_its_gradient_does(kernel: int) -> None:
+    """What lies otherwise, batch norm's gradient meets with a loop that takes ten times as long."""
+    layer = SmallMapConv2d(4, 6, kernel, padding=kernel // 2)
+    out = layer(torch.zeros(3, 4, 1, 1))
+    assert out.stride() == torch.zeros(3, 6, 1, 1).stride()
+
+
 @pytest.mark.parametrize(("name", "more", "size"), [("resnet18_narrow", {"width": 8}, 8), ("resnet18", {}, 32)])
 def test_a_network_shares_its_parameters_and_keeps_its_results(name: str, more: dict[str, int], size: int) -> None:
     torch.manual_seed(0)
