@@ -14,7 +14,7 @@ import time
 import numpy as np
 import torch
 
-from harness.training import infer, normaliser
+from harness.training import infer, keep_memory, normaliser
 from sandbox.inside.models import build
 from scoring.accuracy import margins
 from tests.benchmarks import plain
@@ -63,9 +63,10 @@ def main() -> None:
     parser.add_argument("cases", nargs="*", default=["digits", "resnet18"], metavar="CASE")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--workers", type=int, default=0, help="of the peer's DataLoader")
+    parser.add_argument("--workers", type=int, default=2, help="of the peer's DataLoader")
     parser.add_argument("--examples", type=int, default=1024)
     options = parser.parse_args()
+    keep_memory()  # as the processes do that evaluate reference models
     for name in options.cases:
         compare(name, options)
 

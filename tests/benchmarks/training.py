@@ -221,16 +221,14 @@ class Way:
 
 
 def ways(options: argparse.Namespace, name: str, stack: list[ProcessPoolExecutor | Crew]) -> Iterator[Way]:
-    """The peer's with one thread first, then with its defaults: what the ratios refer to."""
+    """The plain loop first, to which the ratios are: on a CPU without and with a loader's workers, and on all cores."""
     steps, batch, device = options.steps or STEPS[name], options.batch, options.device
     chosen = case(name, steps, batch)
     cores = len(os.sched_getaffinity(0))
-    if device == "cpu":
-        yield Way("plain loop, 1 thread, no workers", 1, partial(plainly, chosen, device, 1, 0), [], [])
     workers = options.workers
-    yield Way(
-        f"plain loop, {cores} threads, {workers} workers", 1, partial(plainly, chosen, device, cores, workers), [], []
-    )
+    for threads, loading in [(1, 0), (1, workers), (cores, workers)] if device == "cpu" else [(cores, workers)]:
+        what = f"plain loop, {threads} thread{'s' if threads > 1 else ''}, {loading or 'no'} workers"
+        yield Way(what, 1, partial(plainly, chosen, device, threads, loading), [], [])
     for what, counts, compiled in (("in flight", options.in_flight, False), ("compiled", options.compiled, True)):
         for count in counts:
             flight = Flight(chosen, device, count, compiled)
@@ -303,17 +301,19 @@ def show(name: str, found: list[Way], chosen: Case, options: argparse.Namespace)
     precision = "bfloat16" if native else "float32"
     print(f"\n{name}: {total} steps of {recipe.batch_size}, {precision}, {options.rounds} rounds, median; "
           f"load {os.getloadavg()[0]:.1f}")  # fmt: skip
-    print(f"{'per model':<36}{'CPU s':>9}{'ratio':>8}{'wall s':>9}{'ratio':>8}{'models/h':>10}{'GPU GB':>8}")
     cpu = [statistics.median(way.cpu) for way in found]
     wall = [statistics.median(way.wall) for way in found]
-    peer = 0 if options.device != "cpu" else 1
+    bare, peer, default = (0, 1, 2) if options.device == "cpu" else (0, 0, 0)
+    print(f"{'per model':<36}{'CPU s':>9}{f'to {bare + 1}':>8}{f'to {peer + 1}':>8}"
+          f"{'wall s':>9}{f'to {default + 1}':>8}{'models/h':>10}{'GPU GB':>8}")  # fmt: skip
     all_steps = recipe.epochs * -(-chosen.full // recipe.batch_size)
     for way, c, w in zip(found, cpu, wall, strict=True):
         memory = way.flight.memory if way.flight else 0
         gigabytes = f"{memory / way.models / 1e9:>8.2f}" if memory else f"{'':>8}"
         hourly = 3600 / (w / total * all_steps)
-        print(f"{way.name:<36}{c:>9.3f}{cpu[0] / c:>7.1f}×{w:>9.3f}{wall[peer] / w:>7.1f}×{hourly:>10.1f}{gigabytes}")
-    print(f"CPU ratio to the first line, wall ratio to line {peer + 1}; models/h: full recipe, from the wall time")
+        print(f"{way.name:<36}{c:>9.3f}{cpu[bare] / c:>7.1f}×{cpu[peer] / c:>7.1f}×"
+              f"{w:>9.3f}{wall[default] / w:>7.1f}×{hourly:>10.1f}{gigabytes}")  # fmt: skip
+    print("ratios to so many a line of the table; models/h: full recipe, from the wall time")
 
 
 def main() -> None:
