@@ -22,6 +22,8 @@ from harness.store import Store, blob_path, disk_full, write_file
 FOLDER = Path(__file__).parent / "published"
 FORMAT = 1
 CHUNK = 1 << 20
+LOT = 256 << 20
+"""Bytes that are sent together: they are in memory meanwhile, and sent again after a stop."""
 ATTEMPTS = 3
 """How often a broken connection is taken up again before the command ends."""
 SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -155,15 +157,27 @@ def publish(store: Store, manifest: Manifest, todo: Sequence[Blob], remote: Remo
         StoreError: a file of the store is damaged.
         BenchError: ``path`` cannot be written.
     """
-    for blob in todo:
-        remote.write(blob.name, store.get(blob.sha256))
-        yield blob
-    remote.write(f"references/{manifest.reference_digest}.json", manifest.text())
+    for some in _lots(todo, remote.at_once):
+        remote.write({blob.name: store.get(blob.sha256) for blob in some})
+        yield from some
+    remote.write({f"references/{manifest.reference_digest}.json": manifest.text()})
     try:
         write_file(path, manifest.text())
     except OSError as error:
         what, remedy = f"the manifest {path} cannot be written: {error.strerror}", "name another file with --manifest"
         raise BenchError(what, "your command", remedy, USAGE) from None
+
+
+def _lots(blobs: Sequence[Blob], count: int) -> Iterator[list[Blob]]:
+    """The files in groups of ``count`` at most, and of :data:`LOT` bytes where they are larger."""
+    some: list[Blob] = []
+    for blob in blobs:
+        if len(some) == count or (some and sum(each.size for each in some) + blob.size > LOT):
+            yield some
+            some = []
+        some.append(blob)
+    if some:
+        yield some
 
 
 # fetching

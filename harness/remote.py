@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPException
+from typing import Any
 
 from harness.errors import EXIT_CODES, USAGE, BenchError
 
@@ -44,6 +45,8 @@ class Remote:
 
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
+        self.at_once = 8
+        """How many files to write together: a repository of the Hugging Face Hub takes 128 commits an hour."""
         self._http = url.startswith(("http://", "https://"))
         if self._http:
             return
@@ -59,6 +62,8 @@ class Remote:
         except ValueError as error:
             remedy = "use a path, or a URL with https:, s3:, hf: or another protocol of fsspec"
             raise RemoteError(f"{url}: {error}", "your command", remedy, USAGE) from None
+        if self._fs.protocol == "hf":
+            self.at_once = 64
 
     def sizes(self, folder: str) -> dict[str, int]:
         """Bytes of every file below a folder, by its name relative to this place.
@@ -73,10 +78,13 @@ class Remote:
             found = self._fs.find(f"{self._root}/{folder}", detail=True)
             return {self._name(path): int(about["size"]) for path, about in found.items()}
 
-    def write(self, name: str, content: bytes) -> None:
-        """Write or replace a file."""
-        with _translated(f"{self.url}/{name}"):
-            self._fs.pipe_file(f"{self._root}/{name}", content)
+    def write(self, files: Mapping[str, bytes]) -> None:
+        """Write or replace files, in a repository of the Hugging Face Hub by one commit."""
+        with _translated(self.url):
+            if self._fs.protocol == "hf":
+                _commit(self._fs, {f"{self._root}/{name}": content for name, content in files.items()})
+            else:
+                self._fs.pipe({f"{self._root}/{name}": content for name, content in files.items()})
 
     @contextmanager
     def open(self, name: str, start: int = 0) -> Iterator[Stream]:
@@ -100,6 +108,23 @@ class Remote:
 
     def _name(self, path: str) -> str:
         return path.removeprefix(self._root).lstrip("/")
+
+
+def _commit(fs: Any, files: Mapping[str, bytes]) -> None:
+    from huggingface_hub import CommitOperationAdd, HfApi
+    from huggingface_hub.utils import disable_progress_bars
+
+    disable_progress_bars()  # the command has one of its own
+    places = {path: fs.resolve_path(path) for path in files}
+    first = next(iter(places.values()))
+    api = HfApi(endpoint=fs.endpoint, token=fs.token)
+    if hasattr(first, "bucket_id"):  # a bucket keeps no history
+        api.batch_bucket_files(first.bucket_id, add=[(files[path], place.path) for path, place in places.items()])
+        return
+    additions = [CommitOperationAdd(place.path_in_repo, files[path]) for path, place in places.items()]
+    message, where = f"Add {len(files)} files", {"repo_type": first.repo_type, "revision": first.revision}
+    api.create_commit(first.repo_id, additions, commit_message=message, **where)
+    fs.invalidate_cache()
 
 
 @contextmanager
@@ -126,15 +151,27 @@ def _translated(url: str) -> Iterator[None]:
 
 
 def _error(url: str, error: Exception) -> RemoteError:
-    code = error.code if isinstance(error, urllib.error.HTTPError) else None
+    code = _status(error)
     said = f"HTTP {code}" if code else str(error).strip().split("\n")[0][:200] or type(error).__name__
     infra = EXIT_CODES["infra"]
     if isinstance(error, FileNotFoundError) or code in (404, 410):
-        return Absent(f"there is no {url}", "your command", "check the URL: is everything published there?", USAGE)
+        remedy = "check the URL: has the place been made, and is everything published there?"
+        return Absent(f"there is no {url}", "your command", remedy, USAGE)
     if isinstance(error, PermissionError) or code in (401, 403):
         remedy = "log in as the protocol wants it, or ask who owns the place"
         return RemoteError(f"{url} may not be used: {said}", "this machine", remedy, infra)
+    if code == 429:
+        remedy = "wait (for the Hugging Face Hub up to an hour) and run the same command again: it goes on there"
+        return Absent(f"{url} takes nothing more for now: {said}", "this machine", remedy, infra)
     remedy = "check the URL and the network, then run the same command again: it goes on where it stopped"
     known = isinstance(error, OSError | HTTPException)
     kind = "" if known else f"{type(error).__name__}: "
     return Absent(f"{url} cannot be reached: {kind}{said}", "this machine", remedy, infra)
+
+
+def _status(error: Exception) -> int | None:
+    """What the server answered, of exceptions of urllib and of those who use requests or httpx."""
+    if isinstance(error, urllib.error.HTTPError):
+        return error.code
+    code = getattr(getattr(error, "response", None), "status_code", None)
+    return code if isinstance(code, int) else None
