@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from harness import commands
+from harness import commands, mirror
 from harness.errors import EXIT_CODES, BenchError, Owner
 from harness.sealed import OPENED
 
@@ -81,6 +81,8 @@ def bench() -> None:
     A submission is one Python file with unlearn(model, retain, forget, val). It runs in a sandbox against fixed
     original models, is scored against retrained ones, and takes its place on a ranked leaderboard.
     """
+    if found := mirror.current():
+        found.pull()
 
 
 def main() -> None:

@@ -62,7 +62,7 @@ class Bench:
         """The safetensors file with R, F and V (indices) of a unit's request: all data that a sandbox gets."""
         from safetensors.numpy import save
 
-        from harness.store import write_file
+        from harness.files import write_file
 
         name = hashlib.sha256(self.references.track.reference_digest.encode())
         for indices in parts.values():

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import EXIT_CODES, USAGE, BenchError, TrackError
+from harness.files import disk_full, write_file
 from harness.references import References, Role
 from harness.remote import Absent, Remote
-from harness.store import Store, blob_path, disk_full, write_file
+from harness.store import Store, blob_path
 
 FOLDER = Path(__file__).parent / "published"
 FORMAT = 1

@@ -19,12 +19,12 @@ import pandas as pd
 
 from harness import board, consistency, participant, render, scores, units
 from harness.errors import EXIT_CODES, USAGE, BenchError
+from harness.files import write_file
 from harness.provenance import Harness
 from harness.pulls import PullRequest, Submission
 from harness.references import References
 from harness.session import BLAME
 from harness.shadows import ShadowRecord
-from harness.store import write_file
 from harness.units import Record
 
 FORMAT = "unlearn-bench/pull-request/1"

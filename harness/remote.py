@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPException
@@ -66,7 +66,11 @@ class Remote:
             self.at_once = 64
 
     def sizes(self, folder: str) -> dict[str, int]:
-        """Bytes of every file below a folder, by its name relative to this place.
+        """Bytes of every file below a folder, by its name relative to this place. Errors as those of :meth:`about`."""
+        return {name: int(about["size"]) for name, about in self.about(folder).items()}
+
+    def about(self, folder: str = "") -> dict[str, Mapping[str, Any]]:
+        """What the place says of every file below a folder: ``size``, and what changes when the file does.
 
         Raises:
             RemoteError: the place cannot be listed.
@@ -75,8 +79,25 @@ class Remote:
             what = f"{self.url}: files cannot be published over HTTP"
             raise RemoteError(what, "your command", "publish to a path, s3: or hf:", USAGE)
         with _translated(self.url):
-            found = self._fs.find(f"{self._root}/{folder}", detail=True)
-            return {self._name(path): int(about["size"]) for path, about in found.items()}
+            self._fs.invalidate_cache()
+            found = self._fs.find(f"{self._root}/{folder}".rstrip("/"), detail=True)
+            return {self._name(path): about for path, about in found.items()}
+
+    def read(self, names: Sequence[str]) -> dict[str, bytes]:
+        """Small files, several at a time where the protocol can.
+
+        Raises:
+            RemoteError: one of them cannot be read.
+        """
+        with _translated(self.url):
+            found = self._fs.cat([f"{self._root}/{name}" for name in names])
+            return {self._name(path): content for path, content in found.items()}
+
+    def remove(self, folder: str) -> None:
+        """Remove a folder, if there is one."""
+        with _translated(f"{self.url}/{folder}"):
+            if self._fs.exists(f"{self._root}/{folder}"):
+                self._fs.rm(f"{self._root}/{folder}", recursive=True)
 
     def write(self, files: Mapping[str, bytes]) -> None:
         """Write or replace files, in a repository of the Hugging Face Hub by one commit."""

@@ -17,11 +17,12 @@ from harness.errors import EXIT_CODES, USAGE, BenchError, Owner
 from harness.evaluate import Bench
 from harness.executors import local
 from harness.executors.choice import current
+from harness.files import write_file
 from harness.progress import Bar, UnitProgress
 from harness.references import References, Role, roles, shadow_roles, swap_roles
 from harness.sandboxed import Sandboxed
 from harness.shadows import ShadowRecord
-from harness.store import Store, write_file
+from harness.store import Store
 from harness.track import Track
 from harness.units import Record, Unit
 from harness.untimed import Runner

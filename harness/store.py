@@ -13,14 +13,14 @@ import json
 import lzma
 import os
 import shutil
-import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from errno import EDQUOT, ENOSPC
 from pathlib import Path
 from typing import Any
 
+from harness import mirror
 from harness.errors import StoreError
+from harness.files import write_file
 
 FILTERS = [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "lc": 0, "lp": 1, "pb": 1}]
 """For arrays of two-byte numbers: 5 % smaller than the preset alone."""
@@ -29,12 +29,12 @@ _DECODE = json.JSONDecoder().decode
 
 
 def home() -> Path:
-    """The user's store: ``BENCH_HOME``, else the cache folder of the platform."""
+    """The user's store: ``BENCH_HOME``, else the cache folder of the platform; of a URL, its copy there."""
+    if found := mirror.current():
+        return found.root
     if place := os.environ.get("BENCH_HOME"):
-        return Path(place).expanduser().absolute()
-    import platformdirs
-
-    return Path(platformdirs.user_cache_dir("unlearn-bench", appauthor=False))
+        return Path(place.removeprefix("file://")).expanduser().absolute()
+    return mirror.cache_folder()
 
 
 class Store:
@@ -43,6 +43,13 @@ class Store:
     def __init__(self, root: Path | None = None, behind: Path | None = SHIPPED) -> None:
         self.root = root or home()
         self._roots = [self.root] if behind is None else [self.root, behind]
+        found = mirror.current()
+        self._mirror = found if found is not None and found.root in self._roots else None
+
+    @property
+    def where(self) -> str:
+        """Where it is, for people."""
+        return str(self.root) if self._mirror is None else f"{self._mirror.url} (its copy: {self.root})"
 
     # blobs
 
@@ -62,6 +69,7 @@ class Store:
         Raises:
             StoreError: missing, or changed since they were written; names the file.
         """
+        self._bring(sha)
         for path in self._places(sha):
             if path.is_file():
                 try:
@@ -77,10 +85,13 @@ class Store:
         )
 
     def has(self, sha: str) -> bool:
-        return any(path.is_file() for path in self._places(sha))
+        if any(path.is_file() for path in self._places(sha)):
+            return True
+        return self._mirror is not None and self._mirror.has(blob_path(sha).as_posix())
 
     def size(self, sha: str) -> int:
         """Bytes of what :meth:`get` gives. Errors as there."""
+        self._bring(sha)
         plain = (path for path in self._places(sha) if path.is_file() and not path.suffix)
         path = next(plain, None)
         return len(self.get(sha)) if path is None else path.stat().st_size
@@ -98,8 +109,15 @@ class Store:
         target = self._place(str(blob_path(sha)))
         target.parent.mkdir(parents=True, exist_ok=True)
         path.chmod(0o644)
+        if self._mirror is not None:
+            self._mirror.write(blob_path(sha).as_posix(), path.read_bytes())
         path.replace(target)
         return True
+
+    def _bring(self, sha: str) -> None:
+        """Have a blob here that is only at the URL of the store."""
+        if self._mirror is not None and not any(path.is_file() for path in self._places(sha)):
+            self._mirror.bring(blob_path(sha).as_posix())
 
     def needs_room(self, size: int) -> None:
         """Refuse what would not fit on the disk.
@@ -141,6 +159,8 @@ class Store:
 
     def clear(self, kind: str) -> None:
         """Forget all documents of a kind of the user's store."""
+        if self._mirror is not None and self.root == self._mirror.root:
+            self._mirror.remove(kind)
         shutil.rmtree(self.root / kind, ignore_errors=True)
 
     def prune(self, wanted: Collection[str]) -> None:
@@ -169,6 +189,8 @@ class Store:
             yield
 
     def _write(self, name: str, content: bytes) -> None:
+        if self._mirror is not None and self.root == self._mirror.root:
+            self._mirror.write(name, content)
         write_file(self._place(name), content)
 
     def _place(self, name: str) -> Path:
@@ -246,40 +268,3 @@ def _remedy(path: Path) -> str:
     if path.is_relative_to(SHIPPED):
         return "install the benchmark again: a file that ships with it has changed"
     return f"remove {path} and run the same command again: what is missing is made again"
-
-
-def write_file(path: Path, content: bytes) -> None:
-    """Write under a temporary name, then rename: a reader sees the whole file or none.
-
-    Raises:
-        StoreError: the disk is full; nothing half-written stays.
-    """
-    with disk_full(path):
-        _write(path, content)
-
-
-@contextmanager
-def disk_full(path: Path) -> Iterator[None]:
-    """Raises ``StoreError`` where ``path`` cannot be written because its disk is full."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in (ENOSPC, EDQUOT):
-            raise
-        remedy = "free some space and run the same command again: what was finished is kept"
-        raise StoreError(f"the disk of the store is full: {path} cannot be written", remedy) from error
-
-
-def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

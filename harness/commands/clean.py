@@ -50,7 +50,7 @@ def command(everything: bool, dry_run: bool, yes: bool, as_json: bool, **chosen:
         ]
         click.echo(json.dumps({"store": str(store.root), "kinds": listed}, indent=1))
         return
-    click.echo(f"store {store.root}")
+    click.echo(f"store {store.where}")
     for heap in heaps:
         mark = "" if heap not in going else "freed" if freed else "to free"
         click.echo(f"{heap.kind:<14} {_size(heap.size):>9} {heap.count:>6}  {heap.option:<15} {mark:<8}{heap.about}")

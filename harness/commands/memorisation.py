@@ -27,8 +27,9 @@ def command(track: str, out: Path) -> None:
 
     from harness import memorised, participant, session
     from harness import track as tracks
+    from harness.files import write_file
     from harness.references import References, shadow_originals
-    from harness.store import Store, write_file
+    from harness.store import Store
 
     loaded = tracks.load(track)
     session.needs_shadows(loaded)

@@ -35,9 +35,10 @@ def command(
     """
     from harness import pull_publish, pull_result
     from harness import track as tracks
+    from harness.files import write_file
     from harness.git import Repository
     from harness.references import References
-    from harness.store import Store, write_file
+    from harness.store import Store
 
     references = References(tracks.load(track), Store())
     document = pull_result.read(folder)

@@ -37,7 +37,7 @@ def command(track: Path, secret: Path, quota: int) -> None:
     from harness import sealed
     from harness import track as tracks
     from harness.errors import TrackError
-    from harness.store import write_file
+    from harness.files import write_file
 
     table, path = tracks.read(str(track))
     if "extends" in tomllib.loads(track.read_text(encoding="utf-8")):

@@ -54,9 +54,9 @@ def command(
 
     from harness import participant, session, tuning
     from harness import track as tracks
+    from harness.files import write_file
     from harness.progress import Bar
     from harness.references import tuning_roles
-    from harness.store import write_file
 
     loaded = tracks.load(track)
     if role == "shadow":

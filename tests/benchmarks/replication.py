@@ -22,11 +22,12 @@ from scipy import stats
 from harness import track as tracks
 from harness.direct import Workers
 from harness.entries import Entry, baseline, baseline_names
+from harness.files import write_file
 from harness.machine import hardware
 from harness.progress import Bar
 from harness.references import References, Role, roles
 from harness.scores import model_evidence
-from harness.store import Store, write_file
+from harness.store import Store
 from harness.tuning import tuned
 from harness.units import Unit
 from scoring.accuracy import accuracies, cross_entropy

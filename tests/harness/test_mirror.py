@@ -1,0 +1,168 @@
+"""A store at a URL: two machines, a lost connection, a reader who changes nothing."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import fsspec
+import pytest
+
+from harness import mirror
+from harness.errors import EXIT_CODES, BenchError
+from harness.references import References
+from harness.remote import Absent, Remote
+from harness.store import Snapshot, Store
+from tests.harness.conftest import run
+
+URL = "memory://somewhere/store"
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], Path]:
+    """Go to a machine with a cache folder of its own; returns where its copy of the store is."""
+    memory = fsspec.filesystem("memory")
+    memory.store.clear()
+
+    def go(name: str) -> Path:
+        monkeypatch.setenv("BENCH_HOME", URL)
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / name))
+        found = mirror.current()
+        assert found is not None
+        found._lock = None  # as if the last command's process had ended
+        found.pull()
+        return found.root
+
+    return go
+
+
+def at_url() -> set[str]:
+    return {path.removeprefix("/somewhere/store/") for path in fsspec.filesystem("memory").find("/somewhere/store")}
+
+
+def test_what_one_machine_writes_another_has(machine: Callable[[str], Path]) -> None:
+    machine("one")
+    store = Store()
+    sha = store.put(b"logits")
+    store.write("units/x", "1", {"seconds": 1.0, "logits": sha})
+    root = machine("two")
+    store = Store()
+    assert store.read("units/x", "1") == {"seconds": 1.0, "logits": sha}
+    assert [name for name, _ in Snapshot().all("units/x")] == ["1"]
+    assert store.has(sha) and not (root / "blobs").exists(), "arrays come when they are asked for"
+    assert store.size(sha) == 6 and store.get(sha) == b"logits"
+    assert not store.has("0" * 64)
+
+
+def test_a_document_that_changed_comes_again_and_one_that_did_not_stays(
+    machine: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine("one")
+    Store().write("references", "a", {"roles": 1})
+    Store().write("references", "b", {"roles": 1})
+    machine("two")
+    Store().write("references", "a", {"roles": 2})  # of the same size
+    machine("one")
+    assert Store().read("references", "a") == {"roles": 2}
+    asked: list[str] = []
+    read = Remote.read
+    monkeypatch.setattr(Remote, "read", lambda self, names: (asked.extend(names), read(self, names))[1])
+    machine("one")
+    assert asked == []
+
+
+def test_what_cannot_be_sent_waits_for_the_next_command(
+    machine: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = machine("one")
+
+    def broken(self: Remote, files: object) -> None:
+        raise Absent(f"{self.url} cannot be reached", "this machine", "run it again", EXIT_CODES["infra"])
+
+    with monkeypatch.context() as lost:
+        lost.setattr(Remote, "write", broken)
+        with pytest.raises(BenchError, match="cannot be reached"):
+            Store().write("units/x", "1", {"seconds": 1.0})
+        assert at_url() == set()
+        with pytest.raises(BenchError, match="cannot be reached"):
+            machine("one")
+    machine("one")
+    assert at_url() == {"units/x/1.json"} and Store().read("units/x", "1") == {"seconds": 1.0}
+    assert not any(path.is_file() for path in (root / "unsent").rglob("*"))
+
+
+def test_what_is_cleared_is_cleared_there_too(machine: Callable[[str], Path]) -> None:
+    machine("one")
+    Store().write("drafts/x", "1", {})
+    Store().write("drafts/y", "1", {})
+    Store().clear("drafts/x")
+    assert at_url() == {"drafts/y/1.json"}
+    machine("two")
+    assert [name for name, _ in Store().all("drafts")] == ["y/1"]
+
+
+def test_a_store_for_export_is_only_where_it_is(machine: Callable[[str], Path], tmp_path: Path) -> None:
+    machine("one")
+    Store(tmp_path / "export", behind=None).write("units/x", "1", {})
+    Store(tmp_path / "export", behind=None).clear("units")
+    assert at_url() == set()
+
+
+def test_a_second_command_does_not_change_the_copy_under_the_first(machine: Callable[[str], Path]) -> None:
+    root = machine("one")
+    first = mirror.current()
+    assert first is not None
+    second = mirror.Mirror(URL, root)
+    Remote(URL).write({"units/x/1.json": b"{}"})
+    second.pull()
+    assert Store().read("units/x", "1") is None
+    assert first._lock is not None
+    first._lock.close()
+    second.pull()
+    assert Store().read("units/x", "1") == {}
+
+
+def test_commands_work_with_a_store_at_a_url(
+    prepared: References, small: Path, machine: Callable[[str], Path], home: Path
+) -> None:
+    files = {path.relative_to(home).as_posix(): path.read_bytes() for path in home.rglob("*") if path.is_file()}
+    Remote(URL).write(files)
+    before = at_url()
+    machine("one")
+    result = run("prepare", str(small), "--verify")
+    assert result.exit_code == 0, result.output
+    assert "6 of 6 reference models, every file verified" in result.stdout
+    path = small.with_name("entry.py")
+    path.write_text("def unlearn(model, retain, forget, val):\n    return model\n")
+    result = run("submit", str(path), "--track", str(small), "--sandbox", "process")
+    assert result.exit_code == 0, result.output
+    assert any(name.startswith("units/") for name in at_url() - before)
+    shutil.rmtree(machine("one"))
+    machine("two")
+    result = run("leaderboard", "--track", str(small))
+    assert result.exit_code == 0, result.output
+    assert "entry" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("url", "code", "words"),
+    [
+        ("hf://someone/references", 2, "use a bucket"),
+        ("https://127.0.0.1:9/store", 2, "over HTTP"),
+        ("nothing://x", 2, "nothing"),
+    ],
+)
+def test_a_place_for_no_store_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, url: str, code: int, words: str
+) -> None:
+    monkeypatch.setenv("BENCH_HOME", url)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    result = run("leaderboard")
+    assert result.exit_code == code and words in result.stderr
+
+
+def test_a_folder_may_be_named_as_a_url(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("BENCH_HOME", tmp_path.as_uri())
+    Store().write("units/x", "1", {})
+    assert (tmp_path / "units/x/1.json").is_file()
