@@ -76,8 +76,8 @@ class Remote:
             RemoteError: the place cannot be listed.
         """
         if self._http:
-            what = f"{self.url}: files cannot be published over HTTP"
-            raise RemoteError(what, "your command", "publish to a path, s3: or hf:", USAGE)
+            what = f"{self.url}: nothing can be written over HTTP"
+            raise RemoteError(what, "your command", "use a path, s3: or hf:", USAGE)
         with _translated(self.url):
             self._fs.invalidate_cache()
             found = self._fs.find(f"{self._root}/{folder}".rstrip("/"), detail=True)

@@ -289,7 +289,7 @@ def test_urls_that_cannot_be_used_say_why(published: Path, small: Path) -> None:
 
 def test_references_cannot_be_published_over_http(prepared: References, small: Path) -> None:
     result = run("prepare", str(small), "--publish", "https://127.0.0.1:9/x")
-    assert result.exit_code == 2 and "cannot be published over HTTP" in result.stderr
+    assert result.exit_code == 2 and "nothing can be written over HTTP" in result.stderr
 
 
 @pytest.mark.slow
