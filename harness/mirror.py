@@ -2,7 +2,7 @@
 
 The URL has the last word. A command first brings the documents that the copy lacks or that may have changed; arrays and
 weights come when they are asked for. What could not be sent is kept in ``unsent/``, and goes first next time.
-Inputs of units, logs, locks and journals of searches serve this machine alone and stay on it.
+Inputs of units, logs and locks serve this machine alone and stay on it.
 
 Locks are of one machine: at one URL, one command at a time may train or search; units can come from several.
 """
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 AT_ONCE = 64
 """Documents that are asked for together."""
+DOCUMENTS = (".json", ".journal")
+"""What is brought before anybody asks: documents, and what searches have tried."""
 INDEX = "at-url.json"
 """Which files the URL had when a command started, and how they could be told from changed ones."""
 
@@ -107,7 +109,7 @@ class Mirror:
         wanted = [
             name
             for name, version in sorted(there.items())
-            if name.endswith(".json") and not (before.get(name) == version and (self.root / name).is_file())
+            if name.endswith(DOCUMENTS) and not (before.get(name) == version and (self.root / name).is_file())
         ]
         if len(wanted) > AT_ONCE:
             click.echo(f"store {self.url}: bringing {len(wanted)} documents", err=True)

@@ -179,6 +179,11 @@ class Store:
         for name in sorted(paths):
             yield name, _parse(paths[name])
 
+    def share(self, path: Path) -> None:
+        """Send a file below the root that something else has written, where the store is at a URL."""
+        if self._mirror is not None and self.root == self._mirror.root:
+            self._mirror.write(path.relative_to(self.root).as_posix(), path.read_bytes())
+
     @contextmanager
     def lock(self, name: str) -> Iterator[None]:
         """Held by one process at a time; freed by the kernel when its holder dies."""

@@ -112,6 +112,7 @@ class Study:
         self._name = digest(about)[:16]
         path = references.store.root / "tune" / track.name / f"{entry.name}-{self._name}.journal"
         path.parent.mkdir(parents=True, exist_ok=True)
+        self._journal = path
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             self._study = optuna.create_study(
@@ -174,7 +175,9 @@ class Study:
         trial.set_user_attr("reasons", [result.reason for _, result in ordered])
         trial.set_user_attr("cpu_seconds", round(sum(result.cpu_seconds or 0.0 for _, result in ordered), 3))
         loss = float(np.mean([WORST if term is None else term.total for term in terms]))
-        return _trial(self._study.tell(trial, loss))
+        told = self._study.tell(trial, loss)
+        self.references.store.share(self._journal)
+        return _trial(told)
 
     def best(self) -> Trial:
         """The configuration with the smallest loss; of equals the first."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -138,8 +139,14 @@ def test_commands_work_with_a_store_at_a_url(
     result = run("submit", str(path), "--track", str(small), "--sandbox", "process")
     assert result.exit_code == 0, result.output
     assert any(name.startswith("units/") for name in at_url() - before)
+    result = run("tune", "ft", "--track", str(small), "--trials", "1")
+    assert result.exit_code == 0, result.output
     shutil.rmtree(machine("one"))
     machine("two")
+    result = run("tune", "ft", "--track", str(small), "--trials", "2", "--json")
+    assert result.exit_code == 0 and json.loads(result.stdout)[0]["trials"] == 2, result.output
+    assert "ft trial 1" in result.stderr
+    assert "ft trial 0" not in result.stderr, "what the other machine has tried is not tried again"
     result = run("leaderboard", "--track", str(small))
     assert result.exit_code == 0, result.output
     assert "entry" in result.stdout
