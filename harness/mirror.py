@@ -1,8 +1,8 @@
 """A store at a URL (``BENCH_HOME=s3://…``): a folder of this machine is its copy, and what is written goes to both.
 
-The URL has the last word. A command first brings the documents that the copy lacks or that may have changed; arrays and
-weights come when they are asked for. What could not be sent is kept in ``unsent/``, and goes first next time.
-Inputs of units, logs and locks serve this machine alone and stay on it.
+The URL has the last word. A command that uses the store first brings the documents that the copy lacks or that have
+changed, and drops those that are gone; arrays and weights come when they are asked for. What could not be sent is kept
+in ``unsent/``, and goes first next time. Inputs of units, logs and locks serve this machine alone and stay on it.
 
 Locks are of one machine: at one URL, one command at a time may train or search; units can come from several.
 """
@@ -31,6 +31,9 @@ DOCUMENTS = (".json", ".journal")
 """What is brought before anybody asks: documents, and what searches have tried."""
 INDEX = "at-url.json"
 """Which files the URL had when a command started, and how they could be told from changed ones."""
+
+
+UNSENT = "unsent"
 
 
 def cache_folder() -> Path:
@@ -66,6 +69,8 @@ class Mirror:
 
     def __init__(self, url: str, root: Path) -> None:
         self.url, self.root = url, root
+        self.due = False
+        """Whether a command has begun that has not yet seen what is new at the URL; never so in its workers."""
         self._index: dict[str, str] | None = None
         self._lock: TextIO | None = None
 
@@ -91,6 +96,7 @@ class Mirror:
             click.echo(f"store {self.url}: another command here works with it; what is new there comes later", err=True)
         assert self._lock is not None
         fcntl.flock(self._lock, fcntl.LOCK_SH)  # until this process ends
+        self.due = False
 
     def _alone(self) -> bool:
         if self._lock is None:
@@ -104,7 +110,7 @@ class Mirror:
 
     def _bring_documents(self) -> None:
         # as fsspec tells versions of a file: by everything that it knows of it
-        there = {name: str(sorted(about.items())) for name, about in self._place.about().items()}
+        there = {name: str(sorted(about.items())) for name, about in self._place.about().items() if _is_below(name)}
         before = self._there()
         wanted = [
             name
@@ -116,6 +122,9 @@ class Mirror:
         for start in range(0, len(wanted), AT_ONCE):
             for name, content in self._place.read(wanted[start : start + AT_ONCE]).items():
                 write_file(self.root / name, content)
+        for name in before.keys() - there.keys():
+            if name.endswith(DOCUMENTS):
+                (self.root / name).unlink(missing_ok=True)
         write_file(self.root / INDEX, json.dumps(there).encode())
         self._index = there
 
@@ -128,8 +137,9 @@ class Mirror:
         try:
             self._place.write({name: content})
         except BenchError:
-            write_file(self.root / "unsent" / name, content)
+            write_file(self.root / UNSENT / name, content)
             raise
+        (self.root / UNSENT / name).unlink(missing_ok=True)  # an older one must not go over this one
 
     def has(self, name: str) -> bool:
         """Whether the file was at the URL when the command started."""
@@ -151,8 +161,11 @@ class Mirror:
         return self._index
 
     def _send(self) -> None:
-        waiting = self.root / "unsent"
+        waiting = self.root / UNSENT
         for path in sorted(path for path in waiting.rglob("*") if path.is_file()):
-            name = path.relative_to(waiting).as_posix()
-            self._place.write({name: path.read_bytes()})
-            path.unlink()
+            self.write(path.relative_to(waiting).as_posix(), path.read_bytes())
+
+
+def _is_below(name: str) -> bool:
+    """Whether a name at the URL, which others may have written, stays inside of the copy."""
+    return ".." not in name.split("/")

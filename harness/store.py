@@ -45,11 +45,15 @@ class Store:
         self._roots = [self.root] if behind is None else [self.root, behind]
         found = mirror.current()
         self._mirror = found if found is not None and found.root in self._roots else None
+        self._own = found if found is not None and found.root == self.root else None
+        """Where what is written here goes, too."""
+        if self._mirror is not None and self._mirror.due:
+            self._mirror.pull()
 
     @property
     def where(self) -> str:
         """Where it is, for people."""
-        return str(self.root) if self._mirror is None else f"{self._mirror.url} (its copy: {self.root})"
+        return str(self.root) if self._own is None else f"{self._own.url} (its copy: {self.root})"
 
     # blobs
 
@@ -109,8 +113,7 @@ class Store:
         target = self._place(str(blob_path(sha)))
         target.parent.mkdir(parents=True, exist_ok=True)
         path.chmod(0o644)
-        if self._mirror is not None:
-            self._mirror.write(blob_path(sha).as_posix(), path.read_bytes())
+        self.share(path, str(blob_path(sha)))
         path.replace(target)
         return True
 
@@ -153,14 +156,10 @@ class Store:
         text = json.dumps(content, indent=1, sort_keys=True, allow_nan=False)
         self._write(f"{kind}/{name}.json", text.encode() + b"\n")
 
-    def remove(self, kind: str, name: str) -> None:
-        """Forget a document of the user's store; the shipped one shows again."""
-        (self.root / kind / f"{name}.json").unlink(missing_ok=True)
-
     def clear(self, kind: str) -> None:
-        """Forget all documents of a kind of the user's store."""
-        if self._mirror is not None and self.root == self._mirror.root:
-            self._mirror.remove(kind)
+        """Forget all documents of a kind of the user's store; the shipped ones show again."""
+        if self._own is not None:
+            self._own.remove(kind)
         shutil.rmtree(self.root / kind, ignore_errors=True)
 
     def prune(self, wanted: Collection[str]) -> None:
@@ -179,10 +178,10 @@ class Store:
         for name in sorted(paths):
             yield name, _parse(paths[name])
 
-    def share(self, path: Path) -> None:
-        """Send a file below the root that something else has written, where the store is at a URL."""
-        if self._mirror is not None and self.root == self._mirror.root:
-            self._mirror.write(path.relative_to(self.root).as_posix(), path.read_bytes())
+    def share(self, path: Path, name: str) -> None:
+        """Send a file that something else has written, where the store is at a URL; ``name`` is its path there."""
+        if self._own is not None:
+            self._own.write(name, path.read_bytes())
 
     @contextmanager
     def lock(self, name: str) -> Iterator[None]:
@@ -194,8 +193,8 @@ class Store:
             yield
 
     def _write(self, name: str, content: bytes) -> None:
-        if self._mirror is not None and self.root == self._mirror.root:
-            self._mirror.write(name, content)
+        if self._own is not None:
+            self._own.write(name, content)
         write_file(self._place(name), content)
 
     def _place(self, name: str) -> Path:

@@ -110,9 +110,9 @@ class Study:
         if setting != "seed":
             about |= {"setting": setting, "splits": track.protocol.lira_splits, "sets": track.protocol.lira_forget_sets}
         self._name = digest(about)[:16]
-        path = references.store.root / "tune" / track.name / f"{entry.name}-{self._name}.journal"
+        self._journal = f"tune/{track.name}/{entry.name}-{self._name}.journal"
+        path = references.store.root / self._journal
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._journal = path
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             self._study = optuna.create_study(
@@ -176,7 +176,8 @@ class Study:
         trial.set_user_attr("cpu_seconds", round(sum(result.cpu_seconds or 0.0 for _, result in ordered), 3))
         loss = float(np.mean([WORST if term is None else term.total for term in terms]))
         told = self._study.tell(trial, loss)
-        self.references.store.share(self._journal)
+        store = self.references.store
+        store.share(store.root / self._journal, self._journal)
         return _trial(told)
 
     def best(self) -> Trial:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import fsspec
 import pytest
+from fsspec.implementations.memory import MemoryFile
 
 from harness import mirror
 from harness.errors import EXIT_CODES, BenchError
@@ -88,8 +89,12 @@ def test_what_cannot_be_sent_waits_for_the_next_command(
         assert at_url() == set()
         with pytest.raises(BenchError, match="cannot be reached"):
             machine("one")
+        with pytest.raises(BenchError, match="cannot be reached"):
+            Store().write("units/x", "2", {"seconds": 1.0})
+    Store().write("units/x", "2", {"seconds": 2.0})
     machine("one")
-    assert at_url() == {"units/x/1.json"} and Store().read("units/x", "1") == {"seconds": 1.0}
+    assert at_url() == {"units/x/1.json", "units/x/2.json"} and Store().read("units/x", "1") == {"seconds": 1.0}
+    assert Store().read("units/x", "2") == {"seconds": 2.0}, "what was sent later stays"
     assert not any(path.is_file() for path in (root / "unsent").rglob("*"))
 
 
@@ -100,6 +105,13 @@ def test_what_is_cleared_is_cleared_there_too(machine: Callable[[str], Path]) ->
     Store().clear("drafts/x")
     assert at_url() == {"drafts/y/1.json"}
     machine("two")
+    assert [name for name, _ in Store().all("drafts")] == ["y/1"]
+    machine("three")
+    Store().clear("drafts/y")
+    machine("two")
+    assert [name for name, _ in Store().all("drafts")] == [], "also from a copy that had it"
+    machine("one")
+    Store().write("drafts/y", "1", {})
     assert [name for name, _ in Store().all("drafts")] == ["y/1"]
 
 
@@ -134,7 +146,7 @@ def test_commands_work_with_a_store_at_a_url(
     result = run("prepare", str(small), "--verify")
     assert result.exit_code == 0, result.output
     assert "6 of 6 reference models, every file verified" in result.stdout
-    path = small.with_name("entry.py")
+    path = small.with_name("own_method.py")
     path.write_text("def unlearn(model, retain, forget, val):\n    return model\n")
     result = run("submit", str(path), "--track", str(small), "--sandbox", "process")
     assert result.exit_code == 0, result.output
@@ -149,7 +161,7 @@ def test_commands_work_with_a_store_at_a_url(
     assert "ft trial 0" not in result.stderr, "what the other machine has tried is not tried again"
     result = run("leaderboard", "--track", str(small))
     assert result.exit_code == 0, result.output
-    assert "entry" in result.stdout
+    assert "own_method" in result.stdout
 
 
 @pytest.mark.parametrize(
@@ -157,7 +169,7 @@ def test_commands_work_with_a_store_at_a_url(
     [
         ("hf://someone/references", 2, "use a bucket"),
         ("https://127.0.0.1:9/store", 2, "over HTTP"),
-        ("nothing://x", 2, "nothing"),
+        ("nothing://x", 2, "Protocol not known"),
     ],
 )
 def test_a_place_for_no_store_is_refused(
@@ -167,6 +179,19 @@ def test_a_place_for_no_store_is_refused(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     result = run("leaderboard")
     assert result.exit_code == code and words in result.stderr
+
+
+def test_what_needs_no_store_waits_for_no_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("BENCH_HOME", "https://127.0.0.1:9/store")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert run("submit", "--help").exit_code == 0
+    assert run("init", str(tmp_path / "method.py")).exit_code == 0
+
+
+def test_a_name_that_leads_out_of_the_copy_is_not_followed(machine: Callable[[str], Path]) -> None:
+    fsspec.filesystem("memory").store["/somewhere/store/units/../../../out.json"] = MemoryFile(path="x", data=b"{}")
+    root = machine("one")
+    assert not list(root.parents[2].rglob("out.json"))
 
 
 def test_a_folder_may_be_named_as_a_url(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

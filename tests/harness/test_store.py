@@ -45,7 +45,7 @@ def test_the_users_document_hides_the_shipped_one(tmp_path: Path) -> None:
     assert store.read("units/t", "k") == {"v": 1}
     store.write("units/t", "k", {"v": 2})
     assert list(store.all("units/t")) == [("k", {"v": 2})]
-    store.remove("units/t", "k")
+    store.clear("units/t")
     assert store.read("units/t", "k") == {"v": 1}
     assert store.read("units/t", "other") is None
 
