@@ -227,7 +227,7 @@ def ways(options: argparse.Namespace, name: str, stack: list[ProcessPoolExecutor
     cores = len(os.sched_getaffinity(0))
     workers = options.workers
     for threads, loading in [(1, 0), (1, workers), (cores, workers)] if device == "cpu" else [(cores, workers)]:
-        what = f"plain loop, {_counted(threads, 'thread')}, {_counted(loading, 'worker')}"
+        what = f"plain loop, threads: {threads}, workers: {loading}"
         yield Way(what, 1, partial(plainly, chosen, device, threads, loading), [], [])
     for what, counts, compiled in (("in flight", options.in_flight, False), ("compiled", options.compiled, True)):
         for count in counts:
@@ -265,10 +265,6 @@ def ways(options: argparse.Namespace, name: str, stack: list[ProcessPoolExecutor
         stack.append(crew)
         yield Way(f"ours, {options.ray} Ray workers × {groups[-1]}", options.ray * groups[-1],
                   partial(crew.run, name, steps, batch, groups[-1]), [], [])  # fmt: skip
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number or 'no'} {what}{'' if number == 1 else 's'}"
 
 
 @contextmanager
