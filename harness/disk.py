@@ -21,6 +21,7 @@ DIGEST = re.compile(rb"[0-9a-f]{64}")
 REBUILT = {
     "inputs": "data of units, written again when needed",
     "partial": "downloads that were not finished",
+    "checkpoints": "trainings that were interrupted; without them they begin anew",
     "logs": "logs of failed units and of errors",
 }
 """Folders of the store that can go at any time."""

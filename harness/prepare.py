@@ -28,6 +28,7 @@ from harness.turns import Turns
 from harness.workers import worker_pool
 
 if TYPE_CHECKING:
+    from harness.checkpoints import Checkpoint
     from harness.resident import Resident, Trial
 
 GROUP = 8
@@ -49,6 +50,8 @@ class Plan:
 
     epochs: int
     """Model-epochs, what progress counts."""
+    done: int = 0
+    """How many of them an interrupted training has left."""
     devices: tuple[str, ...] = ()
     """GPUs, one process each; none: the cores."""
     at_once: int = GROUP
@@ -88,6 +91,7 @@ def plan(
         devices: train on these GPUs (``cuda:0``, …), in one process each.
         in_flight: models at a time on each of them; default: by their size, and fewer where memory lacks.
     """
+    from harness import checkpoints
     from harness.grouped import can_group
     from sandbox.inside.models import build
 
@@ -110,18 +114,24 @@ def plan(
         part = [role for role in missing if sizes[role] == alike]
         count = min(most, -(-len(part) // workers))
         tasks += [tuple(part[i : i + count]) for i in range(0, len(part), count)]
-    steps = [_steps(references, task[0]) for task in tasks]
+    begun = [0 if devices else _begun(references, task) for task in tasks]
+    done = sum(epochs * len(task) for epochs, task in zip(begun, tasks, strict=True))
+    steps = [_steps(references, task[0], epochs) for epochs, task in zip(begun, tasks, strict=True)]
+    images, longest = len(references.labels), 0.0
     if per_step is not None:
         seconds = sum(steps) * per_step / workers
     else:
         share = _time_step(references, tasks[0]) / len(tasks[0])
         costs = [count * share * len(task) for count, task in zip(steps, tasks, strict=True)]
-        seconds = max(sum(costs) / workers, *costs)
-    images = len(references.labels)
+        longest = max(costs)
+        seconds = max(sum(costs) / workers, longest)
     kept = sum(role.kind != "shadow-retrained" for role in missing)
     disk = 4 * size * kept + 4 * images * track.data.classes * len(missing)
+    if longest > checkpoints.EVERY:
+        disk += 2 * checkpoints.BYTES * size * most * workers  # one replaces another
     epochs = sum(_epochs(track, role) for role in missing)
-    return Plan(tuple(tasks), workers, sum(steps), seconds, disk, epochs, tuple(devices[:workers]), most, memory)
+    rest = tuple(devices[:workers]), most, memory
+    return Plan(tuple(tasks), workers, sum(steps), seconds, disk, epochs, done, *rest)
 
 
 def _epochs(track: Track, role: Role) -> int:
@@ -129,9 +139,17 @@ def _epochs(track: Track, role: Role) -> int:
     return track.recipe.shadow_epochs or track.recipe.epochs if shadow else track.recipe.epochs
 
 
-def _steps(references: References, role: Role) -> int:
+def _begun(references: References, task: Sequence[Role]) -> int:
+    """Epochs that an interrupted training of these models has left."""
+    from harness.checkpoints import Checkpoint
+
+    state = Checkpoint(references, task).read()
+    return 0 if state is None else state.epochs
+
+
+def _steps(references: References, role: Role, done: int = 0) -> int:
     track = references.track
-    return _epochs(track, role) * -(-len(references.training_set(role)) // track.recipe.batch_size)
+    return (_epochs(track, role) - done) * -(-len(references.training_set(role)) // track.recipe.batch_size)
 
 
 def _time_step(references: References, task: Sequence[Role]) -> float:
@@ -167,6 +185,7 @@ def _train(
     limit: int | None = None,
     on_epoch: Callable[[], None] = lambda: None,
     resident: Resident | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> list[Any]:
     """The trained models of a task; ``None`` for those that the memory of a GPU did not suffice for."""
     import torch
@@ -185,7 +204,7 @@ def _train(
     images = torch.from_numpy(dataset.images[used])
     labels = torch.from_numpy(dataset.labels[used])
     subsets = [np.searchsorted(used, subset) for subset in subsets]
-    train(members, images, labels, subsets, seeds, recipe, normaliser(track), on_epoch)
+    train(members, images, labels, subsets, seeds, recipe, normaliser(track), on_epoch, checkpoint)
     return members
 
 
@@ -216,6 +235,7 @@ def _work(task: Sequence[Role]) -> list[Trained]:
     import torch
     from safetensors.torch import save
 
+    from harness.checkpoints import Checkpoint
     from harness.steps import mixed
     from harness.training import infer, normaliser
 
@@ -227,12 +247,14 @@ def _work(task: Sequence[Role]) -> list[Trained]:
             _progress.value += len(task)
 
     cores = turns.cores(sorted(os.sched_getaffinity(0)))
-    clock = time.process_time if _resident is None else time.perf_counter
+    checkpoint = Checkpoint(_references, task) if _resident is None else None
     places = cores if _resident is None else (turns.gpu(str(_resident.device)),)
     with Turns(places).turn():  # not beside a timed unit of another process
-        start = clock()
-        members = _train(_references, task, on_epoch=on_epoch, resident=_resident)
-        seconds = (clock() - start) / len(task)
+        start = time.perf_counter()
+        members = _train(_references, task, on_epoch=on_epoch, resident=_resident, checkpoint=checkpoint)
+        seconds = (time.perf_counter() - start if checkpoint is None else checkpoint.seconds) / len(task)
+    if checkpoint is not None:
+        checkpoint.remove()
     in_bfloat16 = mixed(track.recipe, torch.device("cpu") if _resident is None else _resident.device)
     images, to_input = torch.from_numpy(dataset.images), normaliser(track)
     results = []

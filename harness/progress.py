@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from types import TracebackType
 
 import click
@@ -10,13 +11,18 @@ import click
 from harness.errors import EXIT_CODES
 from harness.units import Record, Unit
 
+EVERY = 60.0
+"""Seconds from one plain line on how much is done to the next."""
+
 
 class Bar:
-    """A progress bar on a terminal; elsewhere one plain line per finished thing."""
+    """A progress bar on a terminal; elsewhere a plain line per finished thing, and one a minute on how much is done."""
 
     def __init__(self, title: str, total: int, unit: str, done: int = 0) -> None:
         self._live = sys.stderr.isatty()
         self._title, self._total, self._unit, self._done = title, total, unit, done
+        self._before, self._started = done, time.monotonic()
+        self._said, self._when = done, self._started
 
     def __enter__(self) -> Bar:
         if self._live:
@@ -58,6 +64,12 @@ class Bar:
         """Show how much is done."""
         if self._live:
             self._progress.update(self._task, completed=done)
+        elif done > self._said and time.monotonic() - self._when >= EVERY:
+            self._said, self._when = done, time.monotonic()
+            left = (self._total - done) * (self._when - self._started) / (done - self._before)
+            scale, unit = (1e6, "MB") if self._unit == "bytes" else (1, self._unit)
+            amount = f"{done / scale:,.0f} of {self._total / scale:,.0f} {unit}"
+            click.echo(f"{self._title}: {amount}, about {span(max(left, 0))} left", err=True)
 
     def step(self, count: int = 1) -> None:
         """So many more are done."""
@@ -114,6 +126,14 @@ class UnitProgress:
     def end(self) -> None:
         if self._live:
             self._progress.stop()
+
+
+def span(seconds: float) -> str:
+    """A duration for people."""
+    for unit, size in (("days", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
 
 
 def describe(record: Record) -> str:

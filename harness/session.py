@@ -18,7 +18,7 @@ from harness.evaluate import Bench
 from harness.executors import local
 from harness.executors.choice import current
 from harness.files import write_file
-from harness.progress import Bar, UnitProgress
+from harness.progress import Bar, UnitProgress, span
 from harness.references import References, Role, roles, shadow_roles, swap_roles
 from harness.sandboxed import Sandboxed
 from harness.shadows import ShadowRecord
@@ -163,14 +163,19 @@ def train_missing(
     memory = "" if plan.memory is None else f", {plan.memory / 1e9:.1f} GB of GPU memory per model in flight"
     click.echo(
         f"{track.name}: {plan.models} reference models to train, {at_once}: "
-        f"about {span(plan.seconds)}, {plan.disk / 1e6:.1f} MB of disk{memory}",
+        f"about {span(plan.seconds)}, {plan.disk / 1e6:.1f} MB of disk{memory}"
+        + (f"; of {plan.epochs} epochs an interrupted training has left {plan.done}" if plan.done else ""),
         err=True,
     )
     references.store.needs_room(plan.disk)
     unit = "GPU" if plan.devices else "CPU"
     with (
-        Bar(f"training {track.name}", plan.epochs, unit="epochs") as bar,
-        closing(prepare.run(references, plan, bar.at, None if cluster is None else cluster.train)) as models,
+        Bar(f"training {track.name}", plan.epochs, unit="epochs", done=plan.done) as bar,
+        closing(
+            prepare.run(
+                references, plan, lambda count: bar.at(plan.done + count), None if cluster is None else cluster.train
+            )
+        ) as models,
     ):
         for trained in models:
             bar.line(f"trained {trained.role.name} in {trained.seconds:.1f} {unit} s")
@@ -272,14 +277,6 @@ def run_swaps(references: References, entries: Sequence[Entry], sandbox: str, gp
 def _stopped(resume: str) -> click.exceptions.Exit:
     click.echo(f"\nstopped; finished units are kept. Go on with: {resume}", err=True)
     return click.exceptions.Exit(130)
-
-
-def span(seconds: float) -> str:
-    """A duration for people."""
-    for unit, size in (("days", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} s"
 
 
 def execute(bench: Bench, todo: Sequence[Unit], gpu: int | None, resume: str, *, keep: bool = True) -> list[Record]:

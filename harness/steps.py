@@ -6,7 +6,7 @@ every device; within an epoch the host never waits for the device.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 from typing import Any, Protocol
@@ -183,11 +183,28 @@ class Lane:
         """Copy the trained state into ``model``."""
         model.load_state_dict(self.network.state_dict())
 
+    def state(self) -> dict[str, Tensor]:
+        """All that the next epoch depends on, besides its number: no model of the tracks draws random numbers."""
+        found = {f"network.{name}": tensor.contiguous() for name, tensor in self.network.state_dict().items()}
+        for name, weight in self.network.named_parameters():
+            if (buffer := self._optimizer.state[weight].get("momentum_buffer")) is not None:
+                found[f"momentum.{name}"] = buffer.contiguous()
+        return found
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from what :meth:`state` gave."""
+        own = {name.removeprefix("network."): t for name, t in state.items() if name.startswith("network.")}
+        self.network.load_state_dict(own)
+        for name, weight in self.network.named_parameters():
+            if (buffer := state.get(f"momentum.{name}")) is not None:
+                self._optimizer.state[weight]["momentum_buffer"] = torch.empty_like(weight).copy_(buffer)
+
     def train(
         self,
         subsets: Sequence[NDArray[np.int64]],
         seeds: Sequence[int],
         on_epoch: Callable[[], None] = lambda: None,
+        done: int = 0,
     ) -> Iterator[None]:
         """Train; yields after every step, so that several lanes can take turns.
 
@@ -195,19 +212,20 @@ class Lane:
             subsets: for each model of ``network`` (one, or a group) the indices of its training examples.
             seeds: for each model the seed of its data order and augmentation, which depend on nothing else.
             on_epoch: called after every epoch (which a device may still be busy with).
+            done: epochs that :meth:`restore` brought.
         """
         augmented = bool(self._recipe.crop or self._recipe.flip)
         orders = [torch.Generator().manual_seed(seed) for seed in seeds]
         draws = [torch.Generator().manual_seed(derive(seed, 1)) for seed in seeds]
         indices = torch.from_numpy(np.stack(subsets))
-        rate = iter(range(len(self._rates)))
-        for _ in range(self._recipe.epochs):
+        rate = iter(range(done * len(self._sizes), len(self._rates)))
+        for epoch in range(self._recipe.epochs):
             order = torch.stack([torch.randperm(self._count, generator=generator) for generator in orders])
+            drawn = [_moves(self._recipe, self._count, generator) for generator in draws] if augmented else []
+            if epoch < done:
+                continue  # what it drew decides what later epochs draw
             rows = self._sent(indices.gather(1, order)).split(self._sizes, dim=1)
-            moves: Sequence[Tensor] = ()
-            if augmented:
-                drawn = torch.stack([_moves(self._recipe, self._count, generator) for generator in draws])
-                moves = self._sent(drawn).split(self._sizes, dim=1)
+            moves = self._sent(torch.stack(drawn)).split(self._sizes, dim=1) if augmented else ()
             for number, size in enumerate(self._sizes):
                 self._rows[size].copy_(rows[number])
                 if augmented:

@@ -104,6 +104,10 @@ class Store:
         """Where the bytes with this SHA-256 come in; never read as a blob."""
         return self._place(f"partial/{sha}")
 
+    def checkpoint(self, name: str) -> Path:
+        """Where a training is written down, on this machine alone."""
+        return self._place(f"checkpoints/{name}")
+
     def adopt(self, path: Path, sha: str) -> bool:
         """Make a file of the store's own file system a blob; says whether it has this SHA-256, else leaves it."""
         with path.open("rb") as file:
@@ -271,4 +275,8 @@ def _parsed(path: str) -> dict[str, Any]:
 def _remedy(path: Path) -> str:
     if path.is_relative_to(SHIPPED):
         return "install the benchmark again: a file that ships with it has changed"
+    found = mirror.current()
+    if found is not None and path.is_relative_to(found.root):
+        there = f"{found.url}/{path.relative_to(found.root).as_posix()}"
+        return f"remove {path}, the copy, or if it comes back damaged {there}, too, and run the same command again"
     return f"remove {path} and run the same command again: what is missing is made again"

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from harness.checkpoints import Checkpoint
 from harness.grouped import Grouped
 from harness.references import Role, initial_seed
 from harness.small_maps import adapted
@@ -63,6 +64,7 @@ def train(
     recipe: Recipe,
     to_input: Callable[[Tensor], Tensor],
     on_epoch: Callable[[], None] = lambda: None,
+    checkpoint: Checkpoint | None = None,
 ) -> None:
     """Train models of one architecture in place on a CPU, each on its own subset, in its own order.
 
@@ -75,12 +77,25 @@ def train(
         recipe: epochs, batch size, optimizer, schedule, augmentation, precision.
         to_input: from uint8 to the model's input, see :func:`normaliser`.
         on_epoch: called after every epoch.
+        checkpoint: where a long training is written down, and goes on from.
     """
     grouped = Grouped(members) if len(members) > 1 else None
     network = adapted(members[0]) if grouped is None else grouped
     groups = None if grouped is None else len(members)
     lane = Lane(network, images, labels, len(subsets[0]), recipe, to_input, groups)
-    for _ in lane.train(subsets, seeds, on_epoch):
+    state = None if checkpoint is None else checkpoint.read()
+    if state is not None:
+        lane.restore(state.tensors)
+    done = 0 if state is None else state.epochs
+    left = iter(range(done + 1, recipe.epochs))
+
+    def finished() -> None:
+        on_epoch()
+        epochs = next(left, None)  # after the last one there is nothing to go on with
+        if checkpoint is not None and epochs is not None:
+            checkpoint.offer(epochs, lane.state)
+
+    for _ in lane.train(subsets, seeds, finished, done):
         pass
     if grouped is not None:
         grouped.write_back(members)

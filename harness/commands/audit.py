@@ -43,6 +43,7 @@ def command(
     """
     from harness import audit, participant, render, runs, session
     from harness import track as tracks
+    from harness.progress import span
     from harness.references import References
     from harness.store import Store
     from harness.tuning import tuned
@@ -57,7 +58,7 @@ def command(
     cost = audit.estimate(store, method, public, sum(map(len, todo)), seeds)
     click.echo(
         f"audit of {method.name}: {len(todo[0])} runs on the public seeds, {len(todo[1])} on fresh ones"
-        + (f" and Retrain's time there: about {session.span(cost)}" if cost is not None and todo[1] else ""),
+        + (f" and Retrain's time there: about {span(cost)}" if cost is not None and todo[1] else ""),
         err=True,
     )
     resume = shlex.join(["bench", *sys.argv[1:]])

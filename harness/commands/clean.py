@@ -12,12 +12,13 @@ from harness.commands._options import json_option
 if TYPE_CHECKING:
     from harness.disk import Heap
 
-KINDS = ("inputs", "partial", "logs", "orphans", "image", "unreferenced")
+KINDS = ("inputs", "partial", "checkpoints", "logs", "orphans", "image", "unreferenced")
 
 
 @click.command(epilog="Examples: bench clean; bench clean --inputs --logs --orphans; bench clean --all --dry-run")
 @click.option("--inputs", is_flag=True, help="Data of units in the store; written again when needed.")
 @click.option("--partial", is_flag=True, help="Downloads that were not finished.")
+@click.option("--checkpoints", is_flag=True, help="What interrupted trainings would go on from.")
 @click.option("--logs", is_flag=True, help="Logs of failed units and of errors.")
 @click.option("--orphans", is_flag=True, help="Containers, processes and folders that killed runs left behind.")
 @click.option("--image", is_flag=True, help="The benchmark's container images; `bench image` makes them again.")

@@ -73,8 +73,9 @@ def command(
 ) -> None:
     """Train the original and retrained models that TRACK lacks; with --lira its shadow models, too.
 
-    Says the cost first, shows progress, and resumes after a kill: finished models are kept and never trained again.
-    With --fetch they are not trained but fetched, and every byte is checked against the SHA-256 in the manifest.
+    Says the cost first, shows progress, and resumes after a kill: finished models are kept and never trained again, and
+    a long training on a CPU goes on where it was at most five minutes before. With --fetch they are not trained but
+    fetched, and every byte is checked against the SHA-256 in the manifest.
     """
     from harness import data, participant, publishing, references, session
     from harness import track as tracks

@@ -1,7 +1,7 @@
 """What runs on a node of a Ray cluster: one unit, or the training of a few models, from what the driver sends along.
 
-A node writes to its own store only what it would there for its own units (their data, what its cores cost each other);
-results go back to the driver.
+A node writes to its own store only what it would there for its own units and trainings (their data, what its cores cost
+each other, checkpoints); results go back to the driver.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ def size_of(folder: Path) -> int:
 @pytest.fixture
 def full(prepared: References, home: Path, nothing_outside: object) -> References:
     """A store with references, inputs, logs, data and arrays that nothing refers to, an old one and a young one."""
-    for name in ("inputs/a.safetensors", "logs/x.txt", "data/set.npz"):
+    for name in ("inputs/a.safetensors", "checkpoints/a", "logs/x.txt", "data/set.npz"):
         (home / name).parent.mkdir(exist_ok=True)
         (home / name).write_bytes(b"0" * 100)
     old, young = prepared.store.put(b"old"), prepared.store.put(b"young")
@@ -67,7 +67,7 @@ def test_every_byte_of_the_store_is_shown_where_it_lies(full: References, home: 
     assert "inputs" in run("clean").stdout and size_of(home) > 10_000
 
 
-@pytest.mark.parametrize("kind", ["inputs", "logs", "unreferenced"])
+@pytest.mark.parametrize("kind", ["inputs", "checkpoints", "logs", "unreferenced"])
 def test_what_is_named_is_freed_and_nothing_else(full: References, home: Path, kind: str) -> None:
     before = kinds()
     dry = kinds(f"--{kind}", "--dry-run")

@@ -12,7 +12,7 @@ import pytest
 from fsspec.implementations.memory import MemoryFile
 
 from harness import mirror
-from harness.errors import EXIT_CODES, BenchError
+from harness.errors import EXIT_CODES, BenchError, StoreError
 from harness.references import References
 from harness.remote import Absent, Remote
 from harness.store import Snapshot, Store
@@ -186,6 +186,25 @@ def test_what_needs_no_store_waits_for_no_network(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert run("submit", "--help").exit_code == 0
     assert run("init", str(tmp_path / "method.py")).exit_code == 0
+
+
+def test_what_is_damaged_at_the_url_is_named_there_and_made_again(machine: Callable[[str], Path]) -> None:
+    machine("one")
+    sha = Store().put(b"logits")
+    blob, record = f"blobs/{sha[:2]}/{sha}", "units/x/1.json"
+    Remote(URL).write({blob: b"damage", record: b"{"})
+    root = machine("two")
+    for read, name in ((lambda: Store().get(sha), blob), (lambda: Store().read("units/x", "1"), record)):
+        with pytest.raises(StoreError, match="damaged store") as caught:
+            read()
+        assert f"remove {root / name}, the copy" in caught.value.remedy and f"{URL}/{name}, too" in caught.value.remedy
+        (root / name).unlink()
+        Remote(URL).remove(name)
+    machine("two")
+    assert Store().read("units/x", "1") is None and not Store().has(sha)
+    Store().put(b"logits")
+    machine("three")
+    assert Store().get(sha) == b"logits"
 
 
 def test_a_name_that_leads_out_of_the_copy_is_not_followed(machine: Callable[[str], Path]) -> None:

@@ -1,0 +1,163 @@
+"""A training that was killed goes on where it was written down, and ends with the same model."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from harness import checkpoints, prepare, progress
+from harness.checkpoints import Checkpoint
+from harness.errors import StoreError
+from harness.references import References, Role
+from harness.store import Store
+from harness.track import Track, load
+from tests.harness.conftest import run
+
+NATIVE = torch.ops.mkldnn._is_mkldnn_bf16_supported()
+ONE = [Role("retrained", 0)]
+GROUP = [Role("retrained", 0), Role("retrained", 1), Role("null", 0)]
+
+
+class Killed(Exception):
+    pass
+
+
+def bits(models: Sequence[torch.nn.Module]) -> list[bytes]:
+    return [tensor.numpy().tobytes() for model in models for tensor in model.state_dict().values()]
+
+
+def with_recipe(track: Track, **changes: object) -> References:
+    return References(replace(track, recipe=replace(track.recipe, **changes)), Store())  # type: ignore[arg-type]
+
+
+def killed_after(epochs: int) -> Callable[[], None]:
+    count = iter(range(1, epochs + 1))
+
+    def on_epoch() -> None:
+        if next(count) == epochs:
+            raise Killed
+
+    return on_epoch
+
+
+@pytest.mark.parametrize("changes", [{}, {"crop": 1, "flip": True}, {"schedule": "cosine", "precision": "bfloat16"}])
+@pytest.mark.parametrize("task", [ONE, GROUP])
+def test_it_ends_with_the_model_of_a_training_without_a_break(
+    small_track: Track, task: Sequence[Role], changes: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoints, "EVERY", 0.0)
+    references = with_recipe(small_track, epochs=5, **changes)
+    expected = bits(prepare._train(references, task))
+    for epochs in (2, 2, 1):  # 1 is written down, then 2, and none
+        with pytest.raises(Killed):
+            prepare._train(references, task, on_epoch=killed_after(epochs), checkpoint=Checkpoint(references, task))
+    checkpoint = Checkpoint(references, task)
+    state = checkpoint.read()
+    assert state is not None and state.epochs == 2 and checkpoint.seconds >= state.seconds > 0
+    said: list[None] = []
+    done = prepare._train(references, task, on_epoch=lambda: said.append(None), checkpoint=Checkpoint(references, task))
+    assert len(said) == 3 and bits(done) == expected
+
+
+@pytest.mark.slow
+def test_the_command_goes_on_after_a_kill(
+    small: Path, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small.write_text(small.read_text().replace("epochs = 2", "epochs = 30"))
+    track = load(str(small))
+    assert run("prepare", str(small), "--workers", "1").exit_code == 0
+    expected = References(track, Store()).manifest["roles"]
+    home.rename(tmp_path / "without")
+    script = f"""
+import multiprocessing
+from harness import checkpoints, prepare
+from harness.references import References
+from harness.store import Store
+from harness.track import load
+
+checkpoints.EVERY = 0.0
+track = load({str(small)!r})
+task = prepare.plan(References(track, Store()), 1).tasks[0]
+prepare._start_worker(multiprocessing.get_context("spawn").Value("q", 0), track, None, 8)
+prepare._work(task)
+"""
+    process = subprocess.Popen([sys.executable, "-c", script], env={**os.environ})
+    epochs = 0
+    task = prepare.plan(References(track, Store()), 1).tasks[0]
+    until = time.monotonic() + 120
+    while epochs < 4 and process.poll() is None and time.monotonic() < until:
+        time.sleep(0.02)
+        if (state := Checkpoint(References(track, Store()), task).read()) is not None:
+            epochs = state.epochs
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert epochs >= 4
+    monkeypatch.setattr(progress, "EVERY", 0.0)
+    result = run("prepare", str(small), "--workers", "1")
+    assert result.exit_code == 0, result.output
+    assert f"of {30 * 6} epochs an interrupted training has left {epochs * len(task)}" in result.stderr, result.stderr
+    found = References(track, Store()).manifest["roles"]
+    for name, entry in expected.items():
+        assert (found[name]["weights"], found[name]["logits"]) == (entry["weights"], entry["logits"]), name
+    counts = [int(count) for count in re.findall(r"training small: (\d+) of 180 epochs", result.stderr)]
+    assert epochs * len(task) < counts[0] and counts == sorted(set(counts)) and counts[-1] == 180
+    assert not list(home.glob("checkpoints/*")), "a finished training needs none"
+
+
+def test_what_has_changed_on_the_disk_is_refused_by_name(
+    small: Path, small_track: Track, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    references = References(small_track, Store())
+    task = prepare.plan(references, 1).tasks[0]
+    with monkeypatch.context() as often:
+        often.setattr(checkpoints, "EVERY", 0.0)
+        prepare._train(references, task, checkpoint=Checkpoint(references, task))
+    path = Checkpoint(references, task).path
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(StoreError, match="does not match its digest"):
+        Checkpoint(references, task).read()
+    result = run("prepare", str(small), "--workers", "1")
+    assert result.exit_code == StoreError("", "").exit_code and str(path) in result.stderr
+
+
+def test_a_short_training_is_not_written_down(references: References) -> None:
+    prepare._train(references, ONE, checkpoint=Checkpoint(references, ONE))
+    assert Checkpoint(references, ONE).read() is None
+
+
+def test_another_training_does_not_take_it(small_track: Track, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = Checkpoint(References(small_track, Store()), ONE).path
+    assert Checkpoint(with_recipe(small_track, lr=0.05), ONE).path != place
+    assert Checkpoint(References(small_track, Store()), GROUP).path != place
+    monkeypatch.setattr(checkpoints, "torch_version", lambda: "1.0")
+    assert Checkpoint(References(small_track, Store()), ONE).path != place
+
+
+def test_the_announced_cost_is_that_of_what_is_left(small_track: Track, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prepare, "_time_step", lambda *_: 1000.0)
+    references = with_recipe(small_track, epochs=4)
+    before = prepare.plan(references, 1)
+    task = before.tasks[0]
+    monkeypatch.setattr(checkpoints, "EVERY", 0.0)
+    with pytest.raises(Killed):
+        prepare._train(references, task, on_epoch=killed_after(3), checkpoint=Checkpoint(references, task))
+    after = prepare.plan(references, 1)
+    assert after.done == 2 * len(task) and after.epochs == before.epochs
+    share = prepare._steps(references, task[0]) / before.steps
+    assert after.steps == pytest.approx(before.steps * (1 - share / 2)) and after.seconds < before.seconds
+    parameters = sum(p.numel() for p in prepare._train(references, ONE, limit=64)[0].parameters())
+    monkeypatch.setattr(prepare, "_time_step", lambda *_: 0.0)
+    monkeypatch.setattr(checkpoints, "EVERY", 300.0)
+    assert after.disk - prepare.plan(references, 1).disk == 2 * 8 * parameters * 8, "two files for eight models"
