@@ -145,11 +145,23 @@ def train_missing(
     gpus: Sequence[int] = (),
     in_flight: int | None = None,
 ) -> None:
-    """Announce the cost of the ``wanted`` reference models that lack, and train them with a progress bar."""
-    from harness import prepare
+    """Announce the cost of the ``wanted`` reference models that lack, and train them with a progress bar.
 
+    One command at a time: another one waits, and then trains what still lacks.
+    """
+    track = references.track
     if not references.missing(wanted):
         return
+    with references.store.lock(f"training-{track.reference_digest}", f"trains reference models of {track.name}"):
+        if references.missing(wanted):
+            _train(references, wanted, workers, gpus, in_flight)
+
+
+def _train(
+    references: References, wanted: Sequence[Role], workers: int | None, gpus: Sequence[int], in_flight: int | None
+) -> None:
+    from harness import prepare
+
     cluster, devices = current(), _here(gpus)
     if cluster is not None:
         workers = workers or cluster.trainings(bool(gpus))
@@ -168,14 +180,10 @@ def train_missing(
         err=True,
     )
     references.store.needs_room(plan.disk)
-    unit = "GPU" if plan.devices else "CPU"
+    unit, pool = "GPU" if plan.devices else "CPU", None if cluster is None else cluster.train
     with (
         Bar(f"training {track.name}", plan.epochs, unit="epochs", done=plan.done) as bar,
-        closing(
-            prepare.run(
-                references, plan, lambda count: bar.at(plan.done + count), None if cluster is None else cluster.train
-            )
-        ) as models,
+        closing(prepare.run(references, plan, lambda count: bar.at(plan.done + count), pool)) as models,
     ):
         for trained in models:
             bar.line(f"trained {trained.role.name} in {trained.seconds:.1f} {unit} s")

@@ -18,7 +18,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from harness import mirror
+import click
+
+from harness import mirror, turns
 from harness.errors import StoreError
 from harness.files import write_file
 
@@ -188,12 +190,22 @@ class Store:
             self._own.write(name, path.read_bytes())
 
     @contextmanager
-    def lock(self, name: str) -> Iterator[None]:
-        """Held by one process at a time; freed by the kernel when its holder dies."""
+    def lock(self, name: str, what: str = "") -> Iterator[None]:
+        """Held by one process at a time; freed by the kernel when its holder dies.
+
+        Args:
+            name: of the lock.
+            what: its holder does; said to whoever has to wait.
+        """
         path = self._place(f"locks/{name}")
         path.parent.mkdir(exist_ok=True)
         with path.open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if what:
+                    click.echo(f"waiting for {turns.described(turns.holders(file.fileno()))}, which {what}", err=True)
+                fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
     def _write(self, name: str, content: bytes) -> None:

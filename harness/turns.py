@@ -118,13 +118,13 @@ class _Wait:
             if self.turns.stop.is_set():
                 raise Stopped
             waited = time.monotonic() - self.since
-            others = [pid for pid in _holders(self.lock) if pid != os.getpid()] if waited > VISIBLE else []
+            others = [pid for pid in holders(self.lock) if pid != os.getpid()] if waited > VISIBLE else []
             if others and not self.said:
                 self.said = True
-                click.echo(f"waiting for {self.device}, where {_described(others)} runs units", err=True)
+                click.echo(f"waiting for {self.device}, where {described(others)} runs units", err=True)
             if waited > PATIENCE:
                 raise BenchError(
-                    f"{self.device} was not free for {PATIENCE / 60:.0f} minutes: {_described(others)} runs there",
+                    f"{self.device} was not free for {PATIENCE / 60:.0f} minutes: {described(others)} runs there",
                     "this machine",
                     "wait until it has ended, or end it, then run the same command again: it goes on where it stopped",
                     EXIT_CODES["infra"],
@@ -150,7 +150,7 @@ def _opened(path: Path) -> Iterator[int]:
         os.close(fd)
 
 
-def _holders(fd: int) -> list[int]:
+def holders(fd: int) -> list[int]:
     """Pids of those who hold a lock on this file (proc_locks(5)); none where the kernel does not tell."""
     status = os.fstat(fd)
     name = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
@@ -162,7 +162,7 @@ def _holders(fd: int) -> list[int]:
     return sorted({int(words[4]) for words in held if words[1] == "FLOCK" and words[5] == name})
 
 
-def _described(pids: Sequence[int]) -> str:
+def described(pids: Sequence[int]) -> str:
     """Processes for people: their numbers and commands."""
     found = []
     for pid in pids:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from harness import references as refs
 from harness.errors import StoreError
 from harness.references import References, Role
 from harness.store import SHIPPED, Store
-from harness.track import load
+from harness.track import Track, load
 from harness.training import infer, normaliser
 from sandbox.inside import models
 from tests.harness.conftest import run
@@ -153,6 +154,19 @@ def test_an_interrupt_of_prepare_waits_for_no_training(small: Path, home: Path) 
     _, errors = process.communicate()  # ends when no process has its end of the pipe any more
     assert process.returncode == 130 and "the same command goes on" in errors
     assert "Traceback" not in errors
+
+
+def test_two_commands_do_not_train_the_same_models(small: Path, small_track: Track, home: Path, trained: Path) -> None:
+    command = [sys.executable, "-m", "harness", "prepare", str(small)]
+    with Store().lock(f"training-{small_track.reference_digest}"):
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert process.stderr is not None
+        said = process.stderr.readline()
+        assert said.startswith(f"waiting for process {os.getpid()} (") and "trains reference models of small" in said
+        shutil.copytree(trained, home, dirs_exist_ok=True)  # as the other command does in the meantime
+    out, errors = process.communicate(timeout=60)
+    assert process.returncode == 0 and errors == "", errors
+    assert "6 of 6 reference models, every file verified" in out
 
 
 def test_a_damaged_reference_is_named_with_what_to_do(prepared: References, small: Path) -> None:
