@@ -242,14 +242,17 @@ def _work(task: Sequence[Role]) -> list[Trained]:
     assert _references is not None
     track, dataset = _references.track, _references.dataset
 
-    def on_epoch() -> None:
-        with _progress.get_lock():
-            _progress.value += len(task)
-
     cores = turns.cores(sorted(os.sched_getaffinity(0)))
     checkpoint = Checkpoint(_references, task) if _resident is None else None
     places = cores if _resident is None else (turns.gpu(str(_resident.device)),)
-    with Turns(places).turn():  # not beside a timed unit of another process
+    with Turns(places).long() as pause:  # not beside a timed unit of another process
+
+        def on_epoch() -> None:
+            with _progress.get_lock():
+                _progress.value += len(task)
+            if _resident is None:  # a GPU is still busy with the epoch, and soon with the model
+                pause()
+
         start = time.perf_counter()
         members = _train(_references, task, on_epoch=on_epoch, resident=_resident, checkpoint=checkpoint)
         seconds = (time.perf_counter() - start if checkpoint is None else checkpoint.seconds) / len(task)

@@ -11,7 +11,7 @@ import fcntl
 import os
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -62,9 +62,28 @@ class Turns:
             BenchError: the device did not become free within ``PATIENCE``.
         """
         with ExitStack() as shared:
-            for device in sorted(self.devices):
-                shared.enter_context(self._held(device, fcntl.LOCK_SH))
+            self._share(shared)
             yield Clock(self, shared) if self.timed else nullcontext()
+
+    @contextmanager
+    def long(self) -> Iterator[Callable[[], None]]:
+        """Work of hours off the clock inside; from time to time it calls what this yields: who waits then goes first.
+
+        Raises:
+            BenchError: as those of :meth:`turn`.
+        """
+        with ExitStack() as shared:
+
+            def pause() -> None:
+                shared.close()
+                self._share(shared)
+
+            self._share(shared)
+            yield pause
+
+    def _share(self, shared: ExitStack) -> None:
+        for device in sorted(self.devices):
+            shared.enter_context(self._held(device, fcntl.LOCK_SH))
 
     @contextmanager
     def _held(self, device: str, mode: int) -> Iterator[None]:

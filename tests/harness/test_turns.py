@@ -11,12 +11,14 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 from harness import turns as turns_
 from harness.errors import BenchError
 from harness.turns import Stopped, Turns
+from tests.harness.conftest import run
 
 
 def test_a_timed_unit_is_alone_and_starts_overlap() -> None:
@@ -136,6 +138,46 @@ def test_who_comes_later_does_not_go_before_a_timed_unit_that_waits(monkeypatch:
         first.result(timeout=60)
         second.result(timeout=60)
     assert order == ["timed", "untimed"]
+
+
+def test_long_work_makes_way_for_a_timed_unit_where_it_pauses() -> None:
+    with ThreadPoolExecutor(1) as pool, Turns(("cpu-0", "cpu-1")).long() as pause:
+        entered, left = threading.Event(), []
+
+        def unit() -> None:
+            with Turns(("cpu-0",), timed=True).turn() as clock, clock:
+                entered.set()
+                time.sleep(0.2)
+                left.append(time.monotonic())
+
+        pause()  # nobody waits
+        done = pool.submit(unit)
+        assert not entered.wait(0.3), "not beside it"
+        pause()
+        assert entered.is_set() and len(left) == 1, "it goes on when the unit has ended"
+        done.result()
+        with ThreadPoolExecutor(1) as other:
+            again = other.submit(unit)
+            time.sleep(0.3)
+            assert not again.done(), "held again"
+            pause()
+            again.result()
+
+
+@pytest.mark.slow
+def test_a_unit_is_timed_in_the_midst_of_a_training(small: Path, prepared: object) -> None:
+    long = small.with_name("long.toml")
+    long.write_text(small.read_text().replace("epochs = 2", "epochs = 100000"))  # another track, which would never end
+    command = [sys.executable, "-m", "harness", "prepare", str(long), "--workers", "2"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as training:
+        try:
+            assert training.stderr is not None and "reference models to train" in training.stderr.readline()
+            time.sleep(5)
+            result = run("submit", "submissions/shrink_perturb.py", "--track", str(small), "--sandbox", "process")
+            assert result.exit_code == 0, result.output
+            assert training.poll() is None
+        finally:
+            training.kill()
 
 
 def test_a_wait_has_a_bound_and_can_be_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
