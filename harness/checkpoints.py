@@ -77,7 +77,6 @@ class Checkpoint:
         length = int.from_bytes(content[:8], "little")  # of the header, as safetensors has it
         about = json.loads(content[8 : 8 + length])["__metadata__"]
         self._before = float(about["seconds"])
-        self._started, self._last = time.process_time(), time.monotonic()
         return State(int(about["epochs"]), self._before, load(content))
 
     def offer(self, epochs: int, tensors: Callable[[], Mapping[str, Tensor]]) -> None:

@@ -129,7 +129,7 @@ class Cluster:
             return trained
 
         for task, trained in local.run(plan.tasks, [Slot()] * self.trainings(gpu), work, stop):
-            done += plan.epochs * len(task) // plan.models
+            done += (plan.epochs - plan.done) * len(task) // plan.models
             on_progress(done)
             yield trained
 
