@@ -208,7 +208,8 @@ def _train(
     return members
 
 
-_progress: Any = None
+_report: Callable[[int], object] | None = None
+"""Told of model-epochs that are done."""
 _references: References | None = None
 _resident: Resident | None = None
 
@@ -219,10 +220,15 @@ def _start_worker(progress: Any, track: Track, devices: Any, at_once: int) -> No
 
     from harness.training import keep_memory
 
-    global _progress, _references, _resident
+    global _report, _references, _resident
     torch.set_num_threads(1)
     keep_memory()
-    _progress = progress
+
+    def report(count: int) -> None:
+        with progress.get_lock():
+            progress.value += count
+
+    _report = report
     _references = References(track, Store(behind=None))
     if devices is not None:
         from harness.resident import Resident
@@ -239,8 +245,8 @@ def _work(task: Sequence[Role]) -> list[Trained]:
     from harness.steps import mixed
     from harness.training import infer, normaliser
 
-    assert _references is not None
-    track, dataset = _references.track, _references.dataset
+    assert _references is not None and _report is not None
+    report, track, dataset = _report, _references.track, _references.dataset
 
     cores = turns.cores(sorted(os.sched_getaffinity(0)))
     checkpoint = Checkpoint(_references, task) if _resident is None else None
@@ -248,8 +254,7 @@ def _work(task: Sequence[Role]) -> list[Trained]:
     with Turns(places).long() as pause:  # not beside a timed unit of another process
 
         def on_epoch() -> None:
-            with _progress.get_lock():
-                _progress.value += len(task)
+            report(len(task))
             if _resident is None:  # a GPU is still busy with the epoch, and soon with the model
                 pause()
 

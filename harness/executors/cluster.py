@@ -26,6 +26,7 @@ from harness.entries import Entry
 from harness.errors import EXIT_CODES, BenchError
 from harness.evaluate import Bench, Slot
 from harness.executors import head, local, node
+from harness.executors.counter import counting
 from harness.executors.node import Node, Parcel
 from harness.references import References, Role
 from harness.sandboxed import Sandboxed
@@ -120,18 +121,17 @@ class Cluster:
         """Train a plan's tasks on all nodes, on their GPUs where the plan is for GPUs; yields each task's models."""
         gpu = bool(plan.devices)
         self._check(references.track, None, False)
-        stop, done = threading.Event(), 0
+        stop = threading.Event()
 
         def work(task: tuple[Role, ...], slot: Slot) -> list[Trained]:
-            arguments = (references.track, task, plan.at_once if gpu else None, self._dataset(references))
+            arguments = (references.track, task, plan.at_once if gpu else None, self._dataset(references), counter)
             what = f"the training of {task[0].name}"
             trained: list[Trained] = self._call(node.train, arguments, stop, what, gpus=float(gpu))
             return trained
 
-        for task, trained in local.run(plan.tasks, [Slot()] * self.trainings(gpu), work, stop):
-            done += (plan.epochs - plan.done) * len(task) // plan.models
-            on_progress(done)
-            yield trained
+        with counting(self._ray, on_progress, plan.epochs - plan.done) as counter:
+            for _, trained in local.run(plan.tasks, [Slot()] * self.trainings(gpu), work, stop):
+                yield trained
 
     def bench(self, references: References, sandbox: str, gpu: bool) -> tuple[Bench, str]:
         """What units in sandboxes share, and one line on the sandbox."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-import multiprocessing
 import os
 import platform
 import warnings
@@ -177,14 +176,14 @@ def direct(expected: Code, unit: Unit, deadline: float, parcel: Parcel, original
 
 
 def train(
-    expected: Code, track: Track, task: Sequence[Role], at_once: int | None, parcel: Parcel
+    expected: Code, track: Track, task: Sequence[Role], at_once: int | None, parcel: Parcel, counter: Any
 ) -> list[prepare.Trained]:
-    """Train the models of one task; with ``at_once`` on this task's GPU, so many in flight."""
+    """Train the models of one task; with ``at_once`` on this task's GPU, so many in flight. ``counter`` gets epochs."""
     from harness import prepare
     from harness.training import keep_memory
 
     _start(expected)
-    prepare._progress = multiprocessing.get_context("spawn").Value("q", 0)
+    prepare._report = counter.add.remote
     prepare._references = references = Carried(track, parcel, {})
     if at_once is not None:
         from harness.resident import Resident

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import signal
 import socket
 import subprocess
@@ -53,8 +54,19 @@ def second(cluster: Any) -> Iterator[Any]:
         cluster.remove_node(node)
 
 
-def start(*arguments: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "harness", *arguments]
+OFTEN = """
+from harness import progress
+from harness.cli import main
+from harness.executors import counter
+
+progress.EVERY = counter.EVERY = 0.05
+main()
+"""
+"""The command, which says at every look how much is done."""
+
+
+def start(*arguments: str, program: str = "") -> subprocess.Popen[str]:
+    command = [sys.executable, *(["-c", program] if program else ["-m", "harness"]), *arguments]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -93,13 +105,17 @@ def test_a_node_killed_in_mid_training_costs_no_model_and_changes_none(
 ) -> None:
     track = tmp_path / "long.toml"
     track.write_text(SMALL.replace("epochs = 2", "epochs = 12"))
-    process = start("prepare", str(track), "--workers", "2", "--executor", "ray", "--address", cluster.address)
+    arguments = ("prepare", str(track), "--workers", "2", "--executor", "ray", "--address", cluster.address)
+    process = start(*arguments, program=OFTEN)
     kill_while_it_works(second, process, "train")
     out, errors = process.communicate()
     assert process.returncode == 0, errors
     assert "was lost with its node or worker and runs again" in errors
     assert "6 of 6 reference models, every file verified" in out
     assert errors.count("trained ") == 6, "each model once"
+    counts = [int(count) for count in re.findall(r"training long: (\d+) of 72 epochs", errors)]
+    assert counts == sorted(set(counts)) and counts[-1] <= 72
+    assert any(count % 12 for count in counts), "it is told in the midst of a model"
     monkeypatch.setenv("BENCH_HOME", str(tmp_path / "alone"))
     assert "6 of 6" in start("prepare", str(track), "--workers", "2").communicate()[0]
     assert models(home) == models(tmp_path / "alone")
