@@ -2,7 +2,7 @@
 
 The URL has the last word. A command that uses the store first brings the documents that the copy lacks or that have
 changed, and drops those that are gone; arrays and weights come when they are asked for. What could not be sent is kept
-in ``unsent/``, and goes first next time. Inputs of units, logs and locks serve this machine alone and stay on it.
+in ``unsent/``, and goes first next time. Inputs of units, checkpoints, logs and locks serve this machine alone.
 
 Locks are of one machine: at one URL, one command at a time may train or search; units can come from several.
 """
@@ -31,9 +31,8 @@ DOCUMENTS = (".json", ".journal")
 """What is brought before anybody asks: documents, and what searches have tried."""
 INDEX = "at-url.json"
 """Which files the URL had when a command started, and how they could be told from changed ones."""
-
-
 UNSENT = "unsent"
+"""Folder of what could not be sent."""
 
 
 def cache_folder() -> Path:

@@ -117,21 +117,19 @@ def plan(
     begun = [0 if devices else _begun(references, task) for task in tasks]
     done = sum(epochs * len(task) for epochs, task in zip(begun, tasks, strict=True))
     steps = [_steps(references, task[0], epochs) for epochs, task in zip(begun, tasks, strict=True)]
-    images, longest = len(references.labels), 0.0
+    kept = sum(role.kind != "shadow-retrained" for role in missing)
+    disk = 4 * size * kept + 4 * len(references.labels) * track.data.classes * len(missing)
     if per_step is not None:
         seconds = sum(steps) * per_step / workers
     else:
         share = _time_step(references, tasks[0]) / len(tasks[0])
         costs = [count * share * len(task) for count, task in zip(steps, tasks, strict=True)]
-        longest = max(costs)
-        seconds = max(sum(costs) / workers, longest)
-    kept = sum(role.kind != "shadow-retrained" for role in missing)
-    disk = 4 * size * kept + 4 * images * track.data.classes * len(missing)
-    if longest > checkpoints.EVERY:
-        disk += 2 * checkpoints.BYTES * size * most * workers  # one replaces another
+        seconds = max(sum(costs) / workers, *costs)
+        if max(costs) > checkpoints.EVERY:
+            disk += 2 * checkpoints.BYTES * size * most * workers  # one replaces another
     epochs = sum(_epochs(track, role) for role in missing)
-    rest = tuple(devices[:workers]), most, memory
-    return Plan(tuple(tasks), workers, sum(steps), seconds, disk, epochs, done, *rest)
+    used = tuple(devices[:workers])
+    return Plan(tuple(tasks), workers, sum(steps), seconds, disk, epochs, done, used, most, memory)
 
 
 def _epochs(track: Track, role: Role) -> int:
@@ -255,7 +253,7 @@ def _work(task: Sequence[Role]) -> list[Trained]:
 
         def on_epoch() -> None:
             report(len(task))
-            if _resident is None:  # a GPU is still busy with the epoch, and soon with the model
+            if _resident is None:  # a GPU may still be busy with the epoch
                 pause()
 
         start = time.perf_counter()

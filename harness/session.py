@@ -176,7 +176,7 @@ def _train(
     click.echo(
         f"{track.name}: {plan.models} reference models to train, {at_once}: "
         f"about {span(plan.seconds)}, {plan.disk / 1e6:.1f} MB of disk{memory}"
-        + (f"; of {plan.epochs} epochs an interrupted training has left {plan.done}" if plan.done else ""),
+        + (f"; {plan.done} of {plan.epochs} epochs were done before an interruption" if plan.done else ""),
         err=True,
     )
     references.store.needs_room(plan.disk)

@@ -290,5 +290,7 @@ def _remedy(path: Path) -> str:
     found = mirror.current()
     if found is not None and path.is_relative_to(found.root):
         there = f"{found.url}/{path.relative_to(found.root).as_posix()}"
-        return f"remove {path}, the copy, or if it comes back damaged {there}, too, and run the same command again"
+        return (
+            f"remove the copy {path} and run the same command again; if it comes back damaged, remove {there} as well"
+        )
     return f"remove {path} and run the same command again: what is missing is made again"

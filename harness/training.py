@@ -6,6 +6,7 @@ import ctypes
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from itertools import count
 
 import numpy as np
 import torch
@@ -87,13 +88,12 @@ def train(
     if state is not None:
         lane.restore(state.tensors)
     done = 0 if state is None else state.epochs
-    left = iter(range(done + 1, recipe.epochs))
+    epochs = count(done + 1)
 
     def finished() -> None:
         on_epoch()
-        epochs = next(left, None)  # after the last one there is nothing to go on with
-        if checkpoint is not None and epochs is not None:
-            checkpoint.offer(epochs, lane.state)
+        if checkpoint is not None:
+            checkpoint.offer(next(epochs), lane.state)
 
     for _ in lane.train(subsets, seeds, finished, done):
         pass

@@ -140,7 +140,7 @@ class _Wait:
             others = [pid for pid in holders(self.lock) if pid != os.getpid()] if waited > VISIBLE else []
             if others and not self.said:
                 self.said = True
-                click.echo(f"waiting for {self.device}, where {described(others)} runs units", err=True)
+                click.echo(f"waiting for {self.device}, where {described(others)} is at work", err=True)
             if waited > PATIENCE:
                 raise BenchError(
                     f"{self.device} was not free for {PATIENCE / 60:.0f} minutes: {described(others)} runs there",

@@ -197,7 +197,8 @@ def test_what_is_damaged_at_the_url_is_named_there_and_made_again(machine: Calla
     for read, name in ((lambda: Store().get(sha), blob), (lambda: Store().read("units/x", "1"), record)):
         with pytest.raises(StoreError, match="damaged store") as caught:
             read()
-        assert f"remove {root / name}, the copy" in caught.value.remedy and f"{URL}/{name}, too" in caught.value.remedy
+        assert f"remove the copy {root / name} " in caught.value.remedy
+        assert f"remove {URL}/{name} as well" in caught.value.remedy
         (root / name).unlink()
         Remote(URL).remove(name)
     machine("two")

@@ -172,8 +172,11 @@ def test_a_unit_is_timed_in_the_midst_of_a_training(small: Path, prepared: objec
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as training:
         try:
             assert training.stderr is not None and "reference models to train" in training.stderr.readline()
-            time.sleep(5)
-            result = run("submit", "submissions/shrink_perturb.py", "--track", str(small), "--sandbox", "process")
+            while not list(turns_.folder().glob("cpu-*")):  # a worker has begun
+                assert training.poll() is None
+                time.sleep(0.05)
+            entry = Path(__file__).parents[2] / "submissions" / "shrink_perturb.py"
+            result = run("submit", str(entry), "--track", str(small), "--sandbox", "process")
             assert result.exit_code == 0, result.output
             assert training.poll() is None
         finally:
