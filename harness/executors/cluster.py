@@ -67,7 +67,8 @@ class Cluster:
             remedy = "pip install 'unlearn-bench[ray]', or do without --executor ray"
             raise BenchError("Ray is not installed", "this machine", remedy, EXIT_CODES["infra"]) from None
         address = address or os.environ.get("RAY_ADDRESS", "")
-        if address and address != "auto":
+        named = address not in ("", "auto")
+        if named:
             head.reach(address)
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         environment = {"RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES": "1"}  # GPUs keep the numbers of their host
@@ -80,6 +81,7 @@ class Cluster:
             raise head.unreachable(address or "this machine", str(error).split("\n")[0][:200]) from None
         _say_on_stderr()
         self._ray = ray
+        self._pulse = head.Pulse(address if named else ray.get_runtime_context().gcs_address)
         self._code = node.code()
         self._kept: dict[object, Any] = {}
         self._lock = threading.Lock()
@@ -227,7 +229,7 @@ class Cluster:
         """Run a function on a node (``where``, or any) and wait for it; again where its worker or node is lost.
 
         Raises:
-            BenchError: it was lost again and again; or what the function raises.
+            BenchError: it was lost again and again, or the head was; or what the function raises.
             Stopped: ``stop`` was set; it is cancelled.
         """
         from ray.exceptions import RayError, RayTaskError
@@ -245,6 +247,7 @@ class Cluster:
                     if stop.is_set():
                         self._ray.cancel(task, force=True)
                         raise Stopped
+                    self._pulse.check()
                 return self._ray.get(task)
             except RayTaskError as error:
                 raise _cause(error) from None

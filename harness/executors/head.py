@@ -1,15 +1,21 @@
-"""The head of a Ray cluster at an address: whether it answers, and whether it lets this command in."""
+"""The head of a Ray cluster at an address: whether it answers, whether it lets this command in, whether it is lost."""
 
 from __future__ import annotations
 
 import os
 import socket
+import threading
+import time
 from pathlib import Path
 
 from harness.errors import EXIT_CODES, USAGE, BenchError
 
 ANSWER = 5.0
 """Seconds in which an address must answer."""
+EVERY = 5.0
+"""Seconds between two looks at a head while a command waits for its units."""
+LOST = 30.0
+"""Seconds without an answer after which a head is lost; after a minute Ray itself ends the process, with code 1."""
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
 """What an HTTP/2 client says first (RFC 9113, section 3.4), with empty settings; a Ray head answers with its own."""
 
@@ -21,6 +27,33 @@ def reach(address: str) -> None:
     """
     _answers(address)
     _lets_in(address)
+
+
+class Pulse:
+    """Whether a head still answers; for all threads of a command that wait for its nodes."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self._lock = threading.Lock()
+        self._next = 0.0
+        self._silent_since: float | None = None
+
+    def check(self) -> None:
+        """Raises ``BenchError`` where the head has not answered for ``LOST`` seconds; it is asked every ``EVERY``."""
+        with self._lock:
+            now = time.monotonic()
+            if now < self._next:
+                return
+            try:
+                _answers(self._address)
+                self._silent_since = None
+            except BenchError:
+                self._silent_since = self._silent_since or now
+                if now - self._silent_since >= LOST:
+                    what = f"the head of the Ray cluster at {self._address} has not answered for {LOST:.0f} s"
+                    remedy = "start the cluster again, then run the same command again: what was finished is kept"
+                    raise BenchError(what, "this machine", remedy, EXIT_CODES["infra"]) from None
+            self._next = time.monotonic() + EVERY
 
 
 def _answers(address: str) -> None:

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -31,7 +32,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[Any]:
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A head that runs units and, for the test to kill, whatever it adds."""
     from ray.cluster_utils import Cluster
 
@@ -39,6 +40,7 @@ def cluster() -> Iterator[Any]:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("PYTHONPATH", str(ROOT))
         patch.setenv("OMP_NUM_THREADS", "1")
+        patch.setenv("BENCH_LOCKS", str(tmp_path_factory.mktemp("locks")))
         made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
         yield made
         made.shutdown()
@@ -63,6 +65,15 @@ progress.EVERY = counter.EVERY = 0.05
 main()
 """
 """The command, which says at every look how much is done."""
+
+SOON = """
+from harness.cli import main
+from harness.executors import head
+
+head.EVERY, head.LOST = 0.5, 2.0
+main()
+"""
+"""The command, which waits two seconds for a head that does not answer."""
 
 
 def start(*arguments: str, program: str = "") -> subprocess.Popen[str]:
@@ -137,6 +148,30 @@ def test_a_node_killed_in_mid_search_costs_no_trial(
     assert alone["trials"] == 3 and alone["loss"] == summary["loss"], "the search is over: nothing runs again"
 
 
+def test_a_lost_head_ends_the_command_and_loses_nothing(home: Path, tmp_path: Path) -> None:
+    track = tmp_path / "long.toml"
+    track.write_text(SMALL.replace("epochs = 2", "epochs = 40"))
+    finished = home / "references"
+    with started_head(RAY_AUTH_MODE="disabled", BENCH_LOCKS=str(tmp_path / "locks")) as (address, head):
+        process = start("prepare", str(track), "--executor", "ray", "--address", address, program=SOON)
+        parts: dict[int, str] = {}
+        while not any(title.startswith("ray::train") for title in parts.values()) or not [*finished.glob("*.json")]:
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.05)
+            parts = children(head.pid)
+            parts |= {pid: title for part in parts for pid, title in children(part).items()}
+        for pid in (*parts, head.pid):
+            os.kill(pid, signal.SIGKILL)
+        out, errors = process.communicate(timeout=50)  # Ray's own end comes after a minute
+    assert process.returncode == 20, errors
+    assert f"error:  the head of the Ray cluster at {address} has not answered for 2 s" in errors
+    assert "run the same command again" in errors and "Traceback" not in errors
+    kept = models(home)
+    out, errors = start("prepare", str(track)).communicate()
+    assert f"{6 - len(kept)} reference models to train" in errors and "6 of 6" in out
+    assert models(home).items() >= kept.items()
+
+
 def test_submit_gives_the_same_row_as_on_one_machine(
     cluster: Any, prepared: References, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -169,13 +204,12 @@ def test_a_wrong_address_is_said_soon(small: Path, answer: str) -> None:
     assert ("HOST:6379" if answer == "no address" else f"no Ray cluster at {address}") in result.stderr
 
 
-@pytest.fixture
-def asking(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Address of a head that ``ray start`` has started, and that asks for a token."""
-    monkeypatch.setenv("RAY_AUTH_TOKEN", "a" * 64)
+@contextmanager
+def started_head(**environment: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """Address and process of a head that ``ray start`` has started."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-    environment = {**os.environ, "RAY_AUTH_MODE": "token", "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, **environment, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     with TemporaryDirectory() as folder:  # a short path: Ray keeps sockets in it
         options = f"--head --block --port {port} --node-ip-address 127.0.0.1 --num-cpus 2 --temp-dir {folder}"
         ray_command = str(Path(sys.executable).with_name("ray"))
@@ -183,9 +217,17 @@ def asking(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         while socket.socket().connect_ex(("127.0.0.1", port)):
             assert head.poll() is None
             time.sleep(0.2)
-        yield f"127.0.0.1:{port}"
+        yield f"127.0.0.1:{port}", head
         head.terminate()
         head.wait()
+
+
+@pytest.fixture
+def asking(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Address of a head that asks for a token."""
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "a" * 64)
+    with started_head(RAY_AUTH_MODE="token") as (address, _):
+        yield address
 
 
 def test_a_cluster_that_asks_for_a_token_gets_it(
