@@ -1,0 +1,70 @@
+"""Retrain's time on this machine: kept, looked at by every command, measured anew where the machine has changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from harness import evaluate, runs, units
+from harness.evaluate import Bench, Slot
+from harness.references import References
+from harness.store import Store
+from harness.track import load
+from harness.units import Record, Unit
+from sandbox import backends
+
+SEEDS = set(range(10))
+Times = Callable[..., tuple[dict[int, float], list[int]]]
+
+
+class Silent:
+    def begin(self, title: str, total: int) -> None: ...
+    def started(self, unit: Unit) -> None: ...
+    def finished(self, unit: Unit, record: Record | None) -> None: ...
+    def end(self) -> None: ...
+
+
+@pytest.fixture
+def times(monkeypatch: pytest.MonkeyPatch) -> Times:
+    """Retrain's times on ten seeds where each run takes the next of some seconds, the last one for ever after; and
+    which seeds ran."""
+    references = References(load("digits-resnet18"), Store())
+    example = next(iter(units.records(references.store, references.track)))
+
+    def measured(*seconds: float) -> tuple[dict[int, float], list[int]]:
+        left, ran = list(seconds), []
+
+        def run(bench: Bench, unit: Unit, slot: Slot, retrain_seconds: float | None, deadline: float) -> Record:
+            ran.append(unit.seed)
+            now = left.pop(0) if len(left) > 1 else left[0]
+            return replace(example, key=unit.key, seed=unit.seed, status="ok", seconds=now)
+
+        monkeypatch.setattr(evaluate, "run", run)
+        bench = Bench(references, backends.load("process"), "x")
+        return runs.retrain_times(bench, [Slot()], Silent()), ran
+
+    return measured
+
+
+def test_retrain_is_measured_on_all_seeds_once_and_on_two_ever_after(times: Times) -> None:
+    first, ran = times(4.0)
+    assert sorted(ran) == sorted(SEEDS) and first == dict.fromkeys(SEEDS, 4.0)
+    again, ran = times(4.3)
+    assert ran == [0, 1] and again == first, "7 % is no drift"
+
+
+@pytest.mark.parametrize("factor", [0.5, 0.88, 1.12, 2.0])
+def test_a_machine_that_has_changed_its_speed_is_measured_anew(times: Times, factor: float) -> None:
+    times(4.0)
+    now, ran = times(4.0 * factor)
+    assert sorted(ran) == sorted([0, 1, *SEEDS]) and now == dict.fromkeys(SEEDS, 4.0 * factor)
+    again, ran = times(4.0 * factor)
+    assert ran == [0, 1] and again == now, "it is kept"
+
+
+def test_a_neighbour_of_a_moment_is_no_change_of_the_machine(times: Times) -> None:
+    first, _ = times(4.0)
+    again, ran = times(7.0, 5.0, 4.1)
+    assert ran == [0, 1, 0, 1] and again == first
