@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -70,10 +70,10 @@ SOON = """
 from harness.cli import main
 from harness.executors import head
 
-head.EVERY, head.LOST = 0.5, 2.0
+head.EVERY, head.LOST = 0.5, {lost}
 main()
 """
-"""The command, which waits two seconds for a head that does not answer."""
+"""The command, which waits so many seconds for a head that does not answer."""
 
 
 def start(*arguments: str, program: str = "") -> subprocess.Popen[str]:
@@ -106,9 +106,9 @@ def children(parent: int) -> dict[int, str]:
 
 
 def models(home: Path) -> dict[str, Any]:
-    (path,) = (home / "references").glob("*.json")
-    roles = json.loads(path.read_text())["roles"]
-    return {name: (role["weights"], role["logits"]) for name, role in roles.items()}
+    """Digests of the finished models."""
+    found = [json.loads(path.read_text())["roles"] for path in (home / "references").glob("*.json")]
+    return {name: (role["weights"], role["logits"]) for roles in found for name, role in roles.items()}
 
 
 def test_a_node_killed_in_mid_training_costs_no_model_and_changes_none(
@@ -148,25 +148,48 @@ def test_a_node_killed_in_mid_search_costs_no_trial(
     assert alone["trials"] == 3 and alone["loss"] == summary["loss"], "the search is over: nothing runs again"
 
 
-def test_a_lost_head_ends_the_command_and_loses_nothing(home: Path, tmp_path: Path) -> None:
+@contextmanager
+def started_head(port: int = 0, **environment: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """Address and process of a head that ``ray start`` has started."""
+    with socket.create_server(("127.0.0.1", port)) as server:
+        port = server.getsockname()[1]
+    environment = {**os.environ, **environment, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    with TemporaryDirectory() as folder:  # a short path: Ray keeps sockets in it
+        options = f"--head --block --port {port} --node-ip-address 127.0.0.1 --num-cpus 2 --temp-dir {folder}"
+        ray_command = str(Path(sys.executable).with_name("ray"))
+        head = subprocess.Popen([ray_command, "start", *options.split(), "--include-dashboard=false"], env=environment)
+        while socket.socket().connect_ex(("127.0.0.1", port)):
+            assert head.poll() is None
+            time.sleep(0.2)
+        yield f"127.0.0.1:{port}", head
+        head.terminate()
+        head.wait()
+
+
+@pytest.mark.parametrize("anew", [False, True])
+def test_a_lost_head_ends_the_command_and_loses_nothing(anew: bool, home: Path, tmp_path: Path) -> None:
     track = tmp_path / "long.toml"
     track.write_text(SMALL.replace("epochs = 2", "epochs = 40"))
-    finished = home / "references"
-    with started_head(RAY_AUTH_MODE="disabled", BENCH_LOCKS=str(tmp_path / "locks")) as (address, head):
-        process = start("prepare", str(track), "--executor", "ray", "--address", address, program=SOON)
+    environment = {"RAY_AUTH_MODE": "disabled", "BENCH_LOCKS": str(tmp_path / "locks")}
+    with started_head(**environment) as (address, head):
+        program = SOON.format(lost=45 if anew else 2)
+        process = start("prepare", str(track), "--executor", "ray", "--address", address, program=program)
         parts: dict[int, str] = {}
-        while not any(title.startswith("ray::train") for title in parts.values()) or not [*finished.glob("*.json")]:
+        while not any(title.startswith("ray::train") for title in parts.values()) or not models(home):
             assert process.poll() is None, process.communicate()
             time.sleep(0.05)
             parts = children(head.pid)
             parts |= {pid: title for part in parts for pid, title in children(part).items()}
         for pid in (*parts, head.pid):
             os.kill(pid, signal.SIGKILL)
-        out, errors = process.communicate(timeout=50)  # Ray's own end comes after a minute
+        with started_head(int(address.split(":")[1]), **environment) if anew else nullcontext():
+            _, errors = process.communicate(timeout=50)  # Ray's own end comes after a minute, or never
     assert process.returncode == 20, errors
-    assert f"error:  the head of the Ray cluster at {address} has not answered for 2 s" in errors
+    what = "was started anew" if anew else "has not answered for 2 s"
+    assert f"error:  the head of the Ray cluster at {address} {what}" in errors
     assert "run the same command again" in errors and "Traceback" not in errors
     kept = models(home)
+    assert kept
     out, errors = start("prepare", str(track)).communicate()
     assert f"{6 - len(kept)} reference models to train" in errors and "6 of 6" in out
     assert models(home).items() >= kept.items()
@@ -202,24 +225,6 @@ def test_a_wrong_address_is_said_soon(small: Path, answer: str) -> None:
     assert result.exit_code == (2 if answer == "no address" else 20), result.output
     assert "whose:  your command" in result.stderr
     assert ("HOST:6379" if answer == "no address" else f"no Ray cluster at {address}") in result.stderr
-
-
-@contextmanager
-def started_head(**environment: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """Address and process of a head that ``ray start`` has started."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-    environment = {**os.environ, **environment, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    with TemporaryDirectory() as folder:  # a short path: Ray keeps sockets in it
-        options = f"--head --block --port {port} --node-ip-address 127.0.0.1 --num-cpus 2 --temp-dir {folder}"
-        ray_command = str(Path(sys.executable).with_name("ray"))
-        head = subprocess.Popen([ray_command, "start", *options.split(), "--include-dashboard=false"], env=environment)
-        while socket.socket().connect_ex(("127.0.0.1", port)):
-            assert head.poll() is None
-            time.sleep(0.2)
-        yield f"127.0.0.1:{port}", head
-        head.terminate()
-        head.wait()
 
 
 @pytest.fixture
