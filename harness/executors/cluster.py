@@ -85,6 +85,7 @@ class Cluster:
         self._code = node.code()
         self._kept: dict[object, Any] = {}
         self._lock = threading.Lock()
+        self._deserted = False
 
     def close(self) -> None:
         """Leave the cluster; one of this machine alone ends."""
@@ -247,7 +248,7 @@ class Cluster:
                     if stop.is_set():
                         self._ray.cancel(task, force=True)
                         raise Stopped
-                    self._pulse.check()
+                    self._watch("GPU" if gpus else "CPU")
                 return self._ray.get(task)
             except RayTaskError as error:
                 raise _cause(error) from None
@@ -261,6 +262,20 @@ class Cluster:
                         EXIT_CODES["infra"],
                     ) from None
                 click.echo(f"{what} was lost with its node or worker and runs again", err=True)
+
+    def _watch(self, kind: str) -> None:
+        """Look at the cluster from time to time, and say that all nodes with a ``kind`` are gone; new ones may come.
+
+        Raises:
+            BenchError: its head is lost.
+        """
+        if not self._pulse.check():
+            return
+        deserted = not any(one["Resources"].get(kind, 0) >= 1 for one in self.nodes())
+        if deserted != self._deserted:
+            self._deserted = deserted
+            no = f"no node of the cluster offers a {kind} any more: waiting for one"
+            click.echo(no if deserted else f"a node of the cluster offers a {kind} again", err=True)
 
     def _dataset(self, references: References) -> Any:
         return self._put(references.track.reference_digest, lambda: Parcel.of(references.dataset))

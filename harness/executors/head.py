@@ -43,8 +43,8 @@ class Pulse:
         self._next = 0.0
         self._silent_since: float | None = None
 
-    def check(self) -> None:
-        """Ask the head, at most every ``EVERY`` seconds.
+    def check(self) -> bool:
+        """Ask the head, at most every ``EVERY`` seconds; whether it answered now.
 
         Raises:
             BenchError: it has not answered for ``LOST`` seconds; or another one answers, which knows nothing of what
@@ -55,7 +55,7 @@ class Pulse:
         with self._lock:
             now = time.monotonic()
             if now < self._next:
-                return
+                return False
             try:
                 _answers(self._address)
                 if _identity(self._address) != self._cluster:
@@ -67,6 +67,7 @@ class Pulse:
                     what = f"the head of the Ray cluster at {self._address} has not answered for {LOST:.0f} s"
                     raise _lost(what) from None
             self._next = time.monotonic() + EVERY
+            return self._silent_since is None
 
 
 def _lost(what: str) -> BenchError:

@@ -21,7 +21,8 @@ from typing import Any
 import pytest
 
 from harness.errors import BenchError
-from harness.executors import node
+from harness.executors import head, node
+from harness.executors.cluster import Cluster
 from harness.references import References
 from tests.harness.conftest import SMALL, run
 from tests.harness.test_submit import FINE_TUNE
@@ -148,6 +149,30 @@ def test_a_node_killed_in_mid_search_costs_no_trial(
     assert alone["trials"] == 3 and alone["loss"] == summary["loss"], "the search is over: nothing runs again"
 
 
+def test_it_is_said_that_all_nodes_are_gone_and_that_one_came(
+    cluster: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(head, "EVERY", 0.0)
+    there = Cluster(cluster.address)
+    try:
+        for kind, words in (("CPU", ""), ("GPU", "no node"), ("GPU", ""), ("CPU", "a node"), ("CPU", "")):
+            there._watch(kind)
+            assert words in (said := capsys.readouterr().err) and bool(words) == bool(said)
+    finally:
+        there.close()
+
+
+def in_use(address: str) -> bool:
+    with socket.socket() as one:
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        host, _, port = address.partition(":")
+        try:
+            one.bind((host, int(port)))
+        except OSError:
+            return True
+        return False
+
+
 @contextmanager
 def started_head(port: int = 0, **environment: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """Address and process of a head that ``ray start`` has started."""
@@ -182,6 +207,8 @@ def test_a_lost_head_ends_the_command_and_loses_nothing(anew: bool, home: Path, 
             parts |= {pid: title for part in parts for pid, title in children(part).items()}
         for pid in (*parts, head.pid):
             os.kill(pid, signal.SIGKILL)
+        while in_use(address):
+            time.sleep(0.05)
         with started_head(int(address.split(":")[1]), **environment) if anew else nullcontext():
             _, errors = process.communicate(timeout=50)  # Ray's own end comes after a minute, or never
     assert process.returncode == 20, errors
