@@ -109,7 +109,7 @@ def retrain_times(bench: Bench, slots: Sequence[Slot], listener: Listener) -> di
         ratio = sum(_seconds(r) for r in probes.values()) / sum(before[seed] for seed in probes)
         if 1 / (1 + DRIFT) <= ratio <= 1 + DRIFT:
             return before
-        title = f"Retrain's time once more: it was {ratio:.2f} times what is known"
+        title = f"Retrain's time again, since it was {ratio:.2f} times the earlier one"
     probes |= measure([unit for unit in todo if unit.seed not in probes], "Retrain's time on the other seeds")
     for record in probes.values():
         replace(record, retrain_seconds=record.seconds).save(store)

@@ -77,11 +77,11 @@ class Cluster:
             options["num_cpus"] = len(os.sched_getaffinity(0))
         try:
             ray.init(log_to_driver=False, logging_level=logging.ERROR, runtime_env={"env_vars": environment}, **options)
+            self._pulse = head.Pulse(address if named else ray.get_runtime_context().gcs_address)
         except (Exception, SystemExit) as error:
             raise head.unreachable(address or "this machine", str(error).split("\n")[0][:200]) from None
         _say_on_stderr()
         self._ray = ray
-        self._pulse = head.Pulse(address if named else ray.get_runtime_context().gcs_address)
         self._code = node.code()
         self._kept: dict[object, Any] = {}
         self._lock = threading.Lock()
