@@ -139,18 +139,37 @@ def open_lanes(
     wanted: int,
     say: Callable[[str], None],
     record: Callable[[torch.device], Recorder] = recorder,
+    compiled: bool = False,
 ) -> InFlight:
     """Lanes for models like ``template`` on the device of the data; arguments as those of ``harness.steps.Lane``."""
     device = images.device
+    if compiled:
+        torch._dynamo.reset()  # it keeps eight compiled functions at most, and recorded ones need it no more
     if device.type == "cuda":
         torch.backends.cudnn.benchmark = True  # shapes are static
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False  # the recipe says the precision
 
-    def make() -> Lane:
+    def lane() -> Lane:
         network = copy.deepcopy(template).to(device)
         if device.type == "cpu":  # a GPU's own convolutions are the faster ones, by a tenth to a quarter of a step
             network = adapted(network)
-        return Lane(network, images, labels, count, recipe, to_input, recorder=record(device))
+        return Lane(network, images, labels, count, recipe, to_input, recorder=record(device), compiled=compiled)
+
+    def make() -> Lane:
+        nonlocal compiled
+        if not compiled:
+            return lane()
+        from torch._dynamo.exc import TorchDynamoException
+
+        try:
+            return lane()
+        except TorchDynamoException as error:
+            if out_of_memory(error):
+                raise
+            compiled = False
+            reason = " ".join(str(error).split())[:200]
+            say(f"the step cannot be compiled, going on without: {reason}")
+        return lane()
 
     return InFlight(make, wanted, say)
 

@@ -47,7 +47,6 @@ class Plan:
     """Expected wall time."""
     disk: int
     """Bytes."""
-
     epochs: int
     """Model-epochs, what progress counts."""
     done: int = 0
@@ -58,6 +57,10 @@ class Plan:
     """Models of a task at most."""
     memory: int | None = None
     """Bytes of GPU memory per model in flight."""
+    compiled: bool = False
+    """Whether the steps of a GPU are."""
+    uncompiled: str | None = None
+    """Why they are not, where it would be worth while."""
 
     @property
     def models(self) -> int:
@@ -91,7 +94,7 @@ def plan(
         devices: train on these GPUs (``cuda:0``, …), in one process each.
         in_flight: models at a time on each of them; default: by their size, and fewer where memory lacks.
     """
-    from harness import checkpoints
+    from harness import checkpoints, compiling
     from harness.grouped import can_group
     from sandbox.inside.models import build
 
@@ -127,9 +130,11 @@ def plan(
         seconds = max(sum(costs) / workers, *costs)
         if max(costs) > checkpoints.EVERY:
             disk += 2 * checkpoints.BYTES * size * most * workers  # one replaces another
-    epochs = sum(_epochs(track, role) for role in missing)
-    used = tuple(devices[:workers])
-    return Plan(tuple(tasks), workers, sum(steps), seconds, disk, epochs, done, used, most, memory)
+    epochs, used = sum(_epochs(track, role) for role in missing), tuple(devices[:workers])
+    worth = bool(devices) and seconds > compiling.WORTH
+    lacks = compiling.obstacle(devices[0]) if worth else None
+    compiled = worth and lacks is None
+    return Plan(tuple(tasks), workers, sum(steps), seconds, disk, epochs, done, used, most, memory, compiled, lacks)
 
 
 def _epochs(track: Track, role: Role) -> int:
@@ -212,7 +217,7 @@ _references: References | None = None
 _resident: Resident | None = None
 
 
-def _start_worker(progress: Any, track: Track, devices: Any, at_once: int) -> None:
+def _start_worker(progress: Any, track: Track, devices: Any, at_once: int, compiled: bool) -> None:
     """Initialise a process: on the next of ``devices``, a queue, or on the CPU where that is ``None``."""
     import torch
 
@@ -231,7 +236,7 @@ def _start_worker(progress: Any, track: Track, devices: Any, at_once: int) -> No
     if devices is not None:
         from harness.resident import Resident
 
-        _resident = Resident(_references, devices.get(), at_once)
+        _resident = Resident(_references, devices.get(), at_once, compiled)
 
 
 def _work(task: Sequence[Role]) -> list[Trained]:
@@ -245,7 +250,6 @@ def _work(task: Sequence[Role]) -> list[Trained]:
 
     assert _references is not None and _report is not None
     report, track, dataset = _report, _references.track, _references.dataset
-
     cores = turns.cores(sorted(os.sched_getaffinity(0)))
     checkpoint = Checkpoint(_references, task) if _resident is None else None
     places = cores if _resident is None else (turns.gpu(str(_resident.device)),)
@@ -327,7 +331,8 @@ def _processes(references: References, plan: Plan, on_progress: Callable[[int], 
     devices: Any = context.SimpleQueue()
     for device in plan.devices:
         devices.put(device)
-    start = (_start_worker, progress, references.track, devices if plan.devices else None, plan.at_once)
+    used = devices if plan.devices else None
+    start = (_start_worker, progress, references.track, used, plan.at_once, plan.compiled)
     with worker_pool(plan.workers, *start) as pool:
         pending = {pool.submit(_work, task) for task in plan.tasks}
         try:

@@ -37,12 +37,13 @@ class Trial:
 class Resident:
     """One device (``cuda:0``, …; ``cpu`` goes the same way without graphs and streams) and the models in flight on it.
 
-    ``at_once`` models are in flight, by default as many as their size suggests, or fewer where memory lacks.
+    ``at_once`` models are in flight, by default as many as their size suggests, or fewer where memory lacks; their
+    steps may be ``compiled``.
     """
 
-    def __init__(self, references: References, device: str, at_once: int | None = None) -> None:
+    def __init__(self, references: References, device: str, at_once: int | None = None, compiled: bool = False) -> None:
         track, dataset = references.track, references.dataset
-        self.device, self._wanted = torch.device(device), at_once
+        self.device, self._wanted, self._compiled = torch.device(device), at_once, compiled
         layout = torch.channels_last if dataset.images.shape[1] > 1 else torch.contiguous_format
         self._images = torch.from_numpy(dataset.images).to(self.device, memory_format=layout)
         self._labels = torch.from_numpy(dataset.labels).to(self.device)
@@ -105,8 +106,9 @@ class Resident:
             self._key = self._flight = None
             shape = self._channels, *self._images.shape[2:]
             self._wanted = self._wanted or suggested(template, shape, recipe.batch_size)
+            data = self._images, self._labels
             self._flight = open_lanes(
-                template, self._images, self._labels, count, recipe, self._to_input, self._wanted, self._say
+                template, *data, count, recipe, self._to_input, self._wanted, self._say, compiled=self._compiled
             )
             self._key = recipe, count
         return self._flight

@@ -179,6 +179,8 @@ def _train(
         + (f"; {plan.done} of {plan.epochs} epochs were done before an interruption" if plan.done else ""),
         err=True,
     )
+    if plan.uncompiled:
+        click.echo(f"steps are not compiled, which would save time: {plan.uncompiled}", err=True)
     references.store.needs_room(plan.disk)
     unit, pool = "GPU" if plan.devices else "CPU", None if cluster is None else cluster.train
     with (

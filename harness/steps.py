@@ -6,9 +6,10 @@ every device; within an epoch the host never waits for the device.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from functools import lru_cache
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import cache, lru_cache, partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,7 +17,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
+from torch.nn.modules.batchnorm import _BatchNorm
 
+from harness.lowered import Lowered, update
 from harness.seeds import derive
 from harness.track import Recipe
 from sandbox.inside.augmentation import moved
@@ -120,6 +123,7 @@ class Lane:
         to_input: Callable[[Tensor], Tensor],
         groups: int | None = None,
         recorder: Recorder | None = None,
+        compiled: bool = False,
     ) -> None:
         """
         Args:
@@ -131,6 +135,7 @@ class Lane:
             to_input: from uint8 to the model's input, see :func:`harness.training.normaliser`.
             groups: how many models ``network`` is, where it is a grouped one.
             recorder: keeps the steps, see :func:`recorder`.
+            compiled: let ``torch.compile`` fuse the steps.
 
         Raises:
             torch.OutOfMemoryError: the device has no room for another lane.
@@ -144,11 +149,17 @@ class Lane:
         self._fast = recipe.precision == "bfloat16" or recorder is not None
         if self._fast and groups is None:
             network.to(memory_format=torch.channels_last)
+        self._lowered = Lowered(network) if self._mixed else None
         self._rates = rates(recipe, len(self._sizes))
+        self._augmented = bool(recipe.crop or recipe.flip)
         kind = torch.float32 if self._device.type == "cuda" else torch.float64
         self._rate: Tensor | None = None
         if recorder is not None:  # a recorded step can only read a tensor
             self._rate, self._table = (torch.tensor(v, dtype=kind, device=self._device) for v in (0.0, self._rates))
+        starts = [0, *itertools.accumulate(self._sizes)][:-1] * recipe.epochs
+        self._starts, self._number = (torch.tensor(v, device=self._device) for v in (starts, [0]))
+        self._rows = torch.zeros(groups or 1, count, dtype=torch.int64, device=self._device)
+        self._moves = torch.zeros(groups or 1, count, 3, dtype=torch.int64, device=self._device)
         self._optimizer = torch.optim.SGD(
             network.parameters(),
             lr=recipe.lr if self._rate is None else self._rate,
@@ -156,16 +167,14 @@ class Lane:
             weight_decay=recipe.weight_decay,
             fused=True,
         )
-        self._rows, self._moves, self._steps = {}, {}, {}
-        with self.turn():
+        self._compiled = compiled
+        if compiled:  # what `update` reads, before the first step
+            for weight in network.parameters():
+                self._optimizer.state[weight]["momentum_buffer"] = torch.zeros_like(weight)
+        self._steps = {}
+        with self.turn(), self._uncounted(0):
             for size in sorted(set(self._sizes), reverse=True):
-                rows = torch.zeros(groups or 1, size, dtype=torch.int64, device=self._device)
-                moves = torch.zeros(groups or 1, size, 3, dtype=torch.int64, device=self._device)
-                self._rows[size], self._moves[size] = rows, moves
-
-                def step(rows: Tensor = rows, moves: Tensor = moves) -> None:
-                    self._step(rows, moves)
-
+                step = partial(self._step, size)
                 self._steps[size] = step if recorder is None else recorder.record(step)
 
     def turn(self) -> AbstractContextManager[Any]:
@@ -214,25 +223,25 @@ class Lane:
             on_epoch: called after every epoch (which a device may still be busy with).
             done: epochs that :meth:`restore` brought.
         """
-        augmented = bool(self._recipe.crop or self._recipe.flip)
         orders = [torch.Generator().manual_seed(seed) for seed in seeds]
         draws = [torch.Generator().manual_seed(derive(seed, 1)) for seed in seeds]
         indices = torch.from_numpy(np.stack(subsets))
-        rate = iter(range(done * len(self._sizes), len(self._rates)))
+        self._number.fill_(done * len(self._sizes))
+        if self._lowered is not None:
+            self._lowered.refresh()
         for epoch in range(self._recipe.epochs):
             order = torch.stack([torch.randperm(self._count, generator=generator) for generator in orders])
-            drawn = [_moves(self._recipe, self._count, generator) for generator in draws] if augmented else []
+            drawn = [_moves(self._recipe, self._count, generator) for generator in draws] if self._augmented else []
             if epoch < done:
                 continue  # what it drew decides what later epochs draw
-            rows = self._sent(indices.gather(1, order)).split(self._sizes, dim=1)
-            moves = self._sent(torch.stack(drawn)).split(self._sizes, dim=1) if augmented else ()
-            for number, size in enumerate(self._sizes):
-                self._rows[size].copy_(rows[number])
-                if augmented:
-                    self._moves[size].copy_(moves[number])
-                self._set_rate(next(rate))
-                self._steps[size]()
-                yield
+            self._rows.copy_(self._sent(indices.gather(1, order)))
+            if self._augmented:
+                self._moves.copy_(self._sent(torch.stack(drawn)))
+            with self._uncounted(len(self._sizes)):
+                for number, size in enumerate(self._sizes, epoch * len(self._sizes)):
+                    self._set_rate(number)
+                    self._steps[size]()
+                    yield
             on_epoch()
 
     def _sent(self, drawn: Tensor) -> Tensor:
@@ -240,32 +249,76 @@ class Lane:
         return drawn.pin_memory().to(self._device, non_blocking=True) if self._device.type == "cuda" else drawn
 
     def _set_rate(self, number: int) -> None:
-        if self._rate is not None:
-            self._rate.copy_(self._table[number])
-            return
-        for group in self._optimizer.param_groups:
-            group["lr"] = self._rates[number]
+        if self._rate is None:  # a recorded step reads it from the table
+            for group in self._optimizer.param_groups:
+                group["lr"] = self._rates[number]
 
-    def _step(self, rows: Tensor, moves: Tensor) -> None:
-        recipe, chosen = self._recipe, rows.flatten()
-        if recipe.crop or recipe.flip:
-            down, right, flips = moves.flatten(0, 1).split(1, dim=1)
+    @contextmanager
+    def _uncounted(self, steps: int) -> Iterator[None]:
+        """Batch norm counts no batches inside, one kernel a layer, but so many ``steps`` at the end."""
+        norms = [norm for norm in self.network.modules() if isinstance(norm, _BatchNorm) and norm.momentum is not None]
+        counts = [norm.num_batches_tracked for norm in norms]
+        for norm in norms:
+            norm.num_batches_tracked = None
+        try:
+            yield
+        finally:
+            for norm, count in zip(norms, counts, strict=True):
+                norm.num_batches_tracked = None if count is None else count.add_(steps)
+
+    def _step(self, size: int) -> None:
+        self._optimizer.zero_grad(set_to_none=True)
+        loss = _compiled(Lane._loss)(self, size) if self._compiled else self._loss(size)
+        loss.backward()
+        if self._compiled:
+            self._update()
+            return
+        if self._lowered is not None:
+            self._lowered.give_gradients()
+        self._optimizer.step()
+        if self._lowered is not None:
+            self._lowered.refresh()
+
+    def _update(self) -> None:
+        """What is left of a step in one compiled function: one kernel."""
+        weights, copies = (self._lowered.weights, self._lowered.copies) if self._lowered is not None else ([], [])
+        own = [weight for weight in self.network.parameters() if weight.grad is not None]
+        momenta = [self._optimizer.state[weight]["momentum_buffer"] for weight in [*weights, *own]]
+        gradients = [weight.grad for weight in [*copies, *own]]
+        recipe, rate = self._recipe, self._recipe.lr if self._rate is None else self._rate
+        _compiled(update)([*weights, *own], copies, momenta, gradients, rate, recipe.momentum, recipe.weight_decay)
+        for copied in copies:
+            copied.grad = None
+
+    def _loss(self, size: int) -> Tensor:
+        """Of the next batch, summed over the models: each gets the gradient it would get alone."""
+        recipe = self._recipe
+        at = (self._starts[self._number] + torch.arange(size, device=self._device)) % self._count
+        rows = self._rows[:, at].flatten()
+        if self._augmented:
+            down, right, flips = self._moves[:, at].flatten(0, 1).split(1, dim=1)
             mirrored = flips > 0 if recipe.flip else None
             cut = recipe.crop > 0
-            batch = moved(self._images, chosen, down if cut else None, right if cut else None, mirrored)
+            batch = moved(self._images, rows, down if cut else None, right if cut else None, mirrored)
         else:
-            batch = self._images[chosen]
+            batch = self._images[rows]
+        if self._rate is not None:
+            self._rate.copy_(self._table[self._number].squeeze(0))
+        self._number.add_(1).remainder_(len(self._rates))  # what warms up comes to no end
         batch = self._to_input(batch)
         if self._fast:
             batch = batch.contiguous(memory_format=torch.channels_last)
+        network = self.network if self._lowered is None else self._lowered.network
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._mixed, cache_enabled=False):
-            logits = self.network(batch)[None] if self._groups is None else self.network(batch.unflatten(0, rows.shape))
+            logits = network(batch)[None] if self._groups is None else network(batch.unflatten(0, (-1, size)))
         logits = logits.flatten(0, 1)
-        # the sum over models of their mean losses: each model gets the gradient it would get alone
-        summed = cross_entropy(logits.float() if self._mixed else logits, self._labels[chosen], reduction="sum")
-        self._optimizer.zero_grad(set_to_none=True)
-        (summed / rows.shape[1]).backward()
-        self._optimizer.step()
+        return cross_entropy(logits.float() if self._mixed else logits, self._labels[rows], reduction="sum") / size
+
+
+@cache
+def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """One for all lanes, which share what is compiled; batches have two sizes, and kernels for any size are slower."""
+    return torch.compile(function, dynamic=False, fullgraph=True)
 
 
 def _moves(recipe: Recipe, count: int, generator: torch.Generator) -> Tensor:

@@ -127,7 +127,8 @@ class Cluster:
         stop = threading.Event()
 
         def work(task: tuple[Role, ...], slot: Slot) -> list[Trained]:
-            arguments = (references.track, task, plan.at_once if gpu else None, self._dataset(references), counter)
+            flight = (plan.at_once, plan.compiled) if gpu else None
+            arguments = (references.track, task, flight, self._dataset(references), counter)
             what = f"the training of {task[0].name}"
             trained: list[Trained] = self._call(node.train, arguments, stop, what, gpus=float(gpu))
             return trained

@@ -176,19 +176,22 @@ def direct(expected: Code, unit: Unit, deadline: float, parcel: Parcel, original
 
 
 def train(
-    expected: Code, track: Track, task: Sequence[Role], at_once: int | None, parcel: Parcel, counter: Any
+    expected: Code, track: Track, task: Sequence[Role], flight: tuple[int, bool] | None, parcel: Parcel, counter: Any
 ) -> list[prepare.Trained]:
-    """Train the models of one task; with ``at_once`` on this task's GPU, so many in flight. ``counter`` gets epochs."""
+    """Train the models of one task; with ``flight`` on this task's GPU: how many at a time, and whether compiled.
+
+    ``counter`` gets epochs.
+    """
     from harness import prepare
     from harness.training import keep_memory
 
     _start(expected)
     prepare._report = counter.add.remote
     prepare._references = references = Carried(track, parcel, {})
-    if at_once is not None:
+    if flight is not None:
         from harness.resident import Resident
 
-        prepare._resident = Resident(references, f"cuda:{_gpu()}", at_once)
+        prepare._resident = Resident(references, f"cuda:{_gpu()}", *flight)
     keep_memory()
     return prepare._work(task)
 

@@ -35,6 +35,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--precision", nargs="+", default=["float32", "bfloat16"], choices=["float32", "bfloat16"])
     parser.add_argument("--emulate", action="store_true", help="bfloat16 on a CPU that only emulates it: slow")
+    parser.add_argument("--compiled", action="store_true", help="on a GPU, the same with compiled steps, too")
     parser.add_argument("--workers", type=int, default=0, help="of the plain loop's loader")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -46,12 +47,14 @@ def main() -> None:
         with ExitStack() as stack:
             if options.emulate and precision == "bfloat16":
                 stack.enter_context(patch("harness.steps.mixed", lambda recipe, _: recipe.precision == "bfloat16"))
-            found[f"ours, {precision}"] = ours(references, options.seeds, options.device, precision)
+            for compiled in (False, True) if options.compiled else (False,):
+                name = f"ours, {precision}{', compiled' if compiled else ''}"
+                found[name] = ours(references, options.seeds, options.device, precision, compiled)
     print(f"{options.track}, {options.seeds} seeds, {recipe.epochs} epochs, {options.device}: test accuracy")
     for name, values in found.items():
-        print(f"{name:<16} {np.mean(values):.4f}  " + " ".join(f"{value:.3f}" for value in values))
+        print(f"{name:<24} {np.mean(values):.4f}  " + " ".join(f"{value:.3f}" for value in values))
         if name != "plain":
-            print(f"{'':<16} {difference(values, found['plain'])}")
+            print(f"{'':<24} {difference(values, found['plain'])}")
 
 
 def difference(values: Sequence[float], others: Sequence[float]) -> str:
@@ -78,11 +81,11 @@ def plainly(references: References, seed: int, device: str, workers: int) -> flo
     return accuracy(references, model, seed, device)
 
 
-def ours(references: References, seeds: int, device: str, precision: Any) -> list[float]:
+def ours(references: References, seeds: int, device: str, precision: Any, compiled: bool) -> list[float]:
     """As ``bench prepare`` trains them: several at once where that is faster."""
     track = references.track
     changed = References(replace(track, recipe=replace(track.recipe, precision=precision)), references.store)
-    resident = None if device == "cpu" else Resident(changed, device, seeds)
+    resident = None if device == "cpu" else Resident(changed, device, seeds, compiled)
     models = prepare._train(changed, [Role("original", seed) for seed in range(seeds)], resident=resident)
     return [accuracy(references, model, seed, device) for seed, model in enumerate(models)]
 

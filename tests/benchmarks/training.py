@@ -29,7 +29,7 @@ import torch
 
 from harness import data
 from harness.grouped import Grouped, can_group
-from harness.inflight import Course, InFlight, open_lanes
+from harness.inflight import Course, open_lanes
 from harness.prepare import GROUP
 from harness.references import References, Role
 from harness.steps import Lane, mixed, rates, recorder
@@ -128,13 +128,8 @@ class Flight:
         images, labels = chosen.tensors(device)
         template, recipe = build(chosen.track.model_spec), chosen.track.recipe
         to_input, size = normaliser(chosen.track, device), len(chosen.rows)
-        flight = open_lanes(template, images, labels, size, recipe, to_input, count, print)  # sets the device up too
-
-        def fused() -> Lane:  # a copy, as open_lanes makes it, would not stay compiled
-            (network := copy.deepcopy(template).to(device)).compile()
-            return Lane(network, images, labels, size, recipe, to_input, recorder=recorder(images.device))
-
-        self.flight = InFlight(fused, count, print) if compiled else flight
+        data = images, labels, size, recipe, to_input
+        self.flight = open_lanes(template, *data, count, print, compiled=compiled)
         self.courses = [Course(build(chosen.track.model_spec), chosen.rows, seed) for seed in range(count)]
         self.memory = 0
         self.on_gpu = device != "cpu"

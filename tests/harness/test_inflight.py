@@ -62,10 +62,17 @@ class Problem:
         flight = self.flight(wanted, [] if said is None else said)
         return list(flight.train([Course(m, self.subsets[i], 10 + i) for i, m in enumerate(models)]))
 
-    def flight(self, wanted: int, said: list[str], record: Any = recorder, template: nn.Module | None = None) -> Any:
+    def flight(
+        self,
+        wanted: int,
+        said: list[str],
+        record: Any = recorder,
+        template: nn.Module | None = None,
+        compiled: bool = False,
+    ) -> Any:
         template = template or self.models()[0]
         data = self.images, self.labels, self.count
-        return open_lanes(template, *data, RECIPE, self.to_input, wanted, said.append, record)
+        return open_lanes(template, *data, RECIPE, self.to_input, wanted, said.append, record, compiled)
 
 
 def alike(one: nn.Module, other: nn.Module, rtol: float = 1e-9, atol: float = 1e-11) -> None:
@@ -82,6 +89,7 @@ def test_models_in_flight_are_the_models_trained_alone() -> None:
         train([model], problem.images, problem.labels, [problem.subsets[i]], [10 + i], RECIPE, problem.to_input)
         alike(flown[i], model)
     assert not torch.allclose(flown[0].state_dict()["fc.weight"], flown[1].state_dict()["fc.weight"])
+    assert flown[3].state_dict()["bn1.num_batches_tracked"] == 2 * 3, "steps of both epochs"
 
 
 @pytest.mark.parametrize("device", [CPU, CUDA])
@@ -286,13 +294,13 @@ def test_prepare_trains_the_same_models_in_flight_as_in_groups(references: Refer
     assert agree > 0.95, "float32 in another order, weights rounded to half precision, but the same model"
 
 
-def accuracies(device: str, precision: Any, home: Path) -> float:
+def accuracies(device: str, precision: Any, home: Path, compiled: bool = False) -> float:
     """Mean accuracy on V and T of three originals of the fashion track, four epochs of it."""
     track = load("fashionmnist-mini")
     track = replace(track, recipe=replace(track.recipe, epochs=4, precision=precision, lr=0.05))
     references = References(track, Store(home))
     roles = [Role("original", seed) for seed in range(3)]
-    resident = Resident(references, device, 2) if device != "cpu" else None
+    resident = Resident(references, device, 2, compiled) if device != "cpu" else None
     right = []
     for role, model in zip(roles, prepare._train(references, roles, resident=resident), strict=True):
         held_out = np.concatenate([references.parts(role.seed)[part] for part in ("val", "test")])
@@ -310,10 +318,12 @@ def test_mixed_precision_costs_no_accuracy(home: Path, monkeypatch: pytest.Monke
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_a_gpu_trains_as_well_as_a_cpu(precision: Any, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("precision", "compiled"), [("float32", False), ("bfloat16", False), ("bfloat16", True)])
+def test_a_gpu_trains_as_well_as_a_cpu(
+    precision: Any, compiled: bool, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("BENCH_DATA", str(Path(__file__).parents[1] / "data"))
-    assert abs(accuracies("cuda:0", precision, home) - accuracies("cpu", "float32", home)) < 0.02
+    assert abs(accuracies("cuda:0", precision, home, compiled) - accuracies("cpu", "float32", home)) < 0.02
 
 
 def test_without_bfloat16_a_recipe_that_allows_it_trains_in_float32() -> None:

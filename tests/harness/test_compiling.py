@@ -1,0 +1,95 @@
+"""Compiled training steps: when, and that they are the same steps. What they save is in ``tests/benchmarks``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch._dynamo.backends.registry import lookup_backend
+
+from harness import compiling, prepare, steps
+from harness.inflight import Course
+from harness.references import References
+from harness.resident import Trial
+from tests.harness.test_inflight import Problem, alike
+
+
+@pytest.fixture(autouse=True)
+def _nothing_compiled_elsewhere() -> Iterator[None]:
+    steps._compiled.cache_clear()
+    yield
+    steps._compiled.cache_clear()
+
+
+def test_compiled_steps_train_the_same_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Traced, differentiated and shared by two lanes as on a GPU, but run as they are: making kernels takes long."""
+    compiler, made = torch.compile, list[str]()
+
+    def traced(function: Any, **options: Any) -> Any:
+        def backend(graph: Any, inputs: Any) -> Any:
+            made.append(function.__name__)
+            return lookup_backend("aot_eager")(graph, inputs)
+
+        return compiler(function, backend=backend, **options)
+
+    monkeypatch.setattr(torch, "compile", traced)
+    problem = Problem()
+    flown, alone = problem.models(), problem.models()
+    flight = problem.flight(2, [], compiled=True)
+    courses = [Course(m, problem.subsets[i], 10 + i) for i, m in enumerate(flown)]
+    list(flight.train(courses[:1]))
+    assert set(made) == {"_loss", "update"}
+    made.clear()
+    list(flight.train(courses[1:]))
+    assert len(flight._lanes) == 2 and made == [], "what the first lane compiled serves the second"
+    problem.fly(1, alone)
+    for one, other in zip(flown, alone, strict=True):
+        alike(one, other)
+
+
+def test_a_step_that_cannot_be_compiled_runs_as_it_is_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: Any) -> Any:
+        raise NotImplementedError("no kernel for this")
+
+    compiler = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda function, **options: compiler(function, backend=refused, **options))
+    problem, said = Problem(), list[str]()
+    flown, alone = problem.models(), problem.models()
+    flight = problem.flight(2, said, compiled=True)
+    list(flight.train([Course(m, problem.subsets[i], 10 + i) for i, m in enumerate(flown)]))
+    assert len(said) == 1 and "cannot be compiled" in said[0] and "no kernel for this" in said[0]
+    problem.fly(1, alone)
+    for one, other in zip(flown, alone, strict=True):
+        alike(one, other)
+
+
+def test_a_long_training_on_a_gpu_is_compiled(references: References, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the machine can; otherwise the command says what it lacks."""
+    seconds = [100.0]
+    monkeypatch.setattr(prepare, "_trial", lambda *_: Trial(2, seconds[0], 10**9))
+    monkeypatch.setattr(compiling, "obstacle", lambda device: None)
+    assert prepare.plan(references, devices=["cuda:0"]).compiled
+    monkeypatch.setattr(compiling, "obstacle", lambda device: "there is no C compiler")
+    plan = prepare.plan(references, devices=["cuda:0"])
+    assert (plan.compiled, plan.uncompiled) == (False, "there is no C compiler")
+    seconds[0] = 1e-4
+    plan = prepare.plan(references, devices=["cuda:0"])
+    assert (plan.compiled, plan.uncompiled) == (False, None), "it would not pay"
+
+
+def test_what_compiling_lacks_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
+    monkeypatch.delenv("CC", raising=False)
+    (tmp_path / "Python.h").touch()
+    monkeypatch.setattr(compiling.sysconfig, "get_path", lambda name: str(tmp_path))
+    monkeypatch.setattr(compiling.shutil, "which", lambda name: "/usr/bin/gcc" if name == "gcc" else None)
+    assert compiling.obstacle("cuda:0") is None
+    (tmp_path / "Python.h").unlink()
+    assert "Python.h" in str(compiling.obstacle("cuda:0"))
+    monkeypatch.setattr(compiling.shutil, "which", lambda name: None)
+    assert "C compiler" in str(compiling.obstacle("cuda:0"))
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (6, 1))
+    assert "too old" in str(compiling.obstacle("cuda:0"))
