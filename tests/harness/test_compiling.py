@@ -11,6 +11,7 @@ import torch
 from torch._dynamo.backends.registry import lookup_backend
 
 from harness import compiling, prepare, steps
+from harness.errors import BenchError
 from harness.inflight import Course
 from harness.references import References
 from harness.resident import Trial
@@ -24,8 +25,9 @@ def _nothing_compiled_elsewhere() -> Iterator[None]:
     steps._compiled.cache_clear()
 
 
-def test_compiled_steps_train_the_same_models(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Traced, differentiated and shared by two lanes as on a GPU, but run as they are: making kernels takes long."""
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Functions that are traced and differentiated as on a GPU, but run as they are: making kernels takes long."""
     compiler, made = torch.compile, list[str]()
 
     def traced(function: Any, **options: Any) -> Any:
@@ -36,6 +38,10 @@ def test_compiled_steps_train_the_same_models(monkeypatch: pytest.MonkeyPatch) -
         return compiler(function, backend=backend, **options)
 
     monkeypatch.setattr(torch, "compile", traced)
+    return made
+
+
+def test_compiled_steps_train_the_same_models(made: list[str]) -> None:
     problem = Problem()
     flown, alone = problem.models(), problem.models()
     flight = problem.flight(2, [], compiled=True)
@@ -48,6 +54,31 @@ def test_compiled_steps_train_the_same_models(monkeypatch: pytest.MonkeyPatch) -
     problem.fly(1, alone)
     for one, other in zip(flown, alone, strict=True):
         alike(one, other)
+
+
+def test_compiled_steps_in_bfloat16_train_nearly_the_same_model(
+    made: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Roundings differ; what a step leaves behind for the next one would show."""
+    monkeypatch.setattr("harness.steps.mixed", lambda recipe, device: True)  # a CPU may only emulate it
+    problem = Problem(kind=torch.float32)
+    start, flown, alone = (problem.models()[0] for _ in range(3))
+    list(problem.flight(1, [], compiled=True).train([Course(flown, problem.subsets[0], 1)]))
+    list(problem.flight(1, []).train([Course(alone, problem.subsets[0], 1)]))
+    way, apart = (torch.dist(model.fc.weight, alone.fc.weight) for model in (start, flown))
+    assert apart < 0.1 * way
+
+
+def test_no_memory_while_compiling_means_fewer_in_flight(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    compiler = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda function, **options: compiler(function, backend=full, **options))
+    problem, said = Problem(), list[str]()
+    with pytest.raises(BenchError, match="does not suffice to train one model"):
+        list(problem.flight(1, said, compiled=True).train([Course(problem.models()[0], problem.subsets[0], 1)]))
+    assert said == []
 
 
 def test_a_step_that_cannot_be_compiled_runs_as_it_is_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

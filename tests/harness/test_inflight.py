@@ -92,8 +92,12 @@ def test_models_in_flight_are_the_models_trained_alone() -> None:
     assert flown[3].state_dict()["bn1.num_batches_tracked"] == 2 * 3, "steps of both epochs"
 
 
+@pytest.mark.parametrize("in_bfloat16", [False, True])
 @pytest.mark.parametrize("device", [CPU, CUDA])
-def test_a_model_that_comes_second_into_the_buffers_is_the_model_trained_first(device: str) -> None:
+def test_a_model_that_comes_second_into_the_buffers_is_the_model_trained_first(
+    device: str, in_bfloat16: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.steps.mixed", lambda recipe, device: in_bfloat16)  # a CPU may only emulate it
     problem = Problem(device, torch.float32)
     torch.backends.cudnn.deterministic = True
     first = problem.models()[1]
