@@ -22,6 +22,7 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
+from harness import compiling
 from harness.entries import Entry
 from harness.errors import EXIT_CODES, BenchError
 from harness.evaluate import Bench, Slot
@@ -125,9 +126,11 @@ class Cluster:
         gpu = bool(plan.devices)
         self._check(references.track, None, False)
         stop = threading.Event()
+        each = plan.seconds * plan.workers / len(plan.tasks)
+        compiled = plan.compiled and each > compiling.WORTH  # a task's process compiles for itself
 
         def work(task: tuple[Role, ...], slot: Slot) -> list[Trained]:
-            flight = (plan.at_once, plan.compiled) if gpu else None
+            flight = (plan.at_once, compiled) if gpu else None
             arguments = (references.track, task, flight, self._dataset(references), counter)
             what = f"the training of {task[0].name}"
             trained: list[Trained] = self._call(node.train, arguments, stop, what, gpus=float(gpu))

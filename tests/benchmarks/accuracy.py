@@ -7,6 +7,7 @@ the mean difference.
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -42,19 +43,28 @@ def main() -> None:
     track = load(options.track)
     recipe = replace(track.recipe, epochs=options.epochs or track.recipe.epochs)
     references = References(replace(track, recipe=recipe), Store())
-    found = {"plain": [plainly(references, seed, options.device, options.workers) for seed in range(options.seeds)]}
+    print(
+        f"{options.track}, {options.seeds} seeds, {recipe.epochs} epochs, {options.device}: test accuracy", flush=True
+    )
+    found: list[float] = []
+    for seed in range(options.seeds):
+        found.append(plainly(references, seed, options.device, options.workers))
+        print(f"plain, seed {seed}: {found[-1]:.4f}", file=sys.stderr, flush=True)  # an hour's run may be cut
+    show("plain", found, None)
     for precision in options.precision:
         with ExitStack() as stack:
             if options.emulate and precision == "bfloat16":
                 stack.enter_context(patch("harness.steps.mixed", lambda recipe, _: recipe.precision == "bfloat16"))
             for compiled in (False, True) if options.compiled else (False,):
                 name = f"ours, {precision}{', compiled' if compiled else ''}"
-                found[name] = ours(references, options.seeds, options.device, precision, compiled)
-    print(f"{options.track}, {options.seeds} seeds, {recipe.epochs} epochs, {options.device}: test accuracy")
-    for name, values in found.items():
-        print(f"{name:<24} {np.mean(values):.4f}  " + " ".join(f"{value:.3f}" for value in values))
-        if name != "plain":
-            print(f"{'':<24} {difference(values, found['plain'])}")
+                show(name, ours(references, options.seeds, options.device, precision, compiled), found)
+
+
+def show(name: str, values: Sequence[float], others: Sequence[float] | None) -> None:
+    """A line of the table as soon as it is known, and one of the difference to ``others``."""
+    print(f"{name:<24} {np.mean(values):.4f}  " + " ".join(f"{value:.3f}" for value in values), flush=True)
+    if others is not None:
+        print(f"{'':<24} {difference(values, others)}", flush=True)
 
 
 def difference(values: Sequence[float], others: Sequence[float]) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from torch._dynamo.backends.registry import lookup_backend
 
 from harness import compiling, prepare, steps
 from harness.errors import BenchError
+from harness.executors.cluster import Cluster
 from harness.inflight import Course
 from harness.references import References
 from harness.resident import Trial
@@ -109,6 +112,25 @@ def test_a_long_training_on_a_gpu_is_compiled(references: References, monkeypatc
     seconds[0] = 1e-4
     plan = prepare.plan(references, devices=["cuda:0"])
     assert (plan.compiled, plan.uncompiled) == (False, None), "it would not pay"
+
+
+@pytest.mark.parametrize(("seconds", "expected"), [(2500.0, True), (700.0, False)])
+def test_on_a_cluster_it_must_pay_for_each_task(
+    seconds: float, expected: bool, references: References, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every task there may have a process of its own, which compiles anew."""
+    cluster, sent = Cluster.__new__(Cluster), list[Any]()
+    cluster._ray = None
+    monkeypatch.setattr(compiling, "obstacle", lambda device: None)
+    monkeypatch.setattr("harness.executors.cluster.counting", lambda *_: nullcontext())
+    for name, answer in {"_check": None, "_dataset": None, "trainings": 2}.items():
+        monkeypatch.setattr(Cluster, name, lambda *_, answer=answer: answer)
+    monkeypatch.setattr(Cluster, "_call", lambda self, function, arguments, *_, **__: sent.append(arguments) or [])
+    monkeypatch.setattr(prepare, "_trial", lambda *_: Trial(1, 1.0, None))
+    plan = replace(prepare.plan(references, 2, devices=["cuda:0", "cuda:1"]), seconds=seconds, compiled=True)
+    assert len(plan.tasks) == 6
+    list(cluster.train(references, plan, lambda _: None))
+    assert {flight for _, _, flight, *_ in sent} == {(1, expected)}
 
 
 def test_what_compiling_lacks_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
