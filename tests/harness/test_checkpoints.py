@@ -87,7 +87,7 @@ from harness.track import load
 checkpoints.EVERY = 0.0
 track = load({str(small)!r})
 task = prepare.plan(References(track, Store()), 1).tasks[0]
-prepare._start_worker(multiprocessing.get_context("spawn").Value("q", 0), track, None, 8)
+prepare._start_worker(multiprocessing.get_context("spawn").Value("q", 0), track, None, 8, False)
 prepare._work(task)
 """
     process = subprocess.Popen([sys.executable, "-c", script], env={**os.environ})
