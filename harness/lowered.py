@@ -25,7 +25,7 @@ class Lowered:
         """Of the other network, in float32: what an optimizer changes."""
         self.copies: list[Tensor] = []
         self.network = self._twin(network)
-        self._gradients = [torch.empty_like(weight) for weight in self.weights]
+        self._gradients: list[Tensor] = []
 
     @torch.no_grad()
     def refresh(self) -> None:
@@ -35,6 +35,8 @@ class Lowered:
     @torch.no_grad()
     def give_gradients(self) -> None:
         """Move the gradients to the float32 weights."""
+        if not self._gradients:  # which `update` does without
+            self._gradients = [torch.empty_like(weight) for weight in self.weights]
         found = [copied.grad for copied in self.copies if copied.grad is not None]
         torch._foreach_copy_(self._gradients, found)
         for weight, gradient, copied in zip(self.weights, self._gradients, self.copies, strict=True):

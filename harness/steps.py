@@ -280,7 +280,7 @@ class Lane:
             self._lowered.refresh()
 
     def _update(self) -> None:
-        """What is left of a step in one compiled function: one kernel."""
+        """What is left of a step, the casts included, as one compiled function."""
         weights, copies = (self._lowered.weights, self._lowered.copies) if self._lowered is not None else ([], [])
         own = [weight for weight in self.network.parameters() if weight.grad is not None]
         momenta = [self._optimizer.state[weight]["momentum_buffer"] for weight in [*weights, *own]]

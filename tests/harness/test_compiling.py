@@ -18,6 +18,7 @@ from harness.executors.cluster import Cluster
 from harness.inflight import Course
 from harness.references import References
 from harness.resident import Trial
+from tests.harness.conftest import run
 from tests.harness.test_inflight import Problem, alike
 
 
@@ -112,6 +113,18 @@ def test_a_long_training_on_a_gpu_is_compiled(references: References, monkeypatc
     seconds[0] = 1e-4
     plan = prepare.plan(references, devices=["cuda:0"])
     assert (plan.compiled, plan.uncompiled) == (False, None), "it would not pay"
+
+
+def test_the_command_says_what_compiling_lacks(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.session._here", lambda gpus: ("cuda:0",))
+    monkeypatch.setattr(prepare, "_trial", lambda *_: Trial(1, 100.0, None))
+    monkeypatch.setattr(prepare, "run", lambda *_: (model for model in ()))
+    monkeypatch.setattr(compiling, "obstacle", lambda device: "there is no C compiler")
+    assert (
+        "not compiled, which would save time: there is no C compiler" in run("prepare", str(small), "--gpu", "0").stderr
+    )
+    monkeypatch.setattr(compiling, "obstacle", lambda device: None)
+    assert "compiled" not in run("prepare", str(small), "--gpu", "0").stderr
 
 
 @pytest.mark.parametrize(("seconds", "expected"), [(2500.0, True), (700.0, False)])
