@@ -11,7 +11,6 @@ import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import Any
 from unittest.mock import patch
 
 import numpy as np
@@ -20,6 +19,7 @@ from scipy import stats
 from torch import nn
 
 from harness import prepare
+from harness.inflight import MOST
 from harness.references import References, Role
 from harness.resident import Resident
 from harness.store import Store
@@ -36,9 +36,12 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--precision", nargs="+", default=["float32", "bfloat16"], choices=["float32", "bfloat16"])
     parser.add_argument("--emulate", action="store_true", help="bfloat16 on a CPU that only emulates it: slow")
-    parser.add_argument("--compiled", action="store_true", help="on a GPU, the same with compiled steps, too")
+    parser.add_argument("--resident", action="store_true", help="on a CPU, the way that a GPU goes, but for graphs")
+    parser.add_argument("--compiled", action="store_true", help="of a resident, the same with compiled steps, too")
     parser.add_argument("--workers", type=int, default=0, help="of the plain loop's loader")
     options = parser.parse_args()
+    if options.compiled and options.device == "cpu" and not options.resident:
+        parser.error("--compiled: on a CPU with --resident only")
     torch.set_num_threads(1)
     track = load(options.track)
     recipe = replace(track.recipe, epochs=options.epochs or track.recipe.epochs)
@@ -57,7 +60,11 @@ def main() -> None:
                 stack.enter_context(patch("harness.steps.mixed", lambda recipe, _: recipe.precision == "bfloat16"))
             for compiled in (False, True) if options.compiled else (False,):
                 name = f"ours, {precision}{', compiled' if compiled else ''}"
-                show(name, ours(references, options.seeds, options.device, precision, compiled), found)
+                changed = References(replace(references.track, recipe=replace(recipe, precision=precision)), Store())
+                resident = None
+                if options.resident or options.device != "cpu":
+                    resident = Resident(changed, options.device, min(options.seeds, MOST), compiled)
+                show(name, ours(changed, options.seeds, options.device, resident), found)
 
 
 def show(name: str, values: Sequence[float], others: Sequence[float] | None) -> None:
@@ -91,12 +98,9 @@ def plainly(references: References, seed: int, device: str, workers: int) -> flo
     return accuracy(references, model, seed, device)
 
 
-def ours(references: References, seeds: int, device: str, precision: Any, compiled: bool) -> list[float]:
+def ours(references: References, seeds: int, device: str, resident: Resident | None) -> list[float]:
     """As ``bench prepare`` trains them: several at once where that is faster."""
-    track = references.track
-    changed = References(replace(track, recipe=replace(track.recipe, precision=precision)), references.store)
-    resident = None if device == "cpu" else Resident(changed, device, seeds, compiled)
-    models = prepare._train(changed, [Role("original", seed) for seed in range(seeds)], resident=resident)
+    models = prepare._train(references, [Role("original", seed) for seed in range(seeds)], resident=resident)
     return [accuracy(references, model, seed, device) for seed, model in enumerate(models)]
 
 

@@ -63,11 +63,13 @@ def fake_checksums(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(cifar, "check_integrity", lambda path, md5=None: Path(path).is_file())
     monkeypatch.setattr(mnist, "check_integrity", lambda path, md5=None: Path(path).is_file())
+    monkeypatch.setattr(data, "PUBLISHED", {})
 
 
-def test_mnist_is_resized_grey_and_in_one_index_space(place: Path, fake_checksums: None) -> None:
+def write_small(place: Path, name: str) -> Path:
+    """Ten images in the layout of MNIST; returns their folder."""
     rng = np.random.default_rng(0)
-    raw = place / "MNIST" / "raw"
+    raw = place / name / "raw"
     raw.mkdir(parents=True)
     for part, count in (("train", 6), ("t10k", 4)):
         for kind, array in (
@@ -76,10 +78,24 @@ def test_mnist_is_resized_grey_and_in_one_index_space(place: Path, fake_checksum
         ):
             write_idx(raw / f"{part}-{kind}-ubyte.gz", array)
             (raw / f"{part}-{kind}-ubyte").write_bytes(gzip.decompress((raw / f"{part}-{kind}-ubyte.gz").read_bytes()))
+    return raw
+
+
+def test_mnist_is_resized_grey_and_in_one_index_space(place: Path, fake_checksums: None) -> None:
+    write_small(place, "MNIST")
     found = data.load(spec("mnist"))
     assert found.images.shape == (10, 1, 32, 32)
     assert found.train == 6
     assert found.labels.tolist() == [0, 1, 2, 3, 4, 5, 0, 1, 2, 3]
+
+
+@pytest.mark.parametrize(("name", "kind"), [("mnist", "MNIST"), ("fashionmnist", "FashionMNIST")])
+def test_other_bytes_than_the_published_ones_are_refused(place: Path, name: str, kind: str) -> None:
+    """torchvision reads them without a word: one changed pixel would change every reference model."""
+    raw = write_small(place, kind)
+    with pytest.raises(DataError, match=f"{name} in {raw} is not the published one") as caught:
+        data.load(spec(name))
+    assert "--download" in caught.value.remedy
 
 
 def test_cifar100_has_its_fine_labels(place: Path, fake_checksums: None) -> None:
