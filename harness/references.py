@@ -18,6 +18,7 @@ from harness.seeds import derive
 from harness.store import Store
 from harness.track import Track
 from scoring.accuracy import margins
+from scoring.partition import whole
 from scoring.shadows import Design, design
 
 Kind = Literal["original", "retrained", "null", "shadow", "shadow-retrained", "swap"]
@@ -138,9 +139,17 @@ class References:
         """int64 [n], of every example of the data set."""
         return self.labelled.labels
 
+    @cached_property
+    def numbers(self) -> splits.Numbers:
+        """What the track's splits read from files."""
+        return splits.numbers(self.track.splits, len(self.labels))
+
     def split(self, seed: int) -> splits.Split:
         if seed not in self._splits:
-            self._splits[seed] = splits.split(self.track, seed, len(self.labels), self.labelled.train, self.labels)
+            known = self.labelled
+            self._splits[seed] = splits.split(
+                self.track, seed, len(known.labels), known.train, known.labels, self.numbers
+            )
         return self._splits[seed]
 
     @cached_property
@@ -154,7 +163,8 @@ class References:
     def design(self) -> Design:
         """Shadow splits and their forget sets, as positions in the population; one more pair than is scored."""
         protocol, seed = self.track.protocol, derive(self.track.splits.seed, 0, 1)
-        return design(len(self.population), protocol.lira_splits + 2, protocol.lira_forget_sets, seed)
+        groups = None if self.numbers.groups is None else self.numbers.groups[self.population]
+        return design(len(self.population), protocol.lira_splits + 2, protocol.lira_forget_sets, seed, groups)
 
     def substitute(self, seed: int) -> NDArray[np.int64]:
         """T′: as many test examples of a seed as it has forget examples, sorted; SWAP forgets them instead of F."""
@@ -163,7 +173,10 @@ class References:
             what = f"track {self.track.name} has fewer test than forget examples, and SWAP exchanges them"
             raise TrackError(what, "do without --swap")
         drawn = np.random.RandomState(derive(self.track.splits.seed, seed, 3)).permutation(parts.test)
-        return np.sort(drawn[: len(parts.forget)])
+        chosen = drawn[: len(parts.forget)]
+        if self.numbers.groups is not None:
+            chosen = whole([chosen, drawn[len(parts.forget) :]], self.numbers.groups)[0]
+        return np.sort(chosen)
 
     def parts(self, seed: int, forget_set: int | None = None, swapped: bool = False) -> dict[str, NDArray[np.int64]]:
         """Indices of R, F, V and T of a model seed, or of a shadow unit (split ``seed``, ``forget_set``).

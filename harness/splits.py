@@ -7,6 +7,8 @@ import io
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from itertools import accumulate, pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +17,7 @@ from harness import data
 from harness.errors import DataError, TrackError
 from harness.seeds import derive
 from harness.track import FOLDER, Splits, Track
+from scoring.partition import whole
 
 Indices = NDArray[np.int64]
 
@@ -32,7 +35,33 @@ class Split:
         return {"retain": self.retain, "forget": self.forget, "val": self.val, "test": self.test}
 
 
-def split(track: Track, seed: int, size: int, train: int, labels: Indices | None = None) -> Split:
+@dataclass(frozen=True)
+class Numbers:
+    """What a track's splits read from files: a number per example of the data set."""
+
+    values: NDArray[np.float32] | None = None
+    """Of which the highest are forgotten."""
+    groups: NDArray[np.integer] | None = None
+    """Examples with the same number are kept on one side."""
+
+
+def numbers(spec: Splits, size: int) -> Numbers:
+    """Read the files that a track declares, for a data set of ``size`` examples.
+
+    Raises:
+        DataError: a file is missing, another one, or that of another data set.
+    """
+    values = None if spec.values is None else _file("values", spec.values, spec.values_sha256, size, "memorisation")
+    groups = None if spec.groups is None else _file("groups", spec.groups, spec.groups_sha256, size, "duplicates")
+    return Numbers(values, groups)
+
+
+NONE = Numbers()
+
+
+def split(
+    track: Track, seed: int, size: int, train: int, labels: Indices | None = None, numbers: Numbers = NONE
+) -> Split:
     """The split that model seed ``seed`` of a track uses.
 
     Args:
@@ -41,14 +70,17 @@ def split(track: Track, seed: int, size: int, train: int, labels: Indices | None
         size: number of examples of the data set.
         train: size of its official train part (0 when it has none).
         labels: [size], of the data set; read where a class is forgotten.
+        numbers: from :func:`numbers`, where the track declares files.
 
     Raises:
-        TrackError: the data set does not give the sizes that the track declares.
-        DataError: the file of values by which F is chosen is missing or another one.
+        TrackError: the data set does not give the sizes that the track declares, or groups do not fit into them.
     """
     spec = track.splits
-    pool = _RULES[spec.rule](spec, seed, size, train)
-    chosen = _CHOICES[spec.forget_rule](spec, pool.kept, labels)
+    if spec.rule == "paper":
+        pool = _paper(spec, size, train)
+    else:  # with a choice of F that depends on the examples, its size must not vary from seed to seed
+        pool = _drawn(spec, 0 if spec.rule == "fixed" else seed, size, numbers.groups)
+    chosen = _CHOICES[spec.forget_rule](spec, pool.kept, labels, numbers.values)
     retain, forget = pool.kept[~chosen], pool.kept[chosen]
     if spec.rule != "paper":
         retain, forget = np.sort(retain), np.sort(forget)
@@ -85,7 +117,7 @@ class _Pool:
     test: Indices
 
 
-def _paper(spec: Splits, seed: int, size: int, train: int) -> _Pool:
+def _paper(spec: Splits, size: int, train: int) -> _Pool:
     """One division for all seeds (section 4): 15 % of the train part validates; of the rest, 10 % is forgotten."""
     if train:
         pool, test = np.arange(train), np.arange(train, size)
@@ -97,53 +129,62 @@ def _paper(spec: Splits, seed: int, size: int, train: int) -> _Pool:
     return _Pool(pool[kept[_permutation(len(kept), spec.seed)]], pool[val], test)
 
 
-def _per_seed(spec: Splits, seed: int, size: int, train: int) -> _Pool:
+def _drawn(spec: Splits, seed: int, size: int, groups: NDArray[np.integer] | None) -> _Pool:
     """A division of its own for every seed: with a hundred forget examples one would bias all seeds alike."""
     permutation = np.random.RandomState(derive(spec.seed, seed)).permutation(size)
-    ends = np.cumsum([spec.retain, spec.forget, spec.val, spec.test])
-    retain, forget, val, test = np.split(permutation[: ends[-1]], ends[:-1])
+    ends = accumulate([spec.retain, spec.forget, spec.val, spec.test], initial=0)
+    parts: list[NDArray[Any]] = [permutation[start:end] for start, end in pairwise([*ends, size])]
+    if groups is not None:
+        try:
+            parts = whole(parts, groups)
+        except ValueError as error:
+            raise TrackError(f"splits.groups: {error}", "use a file with smaller groups") from None
+    retain, forget, val, test, _ = parts
     return _Pool(np.concatenate([forget, retain]), np.sort(val), np.sort(test))
 
 
-def _fixed(spec: Splits, seed: int, size: int, train: int) -> _Pool:
-    """The division of seed 0 for all: with a choice of F that depends on the examples, its size must not vary."""
-    return _per_seed(spec, 0, size, train)
+Labels = Indices | None
+Values = NDArray[np.float32] | None
 
 
-def _random(spec: Splits, kept: Indices, labels: Indices | None) -> NDArray[np.bool_]:
+def _random(spec: Splits, kept: Indices, labels: Labels, values: Values) -> NDArray[np.bool_]:
     return np.arange(len(kept)) < spec.forget
 
 
-def _class(spec: Splits, kept: Indices, labels: Indices | None) -> NDArray[np.bool_]:
+def _class(spec: Splits, kept: Indices, labels: Labels, values: Values) -> NDArray[np.bool_]:
     """Whole classes; V and T keep theirs."""
     assert labels is not None
     return np.isin(labels[kept], spec.forget_classes)
 
 
-def _highest(spec: Splits, kept: Indices, labels: Indices | None) -> NDArray[np.bool_]:
+def _highest(spec: Splits, kept: Indices, labels: Labels, values: Values) -> NDArray[np.bool_]:
     """Those with the highest values, such as the most memorised; of equals the earlier example."""
-    order = np.lexsort((kept, -_values(spec)[kept]))
+    assert values is not None
+    order = np.lexsort((kept, -values[kept]))
     return np.isin(np.arange(len(kept)), order[: spec.forget])
 
 
-def _values(spec: Splits) -> NDArray[np.float32]:
-    places = [folder / str(spec.values) for folder in (FOLDER, data.folder())]
-    path = next((path for path in places if path.is_file()), places[-1])
-    try:
-        content = path.read_bytes()
-    except OSError:
-        raise DataError(
-            f"there is no file of values at {path}", "put it there; `bench memorisation` makes one"
-        ) from None
-    if hashlib.sha256(content).hexdigest() != spec.values_sha256:
-        raise DataError(f"{path} is not the file of values that the track declares", "get the original file again")
-    values: NDArray[np.float32] = np.load(io.BytesIO(content), allow_pickle=False)
-    return values
-
-
-_RULES: dict[str, Callable[[Splits, int, int, int], _Pool]] = {"paper": _paper, "per-seed": _per_seed, "fixed": _fixed}
-_CHOICES: dict[str, Callable[[Splits, Indices, Indices | None], NDArray[np.bool_]]] = {
+_CHOICES: dict[str, Callable[[Splits, Indices, Labels, Values], NDArray[np.bool_]]] = {
     "random": _random,
     "class": _class,
     "highest": _highest,
 }
+
+
+def _file(what: str, name: str, sha256: str | None, size: int, command: str) -> NDArray[Any]:
+    """An array with a number per example, shipped beside the tracks or in the data folder."""
+    places = [folder / name for folder in (FOLDER, data.folder())]
+    path = next((path for path in places if path.is_file()), places[-1])
+    try:
+        content = path.read_bytes()
+    except OSError:
+        raise DataError(f"there is no file of {what} at {path}", f"put it there; `bench {command}` makes one") from None
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise DataError(f"{path} is not the file of {what} that the track declares", "get the original file again")
+    found: NDArray[Any] = np.load(io.BytesIO(content), allow_pickle=False)
+    if found.shape != (size,):
+        raise DataError(
+            f"{path} has {what} of shape {found.shape}, the data set {size:,} examples",
+            f"use the data set that the file was made for, or make another file: `bench {command}`",
+        )
+    return found

@@ -55,6 +55,10 @@ class Splits:
     values: str | None = None
     """File with a number per example of the data set (.npy), shipped beside the tracks or in the data folder."""
     values_sha256: str | None = None
+    groups: str | None = None
+    """File with an integer per example of the data set (.npy), where ``values`` may lie, too: examples with the same
+    number, such as near-duplicates, lie in one of R, F, V and T."""
+    groups_sha256: str | None = None
 
 
 @dataclass(frozen=True)
@@ -294,6 +298,10 @@ def _forgetting(splits: Splits, classes: int) -> Iterator[str]:
             yield f"splits.forget_classes has {one}; allowed: 0 … {classes - 1}"
     if any((splits.forget_rule == "highest") != (key is not None) for key in (splits.values, splits.values_sha256)):
         yield "splits.values and splits.values_sha256 go with forget_rule = 'highest', and it with them"
+    if (splits.groups is None) != (splits.groups_sha256 is None):
+        yield "splits.groups and splits.groups_sha256 go together"
+    if splits.groups is not None and (splits.rule == "paper" or splits.forget_rule != "random"):
+        yield "splits.groups goes with rule = 'per-seed' or 'fixed', and with forget_rule = 'random'"
 
 
 @cache

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scoring.evidence import Floats, Indices, ShadowEvidence
+from scoring.partition import whole
 
 
 @dataclass(frozen=True)
@@ -56,12 +57,15 @@ class Design:
         return np.flatnonzero(self.forget[split] == forget_set)
 
 
-def design(population: int, splits: int, forget_sets: int, seed: int) -> Design:
+def design(
+    population: int, splits: int, forget_sets: int, seed: int, groups: NDArray[np.integer] | None = None
+) -> Design:
     """Draw the splits. A longer design of the same seed begins with the shorter one.
 
     The halves of pair k depend on (seed, k), the forget sets also on their number. Sizes differ by at most one.
-    ``ValueError`` for an odd population (leave one example out), splits that do not pair up, or more forget sets than
-    a half has examples.
+    Positions with the same number in ``groups`` [n] lie in one half and in one forget set.
+    ``ValueError`` for an odd population (leave one example out), splits that do not pair up, more forget sets than
+    a half has examples, or groups that such sizes have no room for.
     """
     if population < 2 or population % 2:
         raise ValueError(f"halves need an even population, got {population}: leave one example out")
@@ -76,8 +80,14 @@ def design(population: int, splits: int, forget_sets: int, seed: int) -> Design:
     for split in range(splits):
         pair, side = divmod(split, 2)
         order = _generator(seed, pair).permutation(population)
-        positions = np.sort(order[half:] if side else order[:half])
-        forget[split, positions] = _generator(seed, pair, side, forget_sets).permutation(sets)
+        halves: list[Indices] = [order[:half], order[half:]]
+        positions = np.sort((halves if groups is None else whole(halves, groups))[side])
+        drawn = _generator(seed, pair, side, forget_sets).permutation(sets)
+        forget[split, positions] = drawn
+        if groups is not None:
+            parts = whole([positions[drawn == number] for number in range(forget_sets)], groups)
+            for number, part in enumerate(parts):
+                forget[split, part] = number
     forget.flags.writeable = False
     return Design(forget, forget_sets)
 

@@ -282,7 +282,7 @@ class Cluster:
             click.echo(no if deserted else f"a node of the cluster offers a {kind} again", err=True)
 
     def _dataset(self, references: References) -> Any:
-        return self._put(references.track.reference_digest, lambda: Parcel.of(references.dataset))
+        return self._put(references.track.reference_digest, lambda: Parcel.of(references))
 
     def _weights(self, references: References, role: Role) -> Any:
         return self._put((references.track.reference_digest, role), lambda: references.weights(role))

@@ -27,6 +27,7 @@ from harness.evaluate import Bench, Slot, attempt
 from harness.executors import local
 from harness.machine import hardware, torch_version
 from harness.references import References, Role
+from harness.splits import Numbers
 from harness.store import Store
 from harness.track import Track
 from harness.units import Unit
@@ -66,15 +67,18 @@ class Node:
 
 @dataclass(frozen=True)
 class Parcel:
-    """A data set as it travels."""
+    """A data set as it travels, with the numbers that its splits read from files."""
 
     dataset: Dataset
+    numbers: Numbers
     strides: tuple[int, ...]
     """Of the images before: on the way those of axes of length 1 change, and by them torch chooses its kernels."""
 
     @classmethod
-    def of(cls, dataset: Dataset) -> Parcel:
-        return cls(replace(dataset, images=np.ascontiguousarray(dataset.images)), dataset.images.strides)
+    def of(cls, references: References) -> Parcel:
+        dataset = references.dataset
+        images = np.ascontiguousarray(dataset.images)
+        return cls(replace(dataset, images=images), references.numbers, dataset.images.strides)
 
     def open(self) -> Dataset:
         """With the images laid out as before, so that a model trains to the same bits on every node."""
@@ -91,7 +95,7 @@ class Carried(References):
 
     def __init__(self, track: Track, parcel: Parcel, weights: Mapping[Role, bytes]) -> None:
         super().__init__(track, Store())
-        self.dataset = parcel.open()
+        self.dataset, self.numbers = parcel.open(), parcel.numbers
         self._weights = weights
 
     def weights(self, role: Role) -> bytes:

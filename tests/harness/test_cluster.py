@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import os
 import platform
@@ -18,6 +20,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
 import pytest
 
 from harness.errors import BenchError
@@ -131,6 +134,22 @@ def test_a_node_killed_in_mid_training_costs_no_model_and_changes_none(
     monkeypatch.setenv("BENCH_HOME", str(tmp_path / "alone"))
     assert "6 of 6" in start("prepare", str(track), "--workers", "2").communicate()[0]
     assert models(home) == models(tmp_path / "alone")
+
+
+def test_files_that_splits_read_travel_with_the_data_set(
+    cluster: Any, tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BENCH_DATA", str(tmp_path))  # of the command, not of the nodes
+    content = io.BytesIO()
+    np.save(content, np.concatenate([np.arange(600) // 3, np.arange(600, 1797)]))
+    (tmp_path / "mine.npy").write_bytes(content.getvalue())
+    sha256 = hashlib.sha256(content.getvalue()).hexdigest()
+    track = tmp_path / "grouped.toml"
+    lines = f'rule = "per-seed"\ngroups = "mine.npy"\ngroups_sha256 = "{sha256}"'
+    track.write_text(SMALL.replace('rule = "per-seed"', lines))
+    result = run("prepare", str(track), "--executor", "ray", "--address", cluster.address)
+    assert result.exit_code == 0, result.output
+    assert len(models(home)) == 6
 
 
 def test_a_node_killed_in_mid_search_costs_no_trial(

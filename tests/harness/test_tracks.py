@@ -77,6 +77,12 @@ def test_each_digest_covers_its_own_part() -> None:
             ["splits.forget_classes has 10", "0 … 9"],
         ),
         ("retain = 192", 'retain = 192\nforget_rule = "highest"\nvalues = "a.npy"', ["splits.values_sha256"]),
+        ("retain = 192", 'retain = 192\ngroups = "a.npy"', ["splits.groups and splits.groups_sha256 go together"]),
+        (
+            'rule = "per-seed"',
+            'rule = "paper"\ngroups = "a.npy"\ngroups_sha256 = "00"',
+            ["splits.groups goes with rule = 'per-seed' or 'fixed'"],
+        ),
         ("[protocol]", "[protocols]", ["protocols is not a key"]),
         ("[data]", "[data", ["not TOML"]),
     ],

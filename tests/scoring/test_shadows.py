@@ -37,6 +37,20 @@ def test_halves_are_complementary_and_forget_sets_partition_them(
     assert max(found) - min(found) <= 1
 
 
+@given(seed=st.integers(0, 2**64), sets=st.integers(2, 8))
+def test_what_belongs_together_lies_in_one_half_and_one_forget_set(seed: int, sets: int) -> None:
+    groups = np.random.default_rng(seed % 2**32).permutation(np.concatenate([np.arange(150), np.arange(50)]))
+    drawn = design(200, 4, sets, seed, groups)
+    for split in range(4):
+        half = drawn.half(split)
+        assert len(half) == 100
+        assert not np.isin(groups[half], groups[drawn.half(drawn.partner(split))]).any()
+        members = [drawn.members(split, index) for index in range(sets)]
+        assert max(map(len, members)) - min(map(len, members)) <= 1
+        np.testing.assert_array_equal(np.sort(np.concatenate(members)), half)
+        assert sum(len(np.unique(groups[each])) for each in members) == len(np.unique(groups[half]))
+
+
 def test_every_example_is_forgotten_once_in_half_of_the_splits_and_absent_from_the_others() -> None:
     drawn = design(1024, 16, 8, seed=3)
     assert all(len(drawn.members(split, index)) == 64 for split in range(16) for index in range(8))

@@ -1,0 +1,77 @@
+"""``bench duplicates``: near-duplicates in a track's data set, and a split that keeps them together."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import click
+
+from harness.commands._options import json_option, track_option
+
+
+@click.command(epilog="Example: bench duplicates --track utkface-resnet18 --out utkface-groups.npy")
+@track_option
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), help="Write the group of every example here (.npy)."
+)
+@json_option
+def command(track: str, out: Path | None, as_json: bool) -> None:
+    """Find near-duplicates among a track's images, and how its split of seed 0 parts them.
+
+    An example that has one in R cannot be forgotten, and a test example that has one in R or F is not unseen. With
+    --out it also prints the lines by which a track of its own keeps them together.
+    """
+    import io
+
+    import numpy as np
+
+    from harness import duplicates, participant
+    from harness import track as tracks
+    from harness.files import write_file
+    from harness.progress import Bar
+    from harness.references import References
+    from harness.store import Store
+
+    loaded = tracks.load(track)
+    participant.not_public(loaded, "where near-duplicates lie")
+    references = References(loaded, Store())
+    images, labels, split = references.dataset.images, references.labels, references.split(0)
+    with Bar("comparing images", len(images), "images") as bar:
+        found = duplicates.groups(images, bar.step)
+    sizes = np.bincount(found)
+    shared = np.flatnonzero(sizes > 1)
+    differing = sum(len(np.unique(labels[found == number])) > 1 for number in shared)
+    crossing = duplicates.crossing(found, split.retain, split.forget, split.test)
+    numbers = {
+        "track": loaded.name,
+        "examples": len(found),
+        "groups": len(shared),
+        "in_groups": int(sizes[shared].sum()),
+        "largest": int(sizes.max()),
+        "groups_with_different_labels": differing,
+        "forget": len(split.forget),
+        "forget_with_one_in_r": crossing.forget,
+        "test": len(split.test),
+        "test_with_one_in_r_or_f": crossing.test,
+    }
+    content = None
+    if out is not None:
+        buffer = io.BytesIO()
+        np.save(buffer, found.astype(np.min_scalar_type(int(found.max()))), allow_pickle=False)
+        content = buffer.getvalue()
+        write_file(out, content)
+        numbers |= {"file": str(out), "sha256": hashlib.sha256(content).hexdigest()}
+    if as_json:
+        click.echo(json.dumps(numbers, indent=1))
+        return
+    click.echo(
+        f"{loaded.name}: {len(shared):,} groups of near-duplicates, {numbers['in_groups']:,} of {len(found):,} images; "
+        f"the largest has {numbers['largest']:,}; {differing:,} groups have different labels"
+    )
+    click.echo(f"forget: {crossing.forget:,} of {len(split.forget):,} have one in R")
+    click.echo(f"test:   {crossing.test:,} of {len(split.test):,} have one in R or F")
+    if out is not None:
+        click.echo('\n[splits]\nrule = "fixed"  # or "per-seed"')
+        click.echo(f'groups = "{out.name}"\ngroups_sha256 = "{numbers["sha256"]}"')
