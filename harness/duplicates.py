@@ -25,7 +25,7 @@ LEVEL = 2.0
 """Steps of brightness (of 255) by which neighbouring means must differ to say something; flat ground says nothing."""
 NEAR = 0.2
 """Of what either image says so much may differ. Looked at on UTKFace and CIFAR-10: such pairs show one picture. On
-UTKFace the first pairs of two people come at .21, where pairs are fewest: 35 from .175 to .2, 3,330 from .25 to .275."""
+UTKFace the first pairs of two people come at .21, where fewest are: 35 from .175 to .2, 3,330 from .25 to .275."""
 BLOCK = 1000
 
 
