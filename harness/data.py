@@ -6,13 +6,13 @@ import hashlib
 import os
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.errors import DataError
+from harness.errors import DataError, TrackError
 from harness.track import Data
 
 UTKFACE_AGE_BIN = 20
@@ -34,11 +34,13 @@ class Dataset:
         labels: int64 [n].
         train: how many of the first examples are the official train part; the rest is the official test part
             (0 when the data set has no such parts).
+        subclasses: int64 [n], the data set's own labels where ``labels`` are superclasses of them.
     """
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
     train: int = 0
+    subclasses: NDArray[np.int64] | None = None
 
     @property
     def sha256(self) -> str:
@@ -72,7 +74,25 @@ def load(spec: Data, *, download: bool = False) -> Dataset:
             f"the data set {spec.name} has digest {dataset.sha256}, the track declares {spec.sha256}",
             "get the original file again, or declare the new digest if the change is meant",
         )
-    return dataset
+    if not spec.superclasses:
+        return dataset
+    return replace(dataset, labels=merged(spec, dataset.labels), subclasses=dataset.labels)
+
+
+def merged(spec: Data, labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Labels [n] of a track from the data set's own ones.
+
+    Raises:
+        TrackError: the data set has more classes than ``superclasses`` tells of.
+    """
+    if not spec.superclasses:
+        return labels
+    if labels.max() >= len(spec.superclasses):
+        raise TrackError(
+            f"the data set {spec.name} has a class {labels.max()}, data.superclasses only {len(spec.superclasses)}",
+            "name a superclass for every class",
+        )
+    return np.array(spec.superclasses, dtype=np.int64)[labels]
 
 
 def _digits(spec: Data, download: bool) -> Dataset:
@@ -138,7 +158,7 @@ def _utkface(spec: Data, download: bool) -> Dataset:
                 images[index] = np.asarray(resized).transpose(2, 0, 1)
         except (OSError, ValueError) as error:
             raise DataError(f"{path}: not a UTKFace image: {error}", "unpack the data set again") from None
-        labels[index] = min(age // UTKFACE_AGE_BIN, spec.classes - 1)
+        labels[index] = min(age // UTKFACE_AGE_BIN, spec.own_classes - 1)
     return Dataset(images, labels)
 
 
@@ -157,8 +177,8 @@ def _npz(spec: Data, download: bool) -> Dataset:
             f"{path}: images are {images.dtype} {images.shape}, labels {labels.shape}",
             "images must be uint8 [n, h, w], [n, h, w, c] or [n, c, h, w], labels integers [n]",
         )
-    if not np.issubdtype(labels.dtype, np.integer) or labels.min() < 0 or labels.max() >= spec.classes:
-        raise DataError(f"{path}: labels are not integers in 0 … {spec.classes - 1}", "mend labels or data.classes")
+    if not np.issubdtype(labels.dtype, np.integer) or labels.min() < 0 or labels.max() >= spec.own_classes:
+        raise DataError(f"{path}: labels are not integers in 0 … {spec.own_classes - 1}", "mend labels or data.classes")
     if images.ndim == 3:
         images = images[:, None]
     elif images.shape[-1] in (1, 3):

@@ -19,7 +19,7 @@ KIND = "labels"
 
 @dataclass(frozen=True)
 class Labels:
-    """As in :class:`harness.data.Dataset`."""
+    """The data set's own, whatever superclasses a track makes of them; ``train`` as in ``harness.data.Dataset``."""
 
     labels: NDArray[np.int64]
     train: int
@@ -38,4 +38,4 @@ def keep(store: Store, track: Track, known: Labels) -> None:
 
 
 def _name(track: Track) -> str:
-    return digest(asdict(track.data))
+    return digest({key: value for key, value in asdict(track.data).items() if key != "superclasses"})

@@ -130,13 +130,19 @@ class References:
         """Labels and official parts of the data set, from the store where it keeps them."""
         found = labels.read(self.store, self.track)
         if found is None:
-            found = Labels(self.dataset.labels, self.dataset.train)
+            own = self.dataset.subclasses
+            found = Labels(self.dataset.labels if own is None else own, self.dataset.train)
             labels.keep(self.store, self.track, found)
         return found
 
-    @property
+    @cached_property
     def labels(self) -> NDArray[np.int64]:
         """int64 [n], of every example of the data set."""
+        return data.merged(self.track.data, self.subclasses)
+
+    @property
+    def subclasses(self) -> NDArray[np.int64]:
+        """int64 [n], the data set's own labels: the same, unless the track declares superclasses of them."""
         return self.labelled.labels
 
     @cached_property

@@ -75,6 +75,7 @@ def model_evidence(references: References, seed: int, logits: NDArray[Any]) -> M
         reference_phi=references.reference_phi,
         lacks=references.lacks,
         seed=references.track.analysis.umia_seed,
+        subclasses=references.subclasses,
     )
 
 

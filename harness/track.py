@@ -36,6 +36,13 @@ class Data:
     """File of a user's own data set, relative to the data folder (npz only)."""
     sha256: str | None = None
     """Of images and labels as used; checked whenever the data is loaded."""
+    superclasses: tuple[int, ...] = ()
+    """The class of the track that each of the data set's own classes is part of; default: they are the same."""
+
+    @property
+    def own_classes(self) -> int:
+        """Classes of the data set, of which ``superclasses`` make fewer."""
+        return len(self.superclasses) or self.classes
 
 
 @dataclass(frozen=True)
@@ -52,6 +59,7 @@ class Splits:
     forget_rule: Literal["random", "class", "highest"] = "random"
     """Which of R ∪ F are F. ``class``: all of ``forget_classes``. ``highest``: those with the highest ``values``."""
     forget_classes: tuple[int, ...] = ()
+    """Of the data set's own ones: with ``data.superclasses`` a part of a class is forgotten."""
     values: str | None = None
     """File with a number per example of the data set (.npy), shipped beside the tracks or in the data folder."""
     values_sha256: str | None = None
@@ -276,7 +284,9 @@ def _contradictions(track: Track) -> Iterator[str]:
     for key in ("retain", "forget", "val", "test"):
         if getattr(track.splits, key) < 1:
             yield f"splits.{key} is {getattr(track.splits, key)}; allowed: 1 or more"
-    yield from _forgetting(track.splits, track.data.classes)
+    if track.data.superclasses and set(track.data.superclasses) != set(range(track.data.classes)):
+        yield f"data.superclasses must have every class of 0 … {track.data.classes - 1}, and no other"
+    yield from _forgetting(track.splits, track.data.own_classes)
     splits, sets = track.protocol.lira_splits, track.protocol.lira_forget_sets
     if splits % 2 or splits == 2 or splits < 0 or (splits and sets < 2):
         yield f"protocol.lira_splits is {splits}, lira_forget_sets {sets}; allowed: 0, or even from 4 on with 2 or more"

@@ -72,7 +72,8 @@ def losses(references: References, unit: Unit, logits: NDArray[Any], objective: 
         original = accuracies(references.logits(unit.original), labels, parts)
         target = Accuracies(original.retain, own.val, original.val, original.test)
     loss = cross_entropy(logits, labels)
-    unseen = parts["val"][np.isin(labels[parts["val"]], labels[parts["forget"]])]  # as on the board, of F's classes
+    kinds, val = references.subclasses, parts["val"]
+    unseen = val[np.isin(kinds[val], kinds[parts["forget"]])]  # as on the board, of F's classes
     attack = umia(loss[parts["forget"]], loss[unseen], references.track.analysis.umia_seed)
     return Losses(
         retain=abs(own.retain - target.retain) / 3,

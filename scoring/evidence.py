@@ -33,6 +33,7 @@ class ModelEvidence:
         reference_phi: [m, n] φ under the retrained models of all seeds, this one's included.
         lacks: bool [m, n]: reference model m was trained without example n.
         seed: for what an attack draws.
+        subclasses: [n], by which classes are forgotten, where labels are superclasses.
     """
 
     logits: Floats
@@ -43,6 +44,7 @@ class ModelEvidence:
     reference_phi: Floats
     lacks: NDArray[np.bool_]
     seed: int = 0
+    subclasses: Indices | None = None
 
     @cached_property
     def phi(self) -> NDArray[np.float64]:
@@ -51,10 +53,10 @@ class ModelEvidence:
 
     @cached_property
     def unseen(self) -> Indices:
-        """Test examples of the classes that are forgotten: with F drawn at random all of them, and where a whole class
-        is forgotten those that its examples can be told from by membership alone."""
-        test = self.parts["test"]
-        return test[np.isin(self.labels[test], self.labels[self.parts["forget"]])]
+        """Test examples of the (sub)classes that are forgotten: with F drawn at random all of them, and where a whole
+        class is forgotten those that its examples can be told from by membership alone."""
+        test, kinds = self.parts["test"], self.labels if self.subclasses is None else self.subclasses
+        return test[np.isin(kinds[test], kinds[self.parts["forget"]])]
 
     @cached_property
     def losses(self) -> NDArray[np.float64]:

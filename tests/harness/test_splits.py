@@ -14,6 +14,7 @@ from harness.errors import DataError, TrackError
 from harness.references import References
 from harness.store import Store
 from harness.track import load, parse, read
+from scoring.evidence import ModelEvidence
 
 CHECKED = {
     "cifar10-resnet18": (50_000, 60_000, [33810, 44208, 6639, 25856, 49484]),
@@ -71,6 +72,32 @@ def test_a_class_is_forgotten_as_a_whole_and_validated_on() -> None:
     assert set(labels[found.forget].tolist()) == {3} and 3 not in labels[found.retain]
     assert {3, 4} < set(labels[found.val].tolist()) and {3, 4} < set(labels[found.test].tolist())
     assert np.array_equal(references.split(7).forget, found.forget), "one split for all seeds"
+
+
+def test_a_part_of_a_class_is_forgotten_and_compared_with_unseen_ones_of_that_part(home: Path) -> None:
+    references = References(load("digits-subclass"), Store())
+    digits = References(load("digits-class"), Store())
+    assert references.dataset.labels.max() == references.labels.max() == 4
+    assert np.array_equal(references.subclasses, digits.labels)
+    assert np.array_equal(references.labels, references.dataset.labels)
+    split = references.split(0)
+    assert np.array_equal(split.forget, digits.split(0).forget) and set(digits.labels[split.forget].tolist()) == {3}
+    kin = np.isin(digits.labels, (3, 8))
+    assert np.array_equal(references.labels == 3, kin), "threes and eights are one class"
+    assert (kin[split.retain]).any()
+    again = References(load("digits-subclass"), Store())
+    assert (home / "labels").exists() and np.array_equal(again.labels, references.labels), "from the store"
+    logits = np.zeros((1797, 5), np.float32)
+    evidence = ModelEvidence(
+        logits, logits, logits, references.labels, split.parts(), logits, logits > 0, 0, references.subclasses
+    )
+    assert set(digits.labels[evidence.unseen].tolist()) == {3}
+
+
+def test_a_class_without_superclass_is_refused() -> None:
+    spec = replace(load("digits-subclass").data, superclasses=(0, 1, 2, 3, 4))
+    with pytest.raises(TrackError, match=r"has a class 9, data\.superclasses only 5"):
+        load_data(spec)
 
 
 def test_a_class_of_another_size_is_refused() -> None:

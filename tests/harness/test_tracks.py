@@ -83,6 +83,12 @@ def test_each_digest_covers_its_own_part() -> None:
             'rule = "paper"\ngroups = "a.npy"\ngroups_sha256 = "00"',
             ["splits.groups goes with rule = 'per-seed' or 'fixed'"],
         ),
+        ("classes = 10", "classes = 10\nsuperclasses = [0, 1]", ["data.superclasses", "0 … 9"]),
+        (
+            "classes = 10",
+            "classes = 2\nsuperclasses = [0, 0, 0, 1, 1, 1, 2, 0, 0, 0]",
+            ["data.superclasses must have every class of 0 … 1, and no other"],
+        ),
         ("[protocol]", "[protocols]", ["protocols is not a key"]),
         ("[data]", "[data", ["not TOML"]),
     ],
