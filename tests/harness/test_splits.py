@@ -12,9 +12,9 @@ from harness import splits
 from harness.data import load as load_data
 from harness.errors import DataError, TrackError
 from harness.references import References
+from harness.scores import model_evidence
 from harness.store import Store
 from harness.track import load, parse, read
-from scoring.evidence import ModelEvidence
 
 CHECKED = {
     "cifar10-resnet18": (50_000, 60_000, [33810, 44208, 6639, 25856, 49484]),
@@ -74,7 +74,9 @@ def test_a_class_is_forgotten_as_a_whole_and_validated_on() -> None:
     assert np.array_equal(references.split(7).forget, found.forget), "one split for all seeds"
 
 
-def test_a_part_of_a_class_is_forgotten_and_compared_with_unseen_ones_of_that_part(home: Path) -> None:
+def test_a_part_of_a_class_is_forgotten_and_compared_with_unseen_ones_of_that_part(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     references = References(load("digits-subclass"), Store())
     digits = References(load("digits-class"), Store())
     assert references.dataset.labels.max() == references.labels.max() == 4
@@ -88,9 +90,8 @@ def test_a_part_of_a_class_is_forgotten_and_compared_with_unseen_ones_of_that_pa
     again = References(load("digits-subclass"), Store())
     assert (home / "labels").exists() and np.array_equal(again.labels, references.labels), "from the store"
     logits = np.zeros((1797, 5), np.float32)
-    evidence = ModelEvidence(
-        logits, logits, logits, references.labels, split.parts(), logits, logits > 0, 0, references.subclasses
-    )
+    monkeypatch.setattr(References, "logits", lambda self, role: logits)
+    evidence = model_evidence(references, 0, logits)
     assert set(digits.labels[evidence.unseen].tolist()) == {3}
 
 

@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from harness import tuning
@@ -60,6 +61,17 @@ def test_the_retrained_model_itself_has_nothing_left_to_gain_but_its_own_mia() -
     assert original.total > retrained.total + 0.2
     assert original.forget == pytest.approx((0.998 - 0.796) / 3, abs=0.05), "a third of the gap in accuracy"
     assert original.total <= tuning.WORST
+
+
+def test_where_a_part_of_a_class_is_forgotten_it_is_compared_with_its_like(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threes and eights are one class. Who is right on eights alone has forgotten the threes and gives nothing away."""
+    track = load("digits-subclass")
+    references = References(track, Store())
+    logits = np.random.default_rng(0).normal(size=(1797, 5)).astype(np.float32)
+    logits[references.subclasses == 8, 3] += 20
+    monkeypatch.setattr(References, "logits", lambda self, role: logits)
+    found = tuning.losses(references, Unit(baseline("ft"), track, 0), logits, "oracle-free")
+    assert found.val_mia < 0.3, "eights among the unseen ones would be told from F at sight"
 
 
 def test_the_oracle_free_objective_reads_no_retrained_model(monkeypatch: pytest.MonkeyPatch) -> None:
