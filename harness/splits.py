@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from itertools import accumulate, pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from harness import data
 from harness.errors import DataError, TrackError
+from harness.files import write_file
 from harness.seeds import derive
 from harness.track import FOLDER, Splits, Track
 from scoring.partition import whole
@@ -54,6 +56,14 @@ def numbers(spec: Splits, size: int) -> Numbers:
     values = None if spec.values is None else _file("values", spec.values, spec.values_sha256, size, "memorisation")
     groups = None if spec.groups is None else _file("groups", spec.groups, spec.groups_sha256, size, "duplicates")
     return Numbers(values, groups)
+
+
+def write(path: Path, numbers: NDArray[Any]) -> str:
+    """Write a file that :func:`numbers` reads, of [size] numbers; returns the SHA-256 that a track declares."""
+    content = io.BytesIO()
+    np.save(content, numbers, allow_pickle=False)
+    write_file(path, content.getvalue())
+    return hashlib.sha256(content.getvalue()).hexdigest()
 
 
 NONE = Numbers()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 
@@ -26,13 +25,10 @@ def command(track: str, out: Path | None, as_json: bool) -> None:
     An example that has one in R cannot be forgotten, and a test example that has one in R or F is not unseen. With
     --out it also prints the lines by which a track of its own keeps them together.
     """
-    import io
-
     import numpy as np
 
-    from harness import duplicates, participant
+    from harness import duplicates, participant, splits
     from harness import track as tracks
-    from harness.files import write_file
     from harness.progress import Bar
     from harness.references import References
     from harness.store import Store
@@ -59,13 +55,9 @@ def command(track: str, out: Path | None, as_json: bool) -> None:
         "test": len(split.test),
         "test_with_one_in_r_or_f": crossing.test,
     }
-    content = None
     if out is not None:
-        buffer = io.BytesIO()
-        np.save(buffer, found.astype(np.min_scalar_type(int(found.max()))), allow_pickle=False)
-        content = buffer.getvalue()
-        write_file(out, content)
-        numbers |= {"file": str(out), "sha256": hashlib.sha256(content).hexdigest()}
+        sha256 = splits.write(out, found.astype(np.min_scalar_type(int(found.max()))))
+        numbers |= {"file": str(out), "sha256": sha256}
     if as_json:
         click.echo(json.dumps(numbers, indent=1))
         return
@@ -75,11 +67,11 @@ def command(track: str, out: Path | None, as_json: bool) -> None:
     )
     if sizes.max() > ALIKE * len(found):
         click.echo(
-            "note: images of this set are so alike that many are grouped which are no copies, one through the other",
+            f"note: one group holds {sizes.max():,} images: this set's are too alike to tell copies from others",
             err=True,
         )
     click.echo(f"forget: {crossing.forget:,} of {len(split.forget):,} have one in R")
     click.echo(f"test:   {crossing.test:,} of {len(split.test):,} have one in R or F")
     if out is not None:
         click.echo('\n[splits]\nrule = "fixed"  # or "per-seed"')
-        click.echo(f'groups = "{out.name}"\ngroups_sha256 = "{numbers["sha256"]}"')
+        click.echo(f'groups = "{out.name}"\ngroups_sha256 = "{sha256}"')

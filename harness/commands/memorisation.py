@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import click
@@ -21,13 +20,8 @@ def command(track: str, out: Path) -> None:
     Half of those were trained on the example and half were not. Writes one number per example of the data set (not a
     number outside of R and F), and prints the lines by which a track of its own forgets the most memorised ones.
     """
-    import io
-
-    import numpy as np
-
-    from harness import memorised, participant, session
+    from harness import memorised, participant, session, splits
     from harness import track as tracks
-    from harness.files import write_file
     from harness.references import References, shadow_originals
     from harness.store import Store
 
@@ -36,8 +30,6 @@ def command(track: str, out: Path) -> None:
     participant.not_public(loaded, "how examples are memorised")
     references = References(loaded, Store())
     session.train_missing(references, shadow_originals(loaded))
-    buffer = io.BytesIO()
-    np.save(buffer, memorised.values(references), allow_pickle=False)
-    write_file(out, buffer.getvalue())
+    sha256 = splits.write(out, memorised.values(references))
     click.echo('[splits]\nrule = "fixed"  # "paper" where the track has that rule\nforget_rule = "highest"')
-    click.echo(f'values = "{out.name}"\nvalues_sha256 = "{hashlib.sha256(buffer.getvalue()).hexdigest()}"')
+    click.echo(f'values = "{out.name}"\nvalues_sha256 = "{sha256}"')

@@ -122,6 +122,19 @@ def test_the_command_tells_what_a_split_parts_and_mends_it(doubled: Path) -> Non
     assert not np.isin(groups[swapped["forget"]], groups[swapped["test"]]).any(), "SWAP"
 
 
+def test_a_set_whose_images_are_all_alike_is_noted(doubled: Path) -> None:
+    quiet = run("duplicates", "--track", str(doubled))
+    assert "too alike" not in quiet.stderr
+    text, place = doubled.read_text(), doubled.parent / "mine.npz"
+    with np.load(place) as archive:
+        images, labels = np.repeat(archive["images"][:1], 448, axis=0), archive["labels"]
+    np.savez(place, images=images, labels=labels)
+    old = text.split('sha256 = "')[1].split('"')[0]
+    doubled.write_text(text.replace(old, data.Dataset(images, labels.astype(np.int64)).sha256))
+    result = run("duplicates", "--track", str(doubled))
+    assert result.exit_code == 0 and "one group holds 448 images" in result.stderr
+
+
 def test_groups_that_are_missing_or_others_are_refused(doubled: Path) -> None:
     table, path = read(str(doubled))
     table["splits"] |= {"groups": "groups.npy", "groups_sha256": "00"}
