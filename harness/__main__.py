@@ -1,5 +1,5 @@
 """``python -m harness`` is ``bench``."""
 
-from harness.cli import main
+from unlearn_bench.harness.cli import main
 
 main()

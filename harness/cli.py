@@ -12,9 +12,10 @@ from typing import Any
 
 import click
 
-from harness import commands, mirror
-from harness.errors import EXIT_CODES, BenchError, Owner
-from harness.sealed import OPENED
+from unlearn_bench.harness import commands
+from unlearn_bench.harness.store import mirror
+from unlearn_bench.harness.support.errors import EXIT_CODES, BenchError, Owner
+from unlearn_bench.harness.tracks.sealed import OPENED
 
 EPILOG = """\b
 Examples:
@@ -38,7 +39,7 @@ class Verbs(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in self.list_commands(ctx):
             return None
-        module = importlib.import_module(f"harness.commands.{cmd_name.replace('-', '_')}")
+        module = importlib.import_module(f"unlearn_bench.harness.commands.{cmd_name.replace('-', '_')}")
         command: click.Command = module.command
         return command
 
@@ -56,7 +57,7 @@ class Verbs(click.Group):
 
 def _unexpected(error: Exception, quote: bool) -> BenchError:
     """``quote``: also the error's own words, which on a sealed track may hold what nobody must see."""
-    from harness.store import home
+    from unlearn_bench.harness.store.store import home
 
     now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     log = home() / "logs" / f"{now}-{os.getpid()}.txt"

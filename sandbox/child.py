@@ -19,11 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from sandbox import procfs
-from sandbox.family import Family, own_user
-from sandbox.session import Chunk, Exit, conduct
-from sandbox.stage import owned, staged
-from sandbox.types import MIB, Job, Limits, Outcome, Sandbox
+from unlearn_bench.sandbox import procfs
+from unlearn_bench.sandbox.family import Family, own_user
+from unlearn_bench.sandbox.session import Chunk, Exit, conduct
+from unlearn_bench.sandbox.stage import owned, staged
+from unlearn_bench.sandbox.types import MIB, Job, Limits, Outcome, Sandbox
 
 LAUNCH = Path(__file__).with_name("launch.py")
 CHUNK = 64 * 1024
@@ -126,7 +126,7 @@ def run(
     stop: threading.Event | None,
 ) -> Outcome:
     """Run one job of a back end, which ``start``s it in the folder where it is staged; see ``session.conduct``."""
-    from sandbox.inside import models
+    from unlearn_bench.sandbox.inside import models
 
     environment = {"backend": backend.name, "trusted": backend.trusted}
     if reason := backend.unavailable(job.model, job.device):

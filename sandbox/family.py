@@ -13,8 +13,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from sandbox import procfs
-from sandbox.procfs import Member
+from unlearn_bench.sandbox import procfs
+from unlearn_bench.sandbox.procfs import Member
 
 USERS = range(60706, 61184)
 """User ids of units, where root starts them: those that neither distributions nor systemd give to anybody."""

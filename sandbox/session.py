@@ -14,13 +14,13 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
-from sandbox import frames, weights
-from sandbox.text import Log, one_line, tail
-from sandbox.types import Job, Outcome
-from sandbox.verdict import Ending, Verdict, ending_before_go, judge
+from unlearn_bench.sandbox import frames, weights
+from unlearn_bench.sandbox.text import Log, one_line, tail
+from unlearn_bench.sandbox.types import Job, Outcome
+from unlearn_bench.sandbox.verdict import Ending, Verdict, ending_before_go, judge
 
 if TYPE_CHECKING:
-    from sandbox.inside.models import Layout
+    from unlearn_bench.sandbox.inside.models import Layout
 
 TICK = 0.1
 """Seconds between two looks at the deadline and the memory."""

@@ -17,7 +17,7 @@ from contextlib import ExitStack, contextmanager
 from errno import EDQUOT, ENOSPC
 from pathlib import Path
 
-from sandbox.types import Job
+from unlearn_bench.sandbox.types import Job
 
 ROOM = Path(__file__).parent
 INSIDE = ("__init__.py", "frames.py", "toolkit.py", "inside/*.py")

@@ -18,8 +18,8 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from sandbox.text import TAIL, one_line
-from sandbox.types import MIB, STATUSES, Job, Limits, Outcome, Sandbox, Status
+from unlearn_bench.sandbox.text import TAIL, one_line
+from unlearn_bench.sandbox.types import MIB, STATUSES, Job, Limits, Outcome, Sandbox, Status
 
 FOLDER = Path(__file__).with_name("attacks")
 BREACH = "BREACH"

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sandbox.types import Job, Limits
+from unlearn_bench.sandbox.types import Job, Limits
 
 MODEL: dict[str, Any] = {"name": "resnet18_narrow", "classes": 3, "width": 2, "channels": 1, "image_size": 8}
 COUNTS = {"retain": 20, "forget": 6, "val": 9}
@@ -20,7 +20,7 @@ def tiny_job(source: bytes, limits: Limits, **fields: Any) -> Iterator[Job]:
     import torch
     from safetensors.torch import save, save_file
 
-    from sandbox.inside import models
+    from unlearn_bench.sandbox.inside import models
 
     generator = torch.Generator().manual_seed(0)
     data: dict[str, torch.Tensor] = {}

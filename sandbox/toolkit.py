@@ -20,7 +20,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 from torch.utils.data import DataLoader
 
-from sandbox.inside.augmentation import moved
+from .inside.augmentation import moved
 
 Objective = Callable[..., Tensor]
 """From one batch, ``objective(*batch)``, to the scalar that training decreases."""

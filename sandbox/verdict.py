@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from sandbox import frames, weights
-from sandbox.text import one_line
-from sandbox.types import MIB, Limits, Status
+from unlearn_bench.sandbox import frames, weights
+from unlearn_bench.sandbox.text import one_line
+from unlearn_bench.sandbox.types import MIB, Limits, Status
 
 if TYPE_CHECKING:
-    from sandbox.inside.models import Layout
-    from sandbox.session import Exit
+    from unlearn_bench.sandbox.inside.models import Layout
+    from unlearn_bench.sandbox.session import Exit
 
 STRUCK = "the memory limit struck a process in the sandbox"
 STOPPED = "stopped on request"

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sandbox.text import one_line
+from unlearn_bench.sandbox.text import one_line
 
 if TYPE_CHECKING:
-    from sandbox.inside.models import Layout
+    from unlearn_bench.sandbox.inside.models import Layout
 
 DTYPES: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "I64": np.dtype("<i8"), "BOOL": np.dtype("u1")}
 _PREFIX = 8

@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scoring.groups import GROUPS
-from scoring.intervals import mean_intervals
-from scoring.membership import F, Membership, membership
-from scoring.ranks import dense_ranks
-from scoring.rows import RANKED, ULIRA, VALUES, Metric, Shadows, checked
-from scoring.umia import indiscernibility
+from unlearn_bench.scoring.groups import GROUPS
+from unlearn_bench.scoring.intervals import mean_intervals
+from unlearn_bench.scoring.membership import F, Membership, membership
+from unlearn_bench.scoring.ranks import dense_ranks
+from unlearn_bench.scoring.rows import RANKED, ULIRA, VALUES, Metric, Shadows, checked
+from unlearn_bench.scoring.umia import indiscernibility
 
 RESAMPLES = 500
 LETTERS = (*GROUPS, "F")

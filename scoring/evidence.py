@@ -14,7 +14,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.accuracy import cross_entropy, margins
+from unlearn_bench.scoring.accuracy import cross_entropy, margins
 
 Floats = NDArray[np.floating]
 Indices = NDArray[np.integer]

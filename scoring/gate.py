@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scoring.intervals import Interval, mean_interval
+from unlearn_bench.scoring.intervals import Interval, mean_interval
 
 ATTACKS = {"rmia": "auc", "umia_two_sided": "accuracy"}
 """Attacks of the gate, which run on the seed units alone, and the number that counts."""

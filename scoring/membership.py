@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scoring.groups import GROUPS, cut_points, places
-from scoring.rows import RANKED, ULIRA, Metric, Shadows, standings
-from scoring.umia import indiscernibility
+from unlearn_bench.scoring.groups import GROUPS, cut_points, places
+from unlearn_bench.scoring.rows import RANKED, ULIRA, Metric, Shadows, standings
+from unlearn_bench.scoring.umia import indiscernibility
 
 F = len(GROUPS)
 """Code of group F, after 0, 1, 2 for G1, G2, G3."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scoring.intervals import Interval, geometric_interval, mean_interval
+from unlearn_bench.scoring.intervals import Interval, geometric_interval, mean_interval
 
 
 @dataclass(frozen=True)

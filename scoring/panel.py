@@ -15,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
 
-from scoring import attacks
+from unlearn_bench.scoring import attacks
 
 Models = Literal["model", "shadows", "swap"]
 MODELS: tuple[Models, ...] = ("model", "shadows", "swap")
@@ -61,7 +61,7 @@ def names() -> list[str]:
 
 def load(name: str) -> Attack:
     """An attack of the panel by name."""
-    return _parse(importlib.import_module(f"scoring.attacks.{name}"), name)
+    return _parse(importlib.import_module(f"{attacks.__name__}.{name}"), name)
 
 
 @cache

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.evidence import Indices
+from unlearn_bench.scoring.evidence import Indices
 
 
 def whole(parts: Sequence[Indices], groups: NDArray[np.integer]) -> list[Indices]:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from scoring.groups import GROUPS
+from unlearn_bench.scoring.groups import GROUPS
 
 
 def dense_ranks(counts: ArrayLike) -> NDArray[np.int64]:

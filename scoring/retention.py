@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from scoring.accuracy import Accuracies
+from unlearn_bench.scoring.accuracy import Accuracies
 
 
 @dataclass(frozen=True)

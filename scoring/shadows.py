@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.evidence import Floats, Indices, ShadowEvidence
-from scoring.partition import whole
+from unlearn_bench.scoring.evidence import Floats, Indices, ShadowEvidence
+from unlearn_bench.scoring.partition import whole
 
 
 @dataclass(frozen=True)

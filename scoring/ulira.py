@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import gammaln, ndtri, stdtrit
 
-from scoring.intervals import Interval
-from scoring.umia import indiscernibility
+from unlearn_bench.scoring.intervals import Interval
+from unlearn_bench.scoring.umia import indiscernibility
 
 Array = NDArray[np.float64]
 

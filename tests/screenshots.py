@@ -11,8 +11,8 @@ from pathlib import Path
 from click.testing import CliRunner
 from PIL import Image
 
-from harness.cli import bench
 from tests.site.browser import browser
+from unlearn_bench.harness.cli import bench
 
 DOCS = Path(__file__).parents[1] / "docs"
 TRACK = "digits-resnet18"

@@ -11,7 +11,7 @@ DEFAULT_TRACK = "digits-resnet18"
 
 
 def _keep_secret(ctx: click.Context, option: click.Parameter, value: str | None) -> None:
-    from harness.sealed import OPTION
+    from unlearn_bench.harness.tracks.sealed import OPTION
 
     ctx.meta[OPTION] = value
 
@@ -29,7 +29,7 @@ organiser_option = click.option(
 
 
 def _keep_executor(ctx: click.Context, option: click.Parameter, value: str | None) -> None:
-    from harness.executors.choice import OPTION
+    from unlearn_bench.harness.executors.choice import OPTION
 
     if option.name == "executor" and value == "ray":
         ctx.meta[OPTION] = ""

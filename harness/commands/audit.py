@@ -10,7 +10,13 @@ from typing import Any
 
 import click
 
-from harness.commands._options import gpu_option, json_option, parse_parameters, sandbox_option, track_option
+from unlearn_bench.harness.commands._options import (
+    gpu_option,
+    json_option,
+    parse_parameters,
+    sandbox_option,
+    track_option,
+)
 
 
 @click.command(epilog="Examples: bench audit my_method.py; bench audit ft --seeds 10 --json")
@@ -41,12 +47,15 @@ def command(
     An entry that knows the public originals, splits or test set does better there. Says the cost first; models and
     finished runs are kept, and the same command goes on where it stopped. U-LiRA is not repeated.
     """
-    from harness import audit, participant, render, runs, session
-    from harness import track as tracks
-    from harness.progress import span
-    from harness.references import References
-    from harness.store import Store
-    from harness.tuning import tuned
+    from unlearn_bench.harness.references.references import References
+    from unlearn_bench.harness.report import tables
+    from unlearn_bench.harness.results import audit
+    from unlearn_bench.harness.store.store import Store
+    from unlearn_bench.harness.support.progress import span
+    from unlearn_bench.harness.tracks import track as tracks
+    from unlearn_bench.harness.units import participant, timed
+    from unlearn_bench.harness.units.tuning import tuned
+    from unlearn_bench.harness.workflows import session
 
     public, store = tracks.load(track), Store()
     source = session.find_entry(entry)
@@ -54,7 +63,7 @@ def command(
     method = tuned(source, public, store).with_parameters(parameters)
     fresh = audit.fresh_track(store, public, seeds, redraw)
     both = References(public, store), References(fresh, store)
-    todo = [runs.pending(store, method, one, range(one.protocol.seeds)) for one in (public, fresh)]
+    todo = [timed.pending(store, method, one, range(one.protocol.seeds)) for one in (public, fresh)]
     cost = audit.estimate(store, method, public, sum(map(len, todo)), seeds)
     click.echo(
         f"audit of {method.name}: {len(todo[0])} runs on the public seeds, {len(todo[1])} on fresh ones"
@@ -84,4 +93,4 @@ def command(
         }
         click.echo(json.dumps(content, indent=1))
     else:
-        click.echo(render.audit(method.name, found, audit.fitted(found), zero))
+        click.echo(tables.audit(method.name, found, audit.fitted(found), zero))

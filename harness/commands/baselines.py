@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from harness.commands._options import (
+from unlearn_bench.harness.commands._options import (
     executor_option,
     gpu_option,
     lira_option,
@@ -45,13 +45,16 @@ def command(
 
     Their shadow units (--lira) run in worker processes, unless --sandbox names another place.
     """
-    from harness import board, participant, render, runs, session
-    from harness import track as tracks
-    from harness.entries import baseline, baseline_names
-    from harness.shadows import ShadowRecord
-    from harness.store import Store
-    from harness.tuning import tuned
-    from harness.units import Record, Unit
+    from unlearn_bench.harness.entries.entry import baseline, baseline_names
+    from unlearn_bench.harness.report import tables
+    from unlearn_bench.harness.results import board
+    from unlearn_bench.harness.store.store import Store
+    from unlearn_bench.harness.tracks import track as tracks
+    from unlearn_bench.harness.units import participant, timed
+    from unlearn_bench.harness.units.shadow_units import ShadowRecord
+    from unlearn_bench.harness.units.tuning import tuned
+    from unlearn_bench.harness.units.units import Record, Unit
+    from unlearn_bench.harness.workflows import session
 
     loaded = tracks.load(track)
     if export is not None:
@@ -66,7 +69,7 @@ def command(
     seeds = range(loaded.protocol.seeds)
     todo: list[Unit] = []
     for entry in entries:
-        todo += [Unit(entry, loaded, s) for s in seeds] if again else runs.pending(store, entry, loaded, seeds)
+        todo += [Unit(entry, loaded, s) for s in seeds] if again else timed.pending(store, entry, loaded, seeds)
     resume = shlex.join(["bench", *sys.argv[1:]])
     done = session.execute(bench, todo, gpu, resume)
     attacked: list[ShadowRecord] = []
@@ -75,9 +78,9 @@ def command(
         attacked = session.run_shadows(bench.references, kept, sandbox, gpu, narrow, again, resume)
     if swap:
         session.run_swaps(bench.references, [e for e in entries if e.name != "original"], sandbox, gpu, resume)
-    click.echo(render.table(board.board(bench.references), loaded, board.null(bench.references)))
+    click.echo(tables.table(board.board(bench.references), loaded, board.null(bench.references)))
     if export is not None:
-        from harness.shipping import export_records
+        from unlearn_bench.harness.results.shipping import export_records
 
         click.echo(f"exported {export_records(bench.references, Store(export, behind=None))} records to {export}")
     ended: list[Record | ShadowRecord] = [*done, *attacked]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from harness.commands._options import json_option
+from unlearn_bench.harness.commands._options import json_option
 
 
 @click.command(epilog="Example: bench check my_method.py")
@@ -19,7 +19,7 @@ def command(path: Path, as_json: bool) -> None:
     One regular file, at most 64 KiB of UTF-8, that parses and defines unlearn with the right parameters; metadata,
     search space, imports that the image lacks. Exit code 10 when it is invalid.
     """
-    from harness.entries import read
+    from unlearn_bench.harness.entries.entry import read
 
     entry = read(path)
     if as_json:

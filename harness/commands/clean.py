@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.commands._options import json_option
+from unlearn_bench.harness.commands._options import json_option
 
 if TYPE_CHECKING:
-    from harness.disk import Heap
+    from unlearn_bench.harness.doctor.disk import Heap
 
 KINDS = ("inputs", "partial", "checkpoints", "logs", "orphans", "image", "unreferenced")
 
@@ -33,8 +33,8 @@ def command(everything: bool, dry_run: bool, yes: bool, as_json: bool, **chosen:
     Asks before it deletes. Finished units, their records and references go with --all only, after another question.
     Data sets stay.
     """
-    from harness import disk
-    from harness.store import Store
+    from unlearn_bench.harness.doctor import disk
+    from unlearn_bench.harness.store.store import Store
 
     store = Store()
     heaps = list(disk.heaps(store))

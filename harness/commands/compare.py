@@ -7,7 +7,7 @@ import json
 
 import click
 
-from harness.commands._options import json_option, track_option
+from unlearn_bench.harness.commands._options import json_option, track_option
 
 
 @click.command(epilog="Examples: bench compare my_method ft; bench compare salun srl --json")
@@ -20,12 +20,13 @@ def command(a: str, b: str, track: str, as_json: bool) -> None:
 
     Paired differences are sharper than the board's intervals: what all methods share on a seed cancels.
     """
-    from harness import board, render, scores
-    from harness import track as tracks
-    from harness.candidates import candidates, find
-    from harness.references import References
-    from harness.store import Store
-    from scoring.paired import difference
+    from unlearn_bench.harness.references.references import References
+    from unlearn_bench.harness.report import tables
+    from unlearn_bench.harness.results import board, scores
+    from unlearn_bench.harness.results.board_entries import candidates, find
+    from unlearn_bench.harness.store.store import Store
+    from unlearn_bench.harness.tracks import track as tracks
+    from unlearn_bench.scoring.paired import difference
 
     loaded = tracks.load(track)
     references = References(loaded, Store())
@@ -54,4 +55,4 @@ def command(a: str, b: str, track: str, as_json: bool) -> None:
         content = [{**dataclasses.asdict(one), "clear": one.clear} for one in differences]
         click.echo(json.dumps({"a": a, "b": b, "track": loaded.name, "differences": content}, indent=1))
     else:
-        click.echo(render.comparison(a, b, differences))
+        click.echo(tables.comparison(a, b, differences))

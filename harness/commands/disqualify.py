@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from harness.commands._options import track_option
+from unlearn_bench.harness.commands._options import track_option
 
 
 @click.command(
@@ -20,24 +20,24 @@ def command(entry: str, reason: str | None, undo: bool, track: str) -> None:
     The row stays on the board with its numbers and the reason, without groups and ranks. Another source under the same
     name is another method, and is judged anew.
     """
-    from harness import candidates, marks
-    from harness import track as tracks
-    from harness.errors import USAGE, BenchError
-    from harness.references import References
-    from harness.store import Store
-    from sandbox.text import one_line
+    from unlearn_bench.harness.references.references import References
+    from unlearn_bench.harness.results import board_entries, review
+    from unlearn_bench.harness.store.store import Store
+    from unlearn_bench.harness.support.errors import USAGE, BenchError
+    from unlearn_bench.harness.tracks import track as tracks
+    from unlearn_bench.sandbox.text import one_line
 
     said = one_line(reason or "", 200)
     if undo == bool(said):
         raise BenchError("say --reason TEXT, or --undo", "your command", "see bench disqualify --help", USAGE)
     loaded, store = tracks.load(track), Store()
-    present = {one.name: one for one in candidates.candidates(References(loaded, store))}
-    found = candidates.find(present, entry, loaded)
+    present = {one.name: one for one in board_entries.candidates(References(loaded, store))}
+    found = board_entries.find(present, entry, loaded)
     if found.kind != "entry":
         raise BenchError(
             f"{entry} ships with the benchmark and sets the cut points", "your command", "name a submission", USAGE
         )
-    if undo and not marks.disqualified(store, found.sha256):
+    if undo and not review.disqualified(store, found.sha256):
         raise BenchError(f"{entry} is not disqualified", "your command", "there is nothing to undo", USAGE)
-    marks.disqualify(store, entry, found.sha256, said)
+    review.disqualify(store, entry, found.sha256, said)
     click.echo(f"{entry} ({found.sha256[:16]}) is {'back in the ranks' if undo else f'disqualified: {said}'}")

@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from harness.commands._options import json_option
+from unlearn_bench.harness.commands._options import json_option
 
 
 @click.command(epilog="Examples: bench doctor; bench doctor --attacks; bench doctor --gpu 0")
@@ -33,15 +33,15 @@ def command(as_json: bool, attacks: str | None, gpu: int | None) -> None:
     Every limit of a container is tried in a real one. Ends each failing line with its remedy. Exit code 20 when
     something that every run needs is missing.
     """
-    from harness import doctor, doctor_engine
-    from harness.errors import EXIT_CODES
+    from unlearn_bench.harness.doctor import checks, engine_checks
+    from unlearn_bench.harness.support.errors import EXIT_CODES
 
     if attacks is not None:
-        from harness.attacks import show
+        from unlearn_bench.harness.doctor.attack_suite import show
 
         sys.exit(show("json" if as_json else attacks))
     findings = []
-    for finding in doctor.examine() if gpu is None else doctor_engine.gpu(gpu):
+    for finding in checks.examine() if gpu is None else engine_checks.gpu(gpu):
         findings.append(finding)
         if not as_json:
             mark = "ok  " if finding.ok else "FAIL" if finding.needed else "warn"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from harness.commands._options import json_option, track_option
+from unlearn_bench.harness.commands._options import json_option, track_option
 
 ALIKE = 0.01
 """Share of the images in one group, above which groups say nothing."""
@@ -27,22 +27,23 @@ def command(track: str, out: Path | None, as_json: bool) -> None:
     """
     import numpy as np
 
-    from harness import duplicates, participant, splits
-    from harness import track as tracks
-    from harness.progress import Bar
-    from harness.references import References
-    from harness.store import Store
+    from unlearn_bench.harness.data import near_duplicates, splits
+    from unlearn_bench.harness.references.references import References
+    from unlearn_bench.harness.store.store import Store
+    from unlearn_bench.harness.support.progress import Bar
+    from unlearn_bench.harness.tracks import track as tracks
+    from unlearn_bench.harness.units import participant
 
     loaded = tracks.load(track)
     participant.not_public(loaded, "where near-duplicates lie")
     references = References(loaded, Store())
     images, labels, split = references.dataset.images, references.labels, references.split(0)
     with Bar("comparing images", len(images), "images") as bar:
-        found = duplicates.groups(images, bar.step)
+        found = near_duplicates.groups(images, bar.step)
     sizes = np.bincount(found)
     shared = np.flatnonzero(sizes > 1)
     differing = sum(len(np.unique(labels[found == number])) > 1 for number in shared)
-    crossing = duplicates.crossing(found, split.retain, split.forget, split.test)
+    crossing = near_duplicates.crossing(found, split.retain, split.forget, split.test)
     numbers = {
         "track": loaded.name,
         "examples": len(found),

@@ -24,9 +24,9 @@ def command(variant: str, base_image: str | None, pip_arguments: tuple[str, ...]
     """Build the image, on a machine without a registry too (with debootstrap, as root)."""
     from typing import cast
 
-    from harness.errors import EXIT_CODES, BenchError
-    from sandbox.image.base import BuildError
-    from sandbox.image.build import Variant, build
+    from unlearn_bench.harness.support.errors import EXIT_CODES, BenchError
+    from unlearn_bench.sandbox.image.base import BuildError
+    from unlearn_bench.sandbox.image.build import Variant, build
 
     if if_missing and (reason := _nothing_to_do(variant)):
         click.echo(reason)
@@ -43,7 +43,7 @@ def _nothing_to_do(variant: str) -> str | None:
     import docker
     from docker.errors import DockerException
 
-    from sandbox.engine.images import REPOSITORY
+    from unlearn_bench.sandbox.engine.images import REPOSITORY
 
     try:
         client = docker.from_env(timeout=30)

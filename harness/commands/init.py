@@ -11,7 +11,7 @@ import click
 @click.argument("path", type=click.Path(path_type=Path, dir_okay=False))
 def command(path: Path) -> None:
     """Write a commented template that already passes every check."""
-    from harness.errors import USAGE, BenchError
+    from unlearn_bench.harness.support.errors import USAGE, BenchError
 
     template = Path(__file__).parents[2] / "submissions" / "template.py"
     try:

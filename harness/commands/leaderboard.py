@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.commands._options import DEFAULT_TRACK, secret_option
+from unlearn_bench.harness.commands._options import DEFAULT_TRACK, secret_option
 
 if TYPE_CHECKING:
-    from harness.track import Track
+    from unlearn_bench.harness.tracks.track import Track
 
 ENDINGS = {
     "table": "txt",
@@ -57,8 +57,8 @@ def command(names: tuple[str, ...], form: str, out: Path | None, public: bool) -
     each track's board one over all tracks, and one per architecture and data set that has several. With --public,
     rows that ran without a container are listed with the badge "untrusted sandbox" and have no rank.
     """
-    from harness import track as tracks
-    from harness.errors import USAGE, BenchError
+    from unlearn_bench.harness.support.errors import USAGE, BenchError
+    from unlearn_bench.harness.tracks import track as tracks
 
     if out is None and (form in ("html", "parquet") or len(names) > 1):
         what = "several tracks" if form not in ("html", "parquet") else f"--format {form}"
@@ -80,18 +80,19 @@ def command(names: tuple[str, ...], form: str, out: Path | None, public: bool) -
 
 
 def _content(track: Track, form: str, public: bool) -> bytes:
-    from harness import board, render
-    from harness.errors import USAGE, BenchError
-    from harness.references import References
-    from harness.site import plots
-    from harness.store import Snapshot
+    from unlearn_bench.harness.references.references import References
+    from unlearn_bench.harness.report import tables
+    from unlearn_bench.harness.report.site import plots
+    from unlearn_bench.harness.results import board
+    from unlearn_bench.harness.store.store import Snapshot
+    from unlearn_bench.harness.support.errors import USAGE, BenchError
 
     references = References(track, Snapshot())
     ranked, null = board.board(references, public), board.null(references)
     if form == "parquet":
-        return render.parquet(ranked)
+        return tables.parquet(ranked)
     if form == "csv":
-        return render.csv(ranked).encode()
+        return tables.csv(ranked).encode()
     if form == "ulira":
         if ranked["ulira"].isna().all():
             what = f"no entry has run U-LiRA on {track.name}"
@@ -99,18 +100,18 @@ def _content(track: Track, form: str, public: bool) -> bytes:
         title = f"U-LiRA on {track.analysis.title}"
         text: str = plots.ulira(plots.ulira_rows(ranked), null, title, standalone=True)
     elif form == "json":
-        text = render.as_json(ranked, track, null, board.floor(references))
+        text = tables.as_json(ranked, track, null, board.floor(references))
     elif form == "markdown":
-        text = render.markdown(ranked)
+        text = tables.markdown(ranked)
     else:
-        text = render.table(ranked, track, null, board.floor(references))
+        text = tables.table(ranked, track, null, board.floor(references))
     return f"{text}\n".encode()
 
 
 def _with_records() -> list[Track]:
-    from harness import track as tracks
-    from harness import units
-    from harness.store import Store
+    from unlearn_bench.harness.store.store import Store
+    from unlearn_bench.harness.tracks import track as tracks
+    from unlearn_bench.harness.units import units
 
     store = Store()
     loaded = [tracks.load(name) for name in tracks.names()]
@@ -122,11 +123,11 @@ def _with_records() -> list[Track]:
 
 
 def _site(loaded: list[Track], out: Path, public: bool) -> None:
-    from harness.forks import uncollected
-    from harness.progress import Bar
-    from harness.site import gather
-    from harness.site.build import build
-    from harness.store import Snapshot
+    from unlearn_bench.harness.report.site import gather
+    from unlearn_bench.harness.report.site.build import build
+    from unlearn_bench.harness.store.store import Snapshot
+    from unlearn_bench.harness.support.parallel import uncollected
+    from unlearn_bench.harness.support.progress import Bar
 
     with uncollected():
         found = gather.read(loaded, Snapshot(), public, lambda one: click.echo(f"read {one.name}", err=True))

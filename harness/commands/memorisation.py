@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from harness.commands._options import track_option
+from unlearn_bench.harness.commands._options import track_option
 
 
 @click.command(epilog="Example: bench memorisation --track digits-resnet18 --out digits-memorisation.npy")
@@ -20,16 +20,19 @@ def command(track: str, out: Path) -> None:
     Half of those were trained on the example and half were not. Writes one number per example of the data set (not a
     number outside of R and F), and prints the lines by which a track of its own forgets the most memorised ones.
     """
-    from harness import memorised, participant, session, splits
-    from harness import track as tracks
-    from harness.references import References, shadow_originals
-    from harness.store import Store
+    from unlearn_bench.harness.data import splits
+    from unlearn_bench.harness.references import memorisation
+    from unlearn_bench.harness.references.references import References, shadow_originals
+    from unlearn_bench.harness.store.store import Store
+    from unlearn_bench.harness.tracks import track as tracks
+    from unlearn_bench.harness.units import participant
+    from unlearn_bench.harness.workflows import session
 
     loaded = tracks.load(track)
     session.needs_shadows(loaded)
     participant.not_public(loaded, "how examples are memorised")
     references = References(loaded, Store())
     session.train_missing(references, shadow_originals(loaded))
-    sha256 = splits.write(out, memorised.values(references))
+    sha256 = splits.write(out, memorisation.values(references))
     click.echo('[splits]\nrule = "fixed"  # "paper" where the track has that rule\nforget_rule = "highest"')
     click.echo(f'values = "{out.name}"\nvalues_sha256 = "{sha256}"')

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.commands._options import executor_option, secret_option
+from unlearn_bench.harness.commands._options import executor_option, secret_option
 
 if TYPE_CHECKING:
-    from harness.references import References, Role
+    from unlearn_bench.harness.references.references import References, Role
 
 
 @click.command(
@@ -77,9 +77,12 @@ def command(
     a long training on a CPU goes on where it was at most five minutes before. With --fetch they are not trained but
     fetched, and every byte is checked against the SHA-256 in the manifest.
     """
-    from harness import data, participant, publishing, references, session
-    from harness import track as tracks
-    from harness.store import Store
+    from unlearn_bench.harness.data import datasets
+    from unlearn_bench.harness.references import publication, references
+    from unlearn_bench.harness.store.store import Store
+    from unlearn_bench.harness.tracks import track as tracks
+    from unlearn_bench.harness.units import participant
+    from unlearn_bench.harness.workflows import session
 
     if in_flight and not gpus:
         raise click.UsageError("--in-flight says how many models train at a time on a GPU; it needs --gpu")
@@ -90,7 +93,7 @@ def command(
         participant.not_public(loaded, "--publish")
     store = Store(behind=None) if from_scratch else Store()
     if download:
-        data.load(loaded.data, download=True)
+        datasets.load(loaded.data, download=True)
     found = references.References(loaded, store)
     wanted = references.roles(loaded)
     if lira:
@@ -98,7 +101,7 @@ def command(
         wanted += references.shadow_roles(loaded)
     if swap:
         wanted += references.swap_roles(loaded)
-    path = manifest or publishing.place(track)
+    path = manifest or publication.place(track)
     if fetch is not None:
         _fetch(found, wanted, fetch, path)
     if not verify:
@@ -109,25 +112,25 @@ def command(
     if publish is not None:
         _publish(found, wanted, publish, path)
     if export is not None:
-        from harness.shipping import export_references
+        from unlearn_bench.harness.results.shipping import export_references
 
         size = export_references(found, Store(export, behind=None))
         click.echo(f"exported to {export}: {size / 1e6:.2f} MB")
 
 
 def _fetch(references: References, wanted: Sequence[Role], url: str, path: Path) -> None:
-    from harness import publishing
-    from harness.errors import TrackError
-    from harness.progress import Bar
+    from unlearn_bench.harness.references import publication
+    from unlearn_bench.harness.support.errors import TrackError
+    from unlearn_bench.harness.support.progress import Bar
 
-    manifest, track = publishing.read(path), references.track
-    plan = publishing.plan(references, wanted, manifest, path)
+    manifest, track = publication.read(path), references.track
+    plan = publication.plan(references, wanted, manifest, path)
     urls = [url] if url else manifest.urls
     if not urls:
         raise TrackError(f"{path} names no URL", "name one: --fetch URL")
     if not plan.models:
         return
-    there = publishing.begun(references.store, plan)
+    there = publication.begun(references.store, plan)
     click.echo(
         f"{track.name}: {len(plan.models)} reference models to fetch from {urls[0]}: {plan.size / 1e6:.1f} MB"
         + (f", of which {there / 1e6:.1f} MB are here" if there else ""),
@@ -135,22 +138,22 @@ def _fetch(references: References, wanted: Sequence[Role], url: str, path: Path)
     )
     references.store.needs_room(plan.size - there)
     with Bar(f"fetching {track.name}", plan.size, "bytes", done=there) as bar:
-        for role in publishing.fetch(references, plan, urls, bar.step):
+        for role in publication.fetch(references, plan, urls, bar.step):
             bar.line(f"fetched {role.name}")
 
 
 def _publish(references: References, wanted: Sequence[Role], url: str, path: Path) -> None:
-    from harness import publishing
-    from harness.progress import Bar
-    from harness.remote import Remote
+    from unlearn_bench.harness.references import publication
+    from unlearn_bench.harness.store.remote import Remote
+    from unlearn_bench.harness.support.progress import Bar
 
     remote = Remote(url)
-    manifest = publishing.describe(references, wanted, remote.url, path)
-    todo = publishing.unsent(manifest, remote)
+    manifest = publication.describe(references, wanted, remote.url, path)
+    todo = publication.unsent(manifest, remote)
     size = sum(blob.size for blob in todo)
     name = references.track.name
     click.echo(f"{name}: {len(todo)} files to publish at {remote.url}: {size / 1e6:.1f} MB", err=True)
     with Bar(f"publishing {name}", size, "bytes") as bar:
-        for blob in publishing.publish(references.store, manifest, todo, remote, path):
+        for blob in publication.publish(references.store, manifest, todo, remote, path):
             bar.step(blob.size)
     click.echo(f"published at {remote.url}; commit the manifest {path}: --fetch trusts it alone")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from harness.commands._options import track_option
+from unlearn_bench.harness.commands._options import track_option
 
 
 @click.command(epilog="Examples: bench publish result --repo . --comment comment.md; bench publish result --check")
@@ -33,25 +33,25 @@ def command(
     Its form is checked against the schema, its digests, names and arrays against the track; scores are computed here.
     Then bench leaderboard builds the board. A refused pull request has nothing to append, but a comment.
     """
-    from harness import pull_publish, pull_result
-    from harness import track as tracks
-    from harness.files import write_file
-    from harness.git import Repository
-    from harness.references import References
-    from harness.store import Store
+    from unlearn_bench.harness.pulls import publication, result
+    from unlearn_bench.harness.pulls.git import Repository
+    from unlearn_bench.harness.references.references import References
+    from unlearn_bench.harness.store.store import Store
+    from unlearn_bench.harness.support.files import write_file
+    from unlearn_bench.harness.tracks import track as tracks
 
     references = References(tracks.load(track), Store())
-    document = pull_result.read(folder)
+    document = result.read(folder)
     if head is not None and document["head"] != head:
-        raise pull_result.BadResult(f"it is the result of {document['head'][:12]}, not of {head[:12]}")
-    checked = pull_publish.check(references, folder, document, other_harness=other_harness)
+        raise result.BadResult(f"it is the result of {document['head'][:12]}, not of {head[:12]}")
+    checked = publication.check(references, folder, document, other_harness=other_harness)
     if repo is not None and document["entries"]:
-        pull_publish.same_as(Repository(repo), document)
+        publication.same_as(Repository(repo), document)
     if not only_check:
-        count = pull_publish.merge(references, document, checked)
+        count = publication.merge(references, document, checked)
         click.echo(f"appended {count} records of {len(checked)} entries to {references.store.root}")
     else:
         click.echo(f"ok: {len(checked)} entries may be published")
     if comment is not None:
-        write_file(comment, pull_publish.comment_of(references, document).encode())
+        write_file(comment, publication.comment_of(references, document).encode())
         click.echo(f"wrote {comment}")

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from harness.commands._options import json_option, track_option
+from unlearn_bench.harness.commands._options import json_option, track_option
 
 
 @click.command(epilog="Examples: bench rescore; bench rescore --attack my_attack.py --json")
@@ -25,43 +25,44 @@ def command(track: str, attack: Path | None, as_json: bool) -> None:
 
     With --attack, score every stored entry with an attack of your own, beside its zero line from retrained models.
     """
-    from harness import participant, rescore
-    from harness import track as tracks
-    from harness.errors import USAGE, BenchError
-    from harness.progress import Bar
-    from harness.references import References
-    from harness.store import Store
-    from scoring.panel import InvalidAttack, read
+    from unlearn_bench.harness.references.references import References
+    from unlearn_bench.harness.results import rescoring
+    from unlearn_bench.harness.store.store import Store
+    from unlearn_bench.harness.support.errors import USAGE, BenchError
+    from unlearn_bench.harness.support.progress import Bar
+    from unlearn_bench.harness.tracks import track as tracks
+    from unlearn_bench.harness.units import participant
+    from unlearn_bench.scoring.panel import InvalidAttack, read
 
     references = References(tracks.load(track), Store())
     if attack is not None:
         participant.not_public(references.track, "an attack of one's own")
-    things = rescore.stored(references)
+    things = rescoring.stored(references)
     started = time.perf_counter()
     if attack is None:
         with Bar("scoring", len(things), "models") as bar:
-            count = sum(1 for _ in rescore.rescore(references, things, bar.at))
+            count = sum(1 for _ in rescoring.rescore(references, things, bar.at))
         seconds = time.perf_counter() - started
         if as_json:
             click.echo(json.dumps({"models": count, "seconds": round(seconds, 3)}))
         else:
             click.echo(f"{track}: {count} models scored from stored arrays in {seconds:.1f} s")
         return
-    from harness import render
+    from unlearn_bench.harness.report import tables
 
     try:
         title, models = read(attack).title, read(attack).models
         with Bar(title, len(things), "models") as bar:
-            found = list(rescore.attacked(references, things, attack, bar.at))
+            found = list(rescoring.attacked(references, things, attack, bar.at))
     except InvalidAttack as error:
         raise BenchError(str(error), "your command", "see scoring/README.md", USAGE) from None
     if not found:
         remedy = f"run `bench baselines --{'lira' if models == 'shadows' else 'swap'}`, or submit with it"
         raise BenchError(f"{attack.name} reads {models}, and no entry has any stored", "your command", remedy, USAGE)
     rows: dict[str, list[Any]] = {}
-    for thing, numbers in sorted(found, key=lambda item: (rescore.name(item[0]), getattr(item[0], "seed", 0))):
-        rows.setdefault(rescore.name(thing), []).append(numbers)
+    for thing, numbers in sorted(found, key=lambda item: (rescoring.name(item[0]), getattr(item[0], "seed", 0))):
+        rows.setdefault(rescoring.name(thing), []).append(numbers)
     if as_json:
         click.echo(json.dumps({"attack": attack.stem, "title": title, "reads": models, "entries": rows}, indent=1))
     else:
-        click.echo(render.attack(title, rows))
+        click.echo(tables.attack(title, rows))

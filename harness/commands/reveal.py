@@ -21,9 +21,9 @@ def command(track: str, secret: Path | None, only_check: bool) -> None:
     With the published secret everybody can run the track and get the same splits, models and numbers. Exit code 2 when
     the secret is not the one that the track commits to.
     """
-    from harness import sealed
-    from harness import track as tracks
-    from harness.errors import TrackError
+    from unlearn_bench.harness.support.errors import TrackError
+    from unlearn_bench.harness.tracks import sealed
+    from unlearn_bench.harness.tracks import track as tracks
 
     table, path = tracks.read(track)
     commitment = tracks.commitment_of(table, path)

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.commands._options import gpu_option, json_option, lira_option, sandbox_option, track_option
+from unlearn_bench.harness.commands._options import gpu_option, json_option, lira_option, sandbox_option, track_option
 
 if TYPE_CHECKING:
-    from harness.pull_result import Document
+    from unlearn_bench.harness.pulls.result import Document
 
 
 @click.command(
@@ -52,19 +52,21 @@ def command(
     a second one gives the stored result. Exit code 10 for a refused pull request, else that of the first entry that
     failed (see bench --help). Writes the comment to $GITHUB_STEP_SUMMARY, too, where that is set.
     """
-    from harness import comment as comments
-    from harness import participant, provenance, pull_result, pulls, session
-    from harness import track as tracks
-    from harness.git import Repository
-    from harness.references import References
-    from harness.store import Store
-    from harness.tuning import tuned
-    from harness.units import place
+    from unlearn_bench.harness.pulls import comment as comments
+    from unlearn_bench.harness.pulls import provenance, pull_request, result
+    from unlearn_bench.harness.pulls.git import Repository
+    from unlearn_bench.harness.references.references import References
+    from unlearn_bench.harness.store.store import Store
+    from unlearn_bench.harness.tracks import track as tracks
+    from unlearn_bench.harness.units import participant
+    from unlearn_bench.harness.units.tuning import tuned
+    from unlearn_bench.harness.units.units import place
+    from unlearn_bench.harness.workflows import session
 
     repository, loaded, store = Repository(repo), tracks.load(track), Store()
     if smoke:
         participant.not_public(loaded, "a part of the seeds")
-    pull = pulls.read(repository, base, head, allow_change)
+    pull = pull_request.read(repository, base, head, allow_change)
     harness = provenance.of_commit(repository, pull.base)
     click.echo(harness.line, err=True)
     kind = f"pulls/{place(loaded)}"
@@ -72,9 +74,9 @@ def command(
     references = References(loaded, store)
     if known is not None:
         click.echo(f"{pull.head[:12]} was scored on {known['date']}: this is that result", err=True)
-        document = pull_result.validate(known)
+        document = result.validate(known)
     else:
-        document = pull_result.start(references, pull, harness, "smoke" if smoke else "score")
+        document = result.start(references, pull, harness, "smoke" if smoke else "score")
         resume = shlex.join(["bench", *sys.argv[1:]])
         for submission in pull.submissions:
             participant.within_quota(store, submission.entry, loaded)
@@ -90,13 +92,13 @@ def command(
                 if lira and not smoke and all(record.status == "ok" for record in records):
                     attacked = tuned(submission.entry, loaded, store, "shadow")
                     (shadow,) = session.run_shadows(references, [attacked], sandbox, gpu, None, False, resume)
-                document["entries"].append(pull_result.entry(references, submission, records, shadow))
-        pull_result.finish(document)
+                document["entries"].append(result.entry(references, submission, records, shadow))
+        result.finish(document)
     text = comments.comment(document)
     if known is None and not smoke and document["status"] != "refused" and document["exit_code"] != 20:
-        store.write(kind, pull.head, pull_result.validate(document))
+        store.write(kind, pull.head, result.validate(document))
     if out is not None:
-        pull_result.write(out, document, text, pull_result.blobs(references, document))
+        result.write(out, document, text, result.blobs(references, document))
     if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
         with Path(summary).open("a", encoding="utf-8") as file:
             file.write(text)
@@ -107,7 +109,7 @@ def command(
     else:
         _report(document)
     if pull.refusals and known is None:
-        raise pulls.refused(pull)
+        raise pull_request.refused(pull)
     if document["exit_code"]:
         raise click.exceptions.Exit(document["exit_code"])
 

@@ -34,10 +34,10 @@ def command(track: Path, secret: Path, quota: int) -> None:
     """
     import tomllib
 
-    from harness import sealed
-    from harness import track as tracks
-    from harness.errors import TrackError
-    from harness.files import write_file
+    from unlearn_bench.harness.support.errors import TrackError
+    from unlearn_bench.harness.support.files import write_file
+    from unlearn_bench.harness.tracks import sealed
+    from unlearn_bench.harness.tracks import track as tracks
 
     table, path = tracks.read(str(track))
     if "extends" in tomllib.loads(track.read_text(encoding="utf-8")):

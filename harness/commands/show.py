@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.commands._options import json_option, organiser_option, track_option
+from unlearn_bench.harness.commands._options import json_option, organiser_option, track_option
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from harness.candidates import Candidate
-    from harness.references import References
+    from unlearn_bench.harness.references.references import References
+    from unlearn_bench.harness.results.board_entries import Candidate
 
 
 @click.command(epilog="Examples: bench show ft; bench show my_method --track digits-tinyvit --json")
@@ -28,11 +28,13 @@ def command(entry: str, track: str, organiser: bool, as_json: bool) -> None:
 
     Of a sealed track only status words and numbers over all seeds, unless --organiser asks for the inside.
     """
-    from harness import board, consistency, marks, readings, render, scores, tuning
-    from harness import track as tracks
-    from harness.candidates import candidates, find, shadow_records
-    from harness.references import References
-    from harness.store import Store
+    from unlearn_bench.harness.references.references import References
+    from unlearn_bench.harness.report import tables
+    from unlearn_bench.harness.results import attack_panel, board, review, scores
+    from unlearn_bench.harness.results.board_entries import candidates, find, shadow_records
+    from unlearn_bench.harness.store.store import Store
+    from unlearn_bench.harness.tracks import track as tracks
+    from unlearn_bench.harness.units import probe_units, tuning
 
     loaded = tracks.load(track)
     references = References(loaded, Store())
@@ -46,8 +48,8 @@ def command(entry: str, track: str, organiser: bool, as_json: bool) -> None:
     per_seed = {record.seed: scores.of_record(references, record) for record in records}
     shadow = shadow_records(references).get(entry)
     differing = {
-        "U-LiRA": "" if shadow is None else consistency.of_shadows(references, shadow),
-        "SWAP": consistency.of_swaps(references, candidate.entry),
+        "U-LiRA": "" if shadow is None else probe_units.of_shadows(references, shadow),
+        "SWAP": probe_units.of_swaps(references, candidate.entry),
     }
     inconsistent = {kind: why for kind, why in differing.items() if why}
     if as_json:
@@ -56,19 +58,19 @@ def command(entry: str, track: str, organiser: bool, as_json: bool) -> None:
             {**dataclasses.asdict(r), "scores": None if s is None else dataclasses.asdict(s)}
             for r, s in zip(records, per_seed.values(), strict=True)
         ]
-        panel = [dataclasses.asdict(one) for one in readings.findings(references, candidate)]
+        panel = [dataclasses.asdict(one) for one in attack_panel.findings(references, candidate)]
         content = {"entry": entry, "kind": candidate.kind, "row": row[0] if row else None, "panel": panel}
         content["inconsistent"] = inconsistent
         content["search"] = tuning.choice(entry, records[0].sha256, loaded, references.store)
         content["digests"] = {name: getattr(loaded, f"{name}_digest") for name in ("reference", "protocol", "analysis")}
-        mark = marks.marks(references).get(entry)
+        mark = review.marks(references).get(entry)
         content["marks"] = None if mark is None else dataclasses.asdict(mark)
         content["shadows"] = None if shadow is None else dataclasses.asdict(shadow)
         click.echo(json.dumps({**content, "units": units}))
         return
     first = records[0]
     click.echo(f"{entry} on {loaded.name} ({candidate.kind}, sha256 {first.sha256[:16]})")
-    click.echo(render.verdict(ranked, entry))
+    click.echo(tables.verdict(ranked, entry))
     click.echo("parameters   " + (", ".join(f"{k}={v!r}" for k, v in first.parameters.items()) or "none"))
     digests = (f"{name} {getattr(loaded, f'{name}_digest')[:16]}" for name in ("reference", "protocol", "analysis"))
     click.echo("digests      " + ", ".join(digests))
@@ -113,7 +115,7 @@ def command(entry: str, track: str, organiser: bool, as_json: bool) -> None:
             f"U-LiRA       {shadow.status}{failure}, {shadow.pairs} of {total} pairs of shadow splits{stop}, "
             f"{shadow.environment.get('backend')}"
         )
-    mark = marks.marks(references).get(entry, marks.Mark())
+    mark = review.marks(references).get(entry, review.Mark())
     for rerun in mark.reruns:
         click.echo(
             f"run again    seed {rerun.seed} on {rerun.date}, {rerun.environment.get('backend')}: {rerun.verdict}"
@@ -122,17 +124,19 @@ def command(entry: str, track: str, organiser: bool, as_json: bool) -> None:
         click.echo(f"disqualified {mark.disqualified}")
     for kind, why in inconsistent.items():
         click.echo(f"inconsistent {kind}: {why}")
-    if findings := readings.findings(references, candidate):
-        click.echo(render.panel(findings))
+    if findings := attack_panel.findings(references, candidate):
+        click.echo(tables.panel(findings))
 
 
 def _public(references: References, candidate: Candidate, ranked: pd.DataFrame, as_json: bool) -> str:
     """What participants may see of an entry on a sealed track."""
-    from harness import participant, readings, render
+    from unlearn_bench.harness.report import tables
+    from unlearn_bench.harness.results import attack_panel
+    from unlearn_bench.harness.units import participant
 
     statuses = participant.tally(candidate.records.values())
     complete = statuses == {"ok": references.track.protocol.seeds}
-    findings = readings.findings(references, candidate) if complete else []
+    findings = attack_panel.findings(references, candidate) if complete else []
     if as_json:
         row = ranked[ranked["entry"] == candidate.name]
         content = {
@@ -145,8 +149,8 @@ def _public(references: References, candidate: Candidate, ranked: pd.DataFrame, 
         return json.dumps(content)
     units = ", ".join(f"{count} {status}" for status, count in statuses.items())
     lines = [f"{candidate.name} on {references.track.name} ({candidate.kind}, sealed): {units}"]
-    lines.append(render.verdict(ranked, candidate.name))
-    return "\n".join([*lines, render.panel(findings)] if findings else lines)
+    lines.append(tables.verdict(ranked, candidate.name))
+    return "\n".join([*lines, tables.panel(findings)] if findings else lines)
 
 
 def _number(value: float | None, width: int, digits: int) -> str:

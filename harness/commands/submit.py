@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from harness.commands._options import (
+from unlearn_bench.harness.commands._options import (
     executor_option,
     gpu_option,
     json_option,
@@ -62,13 +62,16 @@ def command(
     that of the first failure (see bench --help). The cheap attacks of the gate run always, and say whether U-LiRA is
     worth its cost; --lira runs its shadow units, too.
     """
-    from harness import board, participant, readings, render, session
-    from harness import track as tracks
-    from harness.candidates import candidates
-    from harness.entries import baseline_names, read
-    from harness.errors import USAGE, BenchError
-    from harness.store import Store
-    from harness.tuning import tuned
+    from unlearn_bench.harness.entries.entry import baseline_names, read
+    from unlearn_bench.harness.report import tables
+    from unlearn_bench.harness.results import attack_panel, board
+    from unlearn_bench.harness.results.board_entries import candidates
+    from unlearn_bench.harness.store.store import Store
+    from unlearn_bench.harness.support.errors import USAGE, BenchError
+    from unlearn_bench.harness.tracks import track as tracks
+    from unlearn_bench.harness.units import participant
+    from unlearn_bench.harness.units.tuning import tuned
+    from unlearn_bench.harness.workflows import session
 
     entry = read(path)
     if entry.name in baseline_names() and entry.kind == "entry":
@@ -97,23 +100,23 @@ def command(
     ranked = board.board(bench.references)
     candidate = next((c for c in candidates(bench.references) if c.name == entry.name), None)
     hidden = loaded.sealed and failed  # which seeds are left is the entry's own choice
-    cheap = None if candidate is None or hidden else readings.gate(bench.references, candidate)
+    cheap = None if candidate is None or hidden else attack_panel.gate(bench.references, candidate)
     null = board.null(bench.references)
     listed = (ranked["entry"] == entry.name).any()
     if as_json:
         row = json.loads(ranked[ranked["entry"] == entry.name].to_json(orient="records"))
         by_seed = {seed: record.status for seed, record in found.items()}
         statuses = participant.tally(found.values()) if loaded.sealed else by_seed
-        text = render.verdict(ranked, entry.name) if listed else ""
+        text = tables.verdict(ranked, entry.name) if listed else ""
         gate = [dataclasses.asdict(reading) | {"caught": reading.caught} for reading in cheap or []]
         content = {"verdict": text, "units": statuses, "gate": gate, "row": row[0] if row else None}
         click.echo(json.dumps(content, indent=1))
     else:
-        click.echo(render.table(ranked, loaded, null))
+        click.echo(tables.table(ranked, loaded, null))
         if cheap:
-            click.echo(render.gate(cheap, ran=attacked is not None))
+            click.echo(tables.gate(cheap, ran=attacked is not None))
     if not as_json and listed:
-        click.echo(render.verdict(ranked, entry.name))
+        click.echo(tables.verdict(ranked, entry.name))
     if failed:
         raise session.failure(store, loaded, failed[0])
     if attacked is not None and attacked.status != "ok":

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from harness.commands._options import json_option
+from unlearn_bench.harness.commands._options import json_option
 
 
 @click.command(epilog="Examples: bench tracks; bench tracks cifar10-resnet18-lite > mine.toml; bench tracks --json")
@@ -20,7 +20,7 @@ def command(name: str | None, as_json: bool) -> None:
 
     With NAME (or a .toml file) write out that track as a file of its own, together with what it extends.
     """
-    from harness import track
+    from unlearn_bench.harness.tracks import track
 
     if name is not None and not as_json:
         click.echo(_toml(track.read(name)[0]), nl=False)
@@ -49,7 +49,7 @@ def _toml(table: dict[str, Any]) -> str:
 
 
 def _described(table: dict[str, Any], path: Path) -> dict[str, Any]:
-    from harness import track
+    from unlearn_bench.harness.tracks import track
 
     if "sealed" in table:
         return {"name": path.stem, **table}

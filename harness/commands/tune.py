@@ -7,7 +7,13 @@ from pathlib import Path
 
 import click
 
-from harness.commands._options import executor_option, gpu_option, json_option, sandbox_option, track_option
+from unlearn_bench.harness.commands._options import (
+    executor_option,
+    gpu_option,
+    json_option,
+    sandbox_option,
+    track_option,
+)
 
 
 @click.command(epilog="Examples: bench tune my_method.py; bench tune ft msg --trials 30 --export baselines/tuned")
@@ -52,11 +58,12 @@ def command(
     """
     from typing import cast
 
-    from harness import participant, session, tuning
-    from harness import track as tracks
-    from harness.files import write_file
-    from harness.progress import Bar
-    from harness.references import tuning_roles
+    from unlearn_bench.harness.references.references import tuning_roles
+    from unlearn_bench.harness.support.files import write_file
+    from unlearn_bench.harness.support.progress import Bar
+    from unlearn_bench.harness.tracks import track as tracks
+    from unlearn_bench.harness.units import participant, tuning
+    from unlearn_bench.harness.workflows import session
 
     loaded = tracks.load(track)
     if role == "shadow":

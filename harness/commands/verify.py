@@ -8,7 +8,13 @@ import sys
 
 import click
 
-from harness.commands._options import gpu_option, json_option, organiser_option, sandbox_option, track_option
+from unlearn_bench.harness.commands._options import (
+    gpu_option,
+    json_option,
+    organiser_option,
+    sandbox_option,
+    track_option,
+)
 
 
 @click.command(epilog="Examples: bench verify ft --seed 3; bench verify submissions/my_method.py --seed 0 --json")
@@ -27,27 +33,28 @@ def command(entry: str, seed: int, track: str, sandbox: str, gpu: int | None, or
     reproduced. Exit code 0 consistent, 14 inconsistent, 15 cannot tell. Of a sealed track only the verdict, unless
     --organiser asks for the numbers.
     """
-    from harness import candidates, marks, session, verify
-    from harness import track as tracks
-    from harness.references import References
-    from harness.store import Store
-    from harness.units import Unit
+    from unlearn_bench.harness.references.references import References
+    from unlearn_bench.harness.results import board_entries, review, verification
+    from unlearn_bench.harness.store.store import Store
+    from unlearn_bench.harness.tracks import track as tracks
+    from unlearn_bench.harness.units.units import Unit
+    from unlearn_bench.harness.workflows import session
 
     loaded = tracks.load(track)
     references = References(loaded, Store())
     given = session.find_entry(entry) if entry.endswith(".py") else None
-    present = {one.name: one for one in candidates.candidates(references)}
-    candidate = candidates.find(present, given.name if given else entry, loaded)
-    record = verify.published(candidate, seed)
-    method = verify.entry_of(references, candidate, given)
+    present = {one.name: one for one in board_entries.candidates(references)}
+    candidate = board_entries.find(present, given.name if given else entry, loaded)
+    record = verification.published(candidate, seed)
+    method = verification.entry_of(references, candidate, given)
     bench, line = session.open_bench(loaded, sandbox, gpu)
     click.echo(line, err=True)
     resume = shlex.join(["bench", *sys.argv[1:]])
     (again,) = session.execute(bench, [Unit(method, loaded, seed)], gpu, resume, keep=False)
     if again.status == "infra":
         raise session.failure(bench.references.store, loaded, again)
-    rerun, table, why = verify.judge(bench.references, candidate, record, again)
-    marks.keep(bench.references, record, rerun)
+    rerun, table, why = verification.judge(bench.references, candidate, record, again)
+    review.keep(bench.references, record, rerun)
     hidden = loaded.sealed and not organiser
     if as_json:
         content = {"entry": candidate.name, "seed": seed, "verdict": rerun.verdict}
@@ -56,7 +63,7 @@ def command(entry: str, seed: int, track: str, sandbox: str, gpu: int | None, or
         click.echo(json.dumps(content, indent=1))
     else:
         if not hidden:
-            click.echo(verify.report(record, again, table))
+            click.echo(verification.report(record, again, table))
         click.echo(f"verdict: {rerun.verdict}" + ("" if hidden else f": {why}"))
-    if code := verify.EXIT_CODES[rerun.verdict]:
+    if code := verification.EXIT_CODES[rerun.verdict]:
         raise click.exceptions.Exit(code)

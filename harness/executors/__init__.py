@@ -1,1 +1,1 @@
-"""Executors: where the units of one command run. One file each, found by name."""
+"""Where units run and models are trained: on this machine, or on a Ray cluster."""

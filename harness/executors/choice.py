@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from harness.executors.cluster import Cluster
+    from unlearn_bench.harness.executors.ray.cluster import Cluster
 
-OPTION = "harness.executors.choice"
+OPTION = "unlearn_bench.harness.executors.choice"
 """Key of click's shared ``meta``: the address of the cluster, empty for none, or the cluster once it is connected."""
 
 
@@ -22,7 +22,7 @@ def current() -> Cluster | None:
     context = click.get_current_context(silent=True)
     if context is None or OPTION not in context.meta:
         return None
-    from harness.executors.cluster import Cluster
+    from unlearn_bench.harness.executors.ray.cluster import Cluster
 
     chosen = context.meta[OPTION]
     if isinstance(chosen, Cluster):

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from harness import turns
-from harness.evaluate import Slot
-from harness.machine import timed_at_once
-from harness.store import Store
+from unlearn_bench.harness.store.store import Store
+from unlearn_bench.harness.support import device_locks
+from unlearn_bench.harness.units.evaluation import Slot
+from unlearn_bench.harness.units.machine import timed_at_once
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -32,7 +32,7 @@ def timed_slots(store: Store, device: str = "cpu") -> list[Slot]:
         return [timed_slot((), device) for _ in range(STARTING)]
     if timed_at_once(store, cores) > 1:
         return [timed_slot((core,)) for core in cores]
-    return [replace(timed_slot((core,)), devices=turns.cores(cores)) for core in cores[:STARTING]]
+    return [replace(timed_slot((core,)), devices=device_locks.cores(cores)) for core in cores[:STARTING]]
 
 
 def timed_slot(cores: tuple[int, ...], device: str = "cpu") -> Slot:
@@ -42,7 +42,7 @@ def timed_slot(cores: tuple[int, ...], device: str = "cpu") -> Slot:
 
 def untimed_slot(cores: tuple[int, ...], device: str = "cpu") -> Slot:
     """A place that units share with others, but not with one that is on the clock."""
-    return Slot(cores, device, turns.cores(cores) if device == "cpu" else (turns.gpu(device),))
+    return Slot(cores, device, device_locks.cores(cores) if device == "cpu" else (device_locks.gpu(device),))
 
 
 def run(

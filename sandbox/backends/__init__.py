@@ -8,7 +8,7 @@ import pkgutil
 from collections.abc import Mapping
 from typing import Any
 
-from sandbox.types import Sandbox
+from unlearn_bench.sandbox.types import Sandbox
 
 NOT_A_SANDBOX = "a crash barrier, not a sandbox: run only code that you trust; results are marked untrusted"
 

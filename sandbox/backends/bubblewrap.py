@@ -15,11 +15,11 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
-from sandbox import child, family, procfs, stage
-from sandbox.backends import process
-from sandbox.child import Child
-from sandbox.family import Family, own_user
-from sandbox.types import MIB, Job, Outcome
+from unlearn_bench.sandbox import child, family, procfs, stage
+from unlearn_bench.sandbox.backends import process
+from unlearn_bench.sandbox.child import Child
+from unlearn_bench.sandbox.family import Family, own_user
+from unlearn_bench.sandbox.types import MIB, Job, Outcome
 
 STAGE, SCRATCH = "/in", "/tmp"
 SYSTEM = ("/usr", "/lib", "/lib32", "/lib64", "/bin", "/sbin", "/etc/ld.so.cache")

@@ -15,17 +15,17 @@ import docker
 from docker.errors import APIError, NotFound
 from docker.models.containers import Container
 
-from sandbox import stage
-from sandbox.engine import client as engine
-from sandbox.engine import images
-from sandbox.engine.attach import Attached
-from sandbox.engine.cgroup import Cgroup
-from sandbox.engine.client import FAILURES, connect, explain
-from sandbox.engine.readback import NotEnforced, check
-from sandbox.engine.reap import labels, reap
-from sandbox.engine.settings import settings
-from sandbox.session import Chunk, Exit, conduct
-from sandbox.types import Job, Outcome
+from unlearn_bench.sandbox import stage
+from unlearn_bench.sandbox.engine import client as engine
+from unlearn_bench.sandbox.engine import images
+from unlearn_bench.sandbox.engine.attach import Attached
+from unlearn_bench.sandbox.engine.cgroup import Cgroup
+from unlearn_bench.sandbox.engine.client import FAILURES, connect, explain
+from unlearn_bench.sandbox.engine.readback import NotEnforced, check
+from unlearn_bench.sandbox.engine.reap import labels, reap
+from unlearn_bench.sandbox.engine.settings import settings
+from unlearn_bench.sandbox.session import Chunk, Exit, conduct
+from unlearn_bench.sandbox.types import Job, Outcome
 
 _SIGNAL_BASE = 128
 
@@ -53,7 +53,7 @@ class Docker:
 
     def run(self, job: Job, clock: AbstractContextManager[Any], stop: threading.Event | None = None) -> Outcome:
         """Run one job; see ``sandbox.session.conduct``."""
-        from sandbox.inside import models
+        from unlearn_bench.sandbox.inside import models
 
         environment: dict[str, Any] = {"backend": self.name, "trusted": self.trusted}
         name = f"unlearn-bench-{secrets.token_hex(8)}"
@@ -186,7 +186,7 @@ def _remove(client: docker.DockerClient, name: str) -> None:
 
 
 def _missing(client: docker.DockerClient, model: Mapping[str, Any], device: str) -> str | None:
-    from sandbox.inside.models import NEEDS
+    from unlearn_bench.sandbox.inside.models import NEEDS
 
     needs = NEEDS[model["name"]]
     if images.find(client, needs, device) is not None:

@@ -15,10 +15,10 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
-from sandbox import child, family, stage
-from sandbox.child import Child
-from sandbox.family import Family, own_user
-from sandbox.types import Job, Outcome
+from unlearn_bench.sandbox import child, family, stage
+from unlearn_bench.sandbox.child import Child
+from unlearn_bench.sandbox.family import Family, own_user
+from unlearn_bench.sandbox.types import Job, Outcome
 
 
 class Process:
@@ -29,7 +29,7 @@ class Process:
 
     def unavailable(self, model: Mapping[str, Any], device: str) -> str | None:
         """Why such a job cannot run here, with the remedy after a semicolon."""
-        from sandbox.inside.models import NEEDS
+        from unlearn_bench.sandbox.inside.models import NEEDS
 
         missing = [package for package in NEEDS[model["name"]] if importlib.util.find_spec(package) is None]
         if missing:

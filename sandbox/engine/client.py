@@ -13,7 +13,7 @@ import docker
 from docker.errors import DockerException
 from requests.exceptions import RequestException
 
-from sandbox.text import one_line
+from unlearn_bench.sandbox.text import one_line
 
 TIMEOUT = 30
 """Seconds that any call to the engine may take."""

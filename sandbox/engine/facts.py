@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sandbox.engine import images
-from sandbox.engine.client import FAILURES, connect
+from unlearn_bench.sandbox.engine import images
+from unlearn_bench.sandbox.engine.client import FAILURES, connect
 
 CONTROLLERS = {
     "MemoryLimit": "memory",

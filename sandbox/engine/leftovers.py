@@ -9,10 +9,10 @@ from typing import Any
 import docker
 from docker.errors import ImageNotFound
 
-from sandbox import family, stage
-from sandbox.engine import reap
-from sandbox.engine.client import FAILURES, connect
-from sandbox.engine.images import REPOSITORY
+from unlearn_bench.sandbox import family, stage
+from unlearn_bench.sandbox.engine import reap
+from unlearn_bench.sandbox.engine.client import FAILURES, connect
+from unlearn_bench.sandbox.engine.images import REPOSITORY
 
 
 class InUse(Exception):

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sandbox.text import one_line
+from unlearn_bench.sandbox.text import one_line
 
 UNASKED = (
     "AutoRemove", "Binds", "CapAdd", "CgroupParent", "DeviceCgroupRules", "Devices",

@@ -9,7 +9,7 @@ import docker
 from docker.errors import APIError
 from docker.models.containers import Container
 
-from sandbox import procfs
+from unlearn_bench.sandbox import procfs
 
 RUN_LABEL = "unlearn-bench.run"
 OWNER_LABEL = "unlearn-bench.owner"

@@ -18,9 +18,9 @@ from pathlib import Path
 
 import docker
 
-from sandbox.engine.reap import OWNER_LABEL, labels
-from sandbox.engine.settings import USER
-from sandbox.types import MIB
+from unlearn_bench.sandbox.engine.reap import OWNER_LABEL, labels
+from unlearn_bench.sandbox.engine.settings import USER
+from unlearn_bench.sandbox.types import MIB
 
 MARK = "unlearn-bench-attack"
 """How the name of every file begins that an attack tries to leave on the host."""

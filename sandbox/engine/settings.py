@@ -8,8 +8,8 @@ from typing import Any
 
 from docker.types import DeviceRequest, HostConfig, LogConfig, Mount, Ulimit
 
-from sandbox.engine.seccomp import profile
-from sandbox.types import Job
+from unlearn_bench.sandbox.engine.seccomp import profile
+from unlearn_bench.sandbox.types import Job
 
 API = "1.41"
 """The oldest version of the engine's API that knows all of these settings."""

@@ -15,8 +15,8 @@ from typing import Literal, get_args
 import docker
 from docker.errors import DockerException
 
-from sandbox.engine.images import CUDA_LABEL, PACKAGES_LABEL, REPOSITORY
-from sandbox.image.base import BuildError, resolve
+from unlearn_bench.sandbox.engine.images import CUDA_LABEL, PACKAGES_LABEL, REPOSITORY
+from unlearn_bench.sandbox.image.base import BuildError, resolve
 
 Variant = Literal["lean", "full"]
 PACKAGES: dict[Variant, tuple[str, ...]] = {

@@ -10,7 +10,7 @@ from importlib import metadata
 
 import torch
 
-from sandbox.inside.adapter import ContractError
+from .adapter import ContractError
 
 MESSAGE = 1000
 TRACEBACK = 16 * 1024

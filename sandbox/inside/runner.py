@@ -15,8 +15,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from sandbox import frames
-from sandbox.inside.lifeline import end_with
+from .. import frames
+from .lifeline import end_with
 
 
 class Channel:
@@ -52,7 +52,7 @@ class Unit:
         import torch
         from safetensors.torch import load_file
 
-        from sandbox.inside import adapter, loaders, models
+        from . import adapter, loaders, models
 
         self.folder = folder
         self.job: dict[str, Any] = json.loads((folder / "job.json").read_text())
@@ -82,7 +82,7 @@ class Unit:
         """Import and call the entry; return the result as safetensors."""
         from safetensors.torch import save
 
-        from sandbox.inside import adapter
+        from . import adapter
 
         self._seed()
         result = adapter.call(self._entry(), self.model, self.loaders, self.job["parameters"])
@@ -119,7 +119,7 @@ def main(folder: Path) -> None:
     channel = Channel()
     end_with()
     # torch only now: nothing may be printed to the channel
-    from sandbox.inside import report
+    from . import report
 
     try:
         unit = Unit(folder)

@@ -9,10 +9,10 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-from sandbox.engine import settings
-from sandbox.probes import ENTRIES
-from sandbox.tiny import tiny_job
-from sandbox.types import MIB, Limits, Outcome, Sandbox
+from unlearn_bench.sandbox.engine import settings
+from unlearn_bench.sandbox.probes import ENTRIES
+from unlearn_bench.sandbox.tiny import tiny_job
+from unlearn_bench.sandbox.types import MIB, Limits, Outcome, Sandbox
 
 MEMORY, PROCESSES, SCRATCH = 1024 * MIB, 48, 32 * MIB
 SLACK = 0.2

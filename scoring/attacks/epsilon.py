@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from scoring.epsilon import epsilons, points
-from scoring.evidence import ShadowEvidence
+from unlearn_bench.scoring.epsilon import epsilons, points
+from unlearn_bench.scoring.evidence import ShadowEvidence
 
 TITLE = "ε score"
 

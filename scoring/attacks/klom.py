@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import rel_entr
 
-from scoring.evidence import ShadowEvidence
+from unlearn_bench.scoring.evidence import ShadowEvidence
 
 TITLE = "KLoM"
 BINS = 20

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from scoring.distances import output_distance
-from scoring.evidence import ModelEvidence
+from unlearn_bench.scoring.distances import output_distance
+from unlearn_bench.scoring.evidence import ModelEvidence
 
 TITLE = "Distance of outputs to Retrain"
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import logsumexp
 
-from scoring.evidence import ModelEvidence
+from unlearn_bench.scoring.evidence import ModelEvidence
 
 TITLE = "RMIA"
 OFFLINE_A = 0.3

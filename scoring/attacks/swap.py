@@ -11,11 +11,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring import logistic
-from scoring.accuracy import margins
-from scoring.evidence import SwapEvidence
-from scoring.folds import FOLDS, folds
-from scoring.umia import standardised
+from unlearn_bench.scoring import logistic
+from unlearn_bench.scoring.accuracy import margins
+from unlearn_bench.scoring.evidence import SwapEvidence
+from unlearn_bench.scoring.folds import FOLDS, folds
+from unlearn_bench.scoring.umia import standardised
 
 TITLE = "SWAP test"
 

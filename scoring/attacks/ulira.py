@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from scoring.evidence import ShadowEvidence
-from scoring.ulira import ulira
+from unlearn_bench.scoring.evidence import ShadowEvidence
+from unlearn_bench.scoring.ulira import ulira
 
 TITLE = "U-LiRA"
 

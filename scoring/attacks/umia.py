@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from scoring.evidence import ModelEvidence
-from scoring.umia import indiscernibility, umia
+from unlearn_bench.scoring.evidence import ModelEvidence
+from unlearn_bench.scoring.umia import indiscernibility, umia
 
 TITLE = "U-MIA"
 

@@ -15,10 +15,10 @@ import pytest
 import torch
 from torch import nn
 
-from harness import entries
-from sandbox.inside import adapter
 from tests.baselines.conftest import tiny_problem
 from tests.baselines.observers import Observed, measured, observe
+from unlearn_bench.harness.entries import entry
+from unlearn_bench.sandbox.inside import adapter
 
 SETS = {"R": "retain", "F": "forget", "V": "val"}
 
@@ -71,7 +71,7 @@ def limits(architecture: str, by_sample: bool) -> Limits:
 
 def shortened(path: Path) -> dict[str, Any]:
     """Parameters for a run of a moment."""
-    defaults = entries.read(path).defaults
+    defaults = entry.read(path).defaults
     short = {name: min(value, 2 if name == "epochs" else 1) for name, value in defaults.items() if "epochs" in name}
     return short | {name: 16 for name in defaults if name.endswith("batch_size")}
 

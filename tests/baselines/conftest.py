@@ -13,9 +13,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sandbox.inside.loaders import ResidentLoader, make_loaders
-from sandbox.inside.models import build
+from unlearn_bench.sandbox import names
+from unlearn_bench.sandbox.inside.loaders import ResidentLoader, make_loaders
+from unlearn_bench.sandbox.inside.models import build
 
+names.provide()  # of the baselines, which are read from their files
 ROOT = Path(__file__).parents[2]
 ENTRIES = sorted(
     p for folder in ("baselines", "submissions") for p in (ROOT / folder).glob("*.py") if p.stem != "__init__"

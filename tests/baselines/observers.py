@@ -19,8 +19,8 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from sandbox.inside import adapter
-from sandbox.inside.loaders import ResidentLoader
+from unlearn_bench.sandbox.inside import adapter
+from unlearn_bench.sandbox.inside.loaders import ResidentLoader
 
 SETS = ("retain", "forget", "val")
 

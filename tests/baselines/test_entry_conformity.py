@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import torch
 
-from harness import entries
-from sandbox.inside import adapter
-from sandbox.inside.loaders import ResidentLoader
 from tests.baselines.conformity import LEFT_TO_SUBMISSIONS, declared_reads, faults, limits, run, shortened
 from tests.baselines.conftest import ENTRIES, SPECS, load_entry, tiny_problem
+from unlearn_bench.harness.entries import entry as entries
+from unlearn_bench.sandbox.inside import adapter
+from unlearn_bench.sandbox.inside.loaders import ResidentLoader
 
 BASELINES = [path for path in ENTRIES if path.parent.name == "baselines"]
 each_entry = pytest.mark.parametrize("path", ENTRIES, ids=lambda path: path.stem)

@@ -11,11 +11,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from harness import entries
-from sandbox.inside import adapter, models
-from sandbox.inside.loaders import make_loaders
 from tests.baselines.conformity import shortened
 from tests.baselines.conftest import ENTRIES, SPECS, Loaders, load_entry
+from unlearn_bench.harness.entries import entry
+from unlearn_bench.sandbox.inside import adapter, models
+from unlearn_bench.sandbox.inside.loaders import make_loaders
 
 pytestmark = pytest.mark.slow
 
@@ -89,7 +89,7 @@ def test_last_batches_of_one_sample_and_sets_of_two(path: Path, counts: tuple[in
 
 @each_entry
 def test_one_epoch(path: Path) -> None:
-    defaults = entries.read(path).defaults
+    defaults = entry.read(path).defaults
     unlearn(path, *problem("resnet"), **{name: 1 for name in defaults if name == "epochs"})
 
 

@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sandbox.inside.models import build
 from tests.baselines.conftest import DIGITS, accuracy
+from unlearn_bench.sandbox.inside.models import build
 
 Entry = Callable[[str], ModuleType]
 Digits = dict[str, tuple[Tensor, Tensor]]

@@ -14,10 +14,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector
 
-from sandbox import toolkit
-from sandbox.inside.models import build
 from tests.baselines.conftest import SPECS, accuracy
 from tests.baselines.recording import recorded
+from unlearn_bench.sandbox import toolkit
+from unlearn_bench.sandbox.inside.models import build
 
 Entry = Callable[[str], ModuleType]
 Tiny = Callable[[str], tuple[nn.Module, Any]]

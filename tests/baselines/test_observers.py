@@ -21,9 +21,9 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
-from sandbox.toolkit import Batches, augment, fit, sample_gradients, tensors
 from tests.baselines.conformity import faults, limits, run
 from tests.baselines.conftest import SPECS, tiny_problem
+from unlearn_bench.sandbox.toolkit import Batches, augment, fit, sample_gradients, tensors
 
 CASES: dict[str, tuple[Callable[..., Any], set[str]]] = {}
 

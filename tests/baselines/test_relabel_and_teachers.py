@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from sandbox import toolkit
 from tests.baselines.conftest import accuracy
+from unlearn_bench.sandbox import toolkit
 
 Entry = Callable[[str], ModuleType]
 Data = tuple[Tensor, Tensor]

@@ -11,9 +11,9 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from sandbox import toolkit
-from sandbox.inside.models import build
 from tests.baselines.conftest import SPECS
+from unlearn_bench.sandbox import toolkit
+from unlearn_bench.sandbox.inside.models import build
 
 
 @pytest.mark.parametrize(

@@ -18,14 +18,14 @@ import torch
 from scipy import stats
 from torch import nn
 
-from harness import prepare
-from harness.inflight import MOST
-from harness.references import References, Role
-from harness.resident import Resident
-from harness.store import Store
-from harness.track import load
-from harness.training import infer, initial, normaliser
 from tests.benchmarks import plain
+from unlearn_bench.harness.references.references import References, Role
+from unlearn_bench.harness.store.store import Store
+from unlearn_bench.harness.tracks.track import load
+from unlearn_bench.harness.training import prepare
+from unlearn_bench.harness.training.gpu import Resident
+from unlearn_bench.harness.training.lanes import MOST
+from unlearn_bench.harness.training.recipe import infer, initial, normaliser
 
 
 def main() -> None:
@@ -57,7 +57,11 @@ def main() -> None:
     for precision in options.precision:
         with ExitStack() as stack:
             if options.emulate and precision == "bfloat16":
-                stack.enter_context(patch("harness.steps.mixed", lambda recipe, _: recipe.precision == "bfloat16"))
+                stack.enter_context(
+                    patch(
+                        "unlearn_bench.harness.training.steps.mixed", lambda recipe, _: recipe.precision == "bfloat16"
+                    )
+                )
             for compiled in (False, True) if options.compiled else (False,):
                 name = f"ours, {precision}{', compiled' if compiled else ''}"
                 changed = References(replace(references.track, recipe=replace(recipe, precision=precision)), Store())

@@ -9,10 +9,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from scoring import panel
-from scoring.attacks import klom
-from scoring.epsilon import epsilon
 from tests.scoring.evidence import real
+from unlearn_bench.scoring import panel
+from unlearn_bench.scoring.attacks import klom
+from unlearn_bench.scoring.epsilon import epsilon
 
 ROUNDS = 7
 

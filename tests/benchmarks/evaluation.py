@@ -14,11 +14,11 @@ import time
 import numpy as np
 import torch
 
-from harness.training import infer, keep_memory, normaliser
-from sandbox.inside.models import build
-from scoring.accuracy import margins
 from tests.benchmarks import plain
 from tests.benchmarks.training import case, cpu_seconds, threaded
+from unlearn_bench.harness.training.recipe import infer, keep_memory, normaliser
+from unlearn_bench.sandbox.inside.models import build
+from unlearn_bench.scoring.accuracy import margins
 
 
 def compare(name: str, options: argparse.Namespace) -> None:

@@ -19,21 +19,21 @@ import numpy as np
 import torch
 from scipy import stats
 
-from harness import track as tracks
-from harness.direct import Workers
-from harness.entries import Entry, baseline, baseline_names
-from harness.files import write_file
-from harness.machine import hardware
-from harness.progress import Bar
-from harness.references import References, Role, roles
-from harness.scores import model_evidence
-from harness.store import Store
-from harness.tuning import tuned
-from harness.units import Unit
-from scoring.accuracy import accuracies, cross_entropy
-from scoring.groups import assign, cut_points
-from scoring.retention import retention
-from scoring.umia import indiscernibility, umia
+from unlearn_bench.harness.entries.entry import Entry, baseline, baseline_names
+from unlearn_bench.harness.references.references import References, Role, roles
+from unlearn_bench.harness.results.scores import model_evidence
+from unlearn_bench.harness.store.store import Store
+from unlearn_bench.harness.support.files import write_file
+from unlearn_bench.harness.support.progress import Bar
+from unlearn_bench.harness.tracks import track as tracks
+from unlearn_bench.harness.units.in_workers import Workers
+from unlearn_bench.harness.units.machine import hardware
+from unlearn_bench.harness.units.tuning import tuned
+from unlearn_bench.harness.units.units import Unit
+from unlearn_bench.scoring.accuracy import accuracies, cross_entropy
+from unlearn_bench.scoring.groups import assign, cut_points
+from unlearn_bench.scoring.retention import retention
+from unlearn_bench.scoring.umia import indiscernibility, umia
 
 PUBLISHED = Path(__file__).parents[1] / "data" / "replication_cifar10_resnet18.csv"
 TITLES = {"cf_k": "CF-k", "eu_k": "EU-k", "ng_plus": "NG+", "salun": "SalUN"}

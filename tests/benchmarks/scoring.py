@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import norm
 
-from scoring.shadows import Columns, Design, design, gather
-from scoring.ulira import ulira
+from unlearn_bench.scoring.shadows import Columns, Design, design, gather
+from unlearn_bench.scoring.ulira import ulira
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from harness import track
-from harness.forks import uncollected
-from harness.site import gather
-from harness.site.build import build
-from harness.store import Snapshot
 from tests.site.browser import browser, unavailable
 from tests.site.synthetic import fill, methods
+from unlearn_bench.harness.report.site import gather
+from unlearn_bench.harness.report.site.build import build
+from unlearn_bench.harness.store.store import Snapshot
+from unlearn_bench.harness.support.parallel import uncollected
+from unlearn_bench.harness.tracks import track
 
 DATA = ("mnist", "fashionmnist", "cifar10", "cifar100")
 PAPER = [*(f"{data}-{model}" for data in DATA for model in ("resnet18", "tinyvit")), "utkface-resnet18"]

@@ -24,9 +24,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sandbox.engine.client import connect
-from sandbox.engine.reap import RUN_LABEL
-from sandbox.types import Status
+from unlearn_bench.sandbox.engine.client import connect
+from unlearn_bench.sandbox.engine.reap import RUN_LABEL
+from unlearn_bench.sandbox.types import Status
 
 AT_ONCE = 2
 MEMORY = 1024
@@ -129,13 +129,13 @@ def finished(folder: Path) -> list[dict[str, Any]]:
 
 def work(folder: Path, units: int) -> None:
     """Run what the journal lacks; what ends this process may be a kill at any moment."""
-    from harness.entries import read
-    from harness.evaluate import Bench, Slot, attempt
-    from harness.references import References
-    from harness.store import Store
-    from harness.track import load
-    from harness.units import Unit
-    from sandbox import backends
+    from unlearn_bench.harness.entries.entry import read
+    from unlearn_bench.harness.references.references import References
+    from unlearn_bench.harness.store.store import Store
+    from unlearn_bench.harness.tracks.track import load
+    from unlearn_bench.harness.units.evaluation import Bench, Slot, attempt
+    from unlearn_bench.harness.units.units import Unit
+    from unlearn_bench.sandbox import backends
 
     backend = backends.load("docker")
     backend.reap()

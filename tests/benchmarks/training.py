@@ -27,17 +27,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from harness import data
-from harness.grouped import Grouped, can_group
-from harness.inflight import Course, open_lanes
-from harness.prepare import GROUP
-from harness.references import References, Role
-from harness.steps import Lane, mixed, rates, recorder
-from harness.store import Store
-from harness.track import Track, load
-from harness.training import keep_memory, normaliser, train
-from sandbox.inside.models import build
 from tests.benchmarks import plain
+from unlearn_bench.harness.data import datasets as data
+from unlearn_bench.harness.references.references import References, Role
+from unlearn_bench.harness.store.store import Store
+from unlearn_bench.harness.tracks.track import Track, load
+from unlearn_bench.harness.training.grouped import Grouped, can_group
+from unlearn_bench.harness.training.lanes import Course, open_lanes
+from unlearn_bench.harness.training.prepare import GROUP
+from unlearn_bench.harness.training.recipe import keep_memory, normaliser, train
+from unlearn_bench.harness.training.steps import Lane, mixed, rates, recorder
+from unlearn_bench.sandbox.inside.models import build
 
 MINI = Path(__file__).parents[1] / "data"
 STEPS = {"digits": 40, "resnet18": 4, "tinyvit": 2, "cifar-stem": 2}

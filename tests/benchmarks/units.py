@@ -9,13 +9,13 @@ import time
 
 import torch
 
-from harness.entries import Entry, baseline, retrain
-from harness.evaluate import Bench, Slot, run
-from harness.references import References
-from harness.store import Store
-from harness.track import load
-from harness.units import Unit
-from sandbox import backends
+from unlearn_bench.harness.entries.entry import Entry, baseline, retrain
+from unlearn_bench.harness.references.references import References
+from unlearn_bench.harness.store.store import Store
+from unlearn_bench.harness.tracks.track import load
+from unlearn_bench.harness.units.evaluation import Bench, Slot, run
+from unlearn_bench.harness.units.units import Unit
+from unlearn_bench.sandbox import backends
 
 
 def measure(bench: Bench, entry: Entry, repeats: int) -> tuple[list[float], list[float]]:

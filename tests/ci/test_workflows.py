@@ -112,7 +112,7 @@ def test_scripts_are_shell_and_quote_what_they_are_given(name: str) -> None:
 
 
 def test_the_commands_in_the_workflows_exist_with_these_options() -> None:
-    from harness.cli import bench
+    from unlearn_bench.harness.cli import bench
 
     text = "\n".join((FOLDER / f"{name}.yml").read_text() for name in NAMES) + (ROOT / "docs/gitlab-ci.yml").read_text()
     text = text.replace("\\\n", " ")

@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 import pytest
 
-from harness.cli import bench
+from unlearn_bench.harness.cli import bench
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("*/*.md"), *ROOT.glob("tests/*/*.md")])

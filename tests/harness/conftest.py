@@ -12,11 +12,11 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 
-from harness import machine
-from harness.cli import bench
-from harness.references import References
-from harness.store import Store
-from harness.track import Track, load
+from unlearn_bench.harness.cli import bench
+from unlearn_bench.harness.references.references import References
+from unlearn_bench.harness.store.store import Store
+from unlearn_bench.harness.tracks.track import Track, load
+from unlearn_bench.harness.units import machine
 
 SMALL = """
 [data]

@@ -10,22 +10,22 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-import sandbox
-from harness import attacks, entries
-from harness.cli import bench
-from sandbox import backends, suite
-from sandbox.suite import Result
-from sandbox.tiny import MODEL
+from unlearn_bench.harness.cli import bench
+from unlearn_bench.harness.doctor import attack_suite
+from unlearn_bench.harness.entries import entry
+from unlearn_bench.sandbox import backends, suite
+from unlearn_bench.sandbox.suite import Result
+from unlearn_bench.sandbox.tiny import MODEL
 
 GOOD = Result("good", "crash", "crash", 1.25, "exit code 4")
 BAD = Result("many[b]", "invalid", "ok", 2.0, "", "ended as ok, not invalid")
-README = Path(sandbox.__file__).with_name("README.md")
+README = Path(suite.__file__).with_name("README.md")
 
 
 def test_every_submission_that_cannot_be_a_file_here_is_refused_before_any_container() -> None:
-    results = list(attacks.statically_refused())
+    results = list(attack_suite.statically_refused())
     assert [r.attack.partition(" ")[0] for r in results][:3] == ["oversized", "NUL", "latin-1"]
-    assert len(results) == len(attacks.SOURCES) + len(attacks.FILES) == 8
+    assert len(results) == len(attack_suite.SOURCES) + len(attack_suite.FILES) == 8
     assert [(r.attack, r.status) for r in results if not r.ok] == []
     reasons = {r.attack: r.reason for r in results}
     assert "more than 65,536" in reasons["oversized submission"]
@@ -34,14 +34,14 @@ def test_every_submission_that_cannot_be_a_file_here_is_refused_before_any_conta
 
 
 def test_a_submission_that_is_accepted_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(entries, "read", lambda path: None)
-    assert {r.why for r in attacks.statically_refused()} == {"it was accepted"}
+    monkeypatch.setattr(entry, "read", lambda path: None)
+    assert {r.why for r in attack_suite.statically_refused()} == {"it was accepted"}
 
 
 @pytest.mark.parametrize("path", sorted(suite.FOLDER.glob("*.py")), ids=lambda path: path.stem)
 def test_every_attack_passes_the_static_check(path: Path) -> None:
     # otherwise it would never reach a sandbox, and would attack nothing
-    entries.read(path)
+    entry.read(path)
 
 
 @pytest.mark.parametrize("results, code", [([GOOD], 0), ([GOOD, BAD], 20)])
@@ -49,8 +49,8 @@ def test_the_command_reports_and_fails(results: list[Result], code: int, monkeyp
     def run() -> Iterator[Result]:
         yield from results
 
-    monkeypatch.setattr(attacks, "run", run)
-    monkeypatch.setattr(attacks, "summary", lambda results: "summary")
+    monkeypatch.setattr(attack_suite, "run", run)
+    monkeypatch.setattr(attack_suite, "summary", lambda results: "summary")
     text = CliRunner().invoke(bench, ["doctor", "--attacks"])
     assert text.exit_code == code and "ok    good" in text.stdout
     assert ("FAIL  many[b]" in text.stdout) == (BAD in results) == ("ended as ok, not invalid" in text.stdout)
@@ -62,8 +62,8 @@ def test_the_command_reports_and_fails(results: list[Result], code: int, monkeyp
 
 
 def test_units_of_one_file_are_one_row(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attacks, "summary", lambda results: "summary")
-    table = attacks.markdown([GOOD, BAD, Result("many[a]", "invalid", "invalid", 7.0, "")])
+    monkeypatch.setattr(attack_suite, "summary", lambda results: "summary")
+    table = attack_suite.markdown([GOOD, BAD, Result("many[a]", "invalid", "invalid", 7.0, "")])
     assert "| good | crash | crash | 1.2 |\n| many × 2 | invalid | ok, invalid | 7.0 |" in table
 
 
@@ -75,16 +75,16 @@ def test_no_engine_is_said_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_the_table_in_the_readme_is_that_of_the_folder() -> None:
     # after a change of an attack: paste the output of `bench doctor --attacks markdown` between its two markers
-    begin, end = attacks.MARKERS
+    begin, end = attack_suite.MARKERS
     table = README.read_text().partition(begin)[2].partition(end)[0]
-    assert attacks.HEADLINE in table and " 0 deviations; " in table
+    assert attack_suite.HEADLINE in table and " 0 deviations; " in table
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines() if line[:2] == "| "][
         1:
     ]
     listed = {re.sub(r" × \d+$", "", name): (expected, status) for name, expected, status, _ in rows}
     wanted = {first.name: first.expect for first, *_ in suite.attacks()}
-    wanted |= {f"{name} submission": "invalid" for name in (*attacks.SOURCES, *attacks.FILES)}
-    wanted |= {f"{attacks.OVERFLOWING}, inferred": "invalid", "what is left": "nothing"}
+    wanted |= {f"{name} submission": "invalid" for name in (*attack_suite.SOURCES, *attack_suite.FILES)}
+    wanted |= {f"{attack_suite.OVERFLOWING}, inferred": "invalid", "what is left": "nothing"}
     assert listed == {name: (status, status) for name, status in wanted.items()}
     assert len(rows) == len(wanted)
 
@@ -94,5 +94,5 @@ def test_outputs_that_overflow_are_refused_where_they_are_inferred() -> None:
     backend = backends.load("docker")
     if reason := backend.unavailable(MODEL, "cpu"):
         pytest.skip(reason)
-    result = attacks.outputs(backend, "attack-outputs")
+    result = attack_suite.outputs(backend, "attack-outputs")
     assert result.ok and result.status == "invalid", result

@@ -9,15 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from harness import audit, render, session
-from harness.entries import baseline
-from harness.references import References, roles
-from harness.store import Store
-from harness.track import Track, load
-from harness.tuning import tuned
-from harness.units import Unit, find, place
-from scoring.unpaired import change
 from tests.harness.conftest import SMALL, run
+from unlearn_bench.harness.entries.entry import baseline
+from unlearn_bench.harness.references.references import References, roles
+from unlearn_bench.harness.report import tables
+from unlearn_bench.harness.results import audit
+from unlearn_bench.harness.store.store import Store
+from unlearn_bench.harness.tracks.track import Track, load
+from unlearn_bench.harness.units.tuning import tuned
+from unlearn_bench.harness.units.units import Unit, find, place
+from unlearn_bench.harness.workflows import session
+from unlearn_bench.scoring.unpaired import change
 
 METHOD = '''
 """Retrain where the data is known, else do nothing."""
@@ -129,7 +131,7 @@ def test_the_verdict_fits_on_a_page_whatever_it_is() -> None:
             change("rte", [100 * value for value in public], fresh, ratio=True),
         ]
         names = audit.fitted(found) if better else []
-        return render.audit("a_long_name_for_a_method", found, names, {"retdev": (0.1, 0.2)}).splitlines()
+        return tables.audit("a_long_name_for_a_method", found, names, {"retdev": (0.1, 0.2)}).splitlines()
 
     fitted, honest = table(True), table(False)
     assert (

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.references import References
 from tests.harness.conftest import run
+from unlearn_bench.harness.references.references import References
 
 IDENTITY = "def unlearn(model, retain):\n    return model\n"
 

@@ -18,17 +18,18 @@ import numpy as np
 import pytest
 from safetensors.numpy import load as parse
 
-from harness import evaluate, scores
-from harness.entries import from_source, read
-from harness.evaluate import Bench, Slot
-from harness.references import References, Role
-from harness.store import Store
-from harness.track import load
-from harness.units import Record, Unit
-from sandbox.backends import load as load_backend
-from sandbox.engine.reap import RUN_LABEL
-from sandbox.inside import models
 from tests.harness.conftest import SMALL, run
+from unlearn_bench.harness.entries.entry import from_source, read
+from unlearn_bench.harness.references.references import References, Role
+from unlearn_bench.harness.results import scores
+from unlearn_bench.harness.store.store import Store
+from unlearn_bench.harness.tracks.track import load
+from unlearn_bench.harness.units import evaluation
+from unlearn_bench.harness.units.evaluation import Bench, Slot
+from unlearn_bench.harness.units.units import Record, Unit
+from unlearn_bench.sandbox.backends import load as load_backend
+from unlearn_bench.sandbox.engine.reap import RUN_LABEL
+from unlearn_bench.sandbox.inside import models
 
 pytestmark = pytest.mark.slow
 DEADLINE = 120.0
@@ -51,7 +52,7 @@ def bench(request: pytest.FixtureRequest, prepared: References) -> Bench:
 
 def outcome(bench: Bench, source: str, seed: int = 0, name: str = "cheat") -> Record:
     unit = Unit(from_source(name, source.encode()), bench.references.track, seed)
-    record = evaluate.run(bench, unit, Slot(cores=(0,)), None, DEADLINE)
+    record = evaluation.run(bench, unit, Slot(cores=(0,)), None, DEADLINE)
     assert record.status == "ok", record.reason
     return record
 
@@ -211,7 +212,7 @@ def test_weights_stored_in_the_file_are_the_same_for_every_seed_and_score_badly(
     path.write_text(SMALL.replace("epochs = 2", "epochs = 15").replace("width = 8", "width = 4"))
     # where AVX2 is the best a CPU has, oneDNN overflows its buffers in training with 4 channels
     environment = {**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX"}
-    subprocess.run([sys.executable, "-m", "harness", "prepare", str(path)], env=environment, check=True)
+    subprocess.run([sys.executable, "-m", "unlearn_bench.harness", "prepare", str(path)], env=environment, check=True)
     references = References(load(str(path)), Store())
     state = parse(references.weights(Role("retrained", 0)))
     scales = {name: float(np.abs(array).max()) / 127 or 1.0 for name, array in state.items()}
@@ -227,7 +228,7 @@ def test_weights_stored_in_the_file_are_the_same_for_every_seed_and_score_badly(
     assert any("literal" in note for note in entry.notes), "people get to see it"
 
     bench = sandbox("process", references)
-    records = [evaluate.run(bench, Unit(entry, references.track, s), Slot(), None, DEADLINE) for s in (0, 1)]
+    records = [evaluation.run(bench, Unit(entry, references.track, s), Slot(), None, DEADLINE) for s in (0, 1)]
     assert records[0].logits == records[1].logits, "for every seed the same model"
     found = [scores.of_record(references, record) for record in records]
     assert found[0] is not None and found[1] is not None

@@ -15,13 +15,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from harness import checkpoints, prepare, progress
-from harness.checkpoints import Checkpoint
-from harness.errors import StoreError
-from harness.references import References, Role
-from harness.store import Store
-from harness.track import Track, load
 from tests.harness.conftest import run
+from unlearn_bench.harness.references.references import References, Role
+from unlearn_bench.harness.store.store import Store
+from unlearn_bench.harness.support import progress
+from unlearn_bench.harness.support.errors import StoreError
+from unlearn_bench.harness.tracks.track import Track, load
+from unlearn_bench.harness.training import checkpoints, prepare
+from unlearn_bench.harness.training.checkpoints import Checkpoint
 
 ONE = [Role("retrained", 0)]
 GROUP = [Role("retrained", 0), Role("retrained", 1), Role("null", 0)]
@@ -80,9 +81,9 @@ def test_the_command_goes_on_after_a_kill(
     script = f"""
 import multiprocessing
 from harness import checkpoints, prepare
-from harness.references import References
-from harness.store import Store
-from harness.track import load
+from unlearn_bench.harness.references.references import References
+from unlearn_bench.harness.store.store import Store
+from unlearn_bench.harness.tracks.track import load
 
 checkpoints.EVERY = 0.0
 track = load({str(small)!r})

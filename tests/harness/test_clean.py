@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from harness import disk
-from harness.cli import bench
-from harness.references import References
-from harness.store import Store
-from sandbox import stage
-from sandbox.engine import leftovers
-from sandbox.engine.leftovers import InUse, Leftover
 from tests.harness.conftest import run
+from unlearn_bench.harness.cli import bench
+from unlearn_bench.harness.doctor import disk
+from unlearn_bench.harness.references.references import References
+from unlearn_bench.harness.store.store import Store
+from unlearn_bench.sandbox import stage
+from unlearn_bench.sandbox.engine import leftovers
+from unlearn_bench.sandbox.engine.leftovers import InUse, Leftover
 
 
 @pytest.fixture

@@ -23,12 +23,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.errors import BenchError
-from harness.executors import head, node
-from harness.executors.cluster import Cluster
-from harness.references import References
 from tests.harness.conftest import SMALL, run
 from tests.harness.test_submit import FINE_TUNE
+from unlearn_bench.harness.executors.ray import head, node
+from unlearn_bench.harness.executors.ray.cluster import Cluster
+from unlearn_bench.harness.references.references import References
+from unlearn_bench.harness.support.errors import BenchError
 
 pytestmark = pytest.mark.slow
 ray = pytest.importorskip("ray", reason="THE EXECUTOR ray IS NOT TESTED: install Ray")
@@ -62,7 +62,7 @@ def second(cluster: Any) -> Iterator[Any]:
 
 OFTEN = """
 from harness import progress
-from harness.cli import main
+from unlearn_bench.harness.cli import main
 from harness.executors import counter
 
 progress.EVERY = counter.EVERY = 0.05
@@ -71,7 +71,7 @@ main()
 """The command, which says at every look how much is done."""
 
 SOON = """
-from harness.cli import main
+from unlearn_bench.harness.cli import main
 from harness.executors import head
 
 head.EVERY, head.LOST = 0.5, {lost}
@@ -81,7 +81,7 @@ main()
 
 
 def start(*arguments: str, program: str = "") -> subprocess.Popen[str]:
-    command = [sys.executable, *(["-c", program] if program else ["-m", "harness"]), *arguments]
+    command = [sys.executable, *(["-c", program] if program else ["-m", "unlearn_bench.harness"]), *arguments]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 

@@ -9,20 +9,20 @@ from pathlib import Path
 
 import pytest
 
-from harness import rescore
-from harness.cli import bench
-from harness.entries import BASELINES, baseline_names
-from harness.references import References
-from harness.store import SHIPPED, Store
-from harness.track import load
 from tests.harness.conftest import run
+from unlearn_bench.harness.cli import bench
+from unlearn_bench.harness.entries.entry import BASELINES, baseline_names
+from unlearn_bench.harness.references.references import References
+from unlearn_bench.harness.results import rescoring
+from unlearn_bench.harness.store.store import SHIPPED, Store
+from unlearn_bench.harness.tracks.track import load
 
 VERBS = sorted(bench.list_commands(None))  # type: ignore[arg-type]
 
 
 def test_help_imports_neither_torch_nor_pandas() -> None:
     program = (
-        "import sys\nfrom click.testing import CliRunner\nfrom harness.cli import bench\n"
+        "import sys\nfrom click.testing import CliRunner\nfrom unlearn_bench.harness.cli import bench\n"
         "result = CliRunner().invoke(bench, ['--help'])\nassert result.exit_code == 0, result.output\n"
         "heavy = {'torch', 'numpy', 'pandas', 'scipy', 'sklearn', 'docker'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
@@ -99,7 +99,7 @@ def test_u_lira_catches_the_original_and_nothing_in_retrained_models() -> None:
 
 def test_what_ships_can_be_scored_again_and_stays_small() -> None:
     references = References(load("digits-resnet18"), Store())
-    things = rescore.stored(references)
+    things = rescoring.stored(references)
     methods = [name for name in baseline_names() if name not in ("original", "retrain")]
     assert len(things) == 3 * 10 + 10 * len(methods) + len(methods) + 2
     sizes = {path: path.stat().st_size for path in SHIPPED.rglob("*") if path.is_file()}
@@ -117,7 +117,7 @@ def test_the_board_in_the_readme_is_the_shipped_one() -> None:
 
 
 def test_a_bug_of_ours_ends_in_three_lines_and_a_log(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
-    monkeypatch.setattr("harness.track.names", lambda: 1 / 0)
+    monkeypatch.setattr("unlearn_bench.harness.tracks.track.names", lambda: 1 / 0)
     result = run("tracks")
     assert result.exit_code == 20
     assert "whose:  the benchmark" in result.stderr

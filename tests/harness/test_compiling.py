@@ -12,14 +12,14 @@ import pytest
 import torch
 from torch._dynamo.backends.registry import lookup_backend
 
-from harness import compiling, prepare, steps
-from harness.errors import BenchError
-from harness.executors.cluster import Cluster
-from harness.inflight import Course
-from harness.references import References
-from harness.resident import Trial
 from tests.harness.conftest import run
 from tests.harness.test_inflight import Problem, alike
+from unlearn_bench.harness.executors.ray.cluster import Cluster
+from unlearn_bench.harness.references.references import References
+from unlearn_bench.harness.support.errors import BenchError
+from unlearn_bench.harness.training import compilation, prepare, steps
+from unlearn_bench.harness.training.gpu import Trial
+from unlearn_bench.harness.training.lanes import Course
 
 
 @pytest.fixture(autouse=True)
@@ -64,7 +64,9 @@ def test_compiled_steps_in_bfloat16_train_nearly_the_same_model(
     made: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Roundings differ; what a step leaves behind for the next one would show."""
-    monkeypatch.setattr("harness.steps.mixed", lambda recipe, device: True)  # a CPU may only emulate it
+    monkeypatch.setattr(
+        "unlearn_bench.harness.training.steps.mixed", lambda recipe, device: True
+    )  # a CPU may only emulate it
     problem = Problem(kind=torch.float32)
     start, flown, alone = (problem.models()[0] for _ in range(3))
     list(problem.flight(1, [], compiled=True).train([Course(flown, problem.subsets[0], 1)]))
@@ -105,9 +107,9 @@ def test_a_long_training_on_a_gpu_is_compiled(references: References, monkeypatc
     """Where the machine can; otherwise the command says what it lacks."""
     seconds = [100.0]
     monkeypatch.setattr(prepare, "_trial", lambda *_: Trial(2, seconds[0], 10**9))
-    monkeypatch.setattr(compiling, "obstacle", lambda device: None)
+    monkeypatch.setattr(compilation, "obstacle", lambda device: None)
     assert prepare.plan(references, devices=["cuda:0"]).compiled
-    monkeypatch.setattr(compiling, "obstacle", lambda device: "there is no C compiler")
+    monkeypatch.setattr(compilation, "obstacle", lambda device: "there is no C compiler")
     plan = prepare.plan(references, devices=["cuda:0"])
     assert (plan.compiled, plan.uncompiled) == (False, "there is no C compiler")
     seconds[0] = 1e-4
@@ -116,14 +118,14 @@ def test_a_long_training_on_a_gpu_is_compiled(references: References, monkeypatc
 
 
 def test_the_command_says_what_compiling_lacks(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("harness.session._here", lambda gpus: ("cuda:0",))
+    monkeypatch.setattr("unlearn_bench.harness.workflows.session._here", lambda gpus: ("cuda:0",))
     monkeypatch.setattr(prepare, "_trial", lambda *_: Trial(1, 100.0, None))
     monkeypatch.setattr(prepare, "run", lambda *_: (model for model in ()))
-    monkeypatch.setattr(compiling, "obstacle", lambda device: "there is no C compiler")
+    monkeypatch.setattr(compilation, "obstacle", lambda device: "there is no C compiler")
     assert (
         "not compiled, which would save time: there is no C compiler" in run("prepare", str(small), "--gpu", "0").stderr
     )
-    monkeypatch.setattr(compiling, "obstacle", lambda device: None)
+    monkeypatch.setattr(compilation, "obstacle", lambda device: None)
     assert "compiled" not in run("prepare", str(small), "--gpu", "0").stderr
 
 
@@ -134,8 +136,8 @@ def test_on_a_cluster_it_must_pay_for_each_task(
     """Every task there may have a process of its own, which compiles anew."""
     cluster, sent = Cluster.__new__(Cluster), list[Any]()
     cluster._ray = None
-    monkeypatch.setattr(compiling, "obstacle", lambda device: None)
-    monkeypatch.setattr("harness.executors.cluster.counting", lambda *_: nullcontext())
+    monkeypatch.setattr(compilation, "obstacle", lambda device: None)
+    monkeypatch.setattr("unlearn_bench.harness.executors.ray.cluster.counting", lambda *_: nullcontext())
     for name, answer in {"_check": None, "_dataset": None, "trainings": 2}.items():
         monkeypatch.setattr(Cluster, name, lambda *_, answer=answer: answer)
     monkeypatch.setattr(Cluster, "_call", lambda self, function, arguments, *_, **__: sent.append(arguments) or [])
@@ -150,12 +152,12 @@ def test_what_compiling_lacks_is_named(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
     monkeypatch.delenv("CC", raising=False)
     (tmp_path / "Python.h").touch()
-    monkeypatch.setattr(compiling.sysconfig, "get_path", lambda name: str(tmp_path))
-    monkeypatch.setattr(compiling.shutil, "which", lambda name: "/usr/bin/gcc" if name == "gcc" else None)
-    assert compiling.obstacle("cuda:0") is None
+    monkeypatch.setattr(compilation.sysconfig, "get_path", lambda name: str(tmp_path))
+    monkeypatch.setattr(compilation.shutil, "which", lambda name: "/usr/bin/gcc" if name == "gcc" else None)
+    assert compilation.obstacle("cuda:0") is None
     (tmp_path / "Python.h").unlink()
-    assert "Python.h" in str(compiling.obstacle("cuda:0"))
-    monkeypatch.setattr(compiling.shutil, "which", lambda name: None)
-    assert "C compiler" in str(compiling.obstacle("cuda:0"))
+    assert "Python.h" in str(compilation.obstacle("cuda:0"))
+    monkeypatch.setattr(compilation.shutil, "which", lambda name: None)
+    assert "C compiler" in str(compilation.obstacle("cuda:0"))
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (6, 1))
-    assert "too old" in str(compiling.obstacle("cuda:0"))
+    assert "too old" in str(compilation.obstacle("cuda:0"))

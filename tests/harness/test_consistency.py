@@ -10,15 +10,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness import board, consistency, session, shadows, swaps
-from harness.candidates import candidates
-from harness.entries import Entry, baseline, from_source
-from harness.references import References, Role, half
-from harness.store import Store
-from harness.track import load
-from harness.units import Unit
-from harness.untimed import Result
 from tests.harness.conftest import run
+from unlearn_bench.harness.entries.entry import Entry, baseline, from_source
+from unlearn_bench.harness.references.references import References, Role, half
+from unlearn_bench.harness.results import board
+from unlearn_bench.harness.results.board_entries import candidates
+from unlearn_bench.harness.store.store import Store
+from unlearn_bench.harness.tracks.track import load
+from unlearn_bench.harness.units import probe_units, shadow_units, swap_units
+from unlearn_bench.harness.units.units import Unit
+from unlearn_bench.harness.units.untimed import Result
+from unlearn_bench.harness.workflows import session
 
 SHARE = 448 / 896
 
@@ -44,11 +46,11 @@ def default() -> References:
     return References(load("digits-resnet18"), Store())
 
 
-def attacked(references: References, entry: Entry, timed: float, shadow: float) -> shadows.ShadowRecord:
+def attacked(references: References, entry: Entry, timed: float, shadow: float) -> shadow_units.ShadowRecord:
     """The record of an entry whose seed units and shadow units cost so many CPU seconds."""
     cost = Costing(len(references.dataset.labels), lambda unit: timed if unit.forget_set is None else shadow)
-    list(consistency.measure(references, consistency.pending(references, entry), cost))
-    return shadows.run(references, entry, cost)
+    list(probe_units.measure(references, probe_units.pending(references, entry), cost))
+    return shadow_units.run(references, entry, cost)
 
 
 def on_board(references: References, entry: Entry) -> None:
@@ -77,7 +79,7 @@ def test_three_times_the_work_of_a_timed_unit_is_marked(
     default: References, timed: float, shadow: float, marked: bool
 ) -> None:
     record = attacked(default, foreign(), timed, shadow)
-    assert bool(consistency.of_shadows(default, record)) == marked
+    assert bool(probe_units.of_shadows(default, record)) == marked
 
 
 def test_a_marked_row_is_shown_but_stands_in_no_rank_with_u_lira(default: References) -> None:
@@ -110,14 +112,14 @@ def test_a_marked_row_is_shown_but_stands_in_no_rank_with_u_lira(default: Refere
 
 
 def test_the_yardstick_runs_once_for_foreign_files_and_never_for_shipped_ones(default: References) -> None:
-    assert consistency.pending(default, baseline("ft")) == []
+    assert probe_units.pending(default, baseline("ft")) == []
     entry = foreign()
-    assert [unit.place for unit in consistency.pending(default, entry)] == ["seed 0", "seed 1"]
+    assert [unit.place for unit in probe_units.pending(default, entry)] == ["seed 0", "seed 1"]
     attacked(default, entry, 1.0, 1.0)
-    assert consistency.pending(default, entry) == []
+    assert probe_units.pending(default, entry) == []
     tuned = from_source("mine", b"def unlearn(model, retain, *, lr=0.1):\n    return model\n")
     attacked(default, tuned, 1.0, 1.0)
-    assert len(consistency.pending(default, tuned.with_parameters({"lr": 0.2}))) == 2, "parameters change the work"
+    assert len(probe_units.pending(default, tuned.with_parameters({"lr": 0.2}))) == 2, "parameters change the work"
 
 
 def test_a_yardstick_that_fails_fails_the_run(default: References, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,7 +133,7 @@ def test_a_yardstick_that_fails_fails_the_run(default: References, monkeypatch: 
     runner = Crashing(examples, lambda unit: 1.0)
     monkeypatch.setattr(session, "open_runner", lambda *_: (session.nullcontext(runner), "so it runs"))
     monkeypatch.setattr(session, "train_missing", lambda *_: None)
-    monkeypatch.setattr(shadows, "reference_rows", lambda *_: None)
+    monkeypatch.setattr(shadow_units, "reference_rows", lambda *_: None)
     (record,) = session.run_shadows(default, [entry], "auto", None, None, False, "again")
     assert (record.status, record.failed) == ("crash", "seed 0")
     assert runner.asked == ["seed 0"]
@@ -142,7 +144,7 @@ def test_swapped_units_have_the_same_yardstick(default: References) -> None:
     for seed in range(10):  # what they start from; only their cost is looked at
         default.add(Role("swap", seed), b"", half(np.zeros((examples, 10))).astype(np.float32), {})
     costs = Costing(examples, lambda unit: 4.0 if unit.swapped else 1.0)
-    list(consistency.measure(default, consistency.pending(default, entry), costs))
-    assert consistency.of_swaps(default, entry.id) == ""
-    list(swaps.run(default, swaps.pending(default, entry), costs))
-    assert consistency.of_swaps(default, entry.id) == "a swapped unit takes 4.00 CPU s, a timed one 1.00 s: 4.0 times"
+    list(probe_units.measure(default, probe_units.pending(default, entry), costs))
+    assert probe_units.of_swaps(default, entry.id) == ""
+    list(swap_units.run(default, swap_units.pending(default, entry), costs))
+    assert probe_units.of_swaps(default, entry.id) == "a swapped unit takes 4.00 CPU s, a timed one 1.00 s: 4.0 times"

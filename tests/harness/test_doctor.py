@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from harness import doctor_engine
-from sandbox.engine.facts import Facts
-from sandbox.types import Outcome
 from tests.harness.conftest import run
+from unlearn_bench.harness.doctor import engine_checks
+from unlearn_bench.sandbox.engine.facts import Facts
+from unlearn_bench.sandbox.types import Outcome
 
 INFO = {"ServerVersion": "27", "Driver": "overlay2", "CgroupVersion": "2", "CgroupDriver": "systemd"}
 CUDA = (("unlearn-bench:full", "sha256:1", "13.0"),)
@@ -30,8 +30,8 @@ CUDA = (("unlearn-bench:full", "sha256:1", "13.0"),)
 def test_what_lacks_on_the_way_of_a_gpu_is_named_with_its_remedy(
     engine: Facts | None, remedies: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(doctor_engine, "facts", lambda: engine)
-    monkeypatch.setattr(doctor_engine.shutil, "which", lambda name: None)
+    monkeypatch.setattr(engine_checks, "facts", lambda: engine)
+    monkeypatch.setattr(engine_checks.shutil, "which", lambda name: None)
     result = run("doctor", "--gpu", "--json")
     assert result.exit_code == 20
     failing = {finding["subject"]: finding["remedy"] for finding in json.loads(result.stdout) if not finding["ok"]}
@@ -46,9 +46,9 @@ def test_the_way_of_a_gpu_is_proven_by_a_unit(status: Any, code: int, monkeypatc
             assert job.device == "cuda:1" and b"is_cuda" in job.source
             return Outcome(status, "no GPU", seconds=1.5, log="1 GPU in the sandbox: X", environment={"device": "X"})
 
-    monkeypatch.setattr(doctor_engine, "facts", lambda: Facts({**INFO, "Runtimes": {"nvidia": {}}}, CUDA))
-    monkeypatch.setattr(doctor_engine, "_driver", lambda index: doctor_engine.Finding("gpu driver", f"GPU {index}"))
-    monkeypatch.setattr(doctor_engine.backends, "load", lambda name: Engine())
+    monkeypatch.setattr(engine_checks, "facts", lambda: Facts({**INFO, "Runtimes": {"nvidia": {}}}, CUDA))
+    monkeypatch.setattr(engine_checks, "_driver", lambda index: engine_checks.Finding("gpu driver", f"GPU {index}"))
+    monkeypatch.setattr(engine_checks.backends, "load", lambda name: Engine())
     result = run("doctor", "--gpu", "1")
     assert result.exit_code == code
     assert ("trained in 1.5 s on X" in result.stdout) == (status == "ok")

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance
 
-from harness import data, duplicates, splits
-from harness.errors import DataError, TrackError
-from harness.references import References
-from harness.store import Store
-from harness.track import load, parse, read
 from tests.harness.conftest import SMALL, run
+from unlearn_bench.harness.data import datasets, near_duplicates, splits
+from unlearn_bench.harness.references.references import References
+from unlearn_bench.harness.store.store import Store
+from unlearn_bench.harness.support.errors import DataError, TrackError
+from unlearn_bench.harness.tracks.track import load, parse, read
 
 MINI = Path(__file__).parents[1] / "data"
 
@@ -25,7 +25,7 @@ def pictures() -> np.ndarray:
     """CIFAR-10's, 16 pixels wide [n, 3, 16, 16]."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BENCH_DATA", str(MINI))
-        return data.load(load("cifar10-mini").data).images[:1000]
+        return datasets.load(load("cifar10-mini").data).images[:1000]
 
 
 def changed(image: np.ndarray, how: str) -> np.ndarray:
@@ -46,8 +46,8 @@ def changed(image: np.ndarray, how: str) -> np.ndarray:
 @pytest.mark.parametrize("how", ["same", "recoded", "brighter", "grey", "larger"])
 def test_the_same_picture_is_found_and_others_are_not(pictures: np.ndarray, how: str) -> None:
     copies = np.stack([changed(image, how) for image in pictures[:200]])
-    assert duplicates.groups(pictures).max() == 999, "no two are alike"
-    found = duplicates.groups(np.concatenate([pictures, copies]))
+    assert near_duplicates.groups(pictures).max() == 999, "no two are alike"
+    found = near_duplicates.groups(np.concatenate([pictures, copies]))
     apart = found[:200] != found[1000:]
     assert apart.mean() < (0.1 if how == "recoded" else 0.01)
     assert found.max() == 999 + apart.sum(), "a copy is in the group of its own picture or in none"
@@ -60,7 +60,7 @@ def test_images_of_too_few_pixels_are_refused() -> None:
 
 def test_groups_are_numbered_in_the_order_of_their_first_images(pictures: np.ndarray) -> None:
     images = pictures[[5, 9, 5, 7, 9]]
-    assert duplicates.groups(images).tolist() == [0, 1, 0, 2, 1]
+    assert near_duplicates.groups(images).tolist() == [0, 1, 0, 2, 1]
 
 
 def test_utkface_grouped_parts_no_group() -> None:
@@ -75,9 +75,11 @@ def test_utkface_grouped_parts_no_group() -> None:
     assert sum(len(np.unique(numbers.groups[part])) for part in parts) == len(counts)
     assert np.array_equal(splits.split(track, 3, 23_708, 0, numbers=numbers).forget, found.forget)
     plain = splits.split(load("utkface-resnet18"), 0, 23_708, 0)
-    crossing = duplicates.crossing(numbers.groups, plain.retain, plain.forget, plain.test)
+    crossing = near_duplicates.crossing(numbers.groups, plain.retain, plain.forget, plain.test)
     assert (crossing.forget, crossing.test) == (99, 297), "the paper's split"
-    assert duplicates.crossing(numbers.groups, found.retain, found.forget, found.test) == duplicates.Crossing(0, 0)
+    assert near_duplicates.crossing(numbers.groups, found.retain, found.forget, found.test) == near_duplicates.Crossing(
+        0, 0
+    )
 
 
 @pytest.fixture
@@ -93,7 +95,7 @@ def doubled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pictures: np.ndarra
         .replace("[0.3205]", "[0.2, 0.2, 0.2]")
         .replace("= 8\nrot", "= 16\nrot")
     )
-    sha = data.Dataset(images, labels.astype(np.int64)).sha256
+    sha = datasets.Dataset(images, labels.astype(np.int64)).sha256
     text = text.replace('name = "digits"', f'name = "npz"\npath = "mine.npz"\nsha256 = "{sha}"')
     path.write_text(text.replace("rotation_seed = 123\n", "").replace("channels = 1", "channels = 3"))
     return path
@@ -130,7 +132,7 @@ def test_a_set_whose_images_are_all_alike_is_noted(doubled: Path) -> None:
         images, labels = np.repeat(archive["images"][:1], 448, axis=0), archive["labels"]
     np.savez(place, images=images, labels=labels)
     old = text.split('sha256 = "')[1].split('"')[0]
-    doubled.write_text(text.replace(old, data.Dataset(images, labels.astype(np.int64)).sha256))
+    doubled.write_text(text.replace(old, datasets.Dataset(images, labels.astype(np.int64)).sha256))
     result = run("duplicates", "--track", str(doubled))
     assert result.exit_code == 0 and "one group holds 448 images" in result.stderr
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.forks import side_by_side, uncollected
+from unlearn_bench.harness.support.parallel import side_by_side, uncollected
 
 
 @pytest.fixture(params=[1, 3], ids=["one core", "three cores"])
@@ -41,7 +41,7 @@ def test_an_error_reaches_the_caller(cores: int) -> None:
 
 KILLED = """
 import os, time
-from harness.forks import side_by_side
+from unlearn_bench.harness.support.parallel import side_by_side
 
 def work(number):
     os.write(1, b"%d\\n" % os.getpid())  # in one piece: two workers write at once

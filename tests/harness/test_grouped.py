@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from harness.grouped import Grouped, can_group
-from harness.track import Recipe
-from harness.training import train
-from sandbox.inside.models import build
+from unlearn_bench.harness.tracks.track import Recipe
+from unlearn_bench.harness.training.grouped import Grouped, can_group
+from unlearn_bench.harness.training.recipe import train
+from unlearn_bench.sandbox.inside.models import build
 
 RECIPE = Recipe(epochs=2, batch_size=16, lr=0.1, schedule="one-cycle", seed=0)
 

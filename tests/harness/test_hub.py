@@ -8,12 +8,12 @@ from pathlib import Path
 import huggingface_hub.constants
 import pytest
 
-from harness import publishing
-from harness.errors import EXIT_CODES
-from harness.references import References
 from tests.harness.conftest import run
 from tests.harness.hub import LARGE, REPOSITORY, Hub, serving
 from tests.harness.test_publishing import manifest
+from unlearn_bench.harness.references import publication
+from unlearn_bench.harness.references.references import References
+from unlearn_bench.harness.support.errors import EXIT_CODES
 
 URL = f"hf://datasets/{REPOSITORY}/digits"
 
@@ -53,7 +53,7 @@ def test_what_the_hub_holds_others_fetch(
 def test_a_commit_holds_no_more_than_memory_should(
     prepared: References, small: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(publishing, "LOT", 1_000_000)
+    monkeypatch.setattr(publication, "LOT", 1_000_000)
     assert run("prepare", str(small), "--publish", URL).exit_code == 0
     assert len(hub.commits) > 3 and sum(map(len, hub.commits)) == 13
     for files in hub.commits:

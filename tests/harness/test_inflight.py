@@ -18,20 +18,20 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from harness import prepare
-from harness.direct import Workers
-from harness.entries import baseline
-from harness.errors import BenchError
-from harness.inflight import Course, open_lanes, out_of_memory, suggested
-from harness.references import References, Role
-from harness.resident import Resident
-from harness.steps import Lane, Rehearsed, batch_sizes, mixed, recorder
-from harness.store import Store
-from harness.track import Recipe, load
-from harness.training import infer, normaliser, train
-from harness.units import Unit
-from sandbox.inside.models import build
 from tests.harness.conftest import run
+from unlearn_bench.harness.entries.entry import baseline
+from unlearn_bench.harness.references.references import References, Role
+from unlearn_bench.harness.store.store import Store
+from unlearn_bench.harness.support.errors import BenchError
+from unlearn_bench.harness.tracks.track import Recipe, load
+from unlearn_bench.harness.training import prepare
+from unlearn_bench.harness.training.gpu import Resident
+from unlearn_bench.harness.training.lanes import Course, open_lanes, out_of_memory, suggested
+from unlearn_bench.harness.training.recipe import infer, normaliser, train
+from unlearn_bench.harness.training.steps import Lane, Rehearsed, batch_sizes, mixed, recorder
+from unlearn_bench.harness.units.in_workers import Workers
+from unlearn_bench.harness.units.units import Unit
+from unlearn_bench.sandbox.inside.models import build
 
 RECIPE = Recipe(epochs=2, batch_size=16, lr=0.1, schedule="cosine", seed=0, crop=2, flip=True)
 COUNT = 40
@@ -97,7 +97,9 @@ def test_models_in_flight_are_the_models_trained_alone() -> None:
 def test_a_model_that_comes_second_into_the_buffers_is_the_model_trained_first(
     device: str, in_bfloat16: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("harness.steps.mixed", lambda recipe, device: in_bfloat16)  # a CPU may only emulate it
+    monkeypatch.setattr(
+        "unlearn_bench.harness.training.steps.mixed", lambda recipe, device: in_bfloat16
+    )  # a CPU may only emulate it
     problem = Problem(device, torch.float32)
     torch.backends.cudnn.deterministic = True
     first = problem.models()[1]

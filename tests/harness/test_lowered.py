@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from harness.lowered import Lowered, update
-from sandbox.inside.models import build
+from unlearn_bench.harness.training.mixed_precision import Lowered, update
+from unlearn_bench.sandbox.inside.models import build
 
 SPEC = {"name": "resnet18_narrow", "classes": 5, "channels": 1, "width": 8}
 LABELS = torch.arange(12) % 5

@@ -13,17 +13,17 @@ from pathlib import Path
 
 import pytest
 
-from harness.entries import read
-from harness.errors import StoreError
-from harness.evaluate import ATTEMPTS, Bench, Slot, attempt
-from harness.references import References
-from harness.store import Store
-from harness.units import Unit
-from sandbox.stage import PREFIX
-from sandbox.types import Outcome
 from tests.harness.conftest import SMALL, run
 from tests.harness.test_submit import FINE_TUNE
 from tests.sandbox.private_engine import PrivateEngine, private_engine, skip_or_fail
+from unlearn_bench.harness.entries.entry import read
+from unlearn_bench.harness.references.references import References
+from unlearn_bench.harness.store.store import Store
+from unlearn_bench.harness.support.errors import StoreError
+from unlearn_bench.harness.units.evaluation import ATTEMPTS, Bench, Slot, attempt
+from unlearn_bench.harness.units.units import Unit
+from unlearn_bench.sandbox.stage import PREFIX
+from unlearn_bench.sandbox.types import Outcome
 
 
 @pytest.fixture
@@ -154,7 +154,17 @@ def submit(prepared: References, tmp_path: Path, home: Path, entry: Path, engine
     track = tmp_path / "calm.toml"
     track.write_text(SMALL.replace("deadline_floor = 6", "deadline_floor = 120"))
     entry.write_text(FINE_TUNE.replace("    return model", "    import time\n    time.sleep(8)\n    return model"))
-    command = [sys.executable, "-m", "harness", "submit", str(entry), "--track", str(track), "--seeds", "1"]
+    command = [
+        sys.executable,
+        "-m",
+        "unlearn_bench.harness",
+        "submit",
+        str(entry),
+        "--track",
+        str(track),
+        "--seeds",
+        "1",
+    ]
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     environment = {**os.environ, "BENCH_HOME": str(home), "DOCKER_HOST": engine.host, "TMPDIR": str(scratch)}

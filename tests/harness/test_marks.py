@@ -12,14 +12,15 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from harness import board, marks, scores, units, verify
-from harness.candidates import candidates
-from harness.references import References, Role
-from harness.store import Store
-from harness.track import load
-from harness.units import Record
 from tests.harness.conftest import run
 from tests.harness.test_submit import FINE_TUNE
+from unlearn_bench.harness.references.references import References, Role
+from unlearn_bench.harness.results import board, review, scores, verification
+from unlearn_bench.harness.results.board_entries import candidates
+from unlearn_bench.harness.store.store import Store
+from unlearn_bench.harness.tracks.track import load
+from unlearn_bench.harness.units import units
+from unlearn_bench.harness.units.units import Record
 
 
 @pytest.fixture
@@ -28,8 +29,8 @@ def shipped() -> References:
     return References(load("digits-resnet18"), Store())
 
 
-def of(references: References, name: str) -> marks.Mark:
-    return marks.marks(references).get(name, marks.Mark())
+def of(references: References, name: str) -> review.Mark:
+    return review.marks(references).get(name, review.Mark())
 
 
 def test_a_unit_runs_again_and_the_board_says_verified(prepared: References, small: Path, tmp_path: Path) -> None:
@@ -54,7 +55,7 @@ def test_a_unit_runs_again_and_the_board_says_verified(prepared: References, sma
     replace(record, status="crash", logits=None).save(prepared.store)
     changed = run("verify", "mine", "--seed", "1", *track, "--json")
     assert changed.exit_code == 14 and json.loads(changed.stdout)["why"] == "published as crash, now ok"
-    assert of(prepared, "mine").verified == marks.NOT_REPRODUCED
+    assert of(prepared, "mine").verified == review.NOT_REPRODUCED
     replace(record, date="2027-01-01T00:00:00+00:00").save(prepared.store)
     assert not of(prepared, "mine").reruns, "a mark belongs to the record that it was compared with"
 
@@ -81,21 +82,21 @@ def test_the_verdict_rests_on_the_entrys_own_spread(shipped: References) -> None
     assert published.status == "ok" and published.logits is not None
 
     same = replace(published, date="2027-01-01T00:00:00+00:00")
-    assert verify.judge(shipped, ft, published, same)[0].verdict == "consistent"
+    assert verification.judge(shipped, ft, published, same)[0].verdict == "consistent"
     near = nearly(shipped, published)
-    rerun, table, why = verify.judge(shipped, ft, published, near)
+    rerun, table, why = verification.judge(shipped, ft, published, near)
     assert rerun.verdict == "consistent" and "spread" in why, table
     far = again_of(shipped, published, shipped.logits(Role("retrained", 3)))  # as if it had been retrained instead
-    rerun, table, why = verify.judge(shipped, ft, published, far)
+    rerun, table, why = verification.judge(shipped, ft, published, far)
     assert rerun.verdict == "inconsistent" and {one.metric for one in table if one.exceeds} & {"ra", "retdev"}
     assert "moved by more than the entry's seeds explain" in why
 
     slow = replace(near, seconds=(published.seconds or 1) * 3)
-    assert verify.judge(shipped, ft, published, slow)[0].verdict == "inconsistent"
+    assert verification.judge(shipped, ft, published, slow)[0].verdict == "inconsistent"
     elsewhere = replace(slow, environment={**published.environment, "cpu": "another"})
-    rerun, table, _ = verify.judge(shipped, ft, published, elsewhere)
+    rerun, table, _ = verification.judge(shipped, ft, published, elsewhere)
     assert rerun.verdict == "consistent" and not table[-1].judged, "seconds of two machines are not compared"
-    assert "(elsewhere)" in verify.report(published, elsewhere, table)
+    assert "(elsewhere)" in verification.report(published, elsewhere, table)
 
 
 def test_records_without_arrays_are_judged_by_their_scores(shipped: References) -> None:
@@ -104,13 +105,13 @@ def test_records_without_arrays_are_judged_by_their_scores(shipped: References) 
     bare = replace(ft.records[0], logits=None)
     assert scores.of_record(shipped, bare) is not None, "scores ship"
     near = nearly(shipped, ft.records[0])
-    assert verify.judge(shipped, ft, bare, near)[0].verdict == "consistent"
+    assert verification.judge(shipped, ft, bare, near)[0].verdict == "consistent"
     assert retrain.records[0].logits is None
     again = again_of(shipped, retrain.records[0], shipped.logits(Role("null", 0)))
-    rerun, table, _ = verify.judge(shipped, retrain, retrain.records[0], again)
+    rerun, table, _ = verification.judge(shipped, retrain, retrain.records[0], again)
     assert rerun.verdict == "consistent" and "retdev" not in {one.metric for one in table}
     few = replace(ft, records={0: bare})
-    assert verify.judge(shipped, few, bare, near)[0].verdict == "cannot tell"
+    assert verification.judge(shipped, few, bare, near)[0].verdict == "cannot tell"
 
 
 def test_a_disqualified_row_stays_in_sight_and_leaves_the_ranks(prepared: References, small: Path) -> None:
@@ -134,7 +135,7 @@ def test_a_disqualified_row_stays_in_sight_and_leaves_the_ranks(prepared: Refere
     assert list(after.index[-2:]) == ["retrain", "original"] or list(after.index[-2:]) == ["original", "retrain"]
 
     record = next(one for one in candidates(prepared) if one.name == "fair").records[0]
-    marks.keep(prepared, record, marks.Rerun(0, "consistent", "2027-01-01T00:00:00+00:00", record.date))
+    review.keep(prepared, record, review.Rerun(0, "consistent", "2027-01-01T00:00:00+00:00", record.date))
     table = run("leaderboard", *track).stdout
     lines = {line.split()[1]: line for line in table.splitlines() if len(line.split()) > 1}
     assert lines["foul×"].startswith("–") and lines["fair✓"].startswith("1")

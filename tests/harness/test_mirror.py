@@ -11,12 +11,12 @@ import fsspec
 import pytest
 from fsspec.implementations.memory import MemoryFile
 
-from harness import mirror
-from harness.errors import EXIT_CODES, BenchError, StoreError
-from harness.references import References
-from harness.remote import Absent, Remote
-from harness.store import Snapshot, Store
 from tests.harness.conftest import run
+from unlearn_bench.harness.references.references import References
+from unlearn_bench.harness.store import mirror
+from unlearn_bench.harness.store.remote import Absent, Remote
+from unlearn_bench.harness.store.store import Snapshot, Store
+from unlearn_bench.harness.support.errors import EXIT_CODES, BenchError, StoreError
 
 URL = "memory://somewhere/store"
 

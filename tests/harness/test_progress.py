@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness import progress
+from unlearn_bench.harness.support import progress
 
 
 @pytest.fixture

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from harness import board, units
-from harness.badges import UNTRUSTED, worst
-from harness.entries import BASELINES
-from harness.references import References, Role
-from harness.units import Record
-from scoring.groups import GROUPS
 from tests.harness.conftest import run
+from unlearn_bench.harness.entries.entry import BASELINES
+from unlearn_bench.harness.references.references import References, Role
+from unlearn_bench.harness.results import board
+from unlearn_bench.harness.results.badges import UNTRUSTED, worst
+from unlearn_bench.harness.units import units
+from unlearn_bench.harness.units.units import Record
+from unlearn_bench.scoring.groups import GROUPS
 
 
 def put(references: References, name: str, source: bytes, trusted: bool, seconds: float) -> None:
@@ -97,7 +98,7 @@ def test_the_command_says_the_badge_and_the_floor(entries: References, small: Pa
 def test_shadow_units_of_a_source_that_ships_are_trusted_in_every_back_end(
     entries: References, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from harness.shadows import ShadowRecord
+    from unlearn_bench.harness.units.shadow_units import ShadowRecord
 
     def shadow(name: str, source: bytes) -> ShadowRecord:
         sha = hashlib.sha256(source).hexdigest()

@@ -17,12 +17,12 @@ from pathlib import Path
 
 import pytest
 
-from harness.publishing import place
-from harness.references import References, Role, shadow_roles
-from harness.store import Store
 from tests.harness.conftest import SMALL, run
 from tests.harness.test_machine_failures import fill, tiny_disk  # noqa: F401
 from tests.harness.test_submit import FINE_TUNE
+from unlearn_bench.harness.references.publication import place
+from unlearn_bench.harness.references.references import References, Role, shadow_roles
+from unlearn_bench.harness.store.store import Store
 
 
 @dataclass
@@ -162,7 +162,7 @@ def test_a_killed_download_goes_on_where_it_stopped(
     size, total = blob.stat().st_size, sum(path.stat().st_size for path in (published / "blobs").glob("*/*"))
     server = serve(published, stuck=f"/{blob.relative_to(published)}")
     part = tmp_path / "other" / "partial" / blob.name
-    command = [sys.executable, "-m", "harness", "prepare", str(small), "--fetch", server.url]
+    command = [sys.executable, "-m", "unlearn_bench.harness", "prepare", str(small), "--fetch", server.url]
     process = subprocess.Popen(command, env={**os.environ}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while not (part.exists() and part.stat().st_size > size / 2) and process.poll() is None:
         time.sleep(0.01)

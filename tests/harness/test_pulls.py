@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from harness import pulls
-from harness.entries import BASELINES
-from harness.git import GitError, Repository
 from tests.harness.gitrepo import Repo
+from unlearn_bench.harness.entries.entry import BASELINES
+from unlearn_bench.harness.pulls import pull_request
+from unlearn_bench.harness.pulls.git import GitError, Repository
 
 SOURCE = '''"""Does {what}."""
 
@@ -28,14 +28,14 @@ def repo(tmp_path: Path) -> Repo:
     """A base branch with one entry and a file of the harness; the branch ``pr`` is checked out."""
     made = Repo(tmp_path / "repo")
     made.write("submissions/first.py", source("the first", 0.125))
-    made.write("harness/board.py", "pass\n")
+    made.write("harness/results/board.py", "pass\n")
     made.commit()
     made.branch("pr")
     return made
 
 
-def read(repo: Repo, head: str = "pr", base: str = "main", allow_change: bool = False) -> pulls.PullRequest:
-    return pulls.read(Repository(repo.path), base, head, allow_change)
+def read(repo: Repo, head: str = "pr", base: str = "main", allow_change: bool = False) -> pull_request.PullRequest:
+    return pull_request.read(Repository(repo.path), base, head, allow_change)
 
 
 def refusals(repo: Repo, head: str = "pr", allow_change: bool = False) -> list[tuple[str, str]]:
@@ -51,7 +51,7 @@ def test_new_entries_are_read_as_blobs_and_the_work_tree_does_not_matter(repo: R
     head = repo.commit()
     (repo.path / "submissions/mine.py").write_text("raise SystemExit('the work tree was read')")
     repo.git("checkout", "--quiet", "--force", "main")
-    repo.write("harness/board.py", "later = True\n")
+    repo.write("harness/results/board.py", "later = True\n")
     repo.write("submissions/second.py", source("later", 0.375))
     base = repo.commit()
     found = read(repo)
@@ -98,7 +98,7 @@ def _symlink(repo: Repo) -> None:
 
 def _typechange(repo: Repo) -> None:
     (repo.path / "submissions/first.py").unlink()
-    (repo.path / "submissions/first.py").symlink_to("../harness/board.py")
+    (repo.path / "submissions/first.py").symlink_to("../harness/results/board.py")
     repo.git("add", "submissions/first.py")
 
 
@@ -134,7 +134,7 @@ def test_what_is_no_new_regular_file_is_refused(repo: Repo, case: str) -> None:
 @pytest.mark.parametrize(
     ("path", "what"),
     {
-        "harness/board.py": "is outside of submissions/",
+        "harness/results/board.py": "is outside of submissions/",
         ".github/workflows/gate.yml": "is outside of submissions/",
         ".gitattributes": "is outside of submissions/",
         "submissions.py": "is outside of submissions/",

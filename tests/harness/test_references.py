@@ -17,15 +17,16 @@ import numpy as np
 import pytest
 import torch
 
-from harness import prepare, scores
-from harness import references as refs
-from harness.errors import StoreError
-from harness.references import References, Role
-from harness.store import SHIPPED, Store
-from harness.track import Track, load
-from harness.training import infer, normaliser
-from sandbox.inside import models
 from tests.harness.conftest import run
+from unlearn_bench.harness.references import references as refs
+from unlearn_bench.harness.references.references import References, Role
+from unlearn_bench.harness.results import scores
+from unlearn_bench.harness.store.store import SHIPPED, Store
+from unlearn_bench.harness.support.errors import StoreError
+from unlearn_bench.harness.tracks.track import Track, load
+from unlearn_bench.harness.training import prepare
+from unlearn_bench.harness.training.recipe import infer, normaliser
+from unlearn_bench.sandbox.inside import models
 
 
 def manifest(home: Path) -> dict[str, object]:
@@ -76,7 +77,7 @@ def test_a_model_trains_alike_in_any_group(references: References) -> None:
 @pytest.mark.slow
 def test_killing_prepare_at_random_moments_loses_no_finished_model(small: Path, home: Path) -> None:
     small.write_text(small.read_text().replace("seeds = 2", "seeds = 8").replace("epochs = 2", "epochs = 12"))
-    command = [sys.executable, "-m", "harness", "prepare", str(small), "--workers", "2"]
+    command = [sys.executable, "-m", "unlearn_bench.harness", "prepare", str(small), "--workers", "2"]
     rng, seen = random.Random(0), {}
     for _ in range(6):
         process = subprocess.Popen(command, env={**os.environ}, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
@@ -143,7 +144,7 @@ def test_training_ends_where_its_results_cannot_be_kept(
 @pytest.mark.slow
 def test_an_interrupt_of_prepare_waits_for_no_training(small: Path, home: Path) -> None:
     small.write_text(small.read_text().replace("epochs = 2", "epochs = 1000000"))  # it would never end
-    command = [sys.executable, "-m", "harness", "prepare", str(small), "--workers", "2"]
+    command = [sys.executable, "-m", "unlearn_bench.harness", "prepare", str(small), "--workers", "2"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
     assert process.stderr is not None
     for line in process.stderr:
@@ -157,7 +158,7 @@ def test_an_interrupt_of_prepare_waits_for_no_training(small: Path, home: Path) 
 
 
 def test_two_commands_do_not_train_the_same_models(small: Path, small_track: Track, home: Path, trained: Path) -> None:
-    command = [sys.executable, "-m", "harness", "prepare", str(small)]
+    command = [sys.executable, "-m", "unlearn_bench.harness", "prepare", str(small)]
     with Store().lock(f"training-{small_track.reference_digest}"):
         process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert process.stderr is not None

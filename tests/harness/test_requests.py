@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness import evaluate
-from harness.direct import Workers
-from harness.entries import Entry, read
-from harness.evaluate import Bench, Slot
-from harness.references import References
-from harness.units import Unit
-from sandbox.backends import load
+from unlearn_bench.harness.entries.entry import Entry, read
+from unlearn_bench.harness.references.references import References
+from unlearn_bench.harness.units import evaluation
+from unlearn_bench.harness.units.evaluation import Bench, Slot
+from unlearn_bench.harness.units.in_workers import Workers
+from unlearn_bench.harness.units.units import Unit
+from unlearn_bench.sandbox.backends import load
 
 ENTRY = """
 import torch
@@ -57,7 +57,7 @@ def test_requests_partition_f_and_r_holds_what_comes_later(asked: References, tm
 def test_every_request_goes_on_from_the_last_model_in_every_place(asked: References, tmp_path: Path) -> None:
     unit = Unit(entry(tmp_path), asked.track, 0)
     bench = Bench(asked, load("process"), "requests", threading.Event())
-    logits, outcome = evaluate.attempt(bench, unit, Slot(), 60)
+    logits, outcome = evaluation.attempt(bench, unit, Slot(), 60)
     assert outcome.status == "ok", outcome.reason
     assert outcome.log.split("\n") == [
         f"asked {n} of {r}" for n, r in ((13, 243), (13, 230), (13, 217), (13, 204), (12, 192))
@@ -76,12 +76,12 @@ def test_every_request_goes_on_from_the_last_model_in_every_place(asked: Referen
 def test_requests_share_the_deadline_and_a_failure_ends_them(asked: References, tmp_path: Path) -> None:
     bench = Bench(asked, load("process"), "requests", threading.Event())
     slow = Unit(entry(tmp_path, "import time; time.sleep(1)"), asked.track, 0)
-    _, outcome = evaluate.attempt(bench, slow, Slot(), 2.5)
+    _, outcome = evaluation.attempt(bench, slow, Slot(), 2.5)
     assert outcome.status == "timeout" and outcome.seconds is not None and outcome.seconds < 5
     failing = Unit(entry(tmp_path, "assert len(retain.dataset) > 220"), asked.track, 0)
-    logits, outcome = evaluate.attempt(bench, failing, Slot(), 60)
+    logits, outcome = evaluation.attempt(bench, failing, Slot(), 60)
     assert (logits, outcome.status) == (None, "crash")
     assert outcome.log.count("asked") == 3
     loud = Unit(entry(tmp_path, "print('x' * 3000)"), asked.track, 0)
-    _, outcome = evaluate.attempt(bench, loud, Slot(), 60)
+    _, outcome = evaluation.attempt(bench, loud, Slot(), 60)
     assert outcome.status == "ok" and len(outcome.log) <= 4096 and "asked 12 of 192" in outcome.log

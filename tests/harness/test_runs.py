@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import pytest
 
-from harness import evaluate, runs, units
-from harness.evaluate import Bench, Slot
-from harness.references import References
-from harness.store import Store
-from harness.track import load
-from harness.units import Record, Unit
-from sandbox import backends
+from unlearn_bench.harness.references.references import References
+from unlearn_bench.harness.store.store import Store
+from unlearn_bench.harness.tracks.track import load
+from unlearn_bench.harness.units import evaluation, timed, units
+from unlearn_bench.harness.units.evaluation import Bench, Slot
+from unlearn_bench.harness.units.units import Record, Unit
+from unlearn_bench.sandbox import backends
 
 SEEDS = set(range(10))
 Times = Callable[..., tuple[dict[int, float], list[int]]]
@@ -41,9 +41,9 @@ def times(monkeypatch: pytest.MonkeyPatch) -> Times:
             now = left.pop(0) if len(left) > 1 else left[0]
             return replace(example, key=unit.key, seed=unit.seed, status="ok", seconds=now)
 
-        monkeypatch.setattr(evaluate, "run", run)
+        monkeypatch.setattr(evaluation, "run", run)
         bench = Bench(references, backends.load("process"), "x")
-        return runs.retrain_times(bench, [Slot()], Silent()), ran
+        return timed.retrain_times(bench, [Slot()], Silent()), ran
 
     return measured
 

@@ -11,14 +11,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness import board, comment, marks, provenance, pull_result, units
-from harness.cli import bench
-from harness.git import Repository
-from harness.references import References, Role
-from harness.store import Store
 from tests.harness.conftest import once, run
 from tests.harness.gitrepo import Repo
 from tests.sandbox.conftest import docker_sandbox  # noqa: F401
+from unlearn_bench.harness.cli import bench
+from unlearn_bench.harness.pulls import comment, provenance
+from unlearn_bench.harness.pulls import result as pull_result
+from unlearn_bench.harness.pulls.git import Repository
+from unlearn_bench.harness.references.references import References, Role
+from unlearn_bench.harness.results import board, review
+from unlearn_bench.harness.store.store import Store
+from unlearn_bench.harness.units import units
 
 ROOT = Path(__file__).parents[2]
 TITLE = "<b>@all</b> `x` [a](http://e.example) ![i](u) | $x$ #1 & \\n"
@@ -78,10 +81,10 @@ def test_the_harness_says_whether_it_is_that_of_the_base(upstream: Path, tmp_pat
     changed = Repo(tmp_path / "changed")
     changed.git("fetch", "--quiet", str(upstream), "main:main", "--update-head-ok")
     changed.git("checkout", "--quiet", "--force", "main")
-    changed.write("harness/board.py", "pass\n")
+    changed.write("harness/results/board.py", "pass\n")
     changed.git("rm", "--quiet", "scoring/ranks.py")
     other = provenance.of_commit(Repository(changed.path), changed.commit())
-    assert set(other.differing) == {"harness/board.py", "scoring/ranks.py"} and "NOT that of" in other.line
+    assert set(other.differing) == {"harness/results/board.py", "scoring/ranks.py"} and "NOT that of" in other.line
     assert other.digest == same.digest, "it is a digest of what runs"
 
 
@@ -157,7 +160,7 @@ def test_a_pull_request_is_scored_published_and_stands_on_the_board(
     assert f"RetDev {row['retdev']:.3f}" in published.read_text()
     assert "appended 0 records" in run(*command).stdout, "twice is once"
     assert run("verify", "mine", "--seed", "0", "--track", str(small), "--sandbox", sandbox).exit_code == 0
-    assert marks.marks(References(prepared.track, Store()))["mine"].verified == "verified"
+    assert review.marks(References(prepared.track, Store()))["mine"].verified == "verified"
 
     monkeypatch.setenv("BENCH_HOME", str(home))
     fork.git("checkout", "--quiet", "-B", "pr", "origin/main")
@@ -173,7 +176,7 @@ def test_a_pull_request_is_scored_published_and_stands_on_the_board(
 
 def test_a_refused_pull_request_runs_nothing_and_says_why(small: Path, bare: Repo, tmp_path: Path) -> None:
     fork = bare
-    fork.write("harness/board.py", "import os; os.abort()\n")
+    fork.write("harness/results/board.py", "import os; os.abort()\n")
     fork.write(".github/workflows/gate.yml", "on: pull_request_target\n")
     fork.write("submissions/@all`<b>`.py", entry(lr=2.0))
     fork.commit()
@@ -187,7 +190,7 @@ def test_a_refused_pull_request_runs_nothing_and_says_why(small: Path, bare: Rep
     document = pull_result.read(tmp_path / "out")
     assert document["status"] == "refused" and not document["entries"]
     text = (tmp_path / "out" / "comment.md").read_text()
-    assert "**Refused**" in text and "- `harness/board.py` is outside of submissions/" in text
+    assert "**Refused**" in text and "- `harness/results/board.py` is outside of submissions/" in text
     assert "@" not in text and "<b>" not in text
     assert run("publish", str(tmp_path / "out"), "--track", str(small)).stdout.startswith("appended 0 records")
 
@@ -228,9 +231,9 @@ def bare(tmp_path: Path) -> Repo:
 @pytest.fixture
 def result(prepared: References, small: Path, bare: Repo, tmp_path: Path) -> Path:
     """A result folder of one entry that was not run: its outputs are those of a second retrained model."""
-    from harness import pulls
+    from unlearn_bench.harness.pulls import pull_request
 
-    pull = pulls.read(Repository(bare.path), "main", "pr")
+    pull = pull_request.read(Repository(bare.path), "main", "pr")
     harness = provenance.Harness("0.1.0", "0" * 64, ())
     (submission,) = pull.submissions
     prepared.store.put(submission.entry.source)
@@ -371,7 +374,7 @@ def test_the_schema_is_one_and_ships_with_the_package() -> None:
     from jsonschema import Draft202012Validator
 
     Draft202012Validator.check_schema(pull_result.schema())
-    assert pull_result.SCHEMA.is_relative_to(ROOT / "harness")
+    assert pull_result.SCHEMA.resolve().is_relative_to(ROOT / "harness")
 
 
 def test_commands_are_found_under_their_names() -> None:

@@ -13,19 +13,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness import participant, scores, sealed, track, units
-from harness.candidates import candidates
-from harness.entries import read
-from harness.evaluate import Bench, Slot, _job
-from harness.references import References
-from harness.sealed import Secret
-from harness.splits import hold_out
-from harness.store import Store
-from harness.units import Record, Unit
-from sandbox.backends import load
-from sandbox.stage import staged
 from tests.harness.conftest import SMALL, run
 from tests.harness.gitrepo import Repo
+from unlearn_bench.harness.data.splits import hold_out
+from unlearn_bench.harness.entries.entry import read
+from unlearn_bench.harness.references.references import References
+from unlearn_bench.harness.results import scores
+from unlearn_bench.harness.results.board_entries import candidates
+from unlearn_bench.harness.store.store import Store
+from unlearn_bench.harness.tracks import sealed, track
+from unlearn_bench.harness.tracks.sealed import Secret
+from unlearn_bench.harness.units import participant, units
+from unlearn_bench.harness.units.evaluation import Bench, Slot, _job
+from unlearn_bench.harness.units.units import Record, Unit
+from unlearn_bench.sandbox.backends import load
+from unlearn_bench.sandbox.stage import staged
 
 CANARY = Secret("c0ffee5a17" * 6, 0x5EC2E75EED000001, 0x5EC2E75EED000002, 0x5EC2E75EED000003, 0x5EC2E75EED000004)
 MARK = "SAID-INSIDE"
@@ -242,7 +244,7 @@ def canaries(references: References, records: list[Record]) -> dict[str, bytes]:
 
 def shadow_and_seed_units(references: References) -> Iterator[Unit]:
     entry = next(iter(candidates(References(track.load("digits-resnet18"), Store()))))
-    from harness.entries import baseline
+    from unlearn_bench.harness.entries.entry import baseline
 
     one = baseline(entry.name)
     for seed in range(2):

@@ -13,21 +13,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness import board, direct, readings, scores, shadows
-from harness.candidates import candidates
-from harness.entries import baseline
-from harness.evaluate import Bench
-from harness.references import References, Role, half, shadow_roles
-from harness.sandboxed import Sandboxed
-from harness.shipping import export_records
-from harness.site import plots
-from harness.store import SHIPPED, Store
-from harness.track import load
-from harness.units import Unit
-from harness.untimed import Result
-from sandbox.types import Job, Outcome
-from scoring.ulira import ulira
 from tests.harness.conftest import once, run
+from unlearn_bench.harness.entries.entry import baseline
+from unlearn_bench.harness.references.references import References, Role, half, shadow_roles
+from unlearn_bench.harness.report.site import plots
+from unlearn_bench.harness.results import attack_panel, board, scores
+from unlearn_bench.harness.results.board_entries import candidates
+from unlearn_bench.harness.results.shipping import export_records
+from unlearn_bench.harness.store.store import SHIPPED, Store
+from unlearn_bench.harness.tracks.track import load
+from unlearn_bench.harness.units import in_workers, shadow_units
+from unlearn_bench.harness.units.evaluation import Bench
+from unlearn_bench.harness.units.in_sandboxes import Sandboxed
+from unlearn_bench.harness.units.units import Unit
+from unlearn_bench.harness.units.untimed import Result
+from unlearn_bench.sandbox.types import Job, Outcome
+from unlearn_bench.scoring.ulira import ulira
 
 ATTACK = """
 TITLE = "mean loss"
@@ -237,8 +238,8 @@ def test_shipped_records_are_scored_to_the_same_numbers_and_nothing_else_is_kept
 
 
 def test_half_precision_moves_no_metric_by_more_than_one_example_does(default: References) -> None:
-    direct._references = default
-    result = direct._run(Unit(baseline("ft"), default.track, 0), 60.0)
+    in_workers._references = default
+    result = in_workers._run(Unit(baseline("ft"), default.track, 0), 60.0)
     assert result.logits is not None
     full, rounded = (scores.score(default, 0, z) for z in (result.logits, half(result.logits).astype(np.float32)))
     for name in ("ra", "fa", "va", "ta", "retdev"):
@@ -253,35 +254,35 @@ def test_half_precision_moves_no_metric_by_more_than_one_example_does(default: R
 
 def test_an_early_stop_says_so_and_a_full_run_goes_on_from_there(default: References) -> None:
     entry, runner = baseline("ft"), Drawn(len(default.dataset.labels))
-    early = shadows.run(default, entry, runner, narrow=0.4)
-    assert (early.pairs, early.narrow, early.status) == (shadows.LEAST_PAIRS, 0.4, "ok")
-    assert len(runner.asked) == 2 * shadows.LEAST_PAIRS * 8
-    full = shadows.run(default, entry, runner)
+    early = shadow_units.run(default, entry, runner, narrow=0.4)
+    assert (early.pairs, early.narrow, early.status) == (shadow_units.LEAST_PAIRS, 0.4, "ok")
+    assert len(runner.asked) == 2 * shadow_units.LEAST_PAIRS * 8
+    full = shadow_units.run(default, entry, runner)
     assert (full.pairs, full.narrow) == (8, None)
     assert len(runner.asked) == len(set(runner.asked)) == 16 * 8, "no unit runs twice"
     again = Drawn(len(default.dataset.labels))
-    assert shadows.run(default, entry, again).values == full.values and not again.asked
-    impossible = shadows.run(default, baseline("ga"), Drawn(len(default.dataset.labels)), narrow=1e-9)
+    assert shadow_units.run(default, entry, again).values == full.values and not again.asked
+    impossible = shadow_units.run(default, baseline("ga"), Drawn(len(default.dataset.labels)), narrow=1e-9)
     assert impossible.pairs == 8
 
 
 def test_a_stopped_run_keeps_what_is_finished(default: References) -> None:
     entry = baseline("ft")
     with pytest.raises(KeyboardInterrupt):
-        shadows.run(default, entry, Drawn(len(default.dataset.labels), stop_after=50))
-    assert shadows.find(default, entry) is None, "half a run is no result"
-    assert len(shadows.pending(default, entry)) == 128 - 50
-    shadows.run(default, entry, second := Drawn(len(default.dataset.labels)))
+        shadow_units.run(default, entry, Drawn(len(default.dataset.labels), stop_after=50))
+    assert shadow_units.find(default, entry) is None, "half a run is no result"
+    assert len(shadow_units.pending(default, entry)) == 128 - 50
+    shadow_units.run(default, entry, second := Drawn(len(default.dataset.labels)))
     assert len(second.asked) == 128 - 50
 
 
 def test_a_unit_that_fails_ends_the_run_and_one_lost_to_the_machine_does_not_count(default: References) -> None:
     entry, examples = baseline("ft"), len(default.dataset.labels)
-    crashed = shadows.run(default, entry, Drawn(examples, failing="crash"))
+    crashed = shadow_units.run(default, entry, Drawn(examples, failing="crash"))
     assert (crashed.status, crashed.reason, crashed.failed) == ("crash", "it broke", "split 1 forget set 0")
-    assert shadows.find(default, entry) == crashed and crashed.values is None
-    lost = shadows.run(default, baseline("ga"), Drawn(examples, failing="infra"))
-    assert lost.status == "infra" and shadows.find(default, baseline("ga")) is None
+    assert shadow_units.find(default, entry) == crashed and crashed.values is None
+    lost = shadow_units.run(default, baseline("ga"), Drawn(examples, failing="infra"))
+    assert lost.status == "infra" and shadow_units.find(default, baseline("ga")) is None
 
 
 class Refusing:
@@ -306,11 +307,11 @@ def test_an_entry_that_fails_does_not_stop_the_next_one(default: References) -> 
 def test_the_zero_line_comes_from_as_many_pairs_as_the_entry_has(default: References) -> None:
     candidate = next(c for c in candidates(default) if c.name == "ft")
 
-    def klom() -> readings.Finding:
-        found = readings.findings(default, candidate)
+    def klom() -> attack_panel.Finding:
+        found = attack_panel.findings(default, candidate)
         return next(one for one in found if (one.attack, one.number) == ("klom", "mean"))
 
-    record = next(one for one in shadows.records(default) if one.name == "ft")
+    record = next(one for one in shadow_units.records(default) if one.name == "ft")
     full = klom()
     replace(record, pairs=4, date="2100-01-01").save(default)
     early = klom()

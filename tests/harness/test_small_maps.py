@@ -11,11 +11,11 @@ import pytest
 import torch
 from torch import nn
 
-from harness import small_maps
-from harness.small_maps import SMALL, SmallMapConv2d, adapted
-from harness.track import Recipe
-from harness.training import train
-from sandbox.inside.models import build
+from unlearn_bench.harness.tracks.track import Recipe
+from unlearn_bench.harness.training import small_maps
+from unlearn_bench.harness.training.recipe import train
+from unlearn_bench.harness.training.small_maps import SMALL, SmallMapConv2d, adapted
+from unlearn_bench.sandbox.inside.models import build
 
 
 def outcomes(layer: nn.Module, images: torch.Tensor) -> list[torch.Tensor]:
@@ -103,7 +103,7 @@ def test_training_takes_the_products(count: int, monkeypatch: pytest.MonkeyPatch
 
 FAULTS = """
 import resource, torch
-from harness.training import keep_memory
+from unlearn_bench.harness.training.recipe import keep_memory
 keep_memory()
 for step in range(20):
     if step == 10:

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness import splits
-from harness.data import load as load_data
-from harness.errors import DataError, TrackError
-from harness.references import References
-from harness.scores import model_evidence
-from harness.store import Store
-from harness.track import load, parse, read
+from unlearn_bench.harness.data import splits
+from unlearn_bench.harness.data.datasets import load as load_data
+from unlearn_bench.harness.references.references import References
+from unlearn_bench.harness.results.scores import model_evidence
+from unlearn_bench.harness.store.store import Store
+from unlearn_bench.harness.support.errors import DataError, TrackError
+from unlearn_bench.harness.tracks.track import FOLDER, load, parse, read
 
 CHECKED = {
     "cifar10-resnet18": (50_000, 60_000, [33810, 44208, 6639, 25856, 49484]),
@@ -110,7 +110,7 @@ def test_a_class_of_another_size_is_refused() -> None:
 
 def test_the_most_memorised_examples_are_forgotten() -> None:
     found, base = References(load("digits-memorised"), Store()).split(0), load("digits-resnet18")
-    values = np.load(Path(splits.__file__).parent / "tracks" / "digits-memorisation.npy")
+    values = np.load(FOLDER / "digits-memorisation.npy")
     assert values[found.forget].min() >= values[found.retain].max()
     both = np.sort(np.concatenate([found.retain, found.forget]))
     assert np.array_equal(both, np.flatnonzero(np.isfinite(values)))

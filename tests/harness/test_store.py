@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import StoreError
-from harness.references import References
-from harness.store import Snapshot, Store
-from harness.track import load
+from unlearn_bench.harness.references.references import References
+from unlearn_bench.harness.store.store import Snapshot, Store
+from unlearn_bench.harness.support.errors import StoreError
+from unlearn_bench.harness.tracks.track import load
 
 
 def test_blobs_come_back_and_damage_is_named(tmp_path: Path) -> None:

@@ -16,11 +16,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from harness import board, scores, units
-from harness.entries import baseline_names, read
-from harness.references import References
-from harness.units import Unit
 from tests.harness.conftest import run
+from unlearn_bench.harness.entries.entry import baseline_names, read
+from unlearn_bench.harness.references.references import References
+from unlearn_bench.harness.results import board, scores
+from unlearn_bench.harness.units import units
+from unlearn_bench.harness.units.units import Unit
 
 FINE_TUNE = '''
 """Fine-tune briefly."""
@@ -116,7 +117,17 @@ def test_killing_submit_at_random_moments_loses_no_unit_and_counts_none_twice(
     prepared: References, small: Path, entry: Path, home: Path
 ) -> None:
     entry.write_text(FINE_TUNE.replace("epochs=1", "epochs=20"))
-    command = [sys.executable, "-m", "harness", "submit", str(entry), "--track", str(small), "--sandbox", "process"]
+    command = [
+        sys.executable,
+        "-m",
+        "unlearn_bench.harness",
+        "submit",
+        str(entry),
+        "--track",
+        str(small),
+        "--sandbox",
+        "process",
+    ]
     rng, seen = random.Random(1), {}
     for _ in range(6):
         process = subprocess.Popen(
@@ -162,7 +173,17 @@ def test_an_interrupt_keeps_finished_units_and_says_how_to_go_on(
     prepared: References, small: Path, entry: Path, home: Path
 ) -> None:
     entry.write_text("import time\ndef unlearn(model, retain):\n    time.sleep(4)\n    return model\n")
-    command = [sys.executable, "-m", "harness", "submit", str(entry), "--track", str(small), "--sandbox", "process"]
+    command = [
+        sys.executable,
+        "-m",
+        "unlearn_bench.harness",
+        "submit",
+        str(entry),
+        "--track",
+        str(small),
+        "--sandbox",
+        "process",
+    ]
     process = subprocess.Popen(
         command, env=_environment(home), stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
@@ -181,7 +202,7 @@ def test_an_interrupt_keeps_finished_units_and_says_how_to_go_on(
 
 @pytest.mark.slow
 def test_two_submits_at_once_take_turns(prepared: References, small: Path, tmp_path: Path, home: Path) -> None:
-    command = [sys.executable, "-m", "harness", "submit", "--track", str(small), "--sandbox", "process"]
+    command = [sys.executable, "-m", "unlearn_bench.harness", "submit", "--track", str(small), "--sandbox", "process"]
     running = []
     for name in ("one", "two"):
         entry = tmp_path / f"{name}.py"

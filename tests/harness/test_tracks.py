@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from harness import track
-from harness.errors import TrackError
-from sandbox.inside.models import ARCHITECTURES
 from tests.harness.conftest import SMALL, run
+from unlearn_bench.harness.store.store import SHIPPED
+from unlearn_bench.harness.support.errors import TrackError
+from unlearn_bench.harness.tracks import track
+from unlearn_bench.sandbox.inside.models import ARCHITECTURES
 
 PAPER = {f"{d}-{a}" for d in ("mnist", "fashionmnist", "cifar10", "cifar100") for a in ("resnet18", "tinyvit")}
 
@@ -33,7 +34,7 @@ def test_architectures_are_read_from_their_source() -> None:
 
 def test_the_default_track_is_the_one_that_its_references_were_trained_for() -> None:
     # a change of this digest orphans the references and records that ship: `bench prepare … --export harness/shipped`
-    shipped = Path(track.__file__).parent / "shipped" / "references"
+    shipped = SHIPPED / "references"
     assert [path.stem for path in shipped.glob("*.json")] == [track.load("digits-resnet18").reference_digest]
 
 

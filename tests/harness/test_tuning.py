@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness import tuning
-from harness.entries import baseline, baseline_names, read
-from harness.references import References, Role
-from harness.store import Store
-from harness.track import load
-from harness.units import Unit
 from tests.harness.conftest import run
+from unlearn_bench.harness.entries.entry import baseline, baseline_names, read
+from unlearn_bench.harness.references.references import References, Role
+from unlearn_bench.harness.store.store import Store
+from unlearn_bench.harness.tracks.track import load
+from unlearn_bench.harness.units import tuning
+from unlearn_bench.harness.units.units import Unit
 
 PICKY = '''
 """Fine-tune, but not with every learning rate."""
@@ -187,7 +187,17 @@ def test_a_killed_search_goes_on_with_the_trial_that_was_running(
     prepared: References, small: Path, picky: Path, home: Path
 ) -> None:
     picky.write_text(PICKY.replace('("sgd", "wait")', '("sgd",)').replace("too fast", "x").replace("0.02", "1"))
-    command = [sys.executable, "-m", "harness", "tune", str(picky), "--track", str(small), "--sandbox", "process"]
+    command = [
+        sys.executable,
+        "-m",
+        "unlearn_bench.harness",
+        "tune",
+        str(picky),
+        "--track",
+        str(small),
+        "--sandbox",
+        "process",
+    ]
     process = subprocess.Popen([*command, "--trials", "40"], env={**os.environ}, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     finished = 0

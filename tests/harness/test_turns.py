@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from harness import turns as turns_
-from harness.errors import BenchError
-from harness.turns import Stopped, Turns
 from tests.harness.conftest import run
+from unlearn_bench.harness.support import device_locks as turns_
+from unlearn_bench.harness.support.device_locks import Stopped, Turns
+from unlearn_bench.harness.support.errors import BenchError
 
 
 def test_a_timed_unit_is_alone_and_starts_overlap() -> None:
@@ -64,7 +64,7 @@ def test_an_error_on_the_clock_frees_it() -> None:
 
 HOLDER = """
 import sys
-from harness.turns import Turns
+from unlearn_bench.harness.support.device_locks import Turns
 
 with Turns(("cpu-0",), timed=sys.argv[1] == "timed").turn() as clock, clock:
     print("holds", flush=True)
@@ -168,7 +168,7 @@ def test_long_work_makes_way_for_a_timed_unit_where_it_pauses() -> None:
 def test_a_unit_is_timed_in_the_midst_of_a_training(small: Path, prepared: object) -> None:
     long = small.with_name("long.toml")
     long.write_text(small.read_text().replace("epochs = 2", "epochs = 100000"))  # another track, which would never end
-    command = [sys.executable, "-m", "harness", "prepare", str(long), "--workers", "2"]
+    command = [sys.executable, "-m", "unlearn_bench.harness", "prepare", str(long), "--workers", "2"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as training:
         try:
             assert training.stderr is not None and "reference models to train" in training.stderr.readline()

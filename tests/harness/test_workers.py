@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from harness import direct
-from harness.track import Track
-from harness.untimed import Result
-from harness.workers import worker_pool
+from unlearn_bench.harness.support.workers import worker_pool
+from unlearn_bench.harness.tracks.track import Track
+from unlearn_bench.harness.units import in_workers
+from unlearn_bench.harness.units.untimed import Result
 
 
 def note(folder: Path) -> None:
@@ -57,8 +57,8 @@ def test_units_that_nobody_waits_for_do_not_run(small_track: Track, monkeypatch:
         assert number == 0 or go_on.wait(60)
         return Result("ok", "", None, 0.0)
 
-    monkeypatch.setattr(direct, "_run", unit)
-    workers = direct.Workers(small_track)
+    monkeypatch.setattr(in_workers, "_run", unit)
+    workers = in_workers.Workers(small_track)
     with ThreadPoolExecutor(1) as pool:
         workers._pool = pool  # type: ignore[assignment]
         results = workers.run(range(9), 1.0)  # type: ignore[arg-type]

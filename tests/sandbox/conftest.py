@@ -14,9 +14,9 @@ import torch
 from hypothesis import settings
 from safetensors.torch import load_file
 
-from sandbox.backends import load
-from sandbox.tiny import MODEL, tiny_job
-from sandbox.types import MIB, Job, Limits, Sandbox
+from unlearn_bench.sandbox.backends import load
+from unlearn_bench.sandbox.tiny import MODEL, tiny_job
+from unlearn_bench.sandbox.types import MIB, Job, Limits, Sandbox
 
 settings.register_profile("no time limit", deadline=None)
 settings.load_profile("no time limit")

@@ -12,9 +12,9 @@ from pathlib import Path
 from socketserver import ThreadingMixIn, UnixStreamServer
 from typing import Any
 
-from sandbox.engine import images
-from sandbox.engine.attach import Demultiplexer
-from sandbox.frames import HEADER, encode
+from unlearn_bench.sandbox.engine import images
+from unlearn_bench.sandbox.engine.attach import Demultiplexer
+from unlearn_bench.sandbox.frames import HEADER, encode
 
 IMAGE = "sha256:" + "1" * 64
 CALLS = {

@@ -15,8 +15,8 @@ import docker
 import pytest
 from docker.errors import DockerException
 
-from sandbox.engine import images
-from sandbox.engine.client import connect
+from unlearn_bench.sandbox.engine import images
+from unlearn_bench.sandbox.engine.client import connect
 
 APART = ("unshare", "--net")
 """A network namespace of its own: without one, ``--bridge=none`` deletes the ``docker0`` of the machine's engine."""

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from sandbox.inside import models
-from sandbox.inside.adapter import ContractError, call, layout, state
+from unlearn_bench.sandbox.inside import models
+from unlearn_bench.sandbox.inside.adapter import ContractError, call, layout, state
 
 SPEC = {"name": "resnet18_narrow", "classes": 3, "width": 2, "channels": 1, "image_size": 8}
 LOADERS = ("retain", "forget", "val")

@@ -8,11 +8,11 @@ from pathlib import Path
 import docker
 import pytest
 
-from sandbox import suite
-from sandbox.engine import remains
-from sandbox.engine.reap import labels
-from sandbox.tiny import tiny_job
-from sandbox.types import Job, Limits, Sandbox
+from unlearn_bench.sandbox import suite
+from unlearn_bench.sandbox.engine import remains
+from unlearn_bench.sandbox.engine.reap import labels
+from unlearn_bench.sandbox.tiny import tiny_job
+from unlearn_bench.sandbox.types import Job, Limits, Sandbox
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(1800)]
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from sandbox import backends
-from sandbox.backends import SandboxUnavailable, choose, load, names
-from sandbox.types import MIB, Job
+from unlearn_bench.sandbox import backends
+from unlearn_bench.sandbox.backends import SandboxUnavailable, choose, load, names
+from unlearn_bench.sandbox.types import MIB, Job
 
 SPEC = {"name": "resnet18_narrow", "classes": 3, "width": 2}
 

@@ -12,10 +12,10 @@ import docker
 import pytest
 from docker.models.containers import Container
 
-from sandbox.backends import load
-from sandbox.engine import reap
-from sandbox.types import MIB, Job, Outcome, Sandbox
 from tests.sandbox.conftest import SPEC
+from unlearn_bench.sandbox.backends import load
+from unlearn_bench.sandbox.engine import reap
+from unlearn_bench.sandbox.types import MIB, Job, Outcome, Sandbox
 
 pytestmark = pytest.mark.docker
 

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox.engine import images, reap
-from sandbox.engine.attach import Demultiplexer
-from sandbox.engine.cgroup import Cgroup
-from sandbox.engine.settings import settings
-from sandbox.image import base, build
-from sandbox.types import Job, Limits
+from unlearn_bench.sandbox.engine import images, reap
+from unlearn_bench.sandbox.engine.attach import Demultiplexer
+from unlearn_bench.sandbox.engine.cgroup import Cgroup
+from unlearn_bench.sandbox.engine.settings import settings
+from unlearn_bench.sandbox.image import base, build
+from unlearn_bench.sandbox.types import Job, Limits
 
 
 @given(st.lists(st.tuples(st.sampled_from([1, 2]), st.binary(max_size=30))), st.integers(1, 40))
@@ -130,8 +130,8 @@ def test_control_groups_of_version_2_are_read(tmp_path: Path, monkeypatch: pytes
     (folder / "memory.peak").write_text("123456789\n")
     lines = tmp_path / "cgroup"
     lines.write_text(f"0::/system.slice/docker-{name}.scope\n")
-    monkeypatch.setattr("sandbox.engine.cgroup.ROOT", tmp_path)
-    monkeypatch.setattr("sandbox.engine.cgroup.PROC", tmp_path)
+    monkeypatch.setattr("unlearn_bench.sandbox.engine.cgroup.ROOT", tmp_path)
+    monkeypatch.setattr("unlearn_bench.sandbox.engine.cgroup.PROC", tmp_path)
     (tmp_path / "77").mkdir()
     lines.rename(tmp_path / "77" / "cgroup")
     group = Cgroup(77, name)

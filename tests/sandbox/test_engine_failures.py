@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from sandbox.backends.docker import Docker
-from sandbox.engine import client
-from sandbox.engine.cgroup import Cgroup
-from sandbox.types import Job
 from tests.sandbox.private_engine import PrivateEngine, private_engine, skip_or_fail
+from unlearn_bench.sandbox.backends.docker import Docker
+from unlearn_bench.sandbox.engine import client
+from unlearn_bench.sandbox.engine.cgroup import Cgroup
+from unlearn_bench.sandbox.types import Job
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox import frames
-from sandbox.frames import Frame, Parser, ProtocolError, encode, header
+from unlearn_bench.sandbox import frames
+from unlearn_bench.sandbox.frames import Frame, Parser, ProtocolError, encode, header
 
 BOUNDS = {b"W": 100, b"E": 20}
 

@@ -16,11 +16,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from safetensors.numpy import save
 
-from sandbox.engine.attach import Demultiplexer, StreamError
-from sandbox.frames import ERROR, READY, WEIGHTS, Parser, encode, header
-from sandbox.session import ERROR_BOUND, REPORT_BOUND, Chunk, Exit, conduct
-from sandbox.types import MIB, STATUSES, Job, Limits, Outcome
-from sandbox.weights import InvalidWeights, bound, check
+from unlearn_bench.sandbox.engine.attach import Demultiplexer, StreamError
+from unlearn_bench.sandbox.frames import ERROR, READY, WEIGHTS, Parser, encode, header
+from unlearn_bench.sandbox.session import ERROR_BOUND, REPORT_BOUND, Chunk, Exit, conduct
+from unlearn_bench.sandbox.types import MIB, STATUSES, Job, Limits, Outcome
+from unlearn_bench.sandbox.weights import InvalidWeights, bound, check
 
 LAYOUT = {
     "bn.running_var": ("F32", (3,)),

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, Subset
 
-from sandbox.inside.loaders import Sample, make_loaders
+from unlearn_bench.sandbox.inside.loaders import Sample, make_loaders
 
 
 def loaders(data: dict[str, torch.Tensor], **changes: object) -> tuple[DataLoader[Sample], ...]:

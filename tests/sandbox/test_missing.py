@@ -8,8 +8,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from sandbox.engine import images
-from sandbox.types import Job, Sandbox
+from unlearn_bench.sandbox.engine import images
+from unlearn_bench.sandbox.types import Job, Sandbox
 
 pytestmark = pytest.mark.docker
 ENTRY = "def unlearn(m, r): return m"

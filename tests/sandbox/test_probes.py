@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from sandbox.engine import settings
-from sandbox.engine.facts import Facts, facts
-from sandbox.probes import limits
-from sandbox.types import Sandbox
+from unlearn_bench.sandbox.engine import settings
+from unlearn_bench.sandbox.engine.facts import Facts, facts
+from unlearn_bench.sandbox.probes import limits
+from unlearn_bench.sandbox.types import Sandbox
 
 GOOD: dict[str, dict[str, Any]] = {
     "user": {"uid": 65534, "effective": "0", "bounding": "0", "no_new_privileges": "1", "seccomp": "2"},

@@ -17,10 +17,10 @@ from typing import Any
 
 import pytest
 
-from sandbox import child, family, procfs
-from sandbox.backends import bubblewrap, load
-from sandbox.family import Family, own_user
-from sandbox.types import MIB, Job, Outcome, Sandbox
+from unlearn_bench.sandbox import child, family, procfs
+from unlearn_bench.sandbox.backends import bubblewrap, load
+from unlearn_bench.sandbox.family import Family, own_user
+from unlearn_bench.sandbox.types import MIB, Job, Outcome, Sandbox
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="ONLY ROOT CAN GIVE UNITS A USER OF THEIR OWN: not tested")
 

@@ -13,10 +13,10 @@ from typing import Any
 import docker
 import pytest
 
-from sandbox.backends import docker as backend
-from sandbox.engine import images, readback
-from sandbox.engine.settings import settings
-from sandbox.types import MIB, Job, Limits, Sandbox
+from unlearn_bench.sandbox.backends import docker as backend
+from unlearn_bench.sandbox.engine import images, readback
+from unlearn_bench.sandbox.engine.settings import settings
+from unlearn_bench.sandbox.types import MIB, Job, Limits, Sandbox
 
 JOB = Job(b"", {}, {}, b"", Path(), (), (), 1, 0, Limits(deadline=1), device="cuda:1", cpus=(0, 1), run_id="r")
 INFO = {"DefaultRuntime": "runc"}

@@ -13,8 +13,8 @@ from typing import Any
 import docker
 import pytest
 
-from sandbox.engine import images, seccomp
-from sandbox.types import Job, Sandbox
+from unlearn_bench.sandbox.engine import images, seccomp
+from unlearn_bench.sandbox.types import Job, Sandbox
 
 PROBE = (Path(__file__).parent / "probe.py").read_text()
 with (Path(__file__).parent.parent / "data" / "syscalls.csv").open() as table:

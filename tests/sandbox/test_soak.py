@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.types import Sandbox
 from tests.benchmarks import soak
+from unlearn_bench.sandbox.types import Sandbox
 
 
 @pytest.mark.docker

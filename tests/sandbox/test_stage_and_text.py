@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from sandbox import stage
-from sandbox.stage import staged
-from sandbox.text import Log, clean, one_line, tail
-from sandbox.types import Job
+from unlearn_bench.sandbox import stage
+from unlearn_bench.sandbox.stage import staged
+from unlearn_bench.sandbox.text import Log, clean, one_line, tail
+from unlearn_bench.sandbox.types import Job
 
 
 def files(folder: Path) -> set[str]:

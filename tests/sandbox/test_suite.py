@@ -17,11 +17,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import load
 
-from sandbox import suite
-from sandbox.engine import remains
-from sandbox.suite import Attack, BadHeader, deviations, parse
-from sandbox.tiny import tiny_job
-from sandbox.types import Job, Limits, Outcome
+from unlearn_bench.sandbox import suite
+from unlearn_bench.sandbox.engine import remains
+from unlearn_bench.sandbox.suite import Attack, BadHeader, deviations, parse
+from unlearn_bench.sandbox.tiny import tiny_job
+from unlearn_bench.sandbox.types import Job, Limits, Outcome
 
 ORIGINAL = {"w": np.ones(2, np.float32)}
 SOURCE = b"the source of a planted stage"

@@ -13,10 +13,10 @@ import pytest
 import torch
 from safetensors.numpy import load
 
-from sandbox import stage
-from sandbox.backends import load as load_backend
-from sandbox.inside import runner
-from sandbox.types import MIB, Job, Sandbox, Status
+from unlearn_bench.sandbox import stage
+from unlearn_bench.sandbox.backends import load as load_backend
+from unlearn_bench.sandbox.inside import runner
+from unlearn_bench.sandbox.types import MIB, Job, Sandbox, Status
 
 FINE_TUNE = """
 import torch

@@ -14,13 +14,13 @@ from typing import Any
 
 import pytest
 
-from sandbox import stage
-from sandbox.backends import load
-from sandbox.engine import client
-from sandbox.engine.client import EngineSilent, within
-from sandbox.types import Job
 from tests.sandbox.conftest import SPEC
 from tests.sandbox.fake_engine import CALLS, FakeEngine, fake_engine
+from unlearn_bench.sandbox import stage
+from unlearn_bench.sandbox.backends import load
+from unlearn_bench.sandbox.engine import client
+from unlearn_bench.sandbox.engine.client import EngineSilent, within
+from unlearn_bench.sandbox.types import Job
 
 SOURCE = "def unlearn(model, retain): return model"
 BEFORE = sorted(set(CALLS) - {"kill", "wait", "remove", "list"})

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import load, save
 
-from sandbox.weights import InvalidWeights, bound, check
+from unlearn_bench.sandbox.weights import InvalidWeights, bound, check
 
 LAYOUT = {
     "bn.running_var": ("F32", (3,)),

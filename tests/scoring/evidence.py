@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from harness.references import Kind, References, Role
-from harness.store import Store
-from harness.track import load
-from scoring.accuracy import margins
-from scoring.evidence import ModelEvidence, ShadowEvidence
+from unlearn_bench.harness.references.references import Kind, References, Role
+from unlearn_bench.harness.store.store import Store
+from unlearn_bench.harness.tracks.track import load
+from unlearn_bench.scoring.accuracy import margins
+from unlearn_bench.scoring.evidence import ModelEvidence, ShadowEvidence
 
 
 @cache

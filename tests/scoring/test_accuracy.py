@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from scoring.accuracy import Accuracies, accuracies, cross_entropy, margins
+from unlearn_bench.scoring.accuracy import Accuracies, accuracies, cross_entropy, margins
 
 SPLIT = {"retain": [0, 1, 2, 3], "forget": [4, 5], "val": [6], "test": [7]}
 LABELS = np.array([0, 1, 2, 0, 1, 2, 0, 1])

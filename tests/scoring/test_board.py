@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
 
-from scoring.board import track_board
-from scoring.rows import Shadows
+from unlearn_bench.scoring.board import track_board
+from unlearn_bench.scoring.rows import Shadows
 
 Make = Callable[..., pd.DataFrame]
 

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
-from scoring.attacks.outputs import attack
-from scoring.distances import output_distance, weight_distance
 from tests.scoring.evidence import made
+from unlearn_bench.scoring.attacks.outputs import attack
+from unlearn_bench.scoring.distances import output_distance, weight_distance
 
 WEIGHTS = {"conv.weight": np.array([[3.0, 0.0], [0.0, 0.0]]), "bn.running_mean": np.array([4.0])}
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scoring.attacks.epsilon import attack
-from scoring.epsilon import CAP, ceiling, epsilon, epsilons, points, score
 from tests.scoring.evidence import shadows
+from unlearn_bench.scoring.attacks.epsilon import attack
+from unlearn_bench.scoring.epsilon import CAP, ceiling, epsilon, epsilons, points, score
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "data" / "epsilon_golden.json").read_text())
 PHI = st.lists(st.integers(-5, 5), min_size=2, max_size=12)

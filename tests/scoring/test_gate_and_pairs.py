@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from scoring.gate import gate
-from scoring.paired import difference
+from unlearn_bench.scoring.gate import gate
+from unlearn_bench.scoring.paired import difference
 
 
 def values(rmia: list[float], two_sided: list[float]) -> dict[str, list[float]]:

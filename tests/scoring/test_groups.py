@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.cluster import AgglomerativeClustering
 
-from scoring.groups import assign, cut_points
+from unlearn_bench.scoring.groups import assign, cut_points
 
 DATA = Path(__file__).parents[1] / "data"
 values = st.lists(st.integers(0, 400).map(lambda k: k / 100), min_size=0, max_size=20)

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from scoring.intervals import Interval, geometric_interval, mean_interval
+from unlearn_bench.scoring.intervals import Interval, geometric_interval, mean_interval
 
 DATA = Path(__file__).parents[1] / "data"
 

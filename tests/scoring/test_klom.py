@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scoring.attacks.klom import attack, floored, histograms, smoothed
 from tests.scoring.evidence import shadows
+from unlearn_bench.scoring.attacks.klom import attack, floored, histograms, smoothed
 
 
 def literal(unlearned: np.ndarray, retrained: np.ndarray) -> tuple[float, float]:

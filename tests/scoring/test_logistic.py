@@ -5,9 +5,9 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.tree import DecisionTreeClassifier
 
-from scoring import logistic
-from scoring.attacks import umia_two_sided
-from scoring.folds import folds
+from unlearn_bench.scoring import logistic
+from unlearn_bench.scoring.attacks import umia_two_sided
+from unlearn_bench.scoring.folds import folds
 
 
 def labelled(sides: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

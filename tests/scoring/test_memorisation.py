@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from scoring.memorisation import memorisation
+from unlearn_bench.scoring.memorisation import memorisation
 
 
 def test_each_example_is_compared_with_the_models_that_lack_it() -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from scoring.board import overall_board, track_board
+from unlearn_bench.scoring.board import overall_board, track_board
 
 DATA = Path(__file__).parents[1] / "data"
 Make = Callable[..., pd.DataFrame]

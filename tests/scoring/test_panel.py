@@ -5,12 +5,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from scoring import panel
-from scoring.attacks.umia_two_sided import umia_two_sided
-from scoring.evidence import ModelEvidence, SwapEvidence
-from scoring.panel import Attack, InvalidAttack, load, names, read
-from scoring.umia import umia
 from tests.scoring.evidence import made, real, shadows
+from unlearn_bench.scoring import panel
+from unlearn_bench.scoring.attacks.umia_two_sided import umia_two_sided
+from unlearn_bench.scoring.evidence import ModelEvidence, SwapEvidence
+from unlearn_bench.scoring.panel import Attack, InvalidAttack, load, names, read
+from unlearn_bench.scoring.umia import umia
 
 MINE = """
 TITLE = "Confidence gap"

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scoring.partition import whole
+from unlearn_bench.scoring.partition import whole
 
 
 @given(st.integers(0, 2**32 - 1), st.lists(st.integers(20, 60), min_size=2, max_size=5))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scoring.ranks import dense_ranks, overall_ranks, ranks
+from unlearn_bench.scoring.ranks import dense_ranks, overall_ranks, ranks
 
 DATA = Path(__file__).parents[1] / "data"
 LETTERS = ["G1", "G2", "G3", "F"]

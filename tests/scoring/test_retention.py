@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scoring.accuracy import Accuracies
-from scoring.retention import retention
-from scoring.umia import indiscernibility
+from unlearn_bench.scoring.accuracy import Accuracies
+from unlearn_bench.scoring.retention import retention
+from unlearn_bench.scoring.umia import indiscernibility
 
 DATA = Path(__file__).parents[1] / "data"
 fractions = st.integers(0, 200).map(lambda k: k / 200)

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score, roc_curve
 
-from scoring.attacks.rmia import attack, auc, log_ratios, scores, tpr
-from scoring.evidence import ModelEvidence
 from tests.scoring.evidence import made, two_class
+from unlearn_bench.scoring.attacks.rmia import attack, auc, log_ratios, scores, tpr
+from unlearn_bench.scoring.evidence import ModelEvidence
 
 GRID = st.lists(st.integers(0, 6), min_size=1, max_size=30)
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scoring.shadows import Design, design, evidence, gather, gather_originals
+from unlearn_bench.scoring.shadows import Design, design, evidence, gather, gather_originals
 
 COLUMNS = ("forgotten", "never", "retained", "absent")
 

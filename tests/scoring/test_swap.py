@@ -3,10 +3,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from scoring.attacks.swap import attack, signed_advantage
-from scoring.evidence import SwapEvidence
-from scoring.umia import umia
 from tests.scoring.evidence import two_class
+from unlearn_bench.scoring.attacks.swap import attack, signed_advantage
+from unlearn_bench.scoring.evidence import SwapEvidence
+from unlearn_bench.scoring.umia import umia
 
 
 def swap(

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from scoring.evidence import ShadowEvidence
-from scoring.panel import load
-from scoring.ulira import held_out_scores, null_band, roc, ulira
+from unlearn_bench.scoring.evidence import ShadowEvidence
+from unlearn_bench.scoring.panel import load
+from unlearn_bench.scoring.ulira import held_out_scores, null_band, roc, ulira
 
 Scores = tuple[np.ndarray, np.ndarray]
 

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from scoring.umia import discernibility, indiscernibility, sampling_error, umia
+from unlearn_bench.scoring.umia import discernibility, indiscernibility, sampling_error, umia
 
 
 def losses(rng: np.random.Generator, size: int, confidence: float = 2.0) -> np.ndarray:

@@ -4,9 +4,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from scoring.attacks.umia_two_sided import attack, umia_two_sided
-from scoring.umia import umia
 from tests.scoring.evidence import made, two_class
+from unlearn_bench.scoring.attacks.umia_two_sided import attack, umia_two_sided
+from unlearn_bench.scoring.umia import umia
 
 
 def spread(rng: np.random.Generator, size: int, unseen: int) -> tuple[np.ndarray, np.ndarray]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from scoring.unpaired import change
+from unlearn_bench.scoring.unpaired import change
 
 
 def test_the_interval_is_welchs_and_excludes_equality_exactly_when_the_test_says_so() -> None:

@@ -11,15 +11,16 @@ from typing import Any
 
 import pytest
 
-from harness import marks, sources, units
-from harness.entries import Entry
-from harness.references import References
-from harness.store import Store
-from harness.track import load
-from harness.units import Record
 from tests.harness.conftest import once, run
 from tests.site import browser
 from tests.site.synthetic import fill, methods
+from unlearn_bench.harness.entries.entry import Entry
+from unlearn_bench.harness.references.references import References
+from unlearn_bench.harness.results import review
+from unlearn_bench.harness.store.store import Store
+from unlearn_bench.harness.tracks.track import load
+from unlearn_bench.harness.units import sources, units
+from unlearn_bench.harness.units.units import Record
 
 TRACK = "digits-resnet18"
 MADE_UP = ("cifar10-resnet18", "mnist-resnet18", "mnist-tinyvit")
@@ -69,11 +70,11 @@ def hostile(store: Store) -> None:
     put(store, "failed", b"failed", status="crash", reason=EVIL, log=f"{EVIL}\nlast line", warnings=(EVIL,))
     put(store, "bare", b"bare", trusted=False)
     put(store, "cheat", b"cheat")
-    marks.disqualify(store, "cheat", hashlib.sha256(b"cheat").hexdigest(), EVIL)
+    review.disqualify(store, "cheat", hashlib.sha256(b"cheat").hexdigest(), EVIL)
     put(store, "checked", b"checked")
     record = next(record for record in units.records(store, load(TRACK)) if record.name == "checked")
-    rerun = marks.Rerun(record.seed, "consistent", units.now(), record.date)
-    marks.keep(References(load(TRACK), store), record, rerun)
+    rerun = review.Rerun(record.seed, "consistent", units.now(), record.date)
+    review.keep(References(load(TRACK), store), record, rerun)
 
 
 def put(store: Store, name: str, source: bytes, status: str = "ok", trusted: bool = True, **more: Any) -> None:

@@ -10,15 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from harness import curves, scores, sources, units
-from harness.curves import Curves
-from harness.entries import Entry, baseline, baseline_names
-from harness.references import SEED_KINDS, References
-from harness.scores import Scores
-from harness.store import Store
-from harness.track import Track, digest, load
-from harness.units import Record
-from scoring.curves import EDGES, FPR
+from unlearn_bench.harness.entries.entry import Entry, baseline, baseline_names
+from unlearn_bench.harness.references.references import SEED_KINDS, References
+from unlearn_bench.harness.results import curves, scores
+from unlearn_bench.harness.results.curves import Curves
+from unlearn_bench.harness.results.scores import Scores
+from unlearn_bench.harness.store.store import Store
+from unlearn_bench.harness.tracks.track import Track, digest, load
+from unlearn_bench.harness.units import sources, units
+from unlearn_bench.harness.units.units import Record
+from unlearn_bench.scoring.curves import EDGES, FPR
 
 SOURCE = '''"""{name}: fine-tuning on the retain set."""
 

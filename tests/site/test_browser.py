@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from harness.site.model import slug
 from tests.harness.conftest import run
 from tests.site.conftest import EVIL, MADE_UP, TRACK, Built
 from tests.site.synthetic import fill, methods
+from unlearn_bench.harness.report.site.model import slug
 
 pytestmark = pytest.mark.browser
 NAMES = "[...document.querySelectorAll('#board tbody.%s tr:not([hidden]) th a')].map(a => a.textContent)"

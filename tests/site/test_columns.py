@@ -8,12 +8,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from harness import board, columns
-from harness.references import References
-from harness.store import Snapshot
-from harness.track import load
 from tests.harness.conftest import run
 from tests.site.conftest import MADE_UP, TRACK, Built
+from unlearn_bench.harness.references.references import References
+from unlearn_bench.harness.report import columns
+from unlearn_bench.harness.results import board
+from unlearn_bench.harness.store.store import Snapshot
+from unlearn_bench.harness.tracks.track import load
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "columns.md"
 
@@ -44,7 +45,7 @@ def test_csv_json_and_parquet_have_the_documented_columns_and_types(stored: Buil
 
 
 def test_the_columns_are_documented() -> None:
-    # after a change of the columns: paste harness.columns.documentation()
+    # after a change of the columns: paste unlearn_bench.harness.report.columns.documentation()
     assert columns.documentation() in DOCUMENT.read_text()
 
 

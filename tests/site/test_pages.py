@@ -9,18 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from harness.board import results
-from harness.candidates import candidates
-from harness.references import References
-from harness.site.build import build
-from harness.site.model import plain, slug
-from harness.site.plots import pareto
-from harness.store import Store
-from harness.track import load
-from scoring.curves import EDGES, FPR, loss_histogram, roc
 from tests.harness.conftest import run
 from tests.site.conftest import EVIL, MADE_UP, SHOWN, TRACK, Built
 from tests.site.synthetic import fill, methods
+from unlearn_bench.harness.references.references import References
+from unlearn_bench.harness.report.site.build import build
+from unlearn_bench.harness.report.site.model import plain, slug
+from unlearn_bench.harness.report.site.plots import pareto
+from unlearn_bench.harness.results.board import results
+from unlearn_bench.harness.results.board_entries import candidates
+from unlearn_bench.harness.store.store import Store
+from unlearn_bench.harness.tracks.track import load
+from unlearn_bench.scoring.curves import EDGES, FPR, loss_histogram, roc
 
 
 class Page(HTMLParser):

@@ -1,0 +1,1 @@
+"""Data sets, their labels, their splits, and near-duplicates among their images."""

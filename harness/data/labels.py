@@ -1,0 +1,41 @@
+"""Labels of a data set without its images: all that scores and boards read of it.
+
+Images, and the libraries that read them, take a second or more to load. So the store keeps the labels of data sets
+whose digest the track declares; of others nobody could tell whether they are still the same.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unlearn_bench.harness.store.store import Store
+from unlearn_bench.harness.tracks.track import Track, digest
+
+KIND = "labels"
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The data set's own labels, whatever superclasses a track makes of them; ``train`` as in ``Dataset``."""
+
+    labels: NDArray[np.int64]
+    train: int
+
+
+def read(store: Store, track: Track) -> Labels | None:
+    """The labels of the track's data set, if they are kept here."""
+    document = store.read(KIND, _name(track))
+    return None if document is None else Labels(np.array(document["labels"].split(), np.int64), document["train"])
+
+
+def keep(store: Store, track: Track, known: Labels) -> None:
+    """Enter them into a store, unless the track declares no digest of its data."""
+    if track.data.sha256 is not None:
+        store.write(KIND, _name(track), {"labels": " ".join(map(str, known.labels)), "train": known.train})
+
+
+def _name(track: Track) -> str:
+    return digest({key: value for key, value in asdict(track.data).items() if key != "superclasses"})

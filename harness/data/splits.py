@@ -1,0 +1,200 @@
+"""Split rules: which examples of a data set a seed retains, forgets, validates on and tests on."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from itertools import accumulate, pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unlearn_bench.harness.data import datasets
+from unlearn_bench.harness.support.errors import DataError, TrackError
+from unlearn_bench.harness.support.files import write_file
+from unlearn_bench.harness.support.seeds import derive
+from unlearn_bench.harness.tracks.track import FOLDER, Splits, Track
+from unlearn_bench.scoring.partition import whole
+
+Indices = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Split:
+    """Disjoint index arrays into the data set."""
+
+    retain: Indices
+    forget: Indices
+    val: Indices
+    test: Indices
+
+    def parts(self) -> dict[str, Indices]:
+        return {"retain": self.retain, "forget": self.forget, "val": self.val, "test": self.test}
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """What a track's splits read from files: a number per example of the data set."""
+
+    values: NDArray[np.float32] | None = None
+    """Of which the highest are forgotten."""
+    groups: NDArray[np.integer] | None = None
+    """Examples with the same number are kept on one side."""
+
+
+def numbers(spec: Splits, size: int) -> Numbers:
+    """Read the files that a track declares, for a data set of ``size`` examples.
+
+    Raises:
+        DataError: a file is missing, another one, or that of another data set.
+    """
+    values = None if spec.values is None else _file("values", spec.values, spec.values_sha256, size, "memorisation")
+    groups = None if spec.groups is None else _file("groups", spec.groups, spec.groups_sha256, size, "duplicates")
+    return Numbers(values, groups)
+
+
+def write(path: Path, numbers: NDArray[Any]) -> str:
+    """Write a file that :func:`numbers` reads, of [size] numbers; returns the SHA-256 that a track declares."""
+    content = io.BytesIO()
+    np.save(content, numbers, allow_pickle=False)
+    write_file(path, content.getvalue())
+    return hashlib.sha256(content.getvalue()).hexdigest()
+
+
+NONE = Numbers()
+
+
+def split(
+    track: Track, seed: int, size: int, train: int, labels: Indices | None = None, numbers: Numbers = NONE
+) -> Split:
+    """The split that model seed ``seed`` of a track uses.
+
+    Args:
+        track: its ``splits`` name the rule and the expected sizes.
+        seed: index of the model seed.
+        size: number of examples of the data set.
+        train: size of its official train part (0 when it has none).
+        labels: [size], of the data set; read where a class is forgotten.
+        numbers: from :func:`numbers`, where the track declares files.
+
+    Raises:
+        TrackError: the data set does not give the sizes that the track declares, or groups do not fit into them.
+    """
+    spec = track.splits
+    if spec.rule == "paper":
+        pool = _paper(spec, size, train)
+    else:  # with a choice of F that depends on the examples, its size must not vary from seed to seed
+        pool = _drawn(spec, 0 if spec.rule == "fixed" else seed, size, numbers.groups)
+    chosen = _CHOICES[spec.forget_rule](spec, pool.kept, labels, numbers.values)
+    retain, forget = pool.kept[~chosen], pool.kept[chosen]
+    if spec.rule != "paper":
+        retain, forget = np.sort(retain), np.sort(forget)
+    result = Split(retain, forget, pool.val, pool.test)
+    sizes = {name: len(part) for name, part in result.parts().items()}
+    declared = {name: count for name, count in asdict(track.splits).items() if name in sizes}
+    if sizes != declared:
+        raise TrackError(
+            f"track {track.name}: the data set splits into {sizes}, splits declares {declared}",
+            "mend the sizes under [splits], or the data set",
+        )
+    return result
+
+
+def hold_out(n: int, ratio: float, seed: int) -> tuple[Indices, Indices]:
+    """The paper's split: (kept, held out); the first ceil(ratio·n) of a permutation are held out, order is kept."""
+    permutation = _permutation(n, seed)
+    cut = math.ceil(ratio * n)
+    return permutation[cut:], permutation[:cut]
+
+
+def _permutation(n: int, seed: int) -> Indices:
+    words = seed if seed < 2**32 else np.array([seed % 2**32, seed >> 32])  # 63 bits on a sealed track
+    return np.random.RandomState(words).permutation(n)
+
+
+@dataclass(frozen=True)
+class _Pool:
+    """How a data set is divided, before F is chosen."""
+
+    kept: Indices
+    """R ∪ F, in random order: forgetting at random takes the first ones."""
+    val: Indices
+    test: Indices
+
+
+def _paper(spec: Splits, size: int, train: int) -> _Pool:
+    """One division for all seeds (section 4): 15 % of the train part validates; of the rest, 10 % is forgotten."""
+    if train:
+        pool, test = np.arange(train), np.arange(train, size)
+    else:  # UTKFace has no official test part
+        permutation = np.random.default_rng(spec.seed).permutation(size)
+        cut = int(0.2 * size)
+        test, pool = permutation[:cut], permutation[cut:]
+    kept, val = hold_out(len(pool), 0.15, spec.seed)
+    return _Pool(pool[kept[_permutation(len(kept), spec.seed)]], pool[val], test)
+
+
+def _drawn(spec: Splits, seed: int, size: int, groups: NDArray[np.integer] | None) -> _Pool:
+    """A division of its own for every seed: with a hundred forget examples one would bias all seeds alike."""
+    permutation = np.random.RandomState(derive(spec.seed, seed)).permutation(size)
+    ends = accumulate([spec.retain, spec.forget, spec.val, spec.test], initial=0)
+    parts: list[NDArray[Any]] = [permutation[start:end] for start, end in pairwise([*ends, size])]
+    if groups is not None:
+        try:
+            parts = whole(parts, groups)
+        except ValueError as error:
+            raise TrackError(f"splits.groups: {error}", "use a file with smaller groups") from None
+    retain, forget, val, test, _ = parts
+    return _Pool(np.concatenate([forget, retain]), np.sort(val), np.sort(test))
+
+
+Labels = Indices | None
+Values = NDArray[np.float32] | None
+
+
+def _random(spec: Splits, kept: Indices, labels: Labels, values: Values) -> NDArray[np.bool_]:
+    return np.arange(len(kept)) < spec.forget
+
+
+def _class(spec: Splits, kept: Indices, labels: Labels, values: Values) -> NDArray[np.bool_]:
+    """Whole classes; V and T keep theirs."""
+    assert labels is not None
+    return np.isin(labels[kept], spec.forget_classes)
+
+
+def _highest(spec: Splits, kept: Indices, labels: Labels, values: Values) -> NDArray[np.bool_]:
+    """Those with the highest values, such as the most memorised; of equals the earlier example."""
+    assert values is not None
+    order = np.lexsort((kept, -values[kept]))
+    return np.isin(np.arange(len(kept)), order[: spec.forget])
+
+
+_CHOICES: dict[str, Callable[[Splits, Indices, Labels, Values], NDArray[np.bool_]]] = {
+    "random": _random,
+    "class": _class,
+    "highest": _highest,
+}
+
+
+def _file(what: str, name: str, sha256: str | None, size: int, command: str) -> NDArray[Any]:
+    """An array with a number per example, shipped beside the tracks or in the data folder."""
+    places = [folder / name for folder in (FOLDER, datasets.folder())]
+    path = next((path for path in places if path.is_file()), places[-1])
+    try:
+        content = path.read_bytes()
+    except OSError:
+        raise DataError(f"there is no file of {what} at {path}", f"put it there; `bench {command}` makes one") from None
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise DataError(f"{path} is not the file of {what} that the track declares", "get the original file again")
+    found: NDArray[Any] = np.load(io.BytesIO(content), allow_pickle=False)
+    if found.shape != (size,):
+        raise DataError(
+            f"{path} has {what} of shape {found.shape}, the data set {size:,} examples",
+            f"use the data set that the file was made for, or make another file: `bench {command}`",
+        )
+    return found

@@ -1,0 +1,149 @@
+"""``bench doctor --attacks``: the attack suite on this machine, with what only the harness can judge."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import secrets
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import click
+
+from unlearn_bench.harness.entries import entry as entries
+from unlearn_bench.harness.references.references import References
+from unlearn_bench.harness.store.store import Store
+from unlearn_bench.harness.support.errors import EXIT_CODES, BenchError
+from unlearn_bench.harness.tracks import track
+from unlearn_bench.harness.units.evaluation import Bench, Slot, attempt
+from unlearn_bench.harness.units.machine import hardware
+from unlearn_bench.harness.units.units import Unit
+from unlearn_bench.sandbox import backends, suite
+from unlearn_bench.sandbox.engine import remains
+from unlearn_bench.sandbox.engine.client import connect
+from unlearn_bench.sandbox.suite import Result
+from unlearn_bench.sandbox.tiny import MODEL, tiny_job
+from unlearn_bench.sandbox.types import Limits, Sandbox
+
+HEADLINE = "| attack | expected | status | seconds |\n|---|---|---|---:|"
+MARKERS = ("<!-- attacks: bench doctor --attacks markdown -->", "<!-- end of attacks -->")
+OVERFLOWING = "overflowing_outputs"
+DEADLINE = 60.0
+NESTED = 60_000
+
+UNLEARN = b"def unlearn(model, retain, forget, val):\n    return model\n"
+SOURCES: dict[str, bytes] = {
+    "oversized": UNLEARN + b"#" * entries.SIZE,
+    "NUL": UNLEARN + b"text = 'a\0b'\n",
+    "latin-1": UNLEARN + "# é\n".encode("latin-1"),
+    "deeply nested": UNLEARN + b"x = " + b"-" * NESTED + b"1\n",
+    "deeply nested brackets": UNLEARN + b"x = " + b"[" * (NESTED // 2) + b"]" * (NESTED // 2) + b"\n",
+}
+FILES: dict[str, Callable[[Path], None]] = {
+    "symlink": lambda path: path.symlink_to("/etc/passwd"),
+    "FIFO": os.mkfifo,
+    "folder": Path.mkdir,
+}
+
+
+def run() -> Iterator[Result]:
+    """Every attack, then what is left of them on this machine.
+
+    Raises:
+        BenchError: there is no container engine or no image.
+    """
+    backend = backends.load("docker")
+    if reason := backend.unavailable(MODEL, "cpu"):
+        what, _, remedy = reason.partition("; ")
+        raise BenchError(what, "this machine", remedy, EXIT_CODES["infra"])
+    run_id = f"attacks-{secrets.token_hex(4)}"
+    with connect() as client:
+        with tiny_job(b"", Limits(deadline=0), run_id=run_id) as job:
+            client.ping()
+            before = remains.look(client, suite.sources())
+            yield from statically_refused()
+            yield from suite.run(backend, job)
+            yield outputs(backend, run_id)
+            start = time.monotonic()
+            left = remains.remains(client, suite.sources(), before)
+        status = "something" if left else "nothing"
+        yield Result("what is left", "nothing", status, round(time.monotonic() - start, 1), "", "; ".join(left))
+
+
+def statically_refused() -> Iterator[Result]:
+    """Submissions that are refused before any container; each is made here, as none can be kept as a file."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name in (*SOURCES, *FILES):
+            path = Path(folder, f"{name.replace(' ', '_')}.py")
+            if name in SOURCES:
+                path.write_bytes(SOURCES[name])
+            else:
+                FILES[name](path)
+            start = time.monotonic()
+            try:
+                entries.read(path)
+                status, reason = "ok", ""
+            except entries.InvalidEntry as error:
+                status, reason = "invalid", error.message.replace(f"{folder}/", "")
+            why = "" if status == "invalid" else "it was accepted"
+            yield Result(f"{name} submission", "invalid", status, round(time.monotonic() - start, 1), reason, why)
+
+
+def outputs(backend: Sandbox, run_id: str) -> Result:
+    """Finite weights whose outputs overflow, as an entry on the default track: the sandbox cannot see it."""
+    references = References(track.load("digits-resnet18"), Store())
+    entry = entries.read(suite.FOLDER / f"{OVERFLOWING}.py")
+    start = time.monotonic()
+    logits, outcome = attempt(
+        Bench(references, backend, run_id), Unit(entry, references.track, 0), Slot(), deadline=DEADLINE
+    )
+    refused = logits is None and outcome.status == "invalid" and "not finite" in outcome.reason
+    why = "" if refused else f"ended as {outcome.status}: {outcome.reason}"
+    seconds = round(time.monotonic() - start, 1)
+    return Result(f"{OVERFLOWING}, inferred", "invalid", outcome.status, seconds, outcome.reason, why)
+
+
+def show(form: str) -> int:
+    """Run and print everything, as ``text``, ``json`` or ``markdown``; returns the exit code."""
+    results = []
+    for result in run():
+        results.append(result)
+        if form == "text" or not result.ok:
+            click.echo(line(result), err=form != "text")
+    if form == "json":
+        click.echo(json.dumps([vars(result) | {"ok": result.ok} for result in results], indent=1))
+    else:
+        click.echo(markdown(results) if form == "markdown" else summary(results))
+    return EXIT_CODES["ok" if all(result.ok for result in results) else "infra"]
+
+
+def line(result: Result) -> str:
+    """One result for people."""
+    text = f"{'ok  ' if result.ok else 'FAIL'}  {result.attack:<44} {result.expected:<8} {result.status:<8}"
+    return f"{text} {result.seconds:6.1f} s" + (f"  → {result.why}" if result.why else "")
+
+
+def markdown(results: Sequence[Result]) -> str:
+    """The table of the README: one row per attack file, the slowest of its units, machine and date."""
+    rows: dict[str, list[Result]] = {}
+    for result in results:
+        rows.setdefault(result.attack.partition("[")[0], []).append(result)
+    lines = [HEADLINE]
+    for name, units in rows.items():
+        times = f" × {len(units)}" if len(units) > 1 else ""
+        expected = ", ".join(dict.fromkeys(unit.expected for unit in units))
+        status = ", ".join(dict.fromkeys(unit.status for unit in units))
+        lines.append(f"| {name}{times} | {expected} | {status} | {max(unit.seconds for unit in units):.1f} |")
+    return "\n".join([MARKERS[0], summary(results), "", *lines, MARKERS[1]])
+
+
+def summary(results: Sequence[Result]) -> str:
+    """How many attacks deviated, and on which machine and day."""
+    machine, bad = hardware(), sum(not result.ok for result in results)
+    with connect() as client:
+        engine = client.version()["Version"]
+    where = f"{machine['cpu']}, {machine['cores']} cores, {machine['system']}, engine {engine}"
+    return f"{len(results)} attacks and controls, {bad} deviations; {where}; {datetime.date.today().isoformat()}."

@@ -1,0 +1,123 @@
+"""What ``bench doctor`` looks at."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import statistics
+import sys
+from collections.abc import Iterator, Sequence
+
+from unlearn_bench.harness.doctor import engine_checks
+from unlearn_bench.harness.doctor.check import Finding
+from unlearn_bench.harness.entries.entry import baseline
+from unlearn_bench.harness.executors.local import timed_slot
+from unlearn_bench.harness.references.references import References
+from unlearn_bench.harness.store.store import Store
+from unlearn_bench.harness.support.errors import BenchError
+from unlearn_bench.harness.tracks import track
+from unlearn_bench.harness.units import machine
+from unlearn_bench.harness.units.evaluation import Bench, run
+from unlearn_bench.harness.units.units import Unit
+from unlearn_bench.sandbox import backends
+
+FREE_DISK_GIB = 5.0
+NOOP_UNITS = 5
+
+
+def examine() -> Iterator[Finding]:
+    """All findings, the quick ones first."""
+    store, default = Store(), track.load("digits-resnet18")
+    yield _libraries()
+    yield _disk(store)
+    yield _memory(default)
+    yield _references(References(default, store))
+    usable = []
+    for name in backends.names():
+        reason = backends.load(name).unavailable(default.model_spec, "cpu")
+        what, _, remedy = (reason or "usable for the default track").partition("; ")
+        yield Finding(name, what, remedy if reason else "", needed=False)
+        usable += [] if reason else [name]
+    yield from engine_checks.containers()
+    if not usable:
+        yield Finding("sandbox", "no back end is usable", "see the lines above")
+        return
+    yield _gpu()
+    yield _neighbours(store)
+    yield _clock(References(default, store), min(usable, key=("docker", "process", "bubblewrap").index))
+
+
+def _libraries() -> Finding:
+    import torch
+    import torchvision
+
+    versions = f"python {sys.version.split()[0]}, torch {torch.__version__}, torchvision {torchvision.__version__}"
+    return Finding("libraries", versions)
+
+
+def _disk(store: Store) -> Finding:
+    place = store.root
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free / 2**30
+    text = f"{free:.0f} GiB free for the store in {store.root}"
+    if not os.access(place, os.W_OK):
+        return Finding("disk", f"{store.root} is not writable", "point BENCH_HOME at a folder that is")
+    return Finding("disk", text, "" if free >= FREE_DISK_GIB else "free some, or point BENCH_HOME elsewhere", False)
+
+
+def _memory(default: track.Track) -> Finding:
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**20
+    wanted = default.protocol.memory_mib
+    free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES") / 2**20
+    text = (
+        f"{total / 1024:.0f} GiB, {free / 1024:.0f} GiB of it unused; "
+        f"a unit of the default track may use {wanted / 1024:.0f} GiB"
+    )
+    return Finding("memory", text, "" if total >= wanted else "units may end as oom here: use a larger machine", False)
+
+
+def _references(references: References) -> Finding:
+    try:
+        count = sum(1 for _ in references.verify())
+        data = references.dataset
+    except BenchError as error:
+        return Finding("references", error.message, error.remedy)
+    return Finding("references", f"{count} models of the default track and its {len(data.labels):,} images verified")
+
+
+def _gpu() -> Finding:
+    import torch
+
+    if not torch.cuda.is_available():
+        return Finding("gpu", "none that torch can use; units run on the CPU")
+    return Finding("gpu", ", ".join(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())))
+
+
+def _neighbours(store: Store) -> Finding:
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) == 1:
+        return Finding("cores", "one: timed units run one at a time")
+    cost = float(machine.measure(store, cores)["neighbours_cost"])
+    units = f"{len(cores)} timed units at once" if cost <= machine.TOLERANCE else "one timed unit at a time"
+    return Finding("cores", f"{len(cores)}; a busy neighbour costs {cost:+.1%}: {units}")
+
+
+def _clock(references: References, name: str) -> Finding:
+    """Times of repeated identity units: the overhead inside the clock, and its spread."""
+    bench = Bench(references, backends.load(name), run_id="doctor")
+    unit = Unit(baseline("original"), references.track, 0)
+    core = max(os.sched_getaffinity(0))
+    records = [run(bench, unit, timed_slot((core,)), None, 60.0) for _ in range(NOOP_UNITS)]
+    failed = [r for r in records if r.seconds is None]
+    if failed:
+        return Finding("clock", f"the identity entry failed: {failed[0].reason}", "see the lines above")
+    wall = _spread([r.seconds for r in records if r.seconds is not None])
+    cpu = _spread([r.cpu_seconds for r in records if r.cpu_seconds is not None])
+    return Finding("clock", f"identity entry in {name}, {NOOP_UNITS} times: {wall}; of the CPU {cpu}")
+
+
+def _spread(seconds: Sequence[float]) -> str:
+    if not seconds:
+        return "unknown"
+    return f"median {statistics.median(seconds):.2f} s, {min(seconds):.2f} to {max(seconds):.2f} s"

@@ -1,0 +1,1 @@
+"""A submission read as data, never imported."""

@@ -1,0 +1,190 @@
+"""Entries: one Python file with ``unlearn``, read as data and never imported by the host."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import stat
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from unlearn_bench.harness.entries import inspection
+from unlearn_bench.harness.support.errors import EXIT_CODES, BenchError
+from unlearn_bench.harness.tracks.track import Track, digest
+
+BASELINES = Path(__file__).parents[2] / "baselines"
+SIZE = 64 * 1024
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
+PROVIDED = frozenset({"torch", "torchvision", "timm", "numpy", "scipy", "sklearn", "safetensors", "sandbox"})
+"""Packages of the full image beyond the standard library."""
+
+Kind = Literal["baseline", "reference", "entry"]
+
+
+class InvalidEntry(BenchError):
+    """An entry that breaks the contract; nothing of it was run."""
+
+    def __init__(self, what: str, remedy: str) -> None:
+        super().__init__(what, "your method", remedy, EXIT_CODES["invalid"])
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A method as it is run: source and the parameters that differ from its defaults."""
+
+    name: str
+    source: bytes = field(repr=False)
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    search_space: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    summary: str = ""
+    notes: tuple[str, ...] = ()
+    syntax: str = ""
+    """SHA-256 of the syntax tree without docstrings; empty where it is too deep to tell."""
+
+    @cached_property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.source).hexdigest()
+
+    @property
+    def id(self) -> str:
+        """Identifies source and parameters."""
+        return digest({"source": self.sha256, "parameters": dict(self.overrides)})
+
+    @property
+    def title(self) -> str:
+        return str(self.metadata.get("title") or self.name)
+
+    @property
+    def kind(self) -> Kind:
+        """A shipped file is known by its content, not by its name."""
+        if self.sha256 not in shipped_digests():
+            return "entry"
+        return "reference" if self.metadata.get("kind") == "reference" else "baseline"
+
+    def with_parameters(self, overrides: Mapping[str, Any]) -> Entry:
+        """The same source with other hyper-parameters.
+
+        Raises:
+            InvalidEntry: ``unlearn`` does not take one of them.
+        """
+        for name in overrides:
+            if name not in self.defaults:
+                raise InvalidEntry(
+                    f"{self.name}: unlearn takes no parameter {name!r}",
+                    f"it takes {', '.join(self.defaults) or 'no hyper-parameters'}",
+                )
+        changed = {k: v for k, v in {**self.overrides, **overrides}.items() if self.defaults.get(k) != v}
+        return replace(self, overrides=changed)
+
+
+def read(path: Path, trusted: bool = False) -> Entry:
+    """Read and check an entry: one regular file of at most 64 KiB of UTF-8 that parses and defines ``unlearn``.
+
+    ``trusted``: parse it in this process, without limits.
+
+    Raises:
+        InvalidEntry: the first thing that is wrong, and what to do.
+        BenchError: there is no such file (exit code 2).
+    """
+    if not path.is_symlink() and not path.exists():
+        raise BenchError(f"there is no file {path}", "your command", "`bench init my_method.py` makes one", 2)
+    if not stat.S_ISREG(path.lstat().st_mode):
+        raise InvalidEntry(f"{path} is not a regular file", "send in one Python file, no link and no folder")
+    if not NAME.fullmatch(path.stem):
+        raise InvalidEntry(f"{path.stem!r} cannot be an entry's name", "use letters, digits, _, - and ., 64 at most")
+    if (size := path.lstat().st_size) > SIZE:
+        raise InvalidEntry(f"{path} has {size:,} bytes, more than {SIZE:,}", "shorten the file; weights cannot be sent")
+    with path.open("rb") as file:
+        return from_source(path.stem, file.read(SIZE + 1), trusted)
+
+
+def from_source(name: str, source: bytes, trusted: bool = False) -> Entry:
+    """As :func:`read`, for a source that is already in memory."""
+    if len(source) > SIZE:
+        raise InvalidEntry(f"{name} has more than {SIZE:,} bytes", "shorten the file; weights cannot be sent")
+    try:
+        text = source.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InvalidEntry(f"{name}: byte {error.start} is not UTF-8", "save the file as UTF-8") from None
+    if "\0" in text:
+        raise InvalidEntry(f"{name} contains a NUL character", "remove it")
+    report = json.loads(inspection.inspect(text) if trusted else _inspected(name, source))
+    for what, remedy in report["problems"]:
+        raise InvalidEntry(f"{name}: {what}", remedy)
+    missing = [package for package in report["package_missing"] if package not in PROVIDED]
+    if missing:
+        raise InvalidEntry(
+            f"{name} imports {', '.join(missing)}, which the image lacks",
+            f"use the standard library and {', '.join(sorted(PROVIDED))}, or import it inside try",
+        )
+    return Entry(
+        name=name,
+        source=source,
+        defaults=report["parameters"],
+        search_space=report["search_space"],
+        metadata=report["metadata"],
+        summary=report["summary"],
+        notes=tuple(report["notes"]),
+        syntax=report["syntax"],
+    )
+
+
+def _inspected(name: str, source: bytes) -> bytes:
+    command = [sys.executable, "-I", "-S", str(Path(__file__).with_name("inspection.py"))]
+    try:
+        done = subprocess.run(command, input=source, capture_output=True, timeout=30)
+    except subprocess.TimeoutExpired:
+        raise InvalidEntry(f"{name} takes too long to parse", "simplify the file") from None
+    if done.returncode != 0:
+        raise InvalidEntry(f"{name} cannot be parsed within the limits", "simplify the file: it nests too deeply")
+    return done.stdout
+
+
+@cache
+def baseline(name: str) -> Entry:
+    """A shipped method or reference row by its file's name.
+
+    Raises:
+        BenchError: no such file in ``baselines/``.
+    """
+    path = BASELINES / f"{name}.py"
+    if name not in baseline_names():
+        raise BenchError(f"there is no baseline {name!r}", "your command", f"use {', '.join(baseline_names())}", 2)
+    return read(path, trusted=True)
+
+
+@cache
+def baseline_names() -> tuple[str, ...]:
+    """Shipped methods and reference rows, found by folder."""
+    return tuple(sorted(path.stem for path in BASELINES.glob("*.py") if path.stem != "__init__"))
+
+
+@cache
+def shipped_digests() -> frozenset[str]:
+    """SHA-256 of every shipped method."""
+    return frozenset(hashlib.sha256((BASELINES / f"{n}.py").read_bytes()).hexdigest() for n in baseline_names())
+
+
+def retrain(track: Track) -> Entry:
+    """The Retrain reference row with the track's recipe: what every run time is compared with."""
+    recipe = track.recipe
+    return baseline("retrain").with_parameters(
+        {
+            "epochs": recipe.epochs,
+            "lr": recipe.lr,
+            "batch_size": recipe.batch_size,
+            "momentum": recipe.momentum,
+            "weight_decay": recipe.weight_decay,
+            "schedule": recipe.schedule,
+            "crop": recipe.crop,
+            "flip": recipe.flip,
+        }
+    )

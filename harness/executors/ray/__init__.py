@@ -1,0 +1,1 @@
+"""The executor for Ray clusters. Nothing outside of this package imports Ray."""

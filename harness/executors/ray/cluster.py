@@ -1,0 +1,336 @@
+"""The executor ``ray``: what one command runs, on the nodes of a Ray cluster.
+
+A node gets what a unit needs, the data set and the model that it starts from, through Ray's object store: nodes share
+no folder, and the driver alone writes to the store, one result as soon as it is there. What is lost with a node or a
+worker runs again. All timed units of one command run on one node, with Retrain's time measured there, because speeds of
+different machines cannot be compared; untimed units and trainings run everywhere.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import threading
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+import click
+import numpy as np
+from numpy.typing import NDArray
+
+from unlearn_bench.harness.entries.entry import Entry
+from unlearn_bench.harness.executors import local
+from unlearn_bench.harness.executors.ray import head, node
+from unlearn_bench.harness.executors.ray.counter import counting
+from unlearn_bench.harness.executors.ray.node import Node, Parcel
+from unlearn_bench.harness.references.references import References, Role
+from unlearn_bench.harness.support.errors import EXIT_CODES, BenchError
+from unlearn_bench.harness.tracks.track import Track
+from unlearn_bench.harness.training import compilation
+from unlearn_bench.harness.units.evaluation import Bench, Slot
+from unlearn_bench.harness.units.in_sandboxes import Sandboxed
+from unlearn_bench.harness.units.units import Unit
+from unlearn_bench.harness.units.untimed import Result, Runner
+from unlearn_bench.sandbox.types import Outcome, Sandbox
+
+if TYPE_CHECKING:
+    from unlearn_bench.harness.training.prepare import Plan, Trained
+
+RETRIES = 3
+"""How often what was lost with its node or worker runs again."""
+PER_GPU = 2
+"""Untimed units that share a GPU."""
+POLL = 0.5
+
+
+class Stopped(Exception):
+    """The command ends."""
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """In the place of a sandbox: the one that the nodes have."""
+
+    name: str
+    trusted: bool
+
+
+class Cluster:
+    """A Ray cluster: that at ``address`` or ``RAY_ADDRESS``, else one of this machine alone."""
+
+    def __init__(self, address: str = "") -> None:
+        try:
+            import ray
+        except ImportError:
+            remedy = "pip install 'unlearn-bench[ray]', or do without --executor ray"
+            raise BenchError("Ray is not installed", "this machine", remedy, EXIT_CODES["infra"]) from None
+        address = address or os.environ.get("RAY_ADDRESS", "")
+        named = address not in ("", "auto")
+        if named:
+            head.reach(address)
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        environment = {"RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES": "1"}  # GPUs keep the numbers of their host
+        options: dict[str, Any] = {"address": address} if address else {"include_dashboard": False, "address": "local"}
+        if not address:
+            options["num_cpus"] = len(os.sched_getaffinity(0))
+        try:
+            ray.init(log_to_driver=False, logging_level=logging.ERROR, runtime_env={"env_vars": environment}, **options)
+            self._pulse = head.Pulse(address if named else ray.get_runtime_context().gcs_address)
+        except (Exception, SystemExit) as error:
+            raise head.unreachable(address or "this machine", str(error).split("\n")[0][:200]) from None
+        _say_on_stderr()
+        self._ray = ray
+        self._code = node.code()
+        self._kept: dict[object, Any] = {}
+        self._lock = threading.Lock()
+        self._deserted = False
+
+    def close(self) -> None:
+        """Leave the cluster; one of this machine alone ends."""
+        self._ray.shutdown()
+
+    def nodes(self) -> list[dict[str, Any]]:
+        """Living nodes, that of this process first."""
+        own = self._ray.get_runtime_context().get_node_id()
+        alive = [one for one in self._ray.nodes() if one["Alive"]]
+        return sorted(alive, key=lambda one: (one["NodeID"] != own, one["NodeManagerHostname"], one["NodeID"]))
+
+    def at_once(self, gpu: bool) -> int:
+        """How many untimed units, or trainings, run side by side.
+
+        Raises:
+            BenchError: no node has a GPU, where one is asked for.
+        """
+        resources = self._ray.cluster_resources()
+        count = int(resources.get("GPU", 0)) * PER_GPU if gpu else int(resources.get("CPU", 0))
+        if not count:
+            what = f"no node of the cluster offers a {'GPU' if gpu else 'CPU'} to Ray"
+            raise BenchError(what, "this machine", "see `ray status`; do without --gpu", EXIT_CODES["infra"])
+        return count
+
+    def trainings(self, gpu: bool) -> int:
+        """How many tasks of reference models run side by side: one on each core, or on each GPU.
+
+        Raises:
+            BenchError: as :meth:`at_once`.
+        """
+        return self.at_once(gpu) // (PER_GPU if gpu else 1)
+
+    # what runs there
+
+    def train(self, references: References, plan: Plan, on_progress: Callable[[int], None]) -> Generator[list[Trained]]:
+        """Train a plan's tasks on all nodes, on their GPUs where the plan is for GPUs; yields each task's models."""
+        gpu = bool(plan.devices)
+        self._check(references.track, None, False)
+        stop = threading.Event()
+        each = plan.seconds * plan.workers / len(plan.tasks)
+        compiled = plan.compiled and each > compilation.WORTH  # a task's process compiles for itself
+
+        def work(task: tuple[Role, ...], slot: Slot) -> list[Trained]:
+            flight = (plan.at_once, compiled) if gpu else None
+            arguments = (references.track, task, flight, self._dataset(references), counter)
+            what = f"the training of {task[0].name}"
+            trained: list[Trained] = self._call(node.train, arguments, stop, what, gpus=float(gpu))
+            return trained
+
+        with counting(self._ray, on_progress, plan.epochs - plan.done) as counter:
+            for _, trained in local.run(plan.tasks, [Slot()] * self.trainings(gpu), work, stop):
+                yield trained
+
+    def bench(self, references: References, sandbox: str, gpu: bool) -> tuple[Bench, str]:
+        """What units in sandboxes share, and one line on the sandbox."""
+        alive = [one for one in self.nodes() if one["Resources"].get("GPU", 0) >= 1 or not gpu]
+        alive = [one for one in alive if one["Resources"].get("CPU", 0) >= 1]
+        if not alive:
+            self.at_once(gpu)
+            raise BenchError("no node has a CPU and a GPU", "this machine", "see `ray status`", EXIT_CODES["infra"])
+        found = self._check(references.track, sandbox, gpu, alive)
+        timed, first = alive[0]["NodeID"], found[0]
+        if other := next((one for one in found if one.backend != first.backend), None):
+            what = f"node {first.host} has the sandbox {first.backend}, node {other.host} {other.backend}"
+            raise BenchError(what, "this machine", "name one that all nodes have: --sandbox", EXIT_CODES["infra"])
+        places: queue.SimpleQueue[Slot] = queue.SimpleQueue()
+        for place in first.slots:
+            places.put(place)
+
+        def run(unit: Unit, slot: Slot, deadline: float, bench: Bench) -> tuple[NDArray[np.float32] | None, Outcome]:
+            where = places.get() if slot.timed else None
+            try:
+                before = (bench.run_id, sandbox, unit, deadline, where, gpu)
+                share = (1.0 if slot.timed else 1 / PER_GPU) if gpu else 0.0
+                arguments = (*before, self._dataset(references), self._weights(references, unit.original))
+                result: tuple[NDArray[np.float32] | None, Outcome] = self._call(
+                    node.sandboxed, arguments, bench.stop, unit.place, timed if slot.timed else None, share
+                )
+                return result
+            finally:
+                if where is not None:
+                    places.put(where)
+
+        backend = cast(Sandbox, Elsewhere(first.backend, all(one.trusted for one in found)))
+        slots = (Slot(timed=True),) * len(first.slots)
+        bench = Bench(
+            references, backend, os.urandom(8).hex(), hardware=dict(first.hardware), elsewhere=run, slots=slots
+        )
+        line = f"{first.line}; on {len(found)} nodes, timed units on {first.host}"
+        return bench, line
+
+    def runner(
+        self, references: References, entries: Sequence[Entry], sandbox: str, gpu: bool
+    ) -> tuple[AbstractContextManager[Runner], str]:
+        """What runs untimed units on all nodes, as ``open_runner`` of the session chooses it on one machine."""
+        count = self.at_once(gpu)
+        if sandbox == "auto" and not gpu and all(entry.kind != "entry" for entry in entries):
+            self._check(references.track, None, False)
+            return nullcontext(Spread(self, references, count)), (
+                f"untimed units of shipped methods: in worker processes on {len(self.nodes())} nodes, without a sandbox"
+            )
+        bench, line = self.bench(references, sandbox, gpu)
+        return nullcontext(Sandboxed(bench, slots=[Slot()] * count)), line
+
+    def direct(self, references: References, unit: Unit, deadline: float, stop: threading.Event) -> Result:
+        """One untimed unit of a shipped method."""
+        arguments = (unit, deadline, self._dataset(references), self._weights(references, unit.original))
+        result: Result = self._call(node.direct, arguments, stop, unit.place)
+        return result
+
+    # how
+
+    def _check(
+        self, track: Track, sandbox: str | None, gpu: bool, nodes: Sequence[dict[str, Any]] | None = None
+    ) -> list[Node]:
+        """Ask all nodes what they have, in this order."""
+        alive = [one for one in nodes or self.nodes() if one["Resources"].get("CPU", 0) >= 1]
+
+        stop = threading.Event()
+
+        def ask(one: dict[str, Any]) -> Node:
+            gpus = int(one["Resources"].get("GPU", 0)) if gpu else 0
+            what = f"a look at node {one['NodeManagerHostname']}"
+            arguments = (track, sandbox, gpus)
+            share = min(gpus, 1) / PER_GPU
+            said: Node = self._call(node.describe, arguments, stop, what, one["NodeID"], share)
+            return said
+
+        with ThreadPoolExecutor(len(alive) or 1) as pool:
+            try:
+                return list(pool.map(ask, alive))
+            except BaseException:
+                stop.set()
+                raise
+
+    def _call(
+        self,
+        function: Callable[..., Any],
+        arguments: Sequence[Any],
+        stop: threading.Event,
+        what: str,
+        where: str | None = None,
+        gpus: float = 0.0,
+    ) -> Any:
+        """Run a function on a node (``where``, or any) and wait for it; again where its worker or node is lost.
+
+        Raises:
+            BenchError: it was lost again and again, or the head was; or what the function raises.
+            Stopped: ``stop`` was set; it is cancelled.
+        """
+        from ray.exceptions import RayError, RayTaskError
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        strategy = "SPREAD" if where is None else NodeAffinitySchedulingStrategy(where, soft=False)
+        remote = self._ray.remote(function).options(
+            num_cpus=1, num_gpus=gpus, max_retries=0, scheduling_strategy=strategy
+        )
+        lost = 0
+        while True:
+            task = remote.remote(self._code, *arguments)
+            try:
+                while not self._ray.wait([task], timeout=POLL)[0]:
+                    if stop.is_set():
+                        self._ray.cancel(task, force=True)
+                        raise Stopped
+                    self._watch("GPU" if gpus else "CPU")
+                return self._ray.get(task)
+            except RayTaskError as error:
+                raise _cause(error) from None
+            except RayError as error:
+                lost += 1
+                if lost > RETRIES:
+                    raise BenchError(
+                        f"{what} was lost {lost} times with its node or worker: {str(error).split(chr(10))[0][:200]}",
+                        "this machine",
+                        "see `ray status`, then run the same command again: what was finished is kept",
+                        EXIT_CODES["infra"],
+                    ) from None
+                click.echo(f"{what} was lost with its node or worker and runs again", err=True)
+
+    def _watch(self, kind: str) -> None:
+        """Look at the cluster from time to time, and say that all nodes with a ``kind`` are gone; new ones may come.
+
+        Raises:
+            BenchError: its head is lost.
+        """
+        if not self._pulse.check():
+            return
+        deserted = not any(one["Resources"].get(kind, 0) >= 1 for one in self.nodes())
+        if deserted != self._deserted:
+            self._deserted = deserted
+            no = f"no node of the cluster offers a {kind} any more: waiting for one"
+            click.echo(no if deserted else f"a node of the cluster offers a {kind} again", err=True)
+
+    def _dataset(self, references: References) -> Any:
+        return self._put(references.track.reference_digest, lambda: Parcel.of(references))
+
+    def _weights(self, references: References, role: Role) -> Any:
+        return self._put((references.track.reference_digest, role), lambda: references.weights(role))
+
+    def _put(self, key: object, make: Callable[[], Any]) -> Any:
+        """A reference to something in the object store, which every node fetches once."""
+        with self._lock:
+            if key not in self._kept:
+                self._kept[key] = self._ray.put(make())
+            return self._kept[key]
+
+
+class Spread:
+    """Untimed units of shipped methods in the worker processes of all nodes. A ``Runner``."""
+
+    backend = "workers"
+    trusted = True
+    overhead = 0.2
+
+    def __init__(self, cluster: Cluster, references: References, at_once: int) -> None:
+        self._cluster, self._references, self.at_once = cluster, references, at_once
+
+    def run(self, units: Sequence[Unit], deadline: float) -> Iterator[tuple[Unit, Result]]:
+        stop = threading.Event()
+
+        def work(unit: Unit, slot: Slot) -> Result:
+            return self._cluster.direct(self._references, unit, deadline, stop)
+
+        yield from local.run(units, [Slot()] * self.at_once, work, stop)
+
+
+def _cause(error: Any) -> Exception:
+    """What a function raised on its node."""
+    cause = getattr(error, "cause", None)
+    text = str(error)
+    if "No module named" in text or isinstance(cause, ImportError):
+        what = "a node cannot import the benchmark: " + text.strip().split("\n")[-1][:200]
+        remedy = "install the same version everywhere, for example by one image for all nodes"
+        return BenchError(what, "this machine", remedy, EXIT_CODES["infra"])
+    return cause if isinstance(cause, Exception) else error
+
+
+def _say_on_stderr() -> None:
+    """What Ray says of lost nodes goes where people read: standard output is for scripts. Ray has no setting for it."""
+    from ray._private import worker
+
+    def say(data: Any, *options: Any, **more: Any) -> None:
+        click.echo("\n".join(data["lines"]), err=True)
+
+    worker.print_to_stdstream = say

@@ -1,0 +1,229 @@
+"""What runs on a node of a Ray cluster: one unit, or the training of a few models, from what the driver sends along.
+
+A node writes to its own store only what it would there for its own units and trainings (their data, what its cores cost
+each other, checkpoints); results go back to the driver.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import os
+import platform
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unlearn_bench.harness.data.datasets import Dataset
+from unlearn_bench.harness.data.splits import Numbers
+from unlearn_bench.harness.executors import local
+from unlearn_bench.harness.references.references import References, Role
+from unlearn_bench.harness.store.store import Store
+from unlearn_bench.harness.support import device_locks
+from unlearn_bench.harness.support.errors import EXIT_CODES, BenchError
+from unlearn_bench.harness.tracks.track import Track
+from unlearn_bench.harness.units.evaluation import Bench, Slot, attempt
+from unlearn_bench.harness.units.machine import hardware, torch_version
+from unlearn_bench.harness.units.units import Unit
+from unlearn_bench.harness.units.untimed import Result
+from unlearn_bench.sandbox.types import Outcome, Sandbox
+
+if TYPE_CHECKING:
+    from unlearn_bench.harness.training import prepare
+
+PACKAGES = ("baselines", "harness", "sandbox", "scoring")
+
+
+@dataclass(frozen=True)
+class Code:
+    """What must be the same on all nodes."""
+
+    version: str
+    source: str
+    """Digest of the benchmark's Python files."""
+    torch: str
+
+
+@dataclass(frozen=True)
+class Node:
+    """What a node says of itself."""
+
+    host: str
+    backend: str
+    """Name of the sandbox's back end; empty where none was asked for."""
+    trusted: bool
+    line: str
+    """Which sandbox it is, for people."""
+    hardware: Mapping[str, Any]
+    slots: tuple[Slot, ...]
+    """Where its timed units run."""
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """A data set as it travels, with the numbers that its splits read from files."""
+
+    dataset: Dataset
+    numbers: Numbers
+    strides: tuple[int, ...]
+    """Of the images before: on the way those of axes of length 1 change, and by them torch chooses its kernels."""
+
+    @classmethod
+    def of(cls, references: References) -> Parcel:
+        dataset = references.dataset
+        images = np.ascontiguousarray(dataset.images)
+        return cls(replace(dataset, images=images), references.numbers, dataset.images.strides)
+
+    def open(self) -> Dataset:
+        """With the images laid out as before, so that a model trains to the same bits on every node."""
+        found = self.dataset.images
+        same = all(a == b for a, b, n in zip(found.strides, self.strides, found.shape, strict=True) if n > 1)
+        if not same:
+            return self.dataset
+        images = np.lib.stride_tricks.as_strided(found, strides=self.strides, writeable=False)
+        return replace(self.dataset, images=images)
+
+
+class Carried(References):
+    """References of which a node has what came with a unit: the data set and the models that are needed."""
+
+    def __init__(self, track: Track, parcel: Parcel, weights: Mapping[Role, bytes]) -> None:
+        super().__init__(track, Store())
+        self.dataset, self.numbers = parcel.open(), parcel.numbers
+        self._weights = weights
+
+    def weights(self, role: Role) -> bytes:
+        return self._weights[role]
+
+
+@cache
+def code() -> Code:
+    """This installation."""
+    root, content = Path(__file__).parents[3], hashlib.sha256()
+    for package in PACKAGES:
+        for path in sorted((root / package).rglob("*.py")):
+            content.update(f"{path.relative_to(root)} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    return Code(importlib.metadata.version("unlearn-bench"), content.hexdigest()[:16], torch_version())
+
+
+def agree(expected: Code) -> None:
+    """Raises ``BenchError`` unless this node has what the driver has."""
+    if (own := code()) != expected:
+        raise BenchError(
+            f"node {platform.node()} has unlearn-bench {own.version} (source {own.source}, torch {own.torch}), "
+            f"the command {expected.version} (source {expected.source}, torch {expected.torch})",
+            "this machine",
+            "install the same version everywhere, for example by one image for all nodes",
+            EXIT_CODES["infra"],
+        )
+
+
+def describe(expected: Code, track: Track, sandbox: str | None, gpus: int) -> Node:
+    """Check a node; ``sandbox``: also that it has this back end; ``gpus``: how many it has for timed units, 0: none.
+
+    Raises:
+        BenchError: another version, no usable sandbox.
+    """
+    _start(expected)
+    host, name, trusted, line = platform.node(), "", True, ""
+    slots: Sequence[Slot] = ()
+    if sandbox is not None:
+        backend, line = _backend(track, sandbox, _gpu() if gpus else None)
+        name, trusted = backend.name, backend.trusted
+        slots = [Slot(timed=True)] * gpus if gpus else local.timed_slots(Store())
+    return Node(host, name, trusted, line, hardware(), tuple(slots))
+
+
+def sandboxed(
+    expected: Code,
+    run_id: str,
+    sandbox: str,
+    unit: Unit,
+    deadline: float,
+    slot: Slot | None,
+    gpu: bool,
+    parcel: Parcel,
+    original: bytes,
+) -> tuple[NDArray[np.float32] | None, Outcome]:
+    """One unit in a sandbox of this node, see ``evaluate.attempt``; with a ``slot`` on the clock and with weights."""
+    _start(expected)
+    index = _gpu() if gpu else None
+    backend, _ = _backend(unit.track, sandbox, index)
+    references = Carried(unit.track, parcel, {unit.original: original})
+    cores = os.sched_getaffinity(0)
+    if index is not None:
+        here = local.untimed_slot((), f"cuda:{index}")
+        here = here if slot is None else replace(here, timed=True)
+    else:
+        here = slot or Slot(devices=device_locks.cores(sorted(cores)))
+    try:
+        if here.cores:
+            os.sched_setaffinity(0, here.cores)
+        logits, outcome = attempt(Bench(references, backend, run_id), unit, here, deadline)
+    finally:
+        os.sched_setaffinity(0, cores)
+    return logits, outcome if slot is not None else replace(outcome, weights=None)
+
+
+def direct(expected: Code, unit: Unit, deadline: float, parcel: Parcel, original: bytes) -> Result:
+    """One unit of a shipped method in this process. See ``harness.units.in_workers``."""
+    from unlearn_bench.harness.units.in_workers import attempt_unit
+
+    _start(expected)
+    return attempt_unit(Carried(unit.track, parcel, {unit.original: original}), unit, deadline)
+
+
+def train(
+    expected: Code, track: Track, task: Sequence[Role], flight: tuple[int, bool] | None, parcel: Parcel, counter: Any
+) -> list[prepare.Trained]:
+    """Train the models of one task; with ``flight`` on this task's GPU: how many at a time, and whether compiled.
+
+    ``counter`` gets epochs.
+    """
+    from unlearn_bench.harness.training import prepare
+    from unlearn_bench.harness.training.recipe import keep_memory
+
+    _start(expected)
+    prepare._report = counter.add.remote
+    prepare._references = references = Carried(track, parcel, {})
+    if flight is not None:
+        from unlearn_bench.harness.training.gpu import Resident
+
+        prepare._resident = Resident(references, f"cuda:{_gpu()}", *flight)
+    keep_memory()
+    return prepare._work(task)
+
+
+def _start(expected: Code) -> None:
+    import torch
+
+    agree(expected)
+    torch.set_num_threads(1)
+    # arrays of Ray's object store are read-only, and nothing writes to the data set
+    warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+
+
+def _gpu() -> int:
+    """The host's index of the GPU that this task was given."""
+    import ray
+
+    return int(ray.get_gpu_ids()[0])
+
+
+_backends: dict[tuple[str, str, int | None], tuple[Sandbox, str]] = {}
+
+
+def _backend(track: Track, sandbox: str, gpu: int | None) -> tuple[Sandbox, str]:
+    """Chosen once per process."""
+    from unlearn_bench.harness.workflows.session import choose_sandbox
+
+    key = (track.reference_digest, sandbox, gpu)
+    if key not in _backends:
+        _backends[key] = choose_sandbox(track, sandbox, gpu)
+    return _backends[key]

@@ -1,0 +1,1 @@
+"""Pull requests: reading, scoring, publishing and commenting on what they add."""

@@ -1,0 +1,102 @@
+"""The comment on a pull request, in Markdown, from a result document.
+
+Of a participant's text only the title reaches it, and the entry's name, whose alphabet is harmless.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from unlearn_bench.harness.report import tables
+from unlearn_bench.sandbox.text import one_line
+
+TITLE = 80
+HARMLESS = str.maketrans(
+    {"`": "'", "<": "‹", ">": "›", "@": "＠", "#": "＃", "|": "¦", "[": "(", "]": ")", "&": "＆", "\\": "＼", "$": "＄"}
+)  # fmt: skip
+"""Characters that some renderer gives a meaning to, and others that look alike."""
+TEXTS = frozenset(
+    {"entry", "kind", "state", "reason", "trusted", "verified", "inconsistent", "badge", "hardware", "date"}
+)
+"""Columns of a board that hold no numbers, beside the groups."""
+BARS = "▁▂▃▄▅▆▇█"
+
+
+def title(text: str) -> str:
+    """A participant's title as a code span: one line, at most 80 characters, no mention, link, HTML or backtick."""
+    plain = one_line(text, TITLE).translate(HARMLESS).replace("://", ":∕∕").replace("www.", "www․")
+    return f"`{plain.strip() or '–'}`"
+
+
+def comment(document: Mapping[str, Any]) -> str:
+    """Verdict, neighbours on the board, a strip over the seeds, and what failed and whose it was."""
+    track = document["track"]
+    smoke = " (smoke run: one seed, no rank)" if document["kind"] == "smoke" else ""
+    lines = [f"### unlearn-bench: `{track['name']}`{smoke}", ""]
+    if document["refusals"]:
+        lines += ["**Refused**; nothing was run.", ""]
+        for one in document["refusals"]:
+            subject = f"`{one['path']}`" if one["path"] else "The pull request, or a file of it,"
+            lines.append(f"- {subject} {one['what']}: {one['remedy']}")
+        lines.append("")
+    for entry in document["entries"]:
+        lines += _entry(entry, bool(track["sealed"]))
+    harness = document["harness"]
+    source = "of the base commit" if harness["matches_base"] else "**not that of the base commit**"
+    lines.append(
+        f"<sub>head `{document['head'][:12]}` · base `{document['base'][:12]}` · harness {_plain(harness['version'])} "
+        f"`{harness['digest'][:12]}`, {source} · {document['date']}</sub>"
+    )
+    return "\n".join(lines) + "\n"
+
+
+def _entry(entry: Mapping[str, Any], sealed: bool) -> list[str]:
+    lines = [f"**`{entry['name']}`** {title(entry['title'])} ({entry['change']})", ""]
+    lines += [f"**{_plain(entry['verdict']) or 'not on the board'}**", ""]
+    if entry["neighbours"]:
+        lines += [tables.markdown(_frame(entry["neighbours"])), ""]
+    counts = ", ".join(f"{count} {status}" for status, count in entry["statuses"].items())
+    if sealed:
+        lines += [f"units: {counts}", ""]
+    elif entry["seeds"]:
+        signs = " ".join(f"{one['seed']}{'✓' if one['status'] == 'ok' else '✗'}" for one in entry["seeds"])
+        names = {"retdev": "RetDev", "indisc": "Indisc", "rte": "RTE"}
+        bars = [f"{name} {_strip([one[key] for one in entry['seeds']])}" for key, name in names.items()]
+        lines += [f"seeds `{signs}` · {' · '.join(bars)}", ""]
+    if entry["status"] != "ok":
+        where = [str(one["seed"]) for one in entry["seeds"] if one["status"] == entry["status"]]
+        place = f" on seed {', '.join(where)}" if where else ""
+        lines += [f"failed: `{entry['status']}`{place}. Whose: {_plain(entry['whose'])}. {_plain(entry['remedy'])}", ""]
+    return lines
+
+
+def _frame(rows: list[Mapping[str, Any]]) -> pd.DataFrame:
+    frame = pd.DataFrame(rows)
+    for column in map(str, frame.columns):
+        if column not in TEXTS and not column.startswith("group_"):
+            frame[column] = pd.to_numeric(frame[column], errors="coerce")
+    frame["entry"] = "`" + frame["entry"].astype(str) + "`"  # a name like www.example.org would become a link
+    for column in ("verified", "inconsistent", "state", "reason"):
+        frame[column] = frame[column].fillna("") if column in frame else ""
+    for column in ("seeds_ok", "seeds_total"):
+        frame[column] = frame[column].fillna(0).astype(int)
+    return frame
+
+
+def _strip(values: list[float | None]) -> str:
+    """One bar per seed from the least to the largest value; a gap where there is none."""
+    known = np.array([value for value in values if value is not None], dtype=np.float64)
+    if not known.size:
+        return tables.NONE
+    low, span = known.min(), max(float(np.ptp(known)), 1e-12)
+    bars = ["·" if value is None else BARS[int((value - low) / span * (len(BARS) - 1) + 0.5)] for value in values]
+    return f"`{''.join(bars)}`"
+
+
+def _plain(text: str) -> str:
+    """Our own words, as they came in a document: nothing of them is Markdown."""
+    return one_line(text, 400).translate({k: v for k, v in HARMLESS.items() if chr(k) not in "`"}).replace("*", "∗")

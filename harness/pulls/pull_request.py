@@ -1,0 +1,183 @@
+"""What a pull request adds, read as data: entries that may be scored, and all that is refused.
+
+Nothing of it is checked out or executed. A pull request may add entries, one regular file ``submissions/NAME.py`` each;
+everything else is refused, and a refused pull request is not scored at all.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from unlearn_bench.harness.entries.entry import SIZE, Entry, InvalidEntry, baseline, baseline_names, from_source
+from unlearn_bench.harness.pulls.git import Change, Repository
+from unlearn_bench.harness.support.errors import EXIT_CODES, BenchError
+
+FOLDER = "submissions"
+MOST = 5
+"""Entries of one pull request."""
+SHOWN = 20
+"""Refusals that are listed."""
+PATH = re.compile(rb"submissions/([A-Za-z0-9_][A-Za-z0-9_.-]{0,63})\.py")
+PLAIN = re.compile(rb"[A-Za-z0-9_.][A-Za-z0-9_./-]{0,99}")
+RESERVED = re.compile(r"(_.*|test_.*|.*_test|conftest|setup|sitecustomize|usercustomize)", re.IGNORECASE)
+"""Names that Python or its tools would run without being asked."""
+MODES = {
+    "120000": ("is a symbolic link", "send in the file itself"),
+    "160000": ("is a submodule", "send in the file itself"),
+    "100755": ("is executable", "git update-index --chmod=-x, then commit"),
+}
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """One thing that keeps a pull request from being scored."""
+
+    path: str
+    """The path where it is plain enough to be shown anywhere, else empty."""
+    what: str
+    """In the benchmark's own words, nothing of the pull request in them."""
+    remedy: str
+    detail: str = ""
+    """For the maintainer alone: may quote the pull request."""
+
+
+@dataclass(frozen=True)
+class Submission:
+    """One entry of a pull request."""
+
+    entry: Entry
+    path: str
+    blob: str
+    change: Literal["added", "changed"]
+
+
+@dataclass(frozen=True)
+class PullRequest:
+    """Three commits, and what lies between the last two."""
+
+    base: str
+    head: str
+    merge_base: str
+    submissions: tuple[Submission, ...]
+    refusals: tuple[Refusal, ...]
+
+
+def read(repository: Repository, base: str, head: str, allow_change: bool = False) -> PullRequest:
+    """What the commit ``head`` adds to ``base`` since it left it.
+
+    ``allow_change``: a maintainer's word that an entry of the base branch may be replaced.
+
+    Raises:
+        GitError: a commit is not here, or they have no single common ancestor.
+    """
+    base, head = repository.commit(base), repository.commit(head)
+    merge_base = repository.merge_base(base, head)
+    changes = repository.changes(merge_base, head)
+    present = {path: blob for path, _, blob in repository.tree(base, FOLDER)}
+    changes = [one for one in changes if one.status == "D" or present.get(one.path) != one.blob]
+    refusals = [found for one in changes if (found := _refused(one, changes, present, allow_change))]
+    if not changes:
+        refusals = [Refusal("", "adds nothing to the base branch", "add one file submissions/NAME.py")]
+    elif len(changes) > MOST and not refusals:
+        refusals = [Refusal("", f"has {len(changes)} entries, more than {MOST}", "send in several pull requests")]
+    judged = [] if refusals else [_submission(repository, change, present) for change in changes]
+    refusals += [one for one in judged if isinstance(one, Refusal)]
+    submissions = [one for one in judged if isinstance(one, Submission)]
+    if not refusals:
+        refusals = _copies(submissions, _known(repository, present))
+    return PullRequest(base, head, merge_base, () if refusals else tuple(submissions), tuple(refusals[:SHOWN]))
+
+
+def refused(pull: PullRequest) -> BenchError:
+    """The error that ends a command on a refused pull request (exit code 10)."""
+    first = pull.refusals[0]
+    name = f"{first.path} " if first.path else ""
+    more = f", and {len(pull.refusals) - 1} more" if len(pull.refusals) > 1 else ""
+    detail = f" ({first.detail})" if first.detail else ""
+    what = f"the pull request is refused: {name}{first.what}{detail}{more}"
+    return BenchError(what, "your method", first.remedy, EXIT_CODES["invalid"])
+
+
+def _refused(
+    change: Change, changes: Sequence[Change], present: Mapping[bytes, str], allow_change: bool
+) -> Refusal | None:
+    """What is wrong with a change before its content is read."""
+    path = change.path.decode("ascii") if PLAIN.fullmatch(change.path) and b".." not in change.path else ""
+    detail = "" if path else f"path {ascii(change.path)[1:][:200]}"
+
+    def no(what: str, remedy: str) -> Refusal:
+        return Refusal(path, what, remedy, detail)
+
+    if not change.path.startswith(b"submissions/"):
+        return no("is outside of submissions/", "a pull request with an entry changes nothing else")
+    if change.status == "D":
+        moved = any(one.blob == change.old_blob for one in changes if one.status == "A")
+        return no("is renamed" if moved else "is removed", "leave it: ask a maintainer to withdraw an entry")
+    if change.mode in MODES:
+        return no(*MODES[change.mode])
+    if change.mode != "100644":
+        return no("is not a regular file", "send in one Python file")
+    match = PATH.fullmatch(change.path)
+    if match is None:
+        return no("is not named like an entry", "name it submissions/NAME.py with letters, digits, _, - and .")
+    name = match[1].decode("ascii")
+    if RESERVED.fullmatch(name):
+        return no("has a name that Python or its tools give a meaning to", "rename it")
+    if name.casefold() in {one.casefold() for one in baseline_names()}:
+        return no("has the name of a shipped method", "rename it")
+    others = {*present, *(one.path for one in changes)} - {change.path}
+    if change.path.lower() in {other.lower() for other in others}:
+        return no("differs from another file by case alone", "rename it")
+    if change.status == "M" and change.old_blob == change.blob:
+        return no("changes its mode and nothing else", "leave it as it is")
+    if (change.status != "A" or change.path in present) and not allow_change:
+        return no("is there already", "choose another name, or ask a maintainer, who can allow the change")
+    return None
+
+
+def _submission(repository: Repository, change: Change, present: Mapping[bytes, str]) -> Submission | Refusal:
+    path = change.path.decode("ascii")
+    source = repository.read(change.blob, SIZE)
+    if source is None:
+        return Refusal(path, f"has more than {SIZE:,} bytes", "shorten the file; weights cannot be sent")
+    try:
+        entry = from_source(path.removeprefix(f"{FOLDER}/").removesuffix(".py"), source)
+    except InvalidEntry as error:
+        return Refusal(path, "does not pass `bench check`", f"`bench check {path}` says what is wrong", error.message)
+    changed = change.status != "A" or change.path in present
+    return Submission(entry, path, change.blob, "changed" if changed else "added")
+
+
+def _copies(submissions: Sequence[Submission], known: dict[str, tuple[str, str]]) -> list[Refusal]:
+    """Entries that are another one, in its own or in other clothes; ``known``: path → (sha256, syntax)."""
+    refusals = []
+    for submission in submissions:
+        path, own = submission.path, submission.entry
+        for other, (sha256, syntax) in known.items():
+            same = own.sha256 == sha256
+            if other == path or not (same or (syntax and own.syntax == syntax)):
+                continue
+            alone = f"differs from {other} in comments, docstrings and layout alone"
+            what = f"has the bytes of {other}" if same else alone
+            refusals.append(Refusal(path, what, "send in a method of your own"))
+            break
+        known[path] = own.sha256, own.syntax
+    return refusals
+
+
+def _known(repository: Repository, present: Mapping[bytes, str]) -> dict[str, tuple[str, str]]:
+    """SHA-256 and syntax of shipped methods and of the base branch's entries, by path."""
+    known = {}
+    for name in baseline_names():
+        known[f"baselines/{name}.py"] = baseline(name).sha256, baseline(name).syntax
+    for place, blob in present.items():
+        if PATH.fullmatch(place) and (content := repository.read(blob, SIZE)) is not None:
+            try:
+                entry = from_source("entry", content)
+            except InvalidEntry:  # of an older contract: nothing to compare with
+                continue
+            known[place.decode("ascii")] = entry.sha256, entry.syntax
+    return known

@@ -1,0 +1,1 @@
+"""Reference models: which there are, where they are stored, how they are published."""

@@ -1,0 +1,27 @@
+"""How much every example is memorised, from the shadow originals of a track."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unlearn_bench.harness.references.references import References, shadow_originals
+from unlearn_bench.scoring.accuracy import cross_entropy
+from unlearn_bench.scoring.memorisation import memorisation
+
+
+def values(references: References) -> NDArray[np.float32]:
+    """Memorisation of every example of the data set [n]; not a number outside of R ∪ F of split 0.
+
+    Raises:
+        StoreError: a shadow original is not trained.
+    """
+    population, labels = references.population, references.labels
+    roles = shadow_originals(references.track)
+    losses = np.stack([cross_entropy(references.logits(role)[population], labels[population]) for role in roles])
+    trained = np.zeros(losses.shape, dtype=bool)
+    for row, role in zip(trained, roles, strict=True):
+        row[references.design.half(role.seed)] = True
+    found = np.full(len(labels), np.nan, dtype=np.float32)
+    found[population] = memorisation(np.exp(-losses), trained)
+    return found

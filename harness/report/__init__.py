@@ -1,0 +1,1 @@
+"""What people read: text tables, CSV and the like, and the site."""

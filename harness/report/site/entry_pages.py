@@ -1,0 +1,180 @@
+"""Entry pages: everything that is known of one entry on one track, and on a sealed track what may be known."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from unlearn_bench.harness.entries.entry import Entry
+from unlearn_bench.harness.references.references import Kind
+from unlearn_bench.harness.report.site.model import Number, Page, Row, Seed, number, plain, slug
+from unlearn_bench.harness.results import attack_panel, curves
+from unlearn_bench.harness.results.board import REFERENCES, Results
+from unlearn_bench.harness.results.board_entries import Candidate
+from unlearn_bench.harness.results.scores import Scores
+from unlearn_bench.harness.units import participant, sources, tuning
+from unlearn_bench.harness.units.units import Record
+
+LOG = 4000
+"""Characters of a log that a page shows."""
+NUMBERS = ("retdev", "indisc", "umia", "ra", "fa", "va", "ta")
+
+
+Rows = Mapping[str, tuple[Row, Mapping[Any, Any]]]
+"""Entry → its row, as on the page and as in the table."""
+
+
+def references(found: Results) -> dict[str, curves.Curves]:
+    """Curves of the original and the retrained models; empty where no entry's logits are stored."""
+    if found.references.track.sealed or not any(_has_logits(one) for one in found.candidates.values()):
+        return {}
+    kinds: tuple[Kind, ...] = ("original", "retrained")
+    known = {str(kind): curves.of_reference(found.references, kind) for kind in kinds}
+    return {kind: one for kind, one in known.items() if one is not None}
+
+
+def _has_logits(candidate: Candidate) -> bool:
+    return any(record.logits is not None for record in candidate.records.values())
+
+
+def page(found: Results, name: str, row: Row, values: Mapping[Any, Any], known: Mapping[str, curves.Curves]) -> Page:
+    """The page of an entry that stands on the track's board; ``known``: what :func:`references` gives."""
+    candidate = found.candidates[name]
+    track, store = found.references.track, found.references.store
+    records = [record for _, record in sorted(candidate.records.items())]
+    statuses = participant.tally(records)
+    complete = statuses == {"ok": track.protocol.seeds}
+    public = Page(
+        slug=slug(candidate.name),
+        row=row,
+        track=plain(track.name),
+        track_title=plain(track.analysis.title or track.name),
+        board=slug(track.name),
+        kind=candidate.kind,
+        title=row.name,
+        sealed=track.sealed is not None,
+        statuses=statuses,
+        findings=_findings(found, candidate) if complete or not track.sealed else (),
+        numbers=_numbers(values),
+    )
+    if track.sealed:
+        return public
+    entry = sources.find(store, records[0])
+    own = None if candidate.kind == "reference" else curves.of_records(found.references, records)
+    choice = tuning.choice(candidate.name, records[0].sha256, track, store)
+    metadata = {} if entry is None else {plain(k): plain(v) for k, v in entry.metadata.items() if k != "kind"}
+    return replace(
+        public,
+        title=plain(candidate.name if entry is None else entry.title),
+        summary="" if entry is None else plain(entry.summary),
+        metadata=metadata,
+        digests={
+            "source (SHA-256)": records[0].sha256,
+            "source and parameters": records[0].entry,
+            "reference": records[0].reference_digest,
+            "protocol": records[0].protocol_digest,
+            "analysis": track.analysis_digest,
+        },
+        parameters=_parameters(records[0], entry, track.analysis.max_epochs),
+        search=_search(choice, track.analysis.trials, track.analysis.tuning_seeds),
+        seeds=tuple(_seed(record, found.score(record)) for record in records),
+        curves={} if own is None else {"own": own, **known},
+        shadows=_shadows(found, candidate.name),
+        environment=_environment(records),
+        log=_log(records),
+        source="" if entry is None else plain(entry.source.decode("utf-8", "replace")),
+        command=_command(candidate, records[0], entry),
+    )
+
+
+def _findings(found: Results, candidate: Candidate) -> tuple[tuple[str, str, float, float, float], ...]:
+    if candidate.name in REFERENCES:
+        return ()
+    table = attack_panel.findings(found.references, candidate, found)
+    return tuple((one.attack, one.number, one.value, one.null, one.original) for one in table)
+
+
+def _numbers(values: Mapping[Any, Any]) -> tuple[tuple[str, Number], ...]:
+    titles = ("RetDev", "Indisc", "U-MIA", "RA", "FA", "VA", "TA", "RR", "FR", "TR", "RTE", "U-LiRA")
+    columns = ("retdev", "indisc", "umia", "ra", "fa", "va", "ta", "rr", "fr", "tr", "rte", "ulira")
+    found = [(title, number(values, column)) for title, column in zip(titles, columns, strict=True)]
+    return tuple((title, one) for title, one in found if one is not None)
+
+
+def _parameters(record: Record, entry: Entry | None, max_epochs: int) -> tuple[tuple[str, str, str], ...]:
+    space = {} if entry is None else entry.search_space
+    return tuple(
+        (plain(name), plain(repr(value)), plain(_words(space[name], max_epochs)) if name in space else "not searched")
+        for name, value in sorted(record.parameters.items())
+    )
+
+
+def _words(spec: Any, max_epochs: int) -> str:
+    kind, *ends = spec if isinstance(spec, list | tuple) and spec else (spec,)
+    ends = [max_epochs if end == "max_epochs" else end for end in ends]
+    if kind in ("log", "int", "float", "uniform") and len(ends) == 2:
+        return f"{ends[0]} to {ends[1]}" + (", log scale" if kind == "log" else "")
+    if kind == "choice" and ends and isinstance(ends[0], list | tuple):
+        return "one of " + ", ".join(map(str, ends[0]))
+    return str(spec)
+
+
+def _search(choice: Mapping[str, Any] | None, trials: int, units: int) -> dict[str, str]:
+    if choice is None:
+        return {}
+    return {
+        "budget of the track": f"{trials} trials × {units} units",
+        "used": f"{choice['trials']} trials × {len(choice['seeds'])} units, {choice['cpu_seconds']:.0f} CPU s",
+        "objective": plain(choice["objective"]),
+        "loss of the choice": f"{choice['loss']:.4f} (trial {choice['trial']})",
+    }
+
+
+def _seed(record: Record, score: Scores | None) -> Seed:
+    numbers: dict[str, float | None] = {name: None if score is None else getattr(score, name) for name in NUMBERS}
+    numbers |= {"seconds": record.seconds, "cpu_seconds": record.cpu_seconds, "rte": record.rte}
+    numbers["peak_mib"] = None if record.peak_memory is None else record.peak_memory / 2**20
+    warnings = tuple(plain(line, LOG) for line in record.warnings)
+    return Seed(record.seed, record.status, numbers, plain(record.reason, LOG), warnings)
+
+
+def _shadows(found: Results, name: str) -> str:
+    shadow = found.records.get(name)
+    if shadow is None:
+        return ""
+    total = found.references.track.protocol.lira_splits // 2
+    failure = f": {shadow.failed}: {shadow.reason}" if shadow.failed else ""
+    early = f", told to stop at ± {shadow.narrow:g}" if shadow.narrow else ""
+    backend = shadow.environment.get("backend", "unknown")
+    return plain(f"{shadow.status}{failure}, {shadow.pairs} of {total} pairs of shadow splits{early}, {backend}")
+
+
+def _environment(records: list[Record]) -> dict[str, str]:
+    found: dict[str, set[str]] = {}
+    for record in records:
+        for name, value in record.environment.items():
+            found.setdefault(plain(name), set()).add(plain(value))
+    return {name: "; ".join(sorted(values)) for name, values in sorted(found.items())}
+
+
+def _log(records: list[Record]) -> str:
+    """The end of the log of the first seed that failed, else of the first one that printed something."""
+    told = [record for record in records if record.log.strip()]
+    failed = [record for record in told if record.status != "ok"]
+    first = next(iter([*failed, *told]), None)
+    return "" if first is None else f"seed {first.seed}:\n{plain(first.log, LOG)}"
+
+
+def _command(candidate: Candidate, record: Record, entry: Entry | None) -> str:
+    backend = str(record.environment.get("backend", "auto"))
+    where = ["--track", record.track, "--sandbox", backend]
+    if " " in str(record.environment.get("device", "")):
+        where += ["--gpu", "0"]
+    if candidate.kind != "entry":
+        return plain(shlex.join(["bench", "baselines", candidate.name, *where]))
+    defaults = {} if entry is None else entry.defaults
+    changed = [f"{key}={value!r}" for key, value in record.parameters.items() if defaults.get(key) != value]
+    options = [word for setting in changed for word in ("--set", setting)]
+    return plain(shlex.join(["bench", "submit", f"{candidate.name}.py", *where, *options]))

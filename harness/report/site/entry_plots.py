@@ -1,0 +1,92 @@
+"""Plots of an entry: losses on F against T, and ROC curves of U-MIA's attack on log axes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from functools import cache, lru_cache
+
+from markupsafe import Markup
+
+from unlearn_bench.harness.report.site.svg import across, linear, picture, tag, text, up
+from unlearn_bench.harness.results.curves import Curves
+from unlearn_bench.scoring.curves import EDGES, FPR
+
+WIDTH, HEIGHT, LEFT, TOP, BOTTOM = 480, 300, 52, 30, 250
+LABELS = {"own": "this entry", "original": "Original", "retrained": "Retrain"}
+
+
+def losses(curves: Curves) -> Markup:
+    """Shares of the losses on F and on T, pooled over the seeds, in bins of the loss's logarithm."""
+    shares = {
+        side: [count / max(sum(counts), 1) for count in counts]
+        for side, counts in (("forget", curves.forget), ("test", curves.test))
+    }
+    most = max(max(of) for of in shares.values())
+    used = [i for i in range(len(EDGES) - 1) if any(of[i] for of in shares.values())]
+    low, high = math.floor(EDGES[used[0]]), EDGES[used[-1] + 1]
+    x, y = linear(low, high, LEFT, WIDTH - 12), linear(0, most, BOTTOM, TOP)
+    percent = [t for t in (0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0) if t <= most]
+    parts = [_loss_axis(low, high), *up(y, percent, LEFT, WIDTH - 12, [f"{t:.0%}" for t in percent])]
+    for side in ("test", "forget"):
+        steps = "".join(f"H{x(EDGES[i]):.1f}V{y(shares[side][i]):.1f}H{x(EDGES[i + 1]):.1f}" for i in used)
+        outline = f"M{x(EDGES[used[0]]):.1f} {y(0):.1f}{steps}V{y(0):.1f}"
+        parts.append(tag("path", class_=f"losses {side}", d=outline))
+    return picture(f"Losses on F and on T of the models of {curves.seeds} seeds", HEIGHT, parts, width=WIDTH)
+
+
+def roc(curves: Mapping[str, Curves]) -> Markup:
+    """True against false positive rate of "a small loss was forgotten", mean over the seeds, on log axes."""
+    own = curves["own"]
+    low = math.floor(math.log10(own.smallest))
+    parts = [_roc_axes(low, tuple(curves))]
+    for kind, one in reversed(list(curves.items())):  # the entry's own on top
+        parts.append(_roc_line(kind, one, low, own.smallest))
+    title = f"ROC curves of the attack on losses, false positive rates from {own.smallest:.4f} on"
+    return picture(title, HEIGHT, parts, width=WIDTH)
+
+
+@cache
+def _loss_axis(low: int, high: float) -> Markup:
+    x = linear(low, high, LEFT, WIDTH - 12)
+    ticks = [float(t) for t in range(low, math.floor(high) + 1)]
+    label = text(WIDTH / 2, HEIGHT - 12, "cross-entropy loss, nats", "middle", soft=True)
+    axis = across(x, ticks, TOP, BOTTOM, [_power(int(t)) for t in ticks])
+    return Markup("").join([*axis, label, *_legend([("test", "T, never seen"), ("forget", "F, forgotten")])])
+
+
+@cache
+def _roc_axes(low: int, kinds: tuple[str, ...]) -> Markup:
+    x, y = linear(low, 0, LEFT, WIDTH - 12), linear(low, 0, BOTTOM, TOP)
+    powers = [float(p) for p in range(low, 1)]
+    words = [_power(int(p)) for p in powers]
+    parts = [
+        *across(x, powers, TOP, BOTTOM, words),
+        *up(y, powers, LEFT, WIDTH - 12, words),
+        tag("path", class_="chance", d=f"M{x(low):.1f} {y(low):.1f}L{x(0):.1f} {y(0):.1f}"),
+        text(WIDTH / 2, HEIGHT - 12, "false positive rate; upwards: true positive rate", "middle", soft=True),
+        *_legend([(kind, LABELS[kind]) for kind in kinds]),
+    ]
+    return Markup("").join(parts)
+
+
+@lru_cache(maxsize=8)
+def _roc_line(kind: str, curves: Curves, low: int, smallest: float) -> Markup:
+    x, y = linear(low, 0, LEFT, WIDTH - 12), linear(low, 0, BOTTOM, TOP)
+    spots = [(f, max(t, 10.0**low)) for f, t in zip(FPR, curves.tpr, strict=True) if f >= smallest * 0.999]
+    path = "L".join(f"{x(math.log10(f)):.1f} {y(math.log10(t)):.1f}" for f, t in spots)
+    return tag("path", class_=f"roc {kind}", d=f"M{path}")
+
+
+def _power(exponent: int) -> str:
+    raised = str(exponent).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    return "1" if exponent == 0 else f"10{raised}"
+
+
+def _legend(entries: list[tuple[str, str]]) -> list[Markup]:
+    parts, at = [], float(LEFT)
+    for kind, word in entries:
+        parts.append(tag("rect", class_=f"key {kind}", x=at, y=8.0, width=12.0, height=12.0))
+        parts.append(text(at + 17, 18, word))
+        at += 34 + 7.2 * len(word)
+    return parts

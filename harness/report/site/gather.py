@@ -1,0 +1,217 @@
+"""From what tracks' stores say to what is on the pages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from unlearn_bench.harness.references.references import References
+from unlearn_bench.harness.report.site.model import METRICS, Board, Number, Part, Row, number, place, plain, slug
+from unlearn_bench.harness.report.tables import group
+from unlearn_bench.harness.results import board, scores
+from unlearn_bench.harness.results.badges import UNTRUSTED
+from unlearn_bench.harness.results.board import Results
+from unlearn_bench.harness.results.board_entries import shipped_kinds
+from unlearn_bench.harness.store.store import Store
+from unlearn_bench.harness.support.parallel import side_by_side
+from unlearn_bench.harness.tracks.track import Track
+from unlearn_bench.scoring.umia import sampling_error
+
+OVERALL, ARCHITECTURES, DATA_SETS, TRACKS = "Overall", "By architecture", "By data set", "Tracks"
+Scored = dict[str, list[scores.Scores]]
+"""Entry → scores of its finished seeds on one track, in the order of the seeds."""
+
+
+def read(
+    tracks: Sequence[Track], store: Store, public: bool, step: Callable[[Track], None] = lambda track: None
+) -> list[Results]:
+    """What the store says of every track, with scores and groups; ``step`` is told which track has been read."""
+    shipped_kinds()  # once, not in every copy of this process
+
+    def one(track: Track) -> Results:
+        found = board.results(References(track, store))
+        found.find_groups(public)
+        scored(found)
+        return found
+
+    results = []
+    for found in side_by_side(one, tracks):
+        results.append(found)
+        step(found.references.track)
+    return results
+
+
+def scored(found: Results) -> Scored:
+    """Scores of all seed units of a track."""
+    table: Scored = {}
+    for name, candidate in found.candidates.items():
+        own = [found.score(record) for _, record in sorted(candidate.records.items())]
+        table[name] = [one for one in own if one is not None]
+    return table
+
+
+def boards(tracks: Sequence[Results], public: bool) -> tuple[list[Board], dict[str, pd.DataFrame]]:
+    """All boards, the overall one first, and the tables of the tracks' own ones by name of the track."""
+    names = [one.references.track.name for one in tracks]
+    ranked = side_by_side(lambda one: board.board(one.references, public, one), tracks)
+    tables = dict(zip(names, ranked, strict=True))
+    cells: dict[str, dict[tuple[str, str], str]] = {}
+    for name, table in tables.items():
+        for row in table.to_dict("records"):
+            for metric in METRICS:
+                if (letter := group(row, metric)) in ("G1", "G2", "G3", "F"):
+                    cells.setdefault(str(row["entry"]), {})[(name, metric)] = letter
+    several = [(OVERALL, "All tracks", tracks)] if len(tracks) > 1 else []
+    for family, key in ((ARCHITECTURES, _architecture), (DATA_SETS, _data_set)):
+        for name in sorted({key(one) for one in tracks}):
+            some = [one for one in tracks if key(one) == name]
+            if 1 < len(some) < len(tracks):
+                several.append((family, name, some))
+    work: list[Callable[[], Board]] = [partial(_several, *one, tables, cells, public) for one in several]
+    work += [partial(_track, one, tables[one.references.track.name], cells) for one in tracks]
+    return list(side_by_side(lambda board: board(), work)), tables
+
+
+def _architecture(found: Results) -> str:
+    return str(found.references.track.model["name"])
+
+
+def _data_set(found: Results) -> str:
+    """Its name; an array file's is that of the file."""
+    data = found.references.track.data
+    return data.name if data.path is None else Path(data.path).stem
+
+
+def _track(found: Results, table: pd.DataFrame, cells: Mapping[str, Mapping[tuple[str, str], str]]) -> Board:
+    track = found.references.track
+    own = {} if track.sealed else scored(found)
+    rows = []
+    for values in table.to_dict("records"):
+        name = str(values["entry"])
+        seeds = {metric: tuple(getattr(one, metric) for one in own.get(name, ())) for metric in ("retdev", "indisc")}
+        mine = {key: letter for key, letter in cells.get(name, {}).items() if key[0] == track.name}
+        linked = f"entries/{slug(track.name)}/{slug(name)}.html" if name in found.candidates else ""
+        rows.append(row(values, linked, mine, seeds))
+    everyone = list(found.candidates.values())
+    null, floor = board.null(found.references, everyone), board.floor(found.references, everyone)
+    splits = track.splits
+    size = f"{track.data.image_size} pixels, {track.data.classes} classes"
+    parts = f"R {splits.retain:,} · F {splits.forget:,} · V {splits.val:,} · T {splits.test:,}"
+    facts = [
+        ("Data", f"{_data_set(found)}, {size}"),
+        ("Model", _architecture(found)),
+        ("Examples", parts),
+        ("Model seeds", str(track.protocol.seeds)),
+        ("Zero line", f"RetDev {null['retdev']:.3f}, Indisc {null['indisc']:.3f}: a second retrained model"),
+        ("Ties", f"Indisc differs by {sampling_error(splits.forget, splits.test):.3f} by the choice of F and T alone"),
+    ]
+    if "ulira" in null:
+        band = f"{null['ulira_low']:.3f} to {null['ulira_high']:.3f}: retrained models"
+        facts.append(("U-LiRA's null band", band))
+    if floor is not None:
+        facts.append(("Overhead floor", f"{floor:.2f} s of every run time: the entry that changes nothing"))
+    facts += [
+        (f"{kind} digest", digest[:16])
+        for kind, digest in (
+            ("Reference", track.reference_digest),
+            ("Protocol", track.protocol_digest),
+            ("Analysis", track.analysis_digest),
+        )
+    ]
+    return Board(
+        slug=slug(track.name),
+        title=plain(track.analysis.title or track.name),
+        about=f"Track {plain(track.name)}" + (", sealed: numbers over all seeds only" if track.sealed else ""),
+        family=TRACKS,
+        tracks=(track.name,),
+        rows=tuple(rows),
+        facts=tuple((name, plain(value)) for name, value in facts),
+        null=null,
+        notes=_notes(table),
+    )
+
+
+def _several(
+    family: str,
+    name: str,
+    some: Sequence[Results],
+    tables: Mapping[str, pd.DataFrame],
+    cells: Mapping[str, Mapping[tuple[str, str], str]],
+    public: bool,
+) -> Board:
+    names = tuple(one.references.track.name for one in some)
+    table = board.overall(some, public)
+    rows = []
+    for values in table.to_dict("records"):
+        entry = str(values["entry"])
+        mine = {key: letter for key, letter in cells.get(entry, {}).items() if key[0] in names}
+        counts = {
+            metric: tuple(int(values[f"{letter}_{metric}"]) for letter in ("G1", "G2", "G3", "F"))
+            for metric in METRICS[:3]
+        }
+        home = f"entries/{slug(names[0])}/{slug(entry)}.html"  # it leads on to the entry's other tracks
+        linked = home if entry in some[0].candidates else ""
+        rows.append(row(values, linked, mine, {}, {} if values["state"] == "reference" else counts))
+    left = {str(entry) for one in tables if one in names for entry in tables[one]["entry"]} - {r.name for r in rows}
+    notes = (f"Not here, since they have not run all {len(names)} tracks with one source: {len(left)} entries.",)
+    prefix = {OVERALL: "all", ARCHITECTURES: f"architecture-{name}", DATA_SETS: f"data-{name}"}[family]
+    return Board(
+        slug=slug(prefix),
+        title=plain(name),
+        about=f"{len(names)} tracks: {', '.join(map(plain, names))}",
+        family=family,
+        tracks=names,
+        rows=tuple(rows),
+        notes=notes if left else (),
+    )
+
+
+def row(
+    values: Mapping[Any, Any],
+    link: str,
+    cells: Mapping[tuple[str, str], str],
+    seeds: Mapping[str, tuple[float, ...]],
+    counts: Mapping[str, tuple[int, ...]] | None = None,
+) -> Row:
+    """A row of a page from a row of a board."""
+    part: Part = "reference" if values["state"] == "reference" else "unranked" if pd.isna(values["rank"]) else "ranked"
+    numbers: dict[str, Number] = {}
+    for metric in METRICS:
+        if metric in values and (found := number(values, metric)) is not None:
+            numbers[metric] = found
+    pair = (float(values.get("retdev_sd", np.nan)), float(values.get("indisc_sd", np.nan)))
+    return Row(
+        name=plain(values["entry"]),
+        link=link,
+        part=part,
+        state=str(values["state"]),
+        reason=plain(values.get("reason", "")),
+        badge=str(values["badge"]),
+        rank=place(values, "rank"),
+        rank_with_ulira=place(values, "rank_with_ulira"),
+        values=numbers,
+        groups={m: letter for m in METRICS if (letter := group(values, m)) != "–"} if counts is None else {},
+        counts=counts or {},  # type: ignore[arg-type]
+        spread=None if np.isnan(pair).any() else pair,
+        seeds_ok=int(values.get("seeds_ok", 0)),
+        seeds_total=int(values.get("seeds_total", 0)),
+        inconsistent=plain(values.get("inconsistent", "")),
+        hardware=plain(values.get("hardware", "")),
+        date=plain(values.get("date", "")),
+        cells=cells,
+        seeds=seeds,
+    )
+
+
+def _notes(table: pd.DataFrame) -> tuple[str, ...]:
+    notes = []
+    if not ((table["kind"] == "baseline") & (table["state"] == "ok")).any():
+        notes.append("No baseline has run here: groups and ranks mean nothing yet.")
+    if (table["badge"] == UNTRUSTED).any():
+        notes.append("Rows with the badge “untrusted sandbox” ran without a container.")
+    return tuple(notes)

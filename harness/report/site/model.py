@@ -1,0 +1,190 @@
+"""What is on the pages: frozen values, made from boards and records; numbers stay numbers, text stays plain text."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+import pandas as pd
+
+from unlearn_bench.harness.entries.entry import NAME
+from unlearn_bench.harness.results.curves import Curves
+
+METRICS = ("retdev", "indisc", "rte", "ulira")
+TITLES = {"retdev": "RetDev", "indisc": "Indisc", "rte": "RTE", "ulira": "U-LiRA"}
+LETTERS = ("G1", "G2", "G3", "F")
+Part = Literal["ranked", "unranked", "reference"]
+_HIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
+
+
+@dataclass(frozen=True)
+class Number:
+    """A mean with its 95 % interval."""
+
+    mean: float
+    low: float
+    high: float
+
+    @property
+    def half(self) -> float:
+        return (self.high - self.low) / 2
+
+
+@dataclass(frozen=True)
+class Range:
+    """A rank with its range over resampled seeds."""
+
+    rank: int
+    low: int
+    high: int
+
+    def __str__(self) -> str:
+        return str(self.low) if self.low == self.high else f"{self.low}–{self.high}"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method on one board."""
+
+    name: str
+    link: str
+    """Page of the entry, relative to the board's; empty where it has none."""
+    part: Part
+    state: str
+    reason: str
+    badge: str
+    rank: Range | None
+    rank_with_ulira: Range | None
+    values: Mapping[str, Number]
+    """By metric, where known; over several tracks without intervals (low = high = mean)."""
+    groups: Mapping[str, str]
+    """Metric → G1, G2, G3 or F; of a board over several tracks empty."""
+    counts: Mapping[str, tuple[int, int, int, int]]
+    """Over several tracks: metric → in how many of them the row is G1, G2, G3, F."""
+    spread: tuple[float, float] | None = None
+    """Standard deviations over the seeds of RetDev and Indisc."""
+    seeds_ok: int = 0
+    seeds_total: int = 0
+    inconsistent: str = ""
+    hardware: str = ""
+    date: str = ""
+    cells: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    """Track and metric → group, for the map of groups."""
+    seeds: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    """Metric → values of the finished seeds."""
+
+
+@dataclass(frozen=True)
+class Board:
+    """One page with a board."""
+
+    slug: str
+    title: str
+    about: str
+    """What it is a board of."""
+    family: str
+    """Under which heading it stands in the list of boards."""
+    tracks: tuple[str, ...]
+    rows: tuple[Row, ...]
+    facts: tuple[tuple[str, str], ...] = ()
+    null: Mapping[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def single(self) -> bool:
+        return len(self.tracks) == 1
+
+    @cached_property
+    def attacked(self) -> bool:
+        """Whether any row ran U-LiRA."""
+        return any("ulira" in row.values or row.rank_with_ulira for row in self.rows)
+
+    def part(self, part: Part) -> tuple[Row, ...]:
+        return tuple(row for row in self.rows if row.part == part)
+
+    def choices(self, name: str) -> list[str]:
+        """Different values of a row's field, for a facet."""
+        return sorted({str(getattr(row, name)) for row in self.rows} - {""})
+
+
+@dataclass(frozen=True)
+class Seed:
+    """One seed unit of an entry."""
+
+    seed: int
+    status: str
+    numbers: Mapping[str, float | None]
+    reason: str
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Page:
+    """One entry on one track."""
+
+    slug: str
+    row: Row
+    track: str
+    track_title: str
+    board: str
+    """Slug of the track's board."""
+    kind: str
+    title: str
+    sealed: bool
+    """Whether what follows ``numbers`` is left out."""
+    statuses: Mapping[str, int]
+    findings: tuple[tuple[str, str, float, float, float], ...]
+    """Attack, number, value, zero line, Original."""
+    numbers: tuple[tuple[str, Number], ...]
+    summary: str = ""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    digests: Mapping[str, str] = field(default_factory=dict)
+    parameters: tuple[tuple[str, str, str], ...] = ()
+    """Name, value, what was searched."""
+    search: Mapping[str, str] = field(default_factory=dict)
+    """The tuning budget and what it cost; empty without a search."""
+    seeds: tuple[Seed, ...] = ()
+    curves: Mapping[str, Curves] = field(default_factory=dict)
+    """``own``, ``original``, ``retrained``; empty where no logits are here."""
+    shadows: str = ""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    log: str = ""
+    source: str = ""
+    """Empty where the source is not stored."""
+    command: str = ""
+
+
+def slug(name: str) -> str:
+    """A file's name for a name that anybody may have chosen."""
+    if NAME.fullmatch(name):
+        return name
+    return f"entry-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
+
+
+def plain(text: object, limit: int | None = None) -> str:
+    """Text that shows everything in it: control and direction characters become visible; the last ``limit`` ones."""
+    shown = str(text).replace("\r\n", "\n")
+    if limit is not None and len(shown) > limit:
+        shown = f"[… {len(shown) - limit} characters before]\n{shown[-limit:]}"
+    return _HIDDEN.sub(lambda match: f"\\u{ord(match[0]):04x}", shown)
+
+
+def place(row: Mapping[str, Any], name: str) -> Range | None:
+    """The rank of a board's row with its range."""
+    if pd.isna(row[name]):
+        return None
+    return Range(int(row[name]), int(row[f"{name}_low"]), int(row[f"{name}_high"]))
+
+
+def number(row: Mapping[str, Any], name: str) -> Number | None:
+    """A value of a board's row; ``None`` where it is not known."""
+    mean = float(row[name])
+    if math.isnan(mean):
+        return None
+    low, high = (float(row.get(f"{name}_{end}", mean)) for end in ("low", "high"))
+    return Number(mean, mean if math.isnan(low) else low, mean if math.isnan(high) else high)

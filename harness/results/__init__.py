@@ -1,0 +1,1 @@
+"""Scores, boards, audits and review flags: pure functions of what is stored."""

@@ -1,0 +1,95 @@
+"""Whether an entry does better on the seeds that everybody knows than on fresh ones."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import replace
+
+from unlearn_bench.harness.entries.entry import Entry
+from unlearn_bench.harness.references.references import References
+from unlearn_bench.harness.results import scores
+from unlearn_bench.harness.store.store import Store
+from unlearn_bench.harness.tracks.track import Track
+from unlearn_bench.harness.units import units
+from unlearn_bench.harness.units.machine import timing_class
+from unlearn_bench.harness.units.units import Record, Unit
+from unlearn_bench.scoring.rows import RANKED
+from unlearn_bench.scoring.unpaired import Change, change
+
+LEVEL = 1 - 0.05 / len(RANKED)
+"""Of each interval that the verdict rests on: all ranked metrics together err in 5 %, half of that by fitting."""
+SHOWN = ("umia", "ra", "fa", "ta")
+"""Metrics that are shown beside the ranked ones and not judged."""
+
+
+def fresh_track(store: Store, track: Track, seeds: int, again: bool = False) -> Track:
+    """The track with split, model and run seeds that nobody can have known: drawn once and kept, or ``again``."""
+    kind = f"audits/{units.place(track)}"
+    drawn = None if again else store.read(kind, "seeds")
+    if drawn is None:
+        drawn = {name: secrets.randbits(63) for name in ("splits", "recipe", "protocol")}
+        store.write(kind, "seeds", drawn)
+    return replace(
+        track,
+        name=f"{track.name}-audit",
+        splits=replace(track.splits, seed=drawn["splits"]),
+        recipe=replace(track.recipe, seed=drawn["recipe"]),
+        protocol=replace(track.protocol, seed=drawn["protocol"], seeds=seeds),
+    )
+
+
+def estimate(store: Store, entry: Entry, track: Track, todo: int, seeds: int) -> float | None:
+    """Seconds of so many units of an entry, with Retrain on the fresh seeds; ``None`` before any of them was timed."""
+    known = records(References(track, store), entry)
+    times = [(record.seconds, record.retrain_seconds) for record in known if record.seconds and record.retrain_seconds]
+    if not times:
+        return None
+    own, retrain = (sum(values) / len(times) for values in zip(*times, strict=True))
+    return todo * own + seeds * retrain
+
+
+def records(references: References, entry: Entry) -> list[Record]:
+    """What is stored of an entry's seed units."""
+    track = references.track
+    found = [units.find(references.store, Unit(entry, track, seed)) for seed in range(track.protocol.seeds)]
+    return [record for record in found if record is not None]
+
+
+def changes(public: References, fresh: References, entry: Entry) -> list[Change]:
+    """Every metric on both sets of seeds; speeds only where both were measured on one machine by the same path."""
+    both = [(references, records(references, entry)) for references in (public, fresh)]
+    values = [_values(references, found) for references, found in both]
+    table = []
+    for metric in RANKED:
+        name = metric.column
+        if name == "rte" and len({timing_class(record.environment) for _, found in both for record in found}) > 1:
+            continue
+        known = [one[name] for one in values]
+        if all(known):
+            table.append(change(name, *known, lower_is_better=metric.lower_is_better, ratio=metric.log, level=LEVEL))
+    return table + [change(name, *(one[name] for one in values), level=LEVEL) for name in SHOWN]
+
+
+def fitted(found: list[Change]) -> list[str]:
+    """The ranked metrics that are significantly better on the public seeds."""
+    ranked = {metric.column for metric in RANKED}
+    return [one.metric for one in found if one.metric in ranked and one.better]
+
+
+def zero_lines(public: References, fresh: References) -> Mapping[str, tuple[float, float]]:
+    """What a second retrained model scores on both sets: how much harder the one is than the other."""
+    found = {}
+    for name in ("retdev", "indisc"):
+        means = [
+            scores.mean([scores.of_reference(one, "null", seed) for seed in range(one.track.protocol.seeds)], name)
+            for one in (public, fresh)
+        ]
+        found[name] = (means[0], means[1])
+    return found
+
+
+def _values(references: References, found: list[Record]) -> dict[str, list[float]]:
+    own = [scores.of_record(references, record) for record in found]
+    table = {n: [getattr(s, n) for s in own if s is not None] for n in ("retdev", "indisc", *SHOWN)}
+    return {**table, "rte": [record.rte for record in found if record.rte is not None]}

@@ -1,0 +1,31 @@
+"""Who vouches for a row of a board, in a word."""
+
+from __future__ import annotations
+
+from collections.abc import Set
+
+from unlearn_bench.harness.results.review import NOT_REPRODUCED, VERIFIED, Mark
+
+UNTRUSTED = "untrusted sandbox"
+"""State and badge of a row that a public board lists without a rank."""
+DISQUALIFIED = "disqualified"
+"""State of a row that a maintainer took out of the ranks; its reason says why."""
+UNRANKED = frozenset({UNTRUSTED, DISQUALIFIED})
+
+
+def badge(kind: str, trusted: bool, mark: Mark) -> str:
+    """``reference``, ``untrusted sandbox``, ``baseline``, what ``bench verify`` found, or ``self-reported``.
+
+    Without a trusted sandbox nothing else counts.
+    """
+    if kind == "reference":
+        return kind
+    if not trusted:
+        return UNTRUSTED
+    return kind if kind == "baseline" else mark.verified or "self-reported"
+
+
+def worst(badges: Set[str]) -> str:
+    """Of a row's badges on several tracks the one that vouches least."""
+    order = (UNTRUSTED, NOT_REPRODUCED, "self-reported", VERIFIED, "baseline", "reference")
+    return min(badges, key=order.index)

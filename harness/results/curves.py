@@ -1,0 +1,91 @@
+"""Curves of entries for people to look at, computed from logits once and kept beside the scores."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unlearn_bench.harness.references.references import Kind, References, Role
+from unlearn_bench.harness.support.errors import DataError, StoreError
+from unlearn_bench.harness.tracks.track import digest
+from unlearn_bench.harness.units import units
+from unlearn_bench.harness.units.units import Record
+from unlearn_bench.scoring import curves
+from unlearn_bench.scoring.accuracy import cross_entropy
+
+VERSION = 1
+"""Raised whenever the same logits would give other curves."""
+
+
+@dataclass(frozen=True)
+class Curves:
+    """Of the models of all seeds: counts [bins] of losses on F and T, mean true positive rates of an attack on them."""
+
+    seeds: int
+    forget: tuple[int, ...]
+    test: tuple[int, ...]
+    tpr: tuple[float, ...]
+    """At the false positive rates ``scoring.curves.FPR``."""
+    smallest: float
+    """1 / |T|: below this no false positive rate can be resolved."""
+
+
+def of_records(references: References, records: Iterable[Record]) -> Curves | None:
+    """Over the finished seeds of an entry; ``None`` where logits or the data set are not here."""
+    store = references.store
+    finished = [record for record in records if record.status == "ok" and record.logits is not None]
+    name = digest(sorted(record.key for record in finished))
+    if (known := _read(references, name)) is not None:
+        return known
+    if not finished or not all(store.has(record.logits) for record in finished if record.logits):
+        return None
+    models = ((record.seed, units.logits(store, record)) for record in finished)
+    return _keep(references, name, ((seed, logits) for seed, logits in models if logits is not None))
+
+
+def of_reference(references: References, kind: Kind) -> Curves | None:
+    """Over the reference models of all seeds; ``None`` as above."""
+    if (known := _read(references, kind)) is not None:
+        return known
+    seeds = range(references.track.protocol.seeds)
+    return _keep(references, kind, ((seed, references.logits(Role(kind, seed))) for seed in seeds))
+
+
+def _read(references: References, name: str) -> Curves | None:
+    known = references.store.read(_kind(references), name)
+    if known is None:
+        return None
+    forget, test, tpr = (tuple(known[side]) for side in ("forget", "test", "tpr"))
+    return Curves(known["seeds"], forget, test, tpr, known["smallest"])
+
+
+def _keep(references: References, name: str, models: Iterable[tuple[int, NDArray[np.float32]]]) -> Curves | None:
+    sides = []
+    try:
+        labels = references.labels
+        for seed, logits in models:
+            parts = references.parts(seed)
+            sides.append([cross_entropy(logits[parts[part]], labels[parts[part]]) for part in ("forget", "test")])
+    except (DataError, StoreError):  # records may be read where neither data nor reference models are
+        return None
+    found = Curves(
+        seeds=len(sides),
+        forget=_whole(np.sum([curves.loss_histogram(own) for own, _ in sides], axis=0)),
+        test=_whole(np.sum([curves.loss_histogram(other) for _, other in sides], axis=0)),
+        tpr=tuple(np.mean([curves.roc(*side) for side in sides], axis=0).round(6).tolist()),
+        smallest=1 / references.track.splits.test,
+    )
+    references.store.write(_kind(references), name, dataclasses.asdict(found))
+    return found
+
+
+def _whole(counts: NDArray[np.int64]) -> tuple[int, ...]:
+    return tuple(int(count) for count in counts)
+
+
+def _kind(references: References) -> str:
+    return f"curves/{units.place(references.track)}/{VERSION}"

@@ -1,0 +1,127 @@
+"""Every number again from what is stored: logits of seed units, φ of shadow units. Nothing is run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from unlearn_bench.harness.references.references import SEED_KINDS, Kind, References, Role, swap_roles
+from unlearn_bench.harness.results import scores
+from unlearn_bench.harness.results.board_entries import candidates, shadow_records
+from unlearn_bench.harness.support.parallel import side_by_side
+from unlearn_bench.harness.units import shadow_units, swap_units, units
+from unlearn_bench.harness.units.shadow_units import ShadowRecord
+from unlearn_bench.harness.units.units import Record
+from unlearn_bench.scoring import panel
+from unlearn_bench.scoring.evidence import SwapEvidence
+from unlearn_bench.scoring.panel import Attack
+
+CHUNK = 5
+"""Models that are scored in one go, between two looks at the progress."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A reference model of one seed, as a thing to score."""
+
+    kind: Kind
+    seed: int
+
+
+Scored = Record | Reference | ShadowRecord
+Found = scores.Scores | scores.ShadowScores | dict[str, float]
+
+
+def name(thing: Scored) -> str:
+    """Of the entry; ``null`` is the zero line of what reads one model, ``retrain`` of what reads shadow models."""
+    if isinstance(thing, Reference):
+        return {"retrained": shadow_units.RETRAIN}.get(thing.kind, thing.kind)
+    return thing.name
+
+
+def stored(references: References) -> list[Scored]:
+    """What can be scored from stored arrays: units of every entry on the board, reference models, shadow units."""
+
+    def here(sha: str | None) -> bool:
+        return sha is not None and references.store.has(sha)
+
+    found: list[Scored] = [
+        Reference(kind, seed) for kind in SEED_KINDS for seed in range(references.track.protocol.seeds)
+    ]
+    for candidate in candidates(references):
+        if candidate.kind == "reference":
+            continue
+        found += [record for record in candidate.records.values() if record.status == "ok" and here(record.logits)]
+    found += [shadow for shadow in shadow_records(references).values() if here(shadow.values)]
+    return found
+
+
+def rescore(references: References, things: Sequence[Scored], on_done: Callable[[int], None]) -> Iterator[Scored]:
+    """Score again and keep the scores; yields what was scored. One process per core."""
+    for thing, found in _side_by_side(references, things, None, on_done):
+        if isinstance(thing, ShadowRecord):
+            assert isinstance(found, scores.ShadowScores)
+            scores.put_shadows(references, thing, found)
+        else:
+            assert isinstance(found, scores.Scores)
+            scores.put(references, thing.key if isinstance(thing, Record) else f"{thing.kind}-{thing.seed}", found)
+        yield thing
+
+
+def attacked(
+    references: References, things: Sequence[Scored], attack: Path, on_done: Callable[[int], None]
+) -> Iterator[tuple[Scored, dict[str, float]]]:
+    """Numbers of a user's own attack; yields each thing that has the evidence it reads, with its numbers."""
+    own = panel.read(attack)
+    if own.models == "swap":
+        chosen = [thing for thing in things if _swapped(references, thing) is not None]
+    else:
+        chosen = [thing for thing in things if isinstance(thing, ShadowRecord) == (own.models == "shadows")]
+    for thing, found in _side_by_side(references, chosen, own, on_done):
+        assert isinstance(found, dict)
+        yield thing, found
+
+
+def _side_by_side(
+    references: References, things: Sequence[Scored], attack: Attack | None, on_done: Callable[[int], None]
+) -> Iterator[tuple[Scored, Found]]:
+    if not things:
+        return
+    _ = references.reference_phi, references.lacks  # read once, for all processes
+    chunks = [things[i : i + CHUNK] for i in range(0, len(things), CHUNK)]
+    done = 0
+    for chunk, found in zip(
+        chunks, side_by_side(lambda chunk: [_score(references, thing, attack) for thing in chunk], chunks), strict=True
+    ):
+        yield from zip(chunk, found, strict=True)
+        done += len(chunk)
+        on_done(done)
+
+
+def _swapped(references: References, thing: Scored) -> SwapEvidence | None:
+    if isinstance(thing, Record):
+        return swap_units.evidence(references, thing)
+    if isinstance(thing, Reference) and thing.kind != "null" and not references.missing(swap_roles(references.track)):
+        return swap_units.reference_evidence(references, thing.kind, thing.seed)
+    return None
+
+
+def _score(references: References, thing: Scored, attack: Attack | None) -> Found:
+    if attack is not None and attack.models == "swap":
+        swapped = _swapped(references, thing)
+        assert swapped is not None
+        return attack.run(swapped)
+    if isinstance(thing, ShadowRecord):
+        if attack is not None:
+            return attack.run(shadow_units.evidence(references, thing))
+        return scores.shadow_score(references, thing)
+    if isinstance(thing, Reference):
+        logits = references.logits(Role(thing.kind, thing.seed))
+    else:
+        stored_logits = units.logits(references.store, thing)
+        assert stored_logits is not None
+        logits = stored_logits
+    if attack is not None:
+        return attack.run(scores.model_evidence(references, thing.seed, logits))
+    return scores.score(references, thing.seed, logits)

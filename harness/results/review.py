@@ -1,0 +1,94 @@
+"""Marks that people put on rows: units that were run again (``bench verify``), sources that were disqualified.
+
+Kept in the store beside the records, never in them. A unit's mark belongs to the record that it was compared with, a
+disqualification to a source, on every track and with every parameter.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from unlearn_bench.harness.references.references import References
+from unlearn_bench.harness.results.board_entries import Candidate, candidates
+from unlearn_bench.harness.store.store import Store
+from unlearn_bench.harness.units import units
+from unlearn_bench.harness.units.units import Record
+
+Verdict = Literal["consistent", "inconsistent", "cannot tell"]
+VERIFIED, NOT_REPRODUCED = "verified", "not reproduced"
+"""What a row's badge says."""
+
+
+@dataclass(frozen=True)
+class Rerun:
+    """One published unit that was run again."""
+
+    seed: int
+    verdict: Verdict
+    date: str
+    record: str
+    """Date of the record that it was compared with."""
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    differences: tuple[Mapping[str, Any], ...] = ()
+    """One per metric; of a sealed track for its organiser alone."""
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What is known of a row beside its numbers."""
+
+    reruns: tuple[Rerun, ...] = ()
+    disqualified: str = ""
+    """The reason; empty for a row in good standing."""
+
+    @property
+    def verified(self) -> str:
+        """``verified``, ``not reproduced`` as soon as one unit was not, or empty."""
+        verdicts = {rerun.verdict for rerun in self.reruns}
+        if "inconsistent" in verdicts:
+            return NOT_REPRODUCED
+        return VERIFIED if "consistent" in verdicts else ""
+
+
+def marks(references: References, known: Sequence[Candidate] | None = None) -> dict[str, Mark]:
+    """Name of a row → its mark, for those rows of a track that have one."""
+    known = candidates(references) if known is None else known
+    found = {one.name: _of(references, one) for one in known}
+    return {name: mark for name, mark in found.items() if mark.reruns or mark.disqualified}
+
+
+def _of(references: References, candidate: Candidate) -> Mark:
+    reruns = []
+    for _, document in references.store.all(_folder(references, candidate.entry)):
+        rerun = Rerun(**{**document, "differences": tuple(document["differences"])})
+        record = candidate.records.get(rerun.seed)
+        if record is not None and record.date == rerun.record:
+            reruns.append(rerun)
+    reruns.sort(key=lambda rerun: rerun.seed)
+    return Mark(tuple(reruns), disqualified(references.store, candidate.sha256))
+
+
+def keep(references: References, record: Record, rerun: Rerun) -> None:
+    """Mark the unit of a record as run again; the newest run of a seed counts."""
+    references.store.write(_folder(references, record.entry), str(rerun.seed), dataclasses.asdict(rerun))
+
+
+def disqualified(store: Store, sha256: str) -> str:
+    """Why a source is out of the ranks; empty when it is not."""
+    document = store.read("disqualified", sha256)
+    return str(document["history"][-1]["reason"]) if document else ""
+
+
+def disqualify(store: Store, name: str, sha256: str, reason: str) -> None:
+    """Take a source out of the ranks, or with an empty reason back into them; what was said before is kept."""
+    with store.lock("disqualified"):
+        document = store.read("disqualified", sha256) or {"history": []}
+        history = [*document["history"], {"date": units.now(), "reason": reason}]
+        store.write("disqualified", sha256, {"name": name, "history": history})
+
+
+def _folder(references: References, entry: str) -> str:
+    return f"verified/{units.place(references.track)}/{entry}"

@@ -1,0 +1,213 @@
+"""Scores of one model from its logits, or of an entry's shadow units from φ, kept so that a board is built at once."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unlearn_bench.harness.references.references import Kind, References, Role
+from unlearn_bench.harness.store.store import Store
+from unlearn_bench.harness.tracks.track import Track, digest
+from unlearn_bench.harness.units import shadow_units, units
+from unlearn_bench.harness.units.shadow_units import ShadowRecord
+from unlearn_bench.harness.units.units import Record
+from unlearn_bench.scoring import panel
+from unlearn_bench.scoring.accuracy import accuracies
+from unlearn_bench.scoring.distances import weight_distance
+from unlearn_bench.scoring.evidence import ModelEvidence
+from unlearn_bench.scoring.retention import retention
+from unlearn_bench.scoring.ulira import ulira
+from unlearn_bench.scoring.umia import indiscernibility
+
+VERSION = 3
+"""Raised whenever the same logits would give other numbers."""
+Numbers = Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """One model's numbers for one seed (evaluation page, section 3): fractions in [0, 1], RetDev from 0 up."""
+
+    ra: float
+    fa: float
+    va: float
+    ta: float
+    rr: float
+    fr: float
+    tr: float
+    retdev: float
+    absolute: tuple[str, ...]
+    """Parts whose retention is an absolute difference, because the retrained model's accuracy is 0 there."""
+    umia: float
+    indisc: float
+    ra_retrain: float
+    attacks: Mapping[str, Numbers] = field(default_factory=dict)
+    """Numbers of every attack of the panel that reads one model."""
+
+
+@dataclass(frozen=True)
+class ShadowScores:
+    """What the attacks on shadow models make of one entry, or of a reference row."""
+
+    pair_accuracies: tuple[float, ...]
+    """U-LiRA on each held-out pair of splits."""
+    attacks: Mapping[str, Numbers]
+    """Numbers of every attack of the panel that reads shadow models."""
+    collateral: Numbers
+    """U-LiRA on retained examples: ``accuracy``, ``low``, ``high``; above Original's, unlearning has exposed R."""
+
+
+def model_evidence(references: References, seed: int, logits: NDArray[Any]) -> ModelEvidence:
+    """What an attack reads of logits [n, classes] of one model of a seed."""
+    return ModelEvidence(
+        logits=logits,
+        original=references.logits(Role("original", seed)),
+        retrained=references.logits(Role("retrained", seed)),
+        labels=references.labels,
+        parts=references.split(seed).parts(),
+        reference_phi=references.reference_phi,
+        lacks=references.lacks,
+        seed=references.track.analysis.umia_seed,
+        subclasses=references.subclasses,
+    )
+
+
+def score(references: References, seed: int, logits: NDArray[Any]) -> Scores:
+    """Scores of logits [n, classes] against the retrained model of the same seed."""
+    evidence = model_evidence(references, seed, logits)
+    own = accuracies(logits, evidence.labels, evidence.parts)
+    retrained = accuracies(evidence.retrained, evidence.labels, evidence.parts)
+    kept = retention(own, retrained)
+    attacks = {attack.name: attack.run(evidence) for attack in panel.reading("model")}
+    return Scores(
+        ra=own.retain,
+        fa=own.forget,
+        va=own.val,
+        ta=own.test,
+        rr=kept.rr,
+        fr=kept.fr,
+        tr=kept.tr,
+        retdev=kept.retdev,
+        absolute=kept.absolute,
+        umia=attacks["umia"]["accuracy"],
+        indisc=indiscernibility(attacks["umia"]["accuracy"]),
+        ra_retrain=retrained.retain,
+        attacks=attacks,
+    )
+
+
+def shadow_score(references: References, record: ShadowRecord) -> ShadowScores:
+    """Scores of an entry's shadow units."""
+    evidence = shadow_units.evidence(references, record)
+    retained = ulira(evidence.retained, evidence.absent)
+    return ShadowScores(
+        pair_accuracies=ulira(evidence.forgotten, evidence.never).pair_accuracies,
+        attacks={attack.name: attack.run(evidence) for attack in panel.reading("shadows")},
+        collateral={"accuracy": retained.accuracy, "low": retained.low, "high": retained.high},
+    )
+
+
+def of_record(references: References, record: Record) -> Scores | None:
+    """Scores of a finished unit; ``None`` when it has no logits here and no stored scores."""
+    store, kind = references.store, _kind(references.track)
+    if record.status != "ok":
+        return None
+    if (known := store.read(kind, record.key)) is not None:
+        return _parse(known)
+    logits = units.logits(store, record)
+    return None if logits is None else keep(store, kind, record.key, score(references, record.seed, logits))
+
+
+def of_reference(references: References, kind: Kind, seed: int) -> Scores:
+    """Scores of a reference model: Retrain's RetDev is 0 by definition, ``null`` is the zero line of every number."""
+    store, place, name = references.store, _kind(references.track), f"{kind}-{seed}"
+    if (known := store.read(place, name)) is not None:
+        return _parse(known)
+    return keep(store, place, name, score(references, seed, references.logits(Role(kind, seed))))
+
+
+def of_shadows(references: References, record: ShadowRecord) -> ShadowScores | None:
+    """Scores of an entry's shadow units; ``None`` when they failed."""
+    store, place = references.store, f"shadow-{_kind(references.track)}"
+    if record.values is None:
+        return None
+    name = _shadow_name(record)
+    if (known := store.read(place, name)) is not None:
+        return ShadowScores(**{**known, "pair_accuracies": tuple(known["pair_accuracies"])})
+    return keep(store, place, name, shadow_score(references, record))
+
+
+def weight_null(references: References) -> float | None:
+    """Mean distance of a second retrained model's weights to the first one's, where the weights of both are kept."""
+    from safetensors.numpy import load
+
+    pairs = [(Role("null", s), Role("retrained", s)) for s in range(references.track.protocol.seeds)]
+    if not all(references.has_weights(role) for pair in pairs for role in pair):
+        return None
+    return float(np.mean([weight_distance(*(load(references.weights(role)) for role in pair)) for pair in pairs]))
+
+
+def put(references: References, name: str, found: Scores) -> None:
+    """Keep scores under a record's key, or a reference model's ``kind-seed``."""
+    keep(references.store, _kind(references.track), name, found)
+
+
+def put_shadows(references: References, record: ShadowRecord, found: ShadowScores) -> None:
+    """Keep the scores of an entry's shadow units."""
+    keep(references.store, f"shadow-{_kind(references.track)}", _shadow_name(record), found)
+
+
+def clear(references: References) -> None:
+    """Forget all scores of the track."""
+    for place in (_kind(references.track), f"shadow-{_kind(references.track)}"):
+        references.store.clear(str(Path(place).parent))
+
+
+def copy(references: References, record: Record, target: Store) -> None:
+    """Put a record's scores into another store."""
+    found = of_record(references, record)
+    if found is not None:
+        keep(target, _kind(references.track), record.key, found)
+
+
+def copy_reference(references: References, kind: Kind, seed: int, target: Store) -> None:
+    """Put a reference model's scores into another store."""
+    keep(target, _kind(references.track), f"{kind}-{seed}", of_reference(references, kind, seed))
+
+
+def _kind(track: Track) -> str:
+    return f"scores/{units.place(track)}/{_analysis(track.analysis.umia_seed)}"
+
+
+@cache
+def _analysis(umia_seed: int) -> str:
+    return digest({"version": VERSION, "umia_seed": umia_seed, "attacks": panel.names()})[:16]
+
+
+def _shadow_name(record: ShadowRecord) -> str:
+    return digest({"entry": record.entry, "values": record.values, "pairs": record.pairs})
+
+
+AnyScores = TypeVar("AnyScores", Scores, ShadowScores)
+
+
+def keep(store: Store, kind: str, name: str, scores: AnyScores) -> AnyScores:
+    """Store scores as a document; returns them."""
+    store.write(kind, name, dataclasses.asdict(scores))
+    return scores
+
+
+def _parse(document: dict[str, Any]) -> Scores:
+    return Scores(**{**document, "absolute": tuple(document["absolute"])})
+
+
+def mean(scores: list[Scores], name: str) -> float:
+    """Mean of one number over seeds."""
+    return float(np.mean([getattr(s, name) for s in scores]))

@@ -1,0 +1,119 @@
+"""What ships with the benchmark: reference models of the default track, and the records of the shipped methods."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from unlearn_bench.harness.data import labels
+from unlearn_bench.harness.references.references import HALF_MAX, SEED_KINDS, References, half, roles
+from unlearn_bench.harness.results import scores
+from unlearn_bench.harness.results.board_entries import candidates, shadow_records
+from unlearn_bench.harness.store.store import Store
+from unlearn_bench.harness.support.errors import TrackError
+from unlearn_bench.harness.units import shadow_units, units
+from unlearn_bench.harness.units.shadow_units import ShadowRecord
+from unlearn_bench.harness.units.units import Record
+
+
+def export_references(references: References, target: Store) -> int:
+    """Copy a complete reference set, compressed; returns the size of the target in bytes.
+
+    Of originals weights and logits, of retrained models the logits alone; and the labels of the data set.
+
+    Raises:
+        TrackError: the track keeps full-precision references, which are too large to ship.
+    """
+    if references.track.recipe.weights != "float16":
+        raise TrackError(f"{references.track.name} has full-precision references", 'set recipe.weights = "float16"')
+    manifest = references.manifest
+    manifest["roles"] = {role.name: manifest["roles"][role.name] for role in roles(references.track)}
+    for role in roles(references.track):
+        entry = manifest["roles"][role.name]
+        if role.kind != "original":
+            entry["weights"] = None
+        for sha in (entry["weights"], entry["logits"]):
+            if sha is not None:
+                target.put(references.store.get(sha), compress=True)
+    target.write("references", references.track.reference_digest, manifest)
+    labels.keep(target, references.track, references.labelled)
+    return _size(target)
+
+
+def export_records(references: References, target: Store) -> int:
+    """Copy what is stored of the shipped methods, in half precision; returns the number of records.
+
+    Seed units with their logits, shadow units as φ of what attacks compare, and the scores of both. The target's
+    records are replaced; what only they referred to is removed.
+    """
+    track = references.track
+    shipped = References(track, Store(target.root, behind=references.store.root))
+    present, known = candidates(references), shadow_records(references)  # the target may be what ships
+    for kind in (units.folder(track.reference_digest, track.protocol_digest), shadow_units.folder(references)):
+        target.clear(kind)
+    scores.clear(References(track, target))
+    count = 0
+    for candidate in present:
+        if candidate.kind == "entry":
+            continue
+        for record in candidate.records.values():
+            if candidate.kind == "reference":  # timed; its logits are those of the reference models
+                replace(record, logits=None).save(target)
+            else:
+                _ship_record(references, record, target)
+            count += 1
+    for kind in SEED_KINDS:
+        for seed in range(track.protocol.seeds):
+            scores.copy_reference(references, kind, seed, target)
+    entries = {candidate.name for candidate in present if candidate.kind == "entry"}
+    found = [one for name, one in known.items() if name not in entries]
+    rounded = [_ship_shadows(references, one, target) for one in found]
+    for one in rounded:  # once all are there: they are compared with the rounded reference rows
+        scores.put_shadows(References(track, target), one, scores.shadow_score(shipped, one))
+    target.prune(_blobs(target))
+    return count
+
+
+def _ship_record(references: References, record: Record, target: Store) -> None:
+    from safetensors.numpy import load
+
+    store = references.store
+    if record.logits is None or not store.has(record.logits):
+        record.save(target)
+        scores.copy(references, record, target)
+        return
+    content = store.get(record.logits)
+    logits = load(content)["logits"]
+    if logits.dtype != np.float16:
+        logits = half(logits)
+        content = units.pack(logits)
+    record = replace(record, logits=target.put(content, compress=True))
+    record.save(target)
+    found = scores.score(references, record.seed, logits.astype(np.float32))
+    scores.put(References(references.track, target), record.key, found)
+
+
+def _ship_shadows(references: References, record: ShadowRecord, target: Store) -> ShadowRecord:
+    from safetensors.numpy import load, save
+
+    if record.values is not None:
+        arrays = load(references.store.get(record.values))
+        rounded = {k: np.clip(v, -HALF_MAX, HALF_MAX).astype(np.float16) for k, v in arrays.items()}
+        record = replace(record, values=target.put(save(rounded), compress=True))
+    record.save(References(references.track, target))
+    return record
+
+
+def _blobs(target: Store) -> set[str]:
+    """SHA-256 of every blob that a document of the target points to."""
+    wanted = set()
+    for _, manifest in target.all("references"):
+        wanted |= {sha for role in manifest["roles"].values() for sha in (role["weights"], role["logits"])}
+    wanted |= {document["logits"] for _, document in target.all("units")}
+    wanted |= {document["values"] for _, document in target.all("shadows")}
+    return {sha for sha in wanted if sha is not None}
+
+
+def _size(target: Store) -> int:
+    return sum(path.stat().st_size for path in target.root.rglob("*") if path.is_file())

@@ -1,0 +1,181 @@
+"""One published unit run again, and whether it agrees with what was published.
+
+The rule: source, parameters and seed are the same, so what differs is the machine's doing. Such a difference can be as
+large as that between seeds (one rounding sends training elsewhere), but not larger. A number is *consistent* when it
+moves by no more than the reproducibility limit of the entry's own seeds (``scoring.repeat``), at a level at which all
+numbers of a unit together err in 5 % (Bonferroni). Seconds are compared as a ratio, between runs of one machine, back
+end and image only, and 20 % are always allowed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from unlearn_bench.harness.entries.entry import Entry, retrain
+from unlearn_bench.harness.references.references import References, half
+from unlearn_bench.harness.report import tables
+from unlearn_bench.harness.results import scores
+from unlearn_bench.harness.results.board_entries import REFERENCES, Candidate
+from unlearn_bench.harness.results.review import Rerun, Verdict
+from unlearn_bench.harness.results.scores import Scores
+from unlearn_bench.harness.support.errors import USAGE, BenchError
+from unlearn_bench.harness.units import sources, units
+from unlearn_bench.harness.units.machine import timing_class
+from unlearn_bench.harness.units.timed import DRIFT
+from unlearn_bench.harness.units.units import Record
+from unlearn_bench.scoring.repeat import reproducibility_limit
+
+PARTS = {"ra": "retain", "fa": "forget", "va": "val", "ta": "test"}
+METRICS = (*PARTS, "retdev", "umia")
+LEVEL = 1 - 0.05 / (len(METRICS) + 1)
+EXAMPLES = 3
+"""Examples of a part that may change sides, however little the seeds differ."""
+EXIT_CODES: Mapping[Verdict, int] = {"consistent": 0, "inconsistent": 14, "cannot tell": 15}
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One number of a unit, published and again."""
+
+    metric: str
+    published: float
+    again: float
+    limit: float
+    """Largest difference (of seconds: ratio) that is consistent; NaN where nothing can be said."""
+    judged: bool
+    """Whether the verdict rests on it: seconds of different machines are shown alone."""
+
+    @property
+    def exceeds(self) -> bool:
+        if self.metric == "seconds":
+            return self.judged and abs(math.log(self.again / self.published)) > math.log(self.limit)
+        return self.judged and abs(self.again - self.published) > self.limit
+
+
+def published(candidate: Candidate, seed: int) -> Record:
+    """The record to be compared with.
+
+    Raises:
+        BenchError: the entry has none of that seed.
+    """
+    if seed not in candidate.records:
+        known = ", ".join(map(str, sorted(candidate.records)))
+        raise BenchError(f"{candidate.name} has no unit of seed {seed}", "your command", f"seeds: {known}", USAGE)
+    return candidate.records[seed]
+
+
+def entry_of(references: References, candidate: Candidate, given: Entry | None = None) -> Entry:
+    """The entry as it ran: its source from ``given``, from what ships or from the store, with its parameters.
+
+    Raises:
+        BenchError: the source is not here, or is another one.
+    """
+    record = next(iter(candidate.records.values()))
+    if given is not None:
+        entry = given
+    elif candidate.name == "retrain":
+        entry = retrain(references.track)
+    elif (found := sources.find(references.store, record)) is not None:
+        entry = found
+    else:
+        remedy = f"give its file: bench verify {candidate.name}.py"
+        raise BenchError(f"the store has no source of {candidate.name}", "your command", remedy, USAGE)
+    entry = entry.with_parameters({k: v for k, v in record.parameters.items() if k in entry.defaults})
+    if entry.id != record.entry:
+        what = f"this source of {candidate.name} is not the one that was published ({record.sha256[:16]})"
+        raise BenchError(what, "your command", "give the file that was published", USAGE)
+    return entry
+
+
+def judge(
+    references: References, candidate: Candidate, record: Record, again: Record
+) -> tuple[Rerun, list[Difference], str]:
+    """The mark, every number that both runs have, and in one line why; ``again`` is a unit that ended."""
+    table: list[Difference] = []
+    verdict: Verdict = "inconsistent"
+    if record.status != again.status:
+        why = f"published as {record.status}, now {again.status}"
+    elif record.status != "ok":
+        verdict, why = "consistent", f"{again.status} again"
+    else:
+        table = _differences(references, candidate, record, again)
+        worse = [one.metric for one in table if one.exceeds]
+        judged = [one for one in table if one.judged and not math.isnan(one.limit)]
+        if _identical(references, record, again):
+            verdict, why = "consistent", "every output is the same to the last digit"
+        elif worse:
+            why = f"{', '.join(worse)} moved by more than the entry's seeds explain"
+        elif any(one.metric != "seconds" for one in judged):
+            verdict, why = "consistent", "every number lies within the spread of the entry's own seeds"
+        else:
+            verdict, why = "cannot tell", "fewer than three seeds have numbers to compare with"
+    differences = tuple(
+        {"metric": d.metric, "published": d.published, "again": d.again,
+         "limit": None if math.isnan(d.limit) else d.limit, "judged": d.judged}
+        for d in table
+    )  # fmt: skip
+    rerun = Rerun(record.seed, verdict, again.date, record.date, dict(again.environment), differences)
+    return rerun, table, why
+
+
+def report(record: Record, again: Record, differences: Sequence[Difference]) -> str:
+    """One unit, published and again; what is not judged in brackets, ``*`` where it moved too far."""
+    places = [str(one.environment.get("backend", "?")) for one in (record, again)]
+    lines = [
+        f"{record.name}, seed {record.seed}: published {record.date} ({places[0]}), again {again.date} ({places[1]})",
+        f"{'':<8}{'published':>12}{'again':>12}{'difference':>14}{'limit':>12}",
+    ]
+    for one in differences:
+        ratio = one.metric == "seconds"
+        change = f"× {one.again / one.published:.2f}" if ratio else f"{one.again - one.published:+.4f}"
+        limit = tables.NONE if math.isnan(one.limit) else f"{'× ' if ratio else ''}{one.limit:.{2 if ratio else 4}f}"
+        limit = limit if one.judged else "(elsewhere)"
+        name = tables.METRICS.get(one.metric, one.metric if ratio else one.metric.upper())
+        star = " *" if one.exceeds else ""
+        lines.append(f"{name:<8}{one.published:>12.4f}{one.again:>12.4f}{change:>14}{limit:>12}{star}")
+    return "\n".join(lines)
+
+
+def _differences(references: References, candidate: Candidate, record: Record, again: Record) -> list[Difference]:
+    everything = {seed: _scores(references, candidate, one) for seed, one in candidate.records.items()}
+    logits = units.logits(references.store, again)
+    before = everything[record.seed]
+    now = None if logits is None else scores.score(references, record.seed, logits)
+    known = [one for one in everything.values() if one is not None]
+    table = []
+    if before is not None and now is not None:
+        for metric in METRICS:
+            if metric == "retdev" and candidate.kind == "reference":
+                continue  # 0 by definition
+            values = [getattr(one, metric) for one in known]
+            limit = reproducibility_limit(values, LEVEL, _least(references, record.seed, metric))
+            table.append(Difference(metric, getattr(before, metric), getattr(now, metric), limit, True))
+    if record.seconds and again.seconds:
+        times = [one for one in candidate.records.values() if one.seconds]
+        classes = {timing_class(one.environment) for one in (record, again)}
+        limit = reproducibility_limit([math.log(one.seconds or 1) for one in times], LEVEL, math.log(1 + 2 * DRIFT))
+        table.append(Difference("seconds", record.seconds, again.seconds, math.exp(limit), len(classes) == 1))
+    return table
+
+
+def _scores(references: References, candidate: Candidate, record: Record) -> Scores | None:
+    if candidate.kind == "reference":  # timed alone: its numbers are those of the reference model
+        return scores.of_reference(references, REFERENCES[candidate.name], record.seed)
+    return scores.of_record(references, record)
+
+
+def _least(references: References, seed: int, metric: str) -> float:
+    sizes = {part: len(indices) for part, indices in references.split(seed).parts().items()}
+    if metric in PARTS:
+        return EXAMPLES / sizes[PARTS[metric]]
+    parts: Sequence[str] = ("retain", "forget", "test") if metric == "retdev" else ("forget",)
+    return sum(EXAMPLES / sizes[part] for part in parts)
+
+
+def _identical(references: References, record: Record, again: Record) -> bool:
+    if record.logits is None or (new := units.logits(references.store, again)) is None:
+        return False
+    return record.logits in (again.logits, hashlib.sha256(units.pack(half(new))).hexdigest())

@@ -1,0 +1,300 @@
+"""The store: blobs by content, reference manifests, one JSON record per unit. Append-only; every write is a rename.
+
+A killed run loses nothing that was finished and counts nothing twice: blobs are written before what points to them,
+and a key names exactly one record. The benchmark ships a read-only store of the same form, read where the user's has
+nothing.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import lzma
+import os
+import shutil
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from unlearn_bench.harness.store import mirror
+from unlearn_bench.harness.support import device_locks
+from unlearn_bench.harness.support.errors import StoreError
+from unlearn_bench.harness.support.files import write_file
+
+FILTERS = [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "lc": 0, "lp": 1, "pb": 1}]
+"""For arrays of two-byte numbers: 5 % smaller than the preset alone."""
+SHIPPED = Path(__file__).parents[1] / "shipped"
+_DECODE = json.JSONDecoder().decode
+
+
+def home() -> Path:
+    """The user's store: ``BENCH_HOME``, else the cache folder of the platform; of a URL, its copy there."""
+    if found := mirror.current():
+        return found.root
+    if place := os.environ.get("BENCH_HOME"):
+        return Path(place.removeprefix("file://")).expanduser().absolute()
+    return mirror.cache_folder()
+
+
+class Store:
+    """A folder of results, with the shipped one behind it."""
+
+    def __init__(self, root: Path | None = None, behind: Path | None = SHIPPED) -> None:
+        self.root = root or home()
+        self._roots = [self.root] if behind is None else [self.root, behind]
+        found = mirror.current()
+        self._mirror = found if found is not None and found.root in self._roots else None
+        self._own = found if found is not None and found.root == self.root else None
+        """Where what is written here goes, too."""
+        if self._mirror is not None and self._mirror.due:
+            self._mirror.pull()
+
+    @property
+    def where(self) -> str:
+        """Where it is, for people."""
+        return str(self.root) if self._own is None else f"{self._own.url} (its copy: {self.root})"
+
+    # blobs
+
+    def put(self, content: bytes, *, compress: bool = False) -> str:
+        """Keep bytes; returns their SHA-256. ``compress`` keeps them as ``.xz``, for what ships."""
+        sha = hashlib.sha256(content).hexdigest()
+        if not self.has(sha):
+            if compress:
+                self._write(f"{blob_path(sha)}.xz", lzma.compress(content, filters=FILTERS))
+            else:
+                self._write(str(blob_path(sha)), content)
+        return sha
+
+    def get(self, sha: str) -> bytes:
+        """The bytes with this SHA-256.
+
+        Raises:
+            StoreError: missing, or changed since they were written; names the file.
+        """
+        self._bring(sha)
+        for path in self._places(sha):
+            if path.is_file():
+                try:
+                    content = lzma.decompress(path.read_bytes()) if path.suffix else path.read_bytes()
+                except lzma.LZMAError:
+                    content = b""
+                if hashlib.sha256(content).hexdigest() != sha:
+                    raise StoreError(f"damaged store: {path} does not match its digest", _remedy(path))
+                return content
+        raise StoreError(
+            f"damaged store: {self.root / blob_path(sha)} is missing",
+            "run the same command again: what is missing is made again",
+        )
+
+    def has(self, sha: str) -> bool:
+        if any(path.is_file() for path in self._places(sha)):
+            return True
+        return self._mirror is not None and self._mirror.has(blob_path(sha).as_posix())
+
+    def size(self, sha: str) -> int:
+        """Bytes of what :meth:`get` gives. Errors as there."""
+        self._bring(sha)
+        plain = (path for path in self._places(sha) if path.is_file() and not path.suffix)
+        path = next(plain, None)
+        return len(self.get(sha)) if path is None else path.stat().st_size
+
+    def partial(self, sha: str) -> Path:
+        """Where the bytes with this SHA-256 come in; never read as a blob."""
+        return self._place(f"partial/{sha}")
+
+    def checkpoint(self, name: str) -> Path:
+        """Where a training is written down, on this machine alone."""
+        return self._place(f"checkpoints/{name}")
+
+    def adopt(self, path: Path, sha: str) -> bool:
+        """Make a file of the store's own file system a blob; says whether it has this SHA-256, else leaves it."""
+        with path.open("rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != sha:
+                return False
+            os.fsync(file.fileno())
+        target = self._place(str(blob_path(sha)))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        path.chmod(0o644)
+        self.share(path, str(blob_path(sha)))
+        path.replace(target)
+        return True
+
+    def _bring(self, sha: str) -> None:
+        """Have a blob here that is only at the URL of the store."""
+        if self._mirror is not None and not any(path.is_file() for path in self._places(sha)):
+            self._mirror.bring(blob_path(sha).as_posix())
+
+    def needs_room(self, size: int) -> None:
+        """Refuse what would not fit on the disk.
+
+        Raises:
+            StoreError: less than ``size`` bytes are free.
+        """
+        place = next(path for path in (self.root, *self.root.parents) if path.exists())
+        free = shutil.disk_usage(place).free
+        if size > free:
+            what = f"the disk of the store ({place}) has {free / 1e6:.1f} MB free, and {size / 1e6:.1f} MB are needed"
+            raise StoreError(what, "free some space (see `bench clean`), or point BENCH_HOME at a larger disk")
+
+    def _places(self, sha: str) -> list[Path]:
+        return [root / f"{blob_path(sha)}{suffix}" for root in self._roots for suffix in ("", ".xz")]
+
+    # documents: small JSON files by kind and name
+
+    def read(self, kind: str, name: str) -> dict[str, Any] | None:
+        """The document, or ``None``; one in the user's store hides the shipped one.
+
+        Raises:
+            StoreError: it is there and is not JSON.
+        """
+        for root in self._roots:
+            path = f"{root}/{kind}/{name}.json"  # asked ten thousand times for one site: pathlib would be most of it
+            if os.path.exists(path):  # noqa: PTH110
+                return _parsed(path)
+        return None
+
+    def write(self, kind: str, name: str, content: Mapping[str, Any]) -> None:
+        """Write or replace a document in the user's store."""
+        text = json.dumps(content, indent=1, sort_keys=True, allow_nan=False)
+        self._write(f"{kind}/{name}.json", text.encode() + b"\n")
+
+    def clear(self, kind: str) -> None:
+        """Forget all documents of a kind of the user's store; the shipped ones show again."""
+        if self._own is not None:
+            self._own.remove(kind)
+        shutil.rmtree(self.root / kind, ignore_errors=True)
+
+    def prune(self, wanted: Collection[str]) -> None:
+        """Remove the blobs of the user's store that are not wanted."""
+        for path in (self.root / "blobs").glob("*/*"):
+            if path.stem not in wanted:
+                path.unlink()
+
+    def all(self, kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        """All documents of a kind, sorted by name."""
+        paths: dict[str, Path] = {}
+        for root in reversed(self._roots):
+            paths.update(
+                {p.relative_to(root / kind).with_suffix("").as_posix(): p for p in (root / kind).rglob("*.json")}
+            )
+        for name in sorted(paths):
+            yield name, _parse(paths[name])
+
+    def share(self, path: Path, name: str) -> None:
+        """Send a file that something else has written, where the store is at a URL; ``name`` is its path there."""
+        if self._own is not None:
+            self._own.write(name, path.read_bytes())
+
+    @contextmanager
+    def lock(self, name: str, what: str = "") -> Iterator[None]:
+        """Held by one process at a time; freed by the kernel when its holder dies.
+
+        Args:
+            name: of the lock.
+            what: its holder does; said to whoever has to wait.
+        """
+        path = self._place(f"locks/{name}")
+        path.parent.mkdir(exist_ok=True)
+        with path.open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if what:
+                    click.echo(
+                        f"waiting for {device_locks.described(device_locks.holders(file.fileno()))}, which {what}",
+                        err=True,
+                    )
+                fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    def _write(self, name: str, content: bytes) -> None:
+        if self._own is not None:
+            self._own.write(name, content)
+        write_file(self._place(name), content)
+
+    def _place(self, name: str) -> Path:
+        """A path in the user's store. Its root is made for its owner alone: what entries must not know lies in it."""
+        if not self.root.exists():
+            self.root.parent.mkdir(parents=True, exist_ok=True)
+            self.root.mkdir(mode=0o700, exist_ok=True)
+        return self.root / name
+
+
+class Snapshot(Store):
+    """The documents of a store as they were when their kind was first asked for: each is parsed once.
+
+    For builds that read the same records many times. What is written goes to the store and is seen here; callers leave
+    what they get unchanged. What other processes get of it is the store itself.
+    """
+
+    def __init__(self, root: Path | None = None, behind: Path | None = SHIPPED) -> None:
+        super().__init__(root, behind)
+        self._kinds: dict[str, dict[str, dict[str, Any]]] = {}
+
+    def __reduce__(self) -> tuple[type[Store], tuple[Path | None, ...]]:
+        return Store, (self._roots[0], self._roots[1] if len(self._roots) > 1 else None)
+
+    def all(self, kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        yield from sorted(self._documents(kind).items())
+
+    def read(self, kind: str, name: str) -> dict[str, Any] | None:
+        return self._documents(kind).get(name)
+
+    def write(self, kind: str, name: str, content: Mapping[str, Any]) -> None:
+        super().write(kind, name, content)
+        self._documents(kind)[name] = dict(content)
+
+    def _documents(self, kind: str) -> dict[str, dict[str, Any]]:
+        if kind not in self._kinds:
+            found: dict[str, dict[str, Any]] = {}
+            for root in reversed(self._roots):
+                base = f"{root}/{kind}/"  # many thousands of files: pathlib and open files are half of the time
+                for folder, _, names in os.walk(base):
+                    prefix = folder.rstrip("/") + "/"
+                    for name in names:
+                        if name.endswith(".json"):
+                            found[f"{prefix}{name[:-5]}"[len(base) :]] = _parsed(f"{prefix}{name}")
+            self._kinds[kind] = found
+        return self._kinds[kind]
+
+
+def blob_path(sha: str) -> Path:
+    """Where the bytes with this SHA-256 are, relative to the root of a store or of a published place."""
+    return Path("blobs", sha[:2], sha)
+
+
+def _parse(path: Path) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        raise StoreError(f"damaged store: {path} cannot be read: {error}", _remedy(path)) from None
+    return content
+
+
+def _parsed(path: str) -> dict[str, Any]:
+    try:
+        file = os.open(path, os.O_RDONLY)
+        try:
+            content: dict[str, Any] = _DECODE(os.read(file, os.fstat(file).st_size).decode())
+        finally:
+            os.close(file)
+    except (ValueError, OSError):
+        return _parse(Path(path))  # says what is wrong
+    return content
+
+
+def _remedy(path: Path) -> str:
+    if path.is_relative_to(SHIPPED):
+        return "install the benchmark again: a file that ships with it has changed"
+    found = mirror.current()
+    if found is not None and path.is_relative_to(found.root):
+        there = f"{found.url}/{path.relative_to(found.root).as_posix()}"
+        return (
+            f"remove the copy {path} and run the same command again; if it comes back damaged, remove {there} as well"
+        )
+    return f"remove {path} and run the same command again: what is missing is made again"

@@ -1,0 +1,53 @@
+"""Work on many items side by side, in copies of this process that have all that it has read."""
+
+from __future__ import annotations
+
+import gc
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from unlearn_bench.sandbox.inside.lifeline import end_with
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+_work: list[tuple[Callable[[Any], Any], Sequence[Any]]] = []
+"""What the copies do: they are made once it stands here, so that only an index is sent."""
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Look for no garbage, here and in copies: among many objects that all stay it takes a fifth of the time."""
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+def side_by_side(function: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
+    """``function`` of every item, in their order; on one core one after the other."""
+    workers = min(len(os.sched_getaffinity(0)), len(items))
+    if workers < 2:
+        yield from map(function, items)
+        return
+    _work.append((function, items))
+    try:
+        with ProcessPoolExecutor(
+            workers, multiprocessing.get_context("fork"), initializer=end_with, initargs=(os.getpid(),)
+        ) as pool:
+            yield from pool.map(_one, range(len(items)))
+    finally:
+        _work.pop()
+
+
+def _one(index: int) -> Any:
+    function, items = _work[-1]
+    return function(items[index])

@@ -1,0 +1,1 @@
+"""Training of reference models: plan, recipe, step, grouped models, GPUs, checkpoints."""

@@ -1,0 +1,98 @@
+"""Long trainings on a CPU are written down every few minutes; a killed one goes on from there, to the same model.
+
+On this machine alone: a store at a URL gets finished models.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from unlearn_bench.harness.support.errors import StoreError
+from unlearn_bench.harness.support.files import write_file
+from unlearn_bench.harness.training.steps import mixed
+from unlearn_bench.harness.units.machine import torch_version
+
+if TYPE_CHECKING:
+    from unlearn_bench.harness.references.references import References, Role
+
+EVERY = 300.0
+"""Wall seconds from one to the next; a training that takes less is never written down."""
+BYTES = 8
+"""Of each parameter: its value and its momentum."""
+_DIGEST = hashlib.sha256().digest_size
+
+
+@dataclass(frozen=True)
+class State:
+    """A training between two epochs."""
+
+    epochs: int
+    """Finished ones."""
+    seconds: float
+    """CPU seconds that they took."""
+    tensors: Mapping[str, Tensor]
+    """See ``harness.training.steps.Lane.state``."""
+
+
+class Checkpoint:
+    """Where the training of a task's models is written down. Another recipe, torch or precision has another place."""
+
+    def __init__(self, references: References, task: Sequence[Role]) -> None:
+        track = references.track
+        precision = "bfloat16" if mixed(track.recipe, torch.device("cpu")) else "float32"
+        named = [track.reference_digest, torch_version(), precision, *(role.name for role in task)]
+        name = hashlib.sha256("\n".join(named).encode()).hexdigest()[:32]
+        self.path = references.store.checkpoint(name)
+        self._before = 0.0
+        self._started, self._last = time.process_time(), time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """CPU seconds of this training, those before an interruption included."""
+        return self._before + time.process_time() - self._started
+
+    def read(self) -> State | None:
+        """What was written down last, if anything; :attr:`seconds` then goes on from there.
+
+        Raises:
+            StoreError: the file has changed since.
+        """
+        from safetensors.torch import load
+
+        if not self.path.is_file():
+            return None
+        content = self.path.read_bytes()
+        digest, content = content[:_DIGEST], content[_DIGEST:]
+        if hashlib.sha256(content).digest() != digest:
+            remedy = f"remove {self.path} and run the same command again: that training begins anew"
+            raise StoreError(f"damaged store: {self.path} does not match its digest", remedy)
+        length = int.from_bytes(content[:8], "little")  # of the header, as safetensors has it
+        about = json.loads(content[8 : 8 + length])["__metadata__"]
+        self._before = float(about["seconds"])
+        return State(int(about["epochs"]), self._before, load(content))
+
+    def offer(self, epochs: int, tensors: Callable[[], Mapping[str, Tensor]]) -> None:
+        """Write the training down after so many epochs, if it is time.
+
+        Raises:
+            StoreError: the disk is full.
+        """
+        from safetensors.torch import save
+
+        if time.monotonic() - self._last < EVERY:
+            return
+        content = save(dict(tensors()), {"epochs": str(epochs), "seconds": repr(self.seconds)})
+        write_file(self.path, hashlib.sha256(content).digest() + content)
+        self._last = time.monotonic()
+
+    def remove(self) -> None:
+        """Forget it: the training has ended."""
+        self.path.unlink(missing_ok=True)

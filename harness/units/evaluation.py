@@ -1,0 +1,236 @@
+"""One unit from start to record: stage the data, run it in a sandbox, infer the logits on the host, keep them."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import operator
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from unlearn_bench.harness.references.references import References
+from unlearn_bench.harness.support.device_locks import Turns
+from unlearn_bench.harness.training.recipe import infer, normaliser
+from unlearn_bench.harness.units import sources, units
+from unlearn_bench.harness.units.machine import hardware
+from unlearn_bench.harness.units.units import Record, Unit
+from unlearn_bench.sandbox.inside import models
+from unlearn_bench.sandbox.text import tail
+from unlearn_bench.sandbox.types import MIB, Job, Limits, Outcome, Sandbox
+from unlearn_bench.scoring.distances import weight_distance
+
+ATTEMPTS = 3
+"""A unit that fails through the benchmark's or the machine's fault is tried again twice."""
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Where a unit runs."""
+
+    cores: tuple[int, ...] = ()
+    """What it is pinned to."""
+    device: str = "cpu"
+    devices: tuple[str, ...] = ()
+    """What it would disturb others on, as :mod:`harness.support.device_locks` names them."""
+    timed: bool = False
+    """Whether nothing else may run there while it is on the clock."""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What all units of one command share."""
+
+    references: References
+    sandbox: Sandbox
+    run_id: str
+    stop: threading.Event = field(default_factory=threading.Event)
+    """Set to end everything that runs."""
+    hardware: dict[str, Any] = field(default_factory=hardware)
+    elsewhere: Callable[[Unit, Slot, float, Bench], tuple[NDArray[np.float32] | None, Outcome]] | None = None
+    """In the place of :func:`attempt`, where units run on other machines; takes a unit, its slot and its deadline."""
+    slots: tuple[Slot, ...] = ()
+    """Where timed units run, if not on this machine."""
+
+    def inputs(self, parts: Mapping[str, NDArray[np.int64]]) -> Path:
+        """The safetensors file with R, F and V (indices) of a unit's request: all data that a sandbox gets."""
+        from safetensors.numpy import save
+
+        from unlearn_bench.harness.support.files import write_file
+
+        name = hashlib.sha256(self.references.track.reference_digest.encode())
+        for indices in parts.values():
+            name.update(indices.tobytes())
+        path = self.references.store.root / "inputs" / f"{name.hexdigest()}.safetensors"
+        if not path.is_file():
+            dataset = self.references.dataset
+            arrays: dict[str, NDArray[Any]] = {}
+            for part, indices in parts.items():
+                arrays[f"{part}_images"] = dataset.images[indices]
+                arrays[f"{part}_labels"] = dataset.labels[indices]
+            write_file(path, save(arrays))
+        return path
+
+
+def run(bench: Bench, unit: Unit, slot: Slot, retrain_seconds: float | None, deadline: float) -> Record:
+    """Run a unit and keep its logits; an ``infra`` failure is tried again at most twice.
+
+    Args:
+        bench: references, sandbox, store.
+        unit: what to run.
+        slot: where.
+        retrain_seconds: Retrain's time for the same seed; ``None`` for Retrain itself, whose own time it is.
+        deadline: seconds on the host's clock.
+    """
+    logits, outcome = attempt(bench, unit, slot, deadline)
+    store = bench.references.store
+    sources.keep(store, unit.entry)
+    stored = None if logits is None else store.put(units.pack(logits))
+    record = _record(bench, unit, outcome, retrain_seconds, stored)
+    return record if logits is None else replace(record, weight_distance=_weight_distance(bench, unit, outcome))
+
+
+def attempt(bench: Bench, unit: Unit, slot: Slot, deadline: float) -> tuple[NDArray[np.float32] | None, Outcome]:
+    """Run a unit in the sandbox, every request at most three times; logits [n, classes] when it is ok, and what became
+    of it. The requests of a unit share the deadline, and their times add up."""
+    from safetensors.numpy import save
+
+    if bench.elsewhere is not None:
+        return bench.elsewhere(unit, slot, deadline, bench)
+    weights, done = bench.references.weights(unit.original), None
+    for number, parts in enumerate(unit.requests(bench.references)):
+        left = deadline - (0.0 if done is None else done.seconds or 0.0)
+        outcome = _tried(bench, _job(bench, unit, slot, left, weights, parts, number), slot)
+        done = outcome if done is None else _after(done, outcome)
+        if outcome.weights is None:
+            break
+        weights = save(dict(outcome.weights))
+    assert done is not None
+    if slot.device == "cpu" or not torch.cuda.is_available():  # a container may see a GPU that this process does not
+        return _logits(bench, unit, done)
+    with Turns(slot.devices, stop=bench.stop).turn():  # another unit may be on the clock by now
+        return _logits(bench, unit, done, slot.device)
+
+
+def _tried(bench: Bench, job: Job, slot: Slot) -> Outcome:
+    for _ in range(ATTEMPTS):
+        with Turns(slot.devices, slot.timed, bench.stop).turn() as clock:
+            outcome = bench.sandbox.run(job, clock, bench.stop)
+        if outcome.status != "infra" or bench.stop.is_set():
+            break
+    return outcome
+
+
+def _after(first: Outcome, then: Outcome) -> Outcome:
+    """Two requests of one unit, as one."""
+
+    def both(a: Any, b: Any, how: Callable[[Any, Any], Any]) -> Any:
+        return b if a is None else a if b is None else how(a, b)
+
+    return replace(
+        then,
+        seconds=both(first.seconds, then.seconds, operator.add),
+        cpu_seconds=both(first.cpu_seconds, then.cpu_seconds, operator.add),
+        peak_memory=both(first.peak_memory, then.peak_memory, max),
+        log=tail("\n".join(filter(None, (first.log, then.log))).encode()),
+        warnings=tuple(dict.fromkeys((*first.warnings, *then.warnings))),
+    )
+
+
+def _job(
+    bench: Bench,
+    unit: Unit,
+    slot: Slot,
+    deadline: float,
+    weights: bytes,
+    parts: Mapping[str, NDArray[np.int64]],
+    request: int = 0,
+) -> Job:
+    track = unit.track
+    return Job(
+        source=unit.entry.source,
+        parameters=unit.entry.overrides,
+        model=track.model_spec,
+        weights=weights,
+        data=bench.inputs(parts),
+        mean=track.data.mean,
+        std=track.data.std,
+        batch_size=track.protocol.batch_size,
+        seed=unit.request_seed(request),
+        limits=Limits(deadline=deadline, memory=track.protocol.memory_mib * MIB, processes=track.protocol.processes),
+        device=slot.device,
+        cpus=slot.cores,
+        run_id=bench.run_id,
+    )
+
+
+def _logits(
+    bench: Bench, unit: Unit, outcome: Outcome, device: str = "cpu"
+) -> tuple[NDArray[np.float32] | None, Outcome]:
+    """Logits of the delivered model; finite weights may still overflow, and argmax would call that class 0."""
+    if outcome.status != "ok":
+        return None, outcome
+    assert outcome.weights is not None
+    state = {name: torch.from_numpy(np.array(array)) for name, array in outcome.weights.items()}
+    model = models.load(unit.track.model_spec, state)
+    images = torch.from_numpy(bench.references.dataset.images)
+    try:
+        logits = infer(model, images, normaliser(unit.track, device), device)
+    except torch.OutOfMemoryError:  # others are on that GPU; float32 is float32
+        logits = infer(model, images, normaliser(unit.track))
+    if not np.isfinite(logits).all():
+        return None, Outcome(
+            "invalid",
+            "the model's outputs are not finite",
+            seconds=outcome.seconds,
+            cpu_seconds=outcome.cpu_seconds,
+            peak_memory=outcome.peak_memory,
+            log=outcome.log,
+            environment=outcome.environment,
+        )
+    return logits, outcome
+
+
+def _weight_distance(bench: Bench, unit: Unit, outcome: Outcome) -> float | None:
+    from safetensors.numpy import load
+
+    if outcome.weights is None or not bench.references.has_weights(unit.retrained):
+        return None
+    return round(weight_distance(outcome.weights, load(bench.references.weights(unit.retrained))), 4)
+
+
+def _record(bench: Bench, unit: Unit, outcome: Outcome, retrain_seconds: float | None, logits: str | None) -> Record:
+    environment = {**outcome.environment, **bench.hardware}
+    return Record(
+        key=unit.key,
+        entry=unit.entry.id,
+        name=unit.entry.name,
+        sha256=unit.entry.sha256,
+        track=unit.track.name,
+        reference_digest=unit.track.reference_digest,
+        protocol_digest=unit.track.protocol_digest,
+        seed=unit.seed,
+        status=outcome.status,
+        reason=outcome.reason,
+        seconds=_rounded(outcome.seconds),
+        cpu_seconds=_rounded(outcome.cpu_seconds),
+        peak_memory=outcome.peak_memory,
+        retrain_seconds=_rounded(retrain_seconds),
+        logits=logits,
+        date=units.now(),
+        trusted=bench.sandbox.trusted,
+        environment=environment,
+        log=outcome.log,
+        warnings=outcome.warnings,
+        parameters={**unit.entry.defaults, **unit.entry.overrides},
+    )
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None or not math.isfinite(seconds) else round(seconds, 4)

@@ -1,0 +1,195 @@
+"""Untimed units of trusted code without a sandbox: the same adapter, loaders and logits, in worker processes."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from types import FrameType, ModuleType, TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unlearn_bench.harness.entries.entry import Entry
+from unlearn_bench.harness.references.references import References
+from unlearn_bench.harness.store.store import Store
+from unlearn_bench.harness.support import device_locks
+from unlearn_bench.harness.support.device_locks import Turns
+from unlearn_bench.harness.support.errors import EXIT_CODES, BenchError
+from unlearn_bench.harness.support.workers import worker_pool
+from unlearn_bench.harness.tracks.track import Track
+from unlearn_bench.harness.units.units import Unit
+from unlearn_bench.harness.units.untimed import Result
+from unlearn_bench.sandbox import names
+
+PER_GPU = 4
+"""Worker processes on one GPU."""
+
+
+class Workers:
+    """One worker process per core, or a few on a GPU; a context manager. Its name says that no sandbox was there.
+
+    A unit that ran out of a GPU's memory beside others runs again alone, before that counts.
+    """
+
+    backend = "workers"
+    trusted = True
+    overhead = 0.2
+
+    def __init__(self, track: Track, device: str = "cpu") -> None:
+        cores = len(os.sched_getaffinity(0))
+        self.at_once = cores if device == "cpu" else min(cores, PER_GPU)
+        self._track, self._device = track, device
+
+    def __enter__(self) -> Workers:
+        self._open = worker_pool(self.at_once, _start, self._track, self._device)
+        self._pool = self._open.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._open.__exit__(kind, error, trace)
+
+    def run(self, units: Sequence[Unit], deadline: float) -> Iterator[tuple[Unit, Result]]:
+        """Run units; yields each as it finishes. See :class:`harness.units.untimed.Runner`."""
+        futures: dict[Future[Result], Unit] = {self._pool.submit(_run, unit, deadline): unit for unit in units}
+        try:
+            crowded = []
+            for future in as_completed(futures):
+                unit, result = futures[future], future.result()
+                if result.status == "oom" and self.at_once > 1:
+                    crowded.append(unit)
+                else:
+                    yield unit, result
+            for unit in crowded:
+                yield unit, self._pool.submit(_run, unit, deadline).result()
+        except BrokenProcessPool:
+            raise BenchError(
+                "a worker process was killed (usually by lack of memory)",
+                "this machine",
+                "free memory, then run the same command again: it goes on where it stopped",
+                EXIT_CODES["infra"],
+            ) from None
+        except GeneratorExit:  # nobody wants the rest; an error ends the processes, and all of it
+            for future in futures:
+                future.cancel()
+            raise
+
+
+_references: References | None = None
+_device = "cpu"
+
+
+def _start(track: Track, device: str) -> None:
+    """Initialise a worker process: one thread, the track's references, a device."""
+    import torch
+
+    from unlearn_bench.sandbox.inside import adapter, loaders, models  # noqa: F401
+
+    global _references, _device
+    _device = device
+    torch.set_num_threads(1)
+    torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.0)  # makes torch import another thousand modules
+    _references = References(track, Store())
+    _ = _references.dataset  # nor does the first unit pay for loading it
+
+
+def _run(unit: Unit, deadline: float) -> Result:
+    """Run one unit in a worker, not while one of another process is on the clock.
+
+    An exception of the entry is a ``crash``, non-finite outputs are ``invalid``; a unit that takes more than
+    ``deadline`` seconds is a ``timeout``; the end of a GPU's memory is ``oom``.
+    """
+    assert _references is not None
+    return attempt_unit(_references, unit, deadline, _device)
+
+
+def attempt_unit(references: References, unit: Unit, deadline: float, device: str = "cpu") -> Result:
+    """The same in this process, in its main thread, with these references, on this device."""
+    places = device_locks.cores(sorted(os.sched_getaffinity(0))) if device == "cpu" else (device_locks.gpu(device),)
+    with Turns(places).turn():
+        return _attempt(references, unit, deadline, device)
+
+
+def _attempt(references: References, unit: Unit, deadline: float, device: str) -> Result:
+    import torch
+
+    start = time.process_time()
+    signal.signal(signal.SIGALRM, _late)
+    signal.setitimer(signal.ITIMER_REAL, deadline)
+    status, reason, logits = "ok", "", None
+    try:
+        logits = _unlearn(references, unit, device)
+        if not np.isfinite(logits).all():
+            status, reason, logits = "invalid", "the model's outputs are not finite", None
+    except _Late:
+        status, reason = "timeout", f"no weights within {deadline:g} s"
+    except torch.OutOfMemoryError as error:
+        status, reason = "oom", str(error).splitlines()[0][:200]
+        torch.cuda.empty_cache()
+    except Exception as error:  # whatever an entry raises is its own failure, and the study goes on
+        status, reason = "crash", f"{type(error).__name__}: {error}".splitlines()[0][:200]
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    return Result(status, reason, logits, time.process_time() - start)  # type: ignore[arg-type]
+
+
+class _Late(BaseException):
+    """Raised by the alarm; not an ``Exception``, so that an entry's own handlers let it through."""
+
+
+def _late(number: int, frame: FrameType | None) -> None:
+    raise _Late
+
+
+def _unlearn(references: References, unit: Unit, device: str) -> NDArray[np.float32]:
+    import torch
+    from safetensors.torch import load
+
+    from unlearn_bench.harness.training.recipe import infer, normaliser
+    from unlearn_bench.sandbox.inside import adapter, loaders, models
+
+    track, dataset = unit.track, references.dataset
+    state = load(references.weights(unit.original))
+    for number, parts in enumerate(unit.requests(references)):
+        model = models.load(track.model_spec, state).to(device)
+        layout = adapter.layout(model)
+        data: dict[str, Any] = {}
+        for part, indices in parts.items():
+            data[f"{part}_images"] = torch.from_numpy(dataset.images[indices])
+            data[f"{part}_labels"] = torch.from_numpy(dataset.labels[indices])
+        seed = unit.request_seed(number)
+        given = loaders.make_loaders(
+            data,
+            track.data.mean,
+            track.data.std,
+            track.model_spec.get("channels", 3),
+            track.protocol.batch_size,
+            seed,
+            device,
+        )
+        random.seed(seed)
+        np.random.seed(seed)
+        torch.manual_seed(seed)
+        result = adapter.call(_module(unit.entry), model, given, dict(unit.entry.overrides))
+        state = adapter.state(result, layout)
+    unlearned = models.load(track.model_spec, state)
+    return infer(unlearned, torch.from_numpy(dataset.images), normaliser(track, device), device)
+
+
+def _module(entry: Entry) -> ModuleType:
+    names.provide()
+    spec = importlib.util.spec_from_loader("entry", loader=None)
+    assert spec is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["entry"] = module
+    exec(compile(entry.source, f"{entry.name}.py", "exec"), module.__dict__)
+    return module

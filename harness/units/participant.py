@@ -1,0 +1,55 @@
+"""What participants learn of a sealed track, and how often: status words and numbers over all seeds."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+from unlearn_bench.harness.entries.entry import Entry
+from unlearn_bench.harness.store.store import Store
+from unlearn_bench.harness.support.errors import USAGE, BenchError
+from unlearn_bench.harness.tracks.track import Track
+from unlearn_bench.harness.units import units
+from unlearn_bench.harness.units.units import Record
+
+
+def said(track: Track, status: str, reason: str) -> str:
+    """A status with its reason; on a sealed track the status alone, for the reason is in the entry's hand."""
+    return f"{status}: {reason}" if reason and not track.sealed else status
+
+
+def tally(records: Iterable[Record]) -> dict[str, int]:
+    """How many units ended in which status."""
+    return dict(sorted(Counter(record.status for record in records).items()))
+
+
+def within_quota(store: Store, entry: Entry, track: Track) -> None:
+    """Refuse a source beyond the number of different ones that a sealed track scores under one entry's name.
+
+    Raises:
+        BenchError: the quota is used up. Sources whose every run was lost to the machine were not scored.
+    """
+    quota = track.sealed.quota if track.sealed else 0
+    known = {record.sha256 for record in units.records(store, track) if record.name == entry.name}
+    if quota and entry.sha256 not in known and len(known) >= quota:
+        raise BenchError(
+            f"{entry.name}: {len(known)} different versions were scored on {track.name}, its quota is {quota}",
+            "your command",
+            "a version that was scored before may run again; no other one will",
+            USAGE,
+        )
+
+
+def not_public(track: Track, what: str) -> None:
+    """Refuse what cannot be done on a sealed track without giving its inside away.
+
+    Raises:
+        BenchError: the track is sealed.
+    """
+    if track.sealed:
+        raise BenchError(
+            f"{what} would give away the inside of the sealed track {track.name}",
+            "your command",
+            "use a public track",
+            USAGE,
+        )

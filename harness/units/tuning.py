@@ -1,0 +1,265 @@
+"""Hyper-parameter search with an equal budget for every entry (paper section 4, equations 5 and 6)."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unlearn_bench.harness.entries.entry import Entry
+from unlearn_bench.harness.references.references import References, tuning_shadows
+from unlearn_bench.harness.store.store import Store
+from unlearn_bench.harness.support.seeds import derive
+from unlearn_bench.harness.tracks.track import Track, digest
+from unlearn_bench.harness.units.units import Unit
+from unlearn_bench.harness.units.untimed import Result, Runner, deadline
+from unlearn_bench.scoring.accuracy import Accuracies, accuracies, cross_entropy
+from unlearn_bench.scoring.umia import discernibility, umia
+
+if TYPE_CHECKING:
+    import optuna
+
+Objective = Literal["paper", "oracle-free"]
+Setting = Literal["seed", "shadow"]
+WORST = 2.0
+"""Loss of a unit that failed: ⅓ + ⅓ + ⅓ + 1, the largest that a working one can have."""
+TUNED = Path(__file__).parents[2] / "baselines" / "tuned"
+
+
+@dataclass(frozen=True)
+class Losses:
+    """The four terms that are minimised (equations 5–6, α = β = γ = ⅓, η = 1), and their sum."""
+
+    retain: float
+    forget: float
+    val: float
+    val_mia: float
+
+    @property
+    def total(self) -> float:
+        return self.retain + self.forget + self.val + self.val_mia
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One configuration with its loss, averaged over the tuning seeds."""
+
+    number: int
+    parameters: Mapping[str, Any]
+    loss: float
+    statuses: tuple[str, ...]
+    cpu_seconds: float
+
+
+def losses(references: References, unit: Unit, logits: NDArray[Any], objective: Objective) -> Losses:
+    """The terms for one unit's logits [n, classes].
+
+    ``paper`` compares with the retrained model of the same unit. ``oracle-free`` needs none: R and V as accurate as in
+    the original, F as accurate as V.
+    """
+    labels, parts = references.labels, unit.parts(references)
+    own = accuracies(logits, labels, parts)
+    if objective == "paper":
+        target = accuracies(references.logits(unit.retrained), labels, parts)
+    else:
+        original = accuracies(references.logits(unit.original), labels, parts)
+        target = Accuracies(original.retain, own.val, original.val, original.test)
+    loss = cross_entropy(logits, labels)
+    kinds, val = references.subclasses, parts["val"]
+    unseen = val[np.isin(kinds[val], kinds[parts["forget"]])]  # as on the board, of F's classes
+    attack = umia(loss[parts["forget"]], loss[unseen], references.track.analysis.umia_seed)
+    return Losses(
+        retain=abs(own.retain - target.retain) / 3,
+        forget=abs(own.forget - target.forget) / 3,
+        val=abs(own.val - target.val) / 3,
+        val_mia=discernibility(attack),
+    )
+
+
+def units(entry: Entry, track: Track, setting: Setting) -> list[Unit]:
+    """What one configuration is tried on.
+
+    ``seed``: the first model seeds (the board scores them, too). ``shadow``: units of a pair of shadow splits that no
+    score reads (paper, appendix D).
+    """
+    if setting == "shadow":
+        return [Unit(entry, track, split, forget_set) for split, forget_set in tuning_shadows(track)]
+    return [Unit(entry, track, seed) for seed in range(min(track.analysis.tuning_seeds, track.protocol.seeds))]
+
+
+class Study:
+    """The search for one entry on one track: an Optuna study whose journal survives a kill."""
+
+    def __init__(
+        self, references: References, entry: Entry, objective: Objective = "paper", setting: Setting = "seed"
+    ) -> None:
+        import optuna
+        from optuna.storages import JournalStorage
+        from optuna.storages.journal import JournalFileBackend
+
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self.references, self.entry, self.objective, self.setting = references, entry, objective, setting
+        track = references.track
+        about: dict[str, Any] = {"entry": entry.sha256, "reference": track.reference_digest, "objective": objective}
+        if setting != "seed":
+            about |= {"setting": setting, "splits": track.protocol.lira_splits, "sets": track.protocol.lira_forget_sets}
+        self._name = digest(about)[:16]
+        self._journal = f"tune/{track.name}/{entry.name}-{self._name}.journal"
+        path = references.store.root / self._journal
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            self._study = optuna.create_study(
+                storage=JournalStorage(JournalFileBackend(str(path))),
+                study_name=self._name,
+                load_if_exists=True,
+                direction="minimize",
+            )
+        for trial in self._study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
+            self._study.tell(trial.number, state=optuna.trial.TrialState.FAIL)  # its command was killed: run it again
+            self._study.enqueue_trial(trial.params)
+        # a resumed search must not draw the same candidates again
+        seed = derive(int(self._name[:8], 16), len(self.trials()))
+        self._study.sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=10)
+
+    def trials(self) -> list[Trial]:
+        """All finished trials."""
+        import optuna
+
+        done = self._study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
+        return [_trial(trial) for trial in done]
+
+    def search(self, runner: Runner, count: int, on_unit: Callable[[], None] = lambda: None) -> Iterator[Trial]:
+        """Run trials until ``count`` are finished; yields each. The first one is the method's own defaults."""
+        track = self.references.track
+        missing = count - len(self.trials())
+        if missing <= 0:
+            return
+        if not self._study.get_trials(deepcopy=False):
+            space, defaults = self.entry.search_space, self.entry.defaults
+            self._study.enqueue_trial({k: defaults[k] for k in space if _inside(defaults[k], space[k], track)})
+        tried = units(self.entry, track, self.setting)
+        limit = deadline(self.references, tried[0])
+        at_once = max(1, runner.at_once // len(tried))
+        while missing > 0:
+            asked = [self._study.ask() for _ in range(min(at_once, missing))]
+            todo: list[Unit] = []
+            trials: dict[int, optuna.Trial] = {}  # by the unit's identity: two trials may draw the same parameters
+            for trial in asked:
+                entry = self.entry.with_parameters(_suggest(trial, self.entry.search_space, track))
+                todo += units(entry, track, self.setting)
+                trials |= {id(unit): trial for unit in todo[-len(tried) :]}
+            results: dict[int, list[tuple[Unit, Result]]] = {trial.number: [] for trial in asked}
+            for unit, result in runner.run(todo, limit):
+                on_unit()
+                trial = trials[id(unit)]
+                results[trial.number].append((unit, result))
+                if len(results[trial.number]) == len(tried):
+                    yield self._finish(trial, results[trial.number])
+            missing -= len(asked)
+
+    def _finish(self, trial: optuna.Trial, results: Sequence[tuple[Unit, Result]]) -> Trial:
+        ordered = sorted(results, key=lambda item: (item[0].seed, item[0].forget_set or 0))
+        terms = [
+            None if result.logits is None else losses(self.references, unit, result.logits, self.objective)
+            for unit, result in ordered
+        ]
+        trial.set_user_attr("losses", [None if term is None else asdict(term) for term in terms])
+        trial.set_user_attr("statuses", [result.status for _, result in ordered])
+        trial.set_user_attr("reasons", [result.reason for _, result in ordered])
+        trial.set_user_attr("cpu_seconds", round(sum(result.cpu_seconds or 0.0 for _, result in ordered), 3))
+        loss = float(np.mean([WORST if term is None else term.total for term in terms]))
+        told = self._study.tell(trial, loss)
+        store = self.references.store
+        store.share(store.root / self._journal, self._journal)
+        return _trial(told)
+
+    def best(self) -> Trial:
+        """The configuration with the smallest loss; of equals the first."""
+        return min(self.trials(), key=lambda trial: (trial.loss, trial.number))
+
+    def summary(self) -> dict[str, Any]:
+        """The chosen parameters and what they cost, as :func:`tuned` reads them."""
+        best, trials = self.best(), self.trials()
+        return {
+            "entry": self.entry.name,
+            "sha256": self.entry.sha256,
+            "track": self.references.track.name,
+            "objective": self.objective,
+            "parameters": dict(best.parameters),
+            "loss": round(best.loss, 6),
+            "trial": best.number,
+            "trials": len(trials),
+            "failed_trials": sum(any(s != "ok" for s in trial.statuses) for trial in trials),
+            "setting": self.setting,
+            "seeds": [unit.seed for unit in units(self.entry, self.references.track, self.setting)],
+            "cpu_seconds": round(sum(trial.cpu_seconds for trial in trials), 1),
+            "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        }
+
+
+def _trial(frozen: optuna.trial.FrozenTrial) -> Trial:
+    assert frozen.value is not None
+    attributes = frozen.user_attrs
+    return Trial(
+        frozen.number, frozen.params, frozen.value, tuple(attributes["statuses"]), float(attributes["cpu_seconds"])
+    )
+
+
+def _suggest(trial: optuna.Trial, space: Mapping[str, Any], track: Track) -> dict[str, Any]:
+    """Draw every parameter of a search space; ``"max_epochs"`` is the track's."""
+    drawn: dict[str, Any] = {}
+    for name, (kind, *_) in space.items():
+        ends = _ends(space[name], track)
+        if kind == "choice":
+            drawn[name] = trial.suggest_categorical(name, list(ends[0]))
+        elif kind == "int":
+            drawn[name] = trial.suggest_int(name, *ends)
+        else:
+            drawn[name] = trial.suggest_float(name, *ends, log=kind == "log")
+    return drawn
+
+
+def _ends(rule: Sequence[Any], track: Track) -> list[Any]:
+    return [track.analysis.max_epochs if end == "max_epochs" else end for end in rule[1:]]
+
+
+def _inside(value: Any, rule: Sequence[Any], track: Track) -> bool:
+    """Whether a default can be drawn at all; 0 for "off" is in no logarithmic range."""
+    ends = _ends(rule, track)
+    return bool(value in ends[0] if rule[0] == "choice" else ends[0] <= value <= ends[1])
+
+
+def place(track: Track, setting: Setting) -> str:
+    """Under which a search's choice is kept: in the store below ``tuned``, and shipped below :data:`TUNED`."""
+    return track.name if setting == "seed" else f"{track.name}/{setting}"
+
+
+def choice(name: str, sha256: str, track: Track, store: Store, setting: Setting = "seed") -> dict[str, Any] | None:
+    """What a search on this track chose for exactly this source and what it cost, see :meth:`Study.summary`.
+
+    For ``shadow`` the choice of a search in that setting, else that of the ordinary search.
+    """
+    for one in ("shadow", "seed") if setting == "shadow" else ("seed",):
+        where = place(track, one)
+        shipped = TUNED / where / f"{name}.json"
+        candidates = [store.read(f"tuned/{where}", name)]
+        if shipped.is_file():
+            candidates.append(json.loads(shipped.read_text(encoding="utf-8")))
+        for found in candidates:  # one's own may be of an older source
+            if found is not None and found["sha256"] == sha256:
+                return found
+    return None
+
+
+def tuned(entry: Entry, track: Track, store: Store, setting: Setting = "seed") -> Entry:
+    """The entry with the parameters that :func:`choice` gives, if there was a search."""
+    found = choice(entry.name, entry.sha256, track, store, setting)
+    return entry if found is None else entry.with_parameters(found["parameters"])

@@ -1,0 +1,48 @@
+"""Untimed units, many at once, such as shadow units and the trials of a search: what runs them, and what they give."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unlearn_bench.harness.references.references import References
+from unlearn_bench.harness.units.units import Unit, records
+from unlearn_bench.sandbox.types import Status
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one untimed unit gave; ``logits`` [n, classes] on every example when ``status`` is ``ok``."""
+
+    status: Status
+    reason: str
+    logits: NDArray[np.float32] | None
+    cpu_seconds: float | None
+    log: str = ""
+
+
+class Runner(Protocol):
+    """Runs untimed units side by side."""
+
+    at_once: int
+    overhead: float
+    """Seconds that a unit costs beside its own: starting, inference; for estimates."""
+    backend: str
+    """Name of the back end, for records."""
+    trusted: bool
+    """Whether its results of the entries it is for may stand on a public board."""
+
+    def run(self, units: Sequence[Unit], deadline: float) -> Iterator[tuple[Unit, Result]]:
+        """Run units of at most ``deadline`` seconds each; yields each as it finishes, in any order."""
+
+
+def deadline(references: References, unit: Unit) -> float:
+    """Seconds that an untimed unit gets: the timed units' deadline, scaled by |R|, and never less than the floor."""
+    protocol = references.track.protocol
+    known = [r.retrain_seconds for r in records(references.store, references.track) if r.retrain_seconds is not None]
+    share = len(unit.parts(references)["retain"]) / references.track.splits.retain
+    return max(protocol.deadline_floor, protocol.deadline_factor * max(known, default=0.0) * share)

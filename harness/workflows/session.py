@@ -1,0 +1,331 @@
+"""What the commands that run entries have in common: references, sandbox, slots, and the ends of a run."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, closing, nullcontext
+from itertools import chain
+from pathlib import Path
+
+import click
+
+from unlearn_bench.harness.entries.entry import Entry, baseline, read
+from unlearn_bench.harness.executors import local
+from unlearn_bench.harness.executors.choice import current
+from unlearn_bench.harness.references.references import References, Role, roles, shadow_roles, swap_roles
+from unlearn_bench.harness.store.store import Store
+from unlearn_bench.harness.support.errors import EXIT_CODES, USAGE, BenchError, Owner
+from unlearn_bench.harness.support.files import write_file
+from unlearn_bench.harness.support.progress import Bar, UnitProgress, span
+from unlearn_bench.harness.tracks.track import Track
+from unlearn_bench.harness.units import participant, probe_units, shadow_units, sources, swap_units, timed, units
+from unlearn_bench.harness.units.evaluation import Bench
+from unlearn_bench.harness.units.in_sandboxes import Sandboxed
+from unlearn_bench.harness.units.in_workers import Workers
+from unlearn_bench.harness.units.shadow_units import ShadowRecord
+from unlearn_bench.harness.units.units import Record, Unit
+from unlearn_bench.harness.units.untimed import Runner
+from unlearn_bench.sandbox import backends
+from unlearn_bench.sandbox.types import Sandbox
+
+BLAME: dict[str, tuple[Owner, str]] = {
+    "invalid": ("your method", "return a model of the same architecture with finite weights; see submissions/RULES.md"),
+    "crash": ("your method", "mend the error above; `bench check` and the log help"),
+    "oom": ("your method", "use less memory: smaller batches, torch.no_grad() where no gradient is needed"),
+    "timeout": ("your method", "do less: the deadline is twice Retrain's time, or a minute if that is longer"),
+    "infra": ("this machine", "run `bench doctor`, then the same command again: it goes on where it stopped"),
+}
+
+
+def open_references(track: Track, gpu: int | None = None) -> References:
+    """A track's references, trained where they lack (on ``gpu``, if given), every file read against its digest."""
+    import torch
+
+    torch.set_num_threads(1)
+    references = References(track, Store())
+    train_missing(references, roles(track), None, _gpus(gpu))
+    for _ in references.verify():  # a damaged file is named before anything runs
+        pass
+    return references
+
+
+def find_entry(name: str) -> Entry:
+    """A submission by its path, or a shipped method by its name."""
+    return read(Path(name)) if name.endswith(".py") else baseline(name)
+
+
+def nothing_to_tune(entry: Entry) -> BenchError:
+    return BenchError(
+        f"{entry.name} declares no SEARCH_SPACE", "your method", "declare one; see submissions/README.md", USAGE
+    )
+
+
+def open_bench(track: Track, sandbox: str, gpu: int | None) -> tuple[Bench, str]:
+    """References (trained where they lack) and the sandbox, with one line that says which it is.
+
+    Raises:
+        BenchError: no usable sandbox, a data set that is missing, a damaged store.
+    """
+    if (cluster := current()) is not None:
+        return cluster.bench(open_references(track, gpu), sandbox, gpu is not None)
+    backend, line = choose_sandbox(track, sandbox, gpu)
+    return Bench(open_references(track, gpu), backend, run_id=secrets.token_hex(8)), line
+
+
+def open_runner(
+    references: References, entries: Sequence[Entry], sandbox: str, gpu: int | None = None
+) -> tuple[AbstractContextManager[Runner], str]:
+    """What runs untimed units of these entries, and one line that says which it is.
+
+    With ``auto``, files that ship with the benchmark run in worker processes: their source is known.
+    Everything else runs in the sandbox of that name.
+
+    Raises:
+        BenchError: no usable sandbox.
+    """
+    if (cluster := current()) is not None:
+        return cluster.runner(references, entries, sandbox, gpu is not None)
+    if sandbox == "auto" and all(entry.kind != "entry" for entry in entries):
+        where = _here(_gpus(gpu))
+        return Workers(
+            references.track, *where
+        ), "untimed units of shipped methods: in worker processes, without a sandbox"
+    backend, line = choose_sandbox(references.track, sandbox, gpu)
+    bench = Bench(references, backend, run_id=secrets.token_hex(8))
+    return nullcontext(Sandboxed(bench, _device(gpu))), line
+
+
+def choose_sandbox(track: Track, sandbox: str, gpu: int | None) -> tuple[Sandbox, str]:
+    """The back end of that name on this machine, and one line that says which it is.
+
+    Raises:
+        BenchError: it cannot be used.
+    """
+    try:
+        backend, line = backends.choose(sandbox, track.model_spec, _device(gpu))
+    except backends.SandboxUnavailable as error:
+        raise BenchError(error.what, "this machine", error.remedy, EXIT_CODES["infra"]) from None
+    if track.sealed and sandbox == "auto" and not backend.trusted:
+        what = f"track {track.name} is sealed, and there is no container to keep its secret from an entry"
+        remedy = "run `bench doctor`; --sandbox process is for your own code"
+        raise BenchError(what, "this machine", remedy, EXIT_CODES["infra"])
+    backend.reap()
+    return backend, line
+
+
+def _device(gpu: int | None) -> str:
+    return "cpu" if gpu is None else f"cuda:{gpu}"
+
+
+def _here(gpus: Sequence[int]) -> list[str]:
+    """Names of these GPUs for torch in this process.
+
+    Raises:
+        BenchError: one is absent; it is never replaced by the CPU.
+    """
+    if gpus:
+        import torch
+
+        for gpu in gpus:
+            if gpu >= torch.cuda.device_count():
+                what = f"torch sees no CUDA device {gpu} on this machine"
+                raise BenchError(what, "this machine", f"run `bench doctor --gpu {gpu}`", EXIT_CODES["infra"])
+    return [_device(gpu) for gpu in dict.fromkeys(gpus)]
+
+
+def _gpus(gpu: int | None) -> tuple[int, ...]:
+    return () if gpu is None else (gpu,)
+
+
+def train_missing(
+    references: References,
+    wanted: Sequence[Role],
+    workers: int | None = None,
+    gpus: Sequence[int] = (),
+    in_flight: int | None = None,
+) -> None:
+    """Announce the cost of the ``wanted`` reference models that lack, and train them with a progress bar.
+
+    One command at a time: another one waits, and then trains what still lacks.
+    """
+    track = references.track
+    if not references.missing(wanted):
+        return
+    with references.store.lock(f"training-{track.reference_digest}", f"trains reference models of {track.name}"):
+        if references.missing(wanted):
+            _train(references, wanted, workers, gpus, in_flight)
+
+
+def _train(
+    references: References, wanted: Sequence[Role], workers: int | None, gpus: Sequence[int], in_flight: int | None
+) -> None:
+    from unlearn_bench.harness.training import prepare
+
+    cluster, devices = current(), _here(gpus)
+    if cluster is not None:
+        workers = workers or cluster.trainings(bool(gpus))
+    elif devices:
+        workers = len(devices)
+    plan = prepare.plan(references, workers, wanted, devices, in_flight)
+    track = references.track
+    at_once = f"{plan.workers} at a time"
+    if plan.devices:
+        at_once = f"{plan.at_once} in flight on {' and '.join(plan.devices)}"
+    memory = "" if plan.memory is None else f", {plan.memory / 1e9:.1f} GB of GPU memory per model in flight"
+    click.echo(
+        f"{track.name}: {plan.models} reference models to train, {at_once}: "
+        f"about {span(plan.seconds)}, {plan.disk / 1e6:.1f} MB of disk{memory}"
+        + (f"; {plan.done} of {plan.epochs} epochs were done before an interruption" if plan.done else ""),
+        err=True,
+    )
+    if plan.uncompiled:
+        click.echo(f"steps are not compiled, which would save time: {plan.uncompiled}", err=True)
+    references.store.needs_room(plan.disk)
+    unit, pool = "GPU" if plan.devices else "CPU", None if cluster is None else cluster.train
+    with (
+        Bar(f"training {track.name}", plan.epochs, unit="epochs", done=plan.done) as bar,
+        closing(prepare.run(references, plan, lambda count: bar.at(plan.done + count), pool)) as models,
+    ):
+        for trained in models:
+            bar.line(f"trained {trained.role.name} in {trained.seconds:.1f} {unit} s")
+
+
+def needs_shadows(track: Track) -> None:
+    """Raises ``BenchError`` for a track that declares no U-LiRA protocol."""
+    if not track.protocol.lira_splits:
+        raise BenchError(
+            f"track {track.name} declares no U-LiRA protocol",
+            "your command",
+            "use a track that does (see `bench tracks`), or set protocol.lira_splits and lira_forget_sets in your own",
+            USAGE,
+        )
+
+
+def run_shadows(
+    references: References,
+    entries: Sequence[Entry],
+    sandbox: str,
+    gpu: int | None,
+    narrow: float | None,
+    again: bool,
+    resume: str,
+) -> list[ShadowRecord]:
+    """Run the shadow units that these entries lack, shadow models first; says the cost before.
+
+    A failed run is left alone unless ``again`` asks for it. Ctrl-C keeps what is finished and says how to go on.
+    """
+    track = references.track
+    needs_shadows(track)
+    train_missing(references, shadow_roles(track), None, _gpus(gpu))
+    shadow_units.reference_rows(references)
+    total = track.protocol.lira_splits // 2
+    found = {entry.id: shadow_units.find(references, entry) for entry in entries}
+    todo = []
+    for entry in entries:
+        known = found[entry.id]
+        done = known is not None and (known.status != "ok" or known.pairs == total or known.narrow == narrow)
+        if not done or (again and known is not None and known.status != "ok"):
+            todo.append(entry)
+    if not todo:
+        return [record for record in found.values() if record is not None]
+    opened, line = open_runner(references, todo, sandbox, gpu)
+    click.echo(line, err=True)
+    with opened as runner:
+        probes = {entry.id: probe_units.pending(references, entry) for entry in todo}
+        waiting = {entry.id: shadow_units.pending(references, entry) for entry in todo}
+        count = sum(map(len, waiting.values()))
+        costs = [shadow_units.estimate(references, units, runner) for units in waiting.values()]
+        cost = "" if None in costs else f": about {span(sum(s for s in costs if s is not None))}"
+        click.echo(f"U-LiRA: {count} shadow units, {runner.at_once} at a time{cost}", err=True)
+        with Bar("shadow units", count + sum(map(len, probes.values())), "units") as bar:
+            for entry in todo:
+                try:
+                    for unit, result in probe_units.measure(references, probes[entry.id], runner):
+                        bar.step()
+                        if result.status != "ok":
+                            record = shadow_units.failed(references, entry, runner, unit, result)
+                            break
+                    else:
+                        record = shadow_units.run(references, entry, runner, narrow, lambda unit, result: bar.step())
+                except KeyboardInterrupt:
+                    raise _stopped(resume) from None
+                found[entry.id] = record
+                ended = participant.said(track, record.status, record.reason)
+                bar.line(f"{entry.name}: {ended}, {record.pairs} of {total} pairs of splits")
+    return [record for record in found.values() if record is not None]
+
+
+def run_swaps(references: References, entries: Sequence[Entry], sandbox: str, gpu: int | None, resume: str) -> None:
+    """Run the swapped units that these entries lack, their originals first; the first failure ends it.
+
+    Raises:
+        BenchError: a unit failed.
+    """
+    train_missing(references, swap_roles(references.track), None, _gpus(gpu))
+    todo = [unit for entry in entries for unit in swap_units.pending(references, entry)]
+    if not todo:
+        return
+    probes = [unit for entry in entries for unit in probe_units.pending(references, entry)]
+    opened, line = open_runner(references, entries, sandbox, gpu)
+    click.echo(line, err=True)
+    with opened as runner, Bar("swapped units", len(probes) + len(todo), "units") as bar:
+        try:
+            measured = probe_units.measure(references, probes, runner)
+            for unit, result in chain(measured, swap_units.run(references, todo, runner)):
+                bar.step()
+                label = unit.entry.name if unit.track.sealed else unit.label
+                ended = participant.said(unit.track, result.status, result.reason)
+                bar.line(f"{label} {ended}")
+                if result.status != "ok":
+                    whose, remedy = BLAME[result.status]
+                    raise BenchError(f"{label}: {ended}", whose, remedy, EXIT_CODES[result.status])
+        except KeyboardInterrupt:
+            raise _stopped(resume) from None
+
+
+def _stopped(resume: str) -> click.exceptions.Exit:
+    click.echo(f"\nstopped; finished units are kept. Go on with: {resume}", err=True)
+    return click.exceptions.Exit(130)
+
+
+def execute(bench: Bench, todo: Sequence[Unit], gpu: int | None, resume: str, *, keep: bool = True) -> list[Record]:
+    """Run units with progress. Ctrl-C stops what runs, keeps what is finished and says how to go on."""
+    if not todo:
+        return []
+    slots = bench.slots or local.timed_slots(bench.references.store, _device(gpu))
+    try:
+        return timed.run(bench, todo, slots, UnitProgress(), keep=keep)
+    except KeyboardInterrupt:
+        raise _stopped(resume) from None
+
+
+def run_seeds(
+    bench: Bench, entry: Entry, seeds: Sequence[int], gpu: int | None, resume: str, again: bool = False
+) -> dict[int, Record]:
+    """Run what lacks of an entry's seed units, and keep its source with them; every record that there is, by seed."""
+    store, track = bench.references.store, bench.references.track
+    sources.keep(store, entry)
+    done = execute(bench, timed.pending(store, entry, track, seeds, again), gpu, resume)
+    stored = [units.find(store, Unit(entry, track, seed)) for seed in seeds]
+    found = {record.seed: record for record in [*(one for one in stored if one is not None), *done]}
+    return dict(sorted(found.items()))
+
+
+def failure(store: Store, track: Track, record: Record | ShadowRecord) -> BenchError:
+    """The three lines and the exit code for a unit that failed, with its log in a file.
+
+    On a sealed track the status is all.
+    """
+    whose, remedy = BLAME[record.status]
+    if track.sealed:
+        remedy = remedy if whose == "this machine" else "find it on a public track; a sealed one says no more"
+        return BenchError(f"{record.name}: {record.status}", whose, remedy, EXIT_CODES[record.status])
+    place = f"seed {record.seed}" if isinstance(record, Record) else record.failed
+    log = ""
+    if record.log:
+        path = store.root / "logs" / f"{record.name}-{place.replace(' ', '-')}-{record.entry[:8]}.txt"
+        write_file(path, record.log.encode() + b"\n")
+        log = str(path)
+    what = f"{record.name}, {place}: {record.status}: {record.reason}"
+    return BenchError(what, whose, remedy, EXIT_CODES[record.status], log)

@@ -1,0 +1,1 @@
+"""unlearn-bench as a library: a submission harness and leaderboard for machine unlearning of image classifiers."""
