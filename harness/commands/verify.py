@@ -34,6 +34,7 @@ def command(entry: str, seed: int, track: str, sandbox: str, gpu: int | None, or
     --organiser asks for the numbers.
     """
     from unlearn_bench.harness.references.references import References
+    from unlearn_bench.harness.report import tables
     from unlearn_bench.harness.results import board_entries, review, verification
     from unlearn_bench.harness.store.store import Store
     from unlearn_bench.harness.tracks import track as tracks
@@ -63,7 +64,7 @@ def command(entry: str, seed: int, track: str, sandbox: str, gpu: int | None, or
         click.echo(json.dumps(content, indent=1))
     else:
         if not hidden:
-            click.echo(verification.report(record, again, table))
+            click.echo(tables.verification(record, again, table))
         click.echo(f"verdict: {rerun.verdict}" + ("" if hidden else f": {why}"))
     if code := verification.EXIT_CODES[rerun.verdict]:
         raise click.exceptions.Exit(code)

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unlearn_bench.harness.store.store import Store
-from unlearn_bench.harness.tracks.track import Track, digest
+from unlearn_bench.harness.support.digests import digest
+from unlearn_bench.harness.tracks.track import Track
 
 KIND = "labels"
 

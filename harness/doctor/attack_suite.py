@@ -17,9 +17,10 @@ from unlearn_bench.harness.entries import entry as entries
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support.errors import EXIT_CODES, BenchError
+from unlearn_bench.harness.support.hardware import hardware
 from unlearn_bench.harness.tracks import track
-from unlearn_bench.harness.units.evaluation import Bench, Slot, attempt
-from unlearn_bench.harness.units.machine import hardware
+from unlearn_bench.harness.units.evaluation import Bench, attempt
+from unlearn_bench.harness.units.slots import Slot
 from unlearn_bench.harness.units.units import Unit
 from unlearn_bench.sandbox import backends, suite
 from unlearn_bench.sandbox.engine import remains

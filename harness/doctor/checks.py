@@ -11,13 +11,13 @@ from collections.abc import Iterator, Sequence
 from unlearn_bench.harness.doctor import engine_checks
 from unlearn_bench.harness.doctor.check import Finding
 from unlearn_bench.harness.entries.entry import baseline
-from unlearn_bench.harness.executors.local import timed_slot
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support.errors import BenchError
 from unlearn_bench.harness.tracks import track
-from unlearn_bench.harness.units import machine
+from unlearn_bench.harness.units import neighbours
 from unlearn_bench.harness.units.evaluation import Bench, run
+from unlearn_bench.harness.units.slots import timed_slot
 from unlearn_bench.harness.units.units import Unit
 from unlearn_bench.sandbox import backends
 
@@ -98,8 +98,8 @@ def _neighbours(store: Store) -> Finding:
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) == 1:
         return Finding("cores", "one: timed units run one at a time")
-    cost = float(machine.measure(store, cores)["neighbours_cost"])
-    units = f"{len(cores)} timed units at once" if cost <= machine.TOLERANCE else "one timed unit at a time"
+    cost = float(neighbours.measure(store, cores)["neighbours_cost"])
+    units = f"{len(cores)} timed units at once" if cost <= neighbours.TOLERANCE else "one timed unit at a time"
     return Finding("cores", f"{len(cores)}; a busy neighbour costs {cost:+.1%}: {units}")
 
 

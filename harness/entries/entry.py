@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from unlearn_bench.harness.entries import inspection
+from unlearn_bench.harness.support.digests import digest
 from unlearn_bench.harness.support.errors import EXIT_CODES, BenchError
-from unlearn_bench.harness.tracks.track import Track, digest
+from unlearn_bench.harness.tracks.track import Track
 
 BASELINES = Path(__file__).parents[2] / "baselines"
 SIZE = 64 * 1024

@@ -25,9 +25,9 @@ from unlearn_bench.harness.results import board, scores
 from unlearn_bench.harness.support.errors import EXIT_CODES, USAGE, BenchError
 from unlearn_bench.harness.support.files import write_file
 from unlearn_bench.harness.units import participant, probe_units, units
+from unlearn_bench.harness.units.blame import BLAME
 from unlearn_bench.harness.units.shadow_units import ShadowRecord
 from unlearn_bench.harness.units.units import Record
-from unlearn_bench.harness.workflows.session import BLAME
 
 FORMAT = "unlearn-bench/pull-request/1"
 SCHEMA = Path(__file__).parent / "schemas" / "pull_request.json"

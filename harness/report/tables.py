@@ -19,6 +19,8 @@ from unlearn_bench.scoring.intervals import mean_interval
 from unlearn_bench.scoring.paired import Difference
 
 if TYPE_CHECKING:
+    from unlearn_bench.harness.results.verification import Difference as Repetition
+    from unlearn_bench.harness.units.units import Record
     from unlearn_bench.scoring.unpaired import Change  # whose scipy.stats takes longer than a board
 
 GROUPED = ("retdev", "indisc", "rte", "ulira")
@@ -289,6 +291,24 @@ def audit(name: str, changes: Sequence[Change], fitted: Sequence[str], zero: Map
         lines.append(f"verdict: FITTED: {better} significantly better on the public seeds ({sizes})")
     else:
         lines.append(f"verdict: no sign of fitting: nothing ranked is clearly better on the public seeds ({sizes})")
+    return "\n".join(lines)
+
+
+def verification(record: Record, again: Record, differences: Sequence[Repetition]) -> str:
+    """One unit, published and again; what is not judged in brackets, ``*`` where it moved too far."""
+    places = [str(one.environment.get("backend", "?")) for one in (record, again)]
+    lines = [
+        f"{record.name}, seed {record.seed}: published {record.date} ({places[0]}), again {again.date} ({places[1]})",
+        f"{'':<8}{'published':>12}{'again':>12}{'difference':>14}{'limit':>12}",
+    ]
+    for one in differences:
+        ratio = one.metric == "seconds"
+        change = f"× {one.again / one.published:.2f}" if ratio else f"{one.again - one.published:+.4f}"
+        limit = NONE if math.isnan(one.limit) else f"{'× ' if ratio else ''}{one.limit:.{2 if ratio else 4}f}"
+        limit = limit if one.judged else "(elsewhere)"
+        name = METRICS.get(one.metric, one.metric if ratio else one.metric.upper())
+        star = " *" if one.exceeds else ""
+        lines.append(f"{name:<8}{one.published:>12.4f}{one.again:>12.4f}{change:>14}{limit:>12}{star}")
     return "\n".join(lines)
 
 

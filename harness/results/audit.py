@@ -10,9 +10,9 @@ from unlearn_bench.harness.entries.entry import Entry
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.results import scores
 from unlearn_bench.harness.store.store import Store
+from unlearn_bench.harness.support.hardware import timing_class
 from unlearn_bench.harness.tracks.track import Track
 from unlearn_bench.harness.units import units
-from unlearn_bench.harness.units.machine import timing_class
 from unlearn_bench.harness.units.units import Record, Unit
 from unlearn_bench.scoring.rows import RANKED
 from unlearn_bench.scoring.unpaired import Change, change

@@ -16,10 +16,10 @@ from unlearn_bench.harness.results.badges import DISQUALIFIED, UNTRUSTED, badge,
 from unlearn_bench.harness.results.board_entries import REFERENCES, Candidate, candidates, shadow_records
 from unlearn_bench.harness.results.review import Mark, marks
 from unlearn_bench.harness.results.scores import Scores, ShadowScores
+from unlearn_bench.harness.support.hardware import hardware_class
 from unlearn_bench.harness.tracks.track import Track
 from unlearn_bench.harness.units import probe_units
 from unlearn_bench.harness.units import shadow_units as shadows
-from unlearn_bench.harness.units.machine import hardware_class
 from unlearn_bench.harness.units.shadow_units import ShadowRecord
 from unlearn_bench.harness.units.units import Record
 from unlearn_bench.scoring.board import RESAMPLES, SPREAD, overall_board, track_board

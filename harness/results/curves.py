@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unlearn_bench.harness.references.references import Kind, References, Role
+from unlearn_bench.harness.support.digests import digest
 from unlearn_bench.harness.support.errors import DataError, StoreError
-from unlearn_bench.harness.tracks.track import digest
 from unlearn_bench.harness.units import units
 from unlearn_bench.harness.units.units import Record
 from unlearn_bench.scoring import curves

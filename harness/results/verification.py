@@ -16,14 +16,13 @@ from dataclasses import dataclass
 
 from unlearn_bench.harness.entries.entry import Entry, retrain
 from unlearn_bench.harness.references.references import References, half
-from unlearn_bench.harness.report import tables
 from unlearn_bench.harness.results import scores
 from unlearn_bench.harness.results.board_entries import REFERENCES, Candidate
 from unlearn_bench.harness.results.review import Rerun, Verdict
 from unlearn_bench.harness.results.scores import Scores
 from unlearn_bench.harness.support.errors import USAGE, BenchError
+from unlearn_bench.harness.support.hardware import timing_class
 from unlearn_bench.harness.units import sources, units
-from unlearn_bench.harness.units.machine import timing_class
 from unlearn_bench.harness.units.timed import DRIFT
 from unlearn_bench.harness.units.units import Record
 from unlearn_bench.scoring.repeat import reproducibility_limit
@@ -119,24 +118,6 @@ def judge(
     )  # fmt: skip
     rerun = Rerun(record.seed, verdict, again.date, record.date, dict(again.environment), differences)
     return rerun, table, why
-
-
-def report(record: Record, again: Record, differences: Sequence[Difference]) -> str:
-    """One unit, published and again; what is not judged in brackets, ``*`` where it moved too far."""
-    places = [str(one.environment.get("backend", "?")) for one in (record, again)]
-    lines = [
-        f"{record.name}, seed {record.seed}: published {record.date} ({places[0]}), again {again.date} ({places[1]})",
-        f"{'':<8}{'published':>12}{'again':>12}{'difference':>14}{'limit':>12}",
-    ]
-    for one in differences:
-        ratio = one.metric == "seconds"
-        change = f"× {one.again / one.published:.2f}" if ratio else f"{one.again - one.published:+.4f}"
-        limit = tables.NONE if math.isnan(one.limit) else f"{'× ' if ratio else ''}{one.limit:.{2 if ratio else 4}f}"
-        limit = limit if one.judged else "(elsewhere)"
-        name = tables.METRICS.get(one.metric, one.metric if ratio else one.metric.upper())
-        star = " *" if one.exceeds else ""
-        lines.append(f"{name:<8}{one.published:>12.4f}{one.again:>12.4f}{change:>14}{limit:>12}{star}")
-    return "\n".join(lines)
 
 
 def _differences(references: References, candidate: Candidate, record: Record, again: Record) -> list[Difference]:

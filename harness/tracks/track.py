@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import ast
 import dataclasses
-import hashlib
-import json
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -13,6 +11,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+from unlearn_bench.harness.support.digests import digest
 from unlearn_bench.harness.support.errors import TrackError
 from unlearn_bench.harness.tracks import sealed
 from unlearn_bench.harness.tracks.parsing import build
@@ -181,12 +180,6 @@ class Track:
     def model_spec(self) -> dict[str, Any]:
         """The full specification for ``sandbox.inside.models.build``."""
         return {"classes": self.data.classes, "image_size": self.data.image_size, **self.model}
-
-
-def digest(content: object) -> str:
-    """SHA-256 of canonical JSON, as 64 hexadecimal digits."""
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _declared(table: Any) -> dict[str, Any]:

@@ -17,8 +17,8 @@ from torch import Tensor
 
 from unlearn_bench.harness.support.errors import StoreError
 from unlearn_bench.harness.support.files import write_file
+from unlearn_bench.harness.support.hardware import torch_version
 from unlearn_bench.harness.training.steps import mixed
-from unlearn_bench.harness.units.machine import torch_version
 
 if TYPE_CHECKING:
     from unlearn_bench.harness.references.references import References, Role

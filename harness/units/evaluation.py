@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.support.device_locks import Turns
+from unlearn_bench.harness.support.hardware import hardware
 from unlearn_bench.harness.training.recipe import infer, normaliser
 from unlearn_bench.harness.units import sources, units
-from unlearn_bench.harness.units.machine import hardware
+from unlearn_bench.harness.units.slots import Slot
 from unlearn_bench.harness.units.units import Record, Unit
 from unlearn_bench.sandbox.inside import models
 from unlearn_bench.sandbox.text import tail
@@ -28,19 +29,6 @@ from unlearn_bench.scoring.distances import weight_distance
 
 ATTEMPTS = 3
 """A unit that fails through the benchmark's or the machine's fault is tried again twice."""
-
-
-@dataclass(frozen=True)
-class Slot:
-    """Where a unit runs."""
-
-    cores: tuple[int, ...] = ()
-    """What it is pinned to."""
-    device: str = "cpu"
-    devices: tuple[str, ...] = ()
-    """What it would disturb others on, as :mod:`harness.support.device_locks` names them."""
-    timed: bool = False
-    """Whether nothing else may run there while it is on the clock."""
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from unlearn_bench.harness.executors import local
-from unlearn_bench.harness.units.evaluation import Bench, Slot, attempt
+from unlearn_bench.harness.units.evaluation import Bench, attempt
+from unlearn_bench.harness.units.slots import STARTING, Slot, run_in_slots, untimed_slot
 from unlearn_bench.harness.units.units import Unit
 from unlearn_bench.harness.units.untimed import Result
 
@@ -23,9 +23,9 @@ class Sandboxed:
         if slots:
             self._slots = list(slots)
         elif device == "cpu":
-            self._slots = [local.untimed_slot((core,)) for core in cores]
+            self._slots = [untimed_slot((core,)) for core in cores]
         else:
-            self._slots = [local.untimed_slot((), device) for _ in range(local.STARTING)]
+            self._slots = [untimed_slot((), device) for _ in range(STARTING)]
         self._bench = bench
         self.at_once, self.backend, self.trusted = len(self._slots), bench.sandbox.name, bench.sandbox.trusted
 
@@ -36,4 +36,4 @@ class Sandboxed:
             logits, outcome = attempt(bench, unit, slot, deadline)
             return Result(outcome.status, outcome.reason, logits, outcome.cpu_seconds, outcome.log)
 
-        yield from local.run(units, self._slots, work, bench.stop)
+        yield from run_in_slots(units, self._slots, work, bench.stop)

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from unlearn_bench.harness.entries.entry import Entry
 from unlearn_bench.harness.references.references import References, Role
-from unlearn_bench.harness.units import machine, units
+from unlearn_bench.harness.support.hardware import hardware, torch_version
+from unlearn_bench.harness.units import units
 from unlearn_bench.harness.units.units import Unit
 from unlearn_bench.harness.units.untimed import Result, Runner, deadline
 from unlearn_bench.sandbox.types import Status
@@ -151,7 +152,7 @@ def _started(entry: Entry, runner: Runner, narrow: float | None) -> ShadowRecord
         narrow=narrow,
         trusted=runner.trusted,
         date=units.now(),
-        environment={**machine.hardware(), "backend": runner.backend, "torch": machine.torch_version()},
+        environment={**hardware(), "backend": runner.backend, "torch": torch_version()},
         parameters={**entry.defaults, **entry.overrides},
     )
 

@@ -7,14 +7,14 @@ from dataclasses import replace
 from typing import Protocol
 
 from unlearn_bench.harness.entries.entry import Entry, retrain
-from unlearn_bench.harness.executors import local
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support.errors import EXIT_CODES, BenchError
+from unlearn_bench.harness.support.hardware import timing_class
 from unlearn_bench.harness.tracks.track import Track
 from unlearn_bench.harness.units import evaluation, units
-from unlearn_bench.harness.units.evaluation import Bench, Slot
-from unlearn_bench.harness.units.machine import timing_class
+from unlearn_bench.harness.units.evaluation import Bench
 from unlearn_bench.harness.units.participant import said
+from unlearn_bench.harness.units.slots import Slot, run_in_slots
 from unlearn_bench.harness.units.units import Record, Unit
 
 DRIFT = 0.10
@@ -135,7 +135,7 @@ def _run(
 
     listener.begin(title, len(todo))
     try:
-        for unit, record in local.run(todo, slots, observed, bench.stop):
+        for unit, record in run_in_slots(todo, slots, observed, bench.stop):
             listener.finished(unit, record)
             if record is not None:
                 yield record

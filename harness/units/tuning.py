@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from unlearn_bench.harness.entries.entry import Entry
 from unlearn_bench.harness.references.references import References, tuning_shadows
 from unlearn_bench.harness.store.store import Store
+from unlearn_bench.harness.support.digests import digest
 from unlearn_bench.harness.support.seeds import derive
-from unlearn_bench.harness.tracks.track import Track, digest
+from unlearn_bench.harness.tracks.track import Track
 from unlearn_bench.harness.units.units import Unit
 from unlearn_bench.harness.units.untimed import Result, Runner, deadline
 from unlearn_bench.scoring.accuracy import Accuracies, accuracies, cross_entropy

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from unlearn_bench.harness.entries.entry import Entry
 from unlearn_bench.harness.references.references import References, Role
 from unlearn_bench.harness.store.store import Store
+from unlearn_bench.harness.support.digests import digest
 from unlearn_bench.harness.support.seeds import derive
-from unlearn_bench.harness.tracks.track import Track, digest
+from unlearn_bench.harness.tracks.track import Track
 from unlearn_bench.sandbox.types import Status
 
 

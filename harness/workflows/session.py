@@ -11,31 +11,24 @@ from pathlib import Path
 import click
 
 from unlearn_bench.harness.entries.entry import Entry, baseline, read
-from unlearn_bench.harness.executors import local
 from unlearn_bench.harness.executors.choice import current
 from unlearn_bench.harness.references.references import References, Role, roles, shadow_roles, swap_roles
 from unlearn_bench.harness.store.store import Store
-from unlearn_bench.harness.support.errors import EXIT_CODES, USAGE, BenchError, Owner
+from unlearn_bench.harness.support.errors import EXIT_CODES, USAGE, BenchError
 from unlearn_bench.harness.support.files import write_file
-from unlearn_bench.harness.support.progress import Bar, UnitProgress, span
+from unlearn_bench.harness.support.progress import Bar, span
 from unlearn_bench.harness.tracks.track import Track
 from unlearn_bench.harness.units import participant, probe_units, shadow_units, sources, swap_units, timed, units
+from unlearn_bench.harness.units.blame import BLAME
+from unlearn_bench.harness.units.choice import choose_sandbox, device_name
 from unlearn_bench.harness.units.evaluation import Bench
 from unlearn_bench.harness.units.in_sandboxes import Sandboxed
 from unlearn_bench.harness.units.in_workers import Workers
+from unlearn_bench.harness.units.progress import UnitProgress
 from unlearn_bench.harness.units.shadow_units import ShadowRecord
+from unlearn_bench.harness.units.slots import timed_slots
 from unlearn_bench.harness.units.units import Record, Unit
 from unlearn_bench.harness.units.untimed import Runner
-from unlearn_bench.sandbox import backends
-from unlearn_bench.sandbox.types import Sandbox
-
-BLAME: dict[str, tuple[Owner, str]] = {
-    "invalid": ("your method", "return a model of the same architecture with finite weights; see submissions/RULES.md"),
-    "crash": ("your method", "mend the error above; `bench check` and the log help"),
-    "oom": ("your method", "use less memory: smaller batches, torch.no_grad() where no gradient is needed"),
-    "timeout": ("your method", "do less: the deadline is twice Retrain's time, or a minute if that is longer"),
-    "infra": ("this machine", "run `bench doctor`, then the same command again: it goes on where it stopped"),
-}
 
 
 def open_references(track: Track, gpu: int | None = None) -> References:
@@ -93,29 +86,7 @@ def open_runner(
         ), "untimed units of shipped methods: in worker processes, without a sandbox"
     backend, line = choose_sandbox(references.track, sandbox, gpu)
     bench = Bench(references, backend, run_id=secrets.token_hex(8))
-    return nullcontext(Sandboxed(bench, _device(gpu))), line
-
-
-def choose_sandbox(track: Track, sandbox: str, gpu: int | None) -> tuple[Sandbox, str]:
-    """The back end of that name on this machine, and one line that says which it is.
-
-    Raises:
-        BenchError: it cannot be used.
-    """
-    try:
-        backend, line = backends.choose(sandbox, track.model_spec, _device(gpu))
-    except backends.SandboxUnavailable as error:
-        raise BenchError(error.what, "this machine", error.remedy, EXIT_CODES["infra"]) from None
-    if track.sealed and sandbox == "auto" and not backend.trusted:
-        what = f"track {track.name} is sealed, and there is no container to keep its secret from an entry"
-        remedy = "run `bench doctor`; --sandbox process is for your own code"
-        raise BenchError(what, "this machine", remedy, EXIT_CODES["infra"])
-    backend.reap()
-    return backend, line
-
-
-def _device(gpu: int | None) -> str:
-    return "cpu" if gpu is None else f"cuda:{gpu}"
+    return nullcontext(Sandboxed(bench, device_name(gpu))), line
 
 
 def _here(gpus: Sequence[int]) -> list[str]:
@@ -131,7 +102,7 @@ def _here(gpus: Sequence[int]) -> list[str]:
             if gpu >= torch.cuda.device_count():
                 what = f"torch sees no CUDA device {gpu} on this machine"
                 raise BenchError(what, "this machine", f"run `bench doctor --gpu {gpu}`", EXIT_CODES["infra"])
-    return [_device(gpu) for gpu in dict.fromkeys(gpus)]
+    return [device_name(gpu) for gpu in dict.fromkeys(gpus)]
 
 
 def _gpus(gpu: int | None) -> tuple[int, ...]:
@@ -293,7 +264,7 @@ def execute(bench: Bench, todo: Sequence[Unit], gpu: int | None, resume: str, *,
     """Run units with progress. Ctrl-C stops what runs, keeps what is finished and says how to go on."""
     if not todo:
         return []
-    slots = bench.slots or local.timed_slots(bench.references.store, _device(gpu))
+    slots = bench.slots or timed_slots(bench.references.store, device_name(gpu))
     try:
         return timed.run(bench, todo, slots, UnitProgress(), keep=keep)
     except KeyboardInterrupt:

@@ -24,10 +24,10 @@ from unlearn_bench.harness.references.references import References, Role, roles
 from unlearn_bench.harness.results.scores import model_evidence
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support.files import write_file
+from unlearn_bench.harness.support.hardware import hardware
 from unlearn_bench.harness.support.progress import Bar
 from unlearn_bench.harness.tracks import track as tracks
 from unlearn_bench.harness.units.in_workers import Workers
-from unlearn_bench.harness.units.machine import hardware
 from unlearn_bench.harness.units.tuning import tuned
 from unlearn_bench.harness.units.units import Unit
 from unlearn_bench.scoring.accuracy import accuracies, cross_entropy

@@ -133,7 +133,8 @@ def work(folder: Path, units: int) -> None:
     from unlearn_bench.harness.references.references import References
     from unlearn_bench.harness.store.store import Store
     from unlearn_bench.harness.tracks.track import load
-    from unlearn_bench.harness.units.evaluation import Bench, Slot, attempt
+    from unlearn_bench.harness.units.evaluation import Bench, attempt
+    from unlearn_bench.harness.units.slots import Slot
     from unlearn_bench.harness.units.units import Unit
     from unlearn_bench.sandbox import backends
 

@@ -13,7 +13,8 @@ from unlearn_bench.harness.entries.entry import Entry, baseline, retrain
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.tracks.track import load
-from unlearn_bench.harness.units.evaluation import Bench, Slot, run
+from unlearn_bench.harness.units.evaluation import Bench, run
+from unlearn_bench.harness.units.slots import Slot
 from unlearn_bench.harness.units.units import Unit
 from unlearn_bench.sandbox import backends
 

@@ -15,8 +15,8 @@ from click.testing import CliRunner, Result
 from unlearn_bench.harness.cli import bench
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.store.store import Store
+from unlearn_bench.harness.support.hardware import machine_id
 from unlearn_bench.harness.tracks.track import Track, load
-from unlearn_bench.harness.units import machine
 
 SMALL = """
 [data]
@@ -117,9 +117,7 @@ def prepared(trained: Path, home: Path, references: References) -> References:
     """References of the tiny track, trained."""
     shutil.copytree(trained, home)
     cores = len(os.sched_getaffinity(0))
-    references.store.write(
-        "machines", machine._machine(), {"cores": cores, "neighbours_cost": 0.0}
-    )  # not measured here
+    references.store.write("machines", machine_id(), {"cores": cores, "neighbours_cost": 0.0})  # not measured here
     return references
 
 

@@ -25,7 +25,8 @@ from unlearn_bench.harness.results import scores
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.tracks.track import load
 from unlearn_bench.harness.units import evaluation
-from unlearn_bench.harness.units.evaluation import Bench, Slot
+from unlearn_bench.harness.units.evaluation import Bench
+from unlearn_bench.harness.units.slots import Slot
 from unlearn_bench.harness.units.units import Record, Unit
 from unlearn_bench.sandbox.backends import load as load_backend
 from unlearn_bench.sandbox.engine.reap import RUN_LABEL

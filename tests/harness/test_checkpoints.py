@@ -80,7 +80,7 @@ def test_the_command_goes_on_after_a_kill(
     home.rename(tmp_path / "without")
     script = f"""
 import multiprocessing
-from harness import checkpoints, prepare
+from unlearn_bench.harness.training import checkpoints, prepare
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.tracks.track import load

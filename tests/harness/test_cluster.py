@@ -61,9 +61,9 @@ def second(cluster: Any) -> Iterator[Any]:
 
 
 OFTEN = """
-from harness import progress
+from unlearn_bench.harness.support import progress
 from unlearn_bench.harness.cli import main
-from harness.executors import counter
+from unlearn_bench.harness.executors.ray import counter
 
 progress.EVERY = counter.EVERY = 0.05
 main()
@@ -72,7 +72,7 @@ main()
 
 SOON = """
 from unlearn_bench.harness.cli import main
-from harness.executors import head
+from unlearn_bench.harness.executors.ray import head
 
 head.EVERY, head.LOST = 0.5, {lost}
 main()

@@ -20,7 +20,8 @@ from unlearn_bench.harness.entries.entry import read
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support.errors import StoreError
-from unlearn_bench.harness.units.evaluation import ATTEMPTS, Bench, Slot, attempt
+from unlearn_bench.harness.units.evaluation import ATTEMPTS, Bench, attempt
+from unlearn_bench.harness.units.slots import Slot
 from unlearn_bench.harness.units.units import Unit
 from unlearn_bench.sandbox.stage import PREFIX
 from unlearn_bench.sandbox.types import Outcome

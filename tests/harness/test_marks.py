@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from tests.harness.conftest import run
 from tests.harness.test_submit import FINE_TUNE
 from unlearn_bench.harness.references.references import References, Role
+from unlearn_bench.harness.report import tables
 from unlearn_bench.harness.results import board, review, scores, verification
 from unlearn_bench.harness.results.board_entries import candidates
 from unlearn_bench.harness.store.store import Store
@@ -96,7 +97,7 @@ def test_the_verdict_rests_on_the_entrys_own_spread(shipped: References) -> None
     elsewhere = replace(slow, environment={**published.environment, "cpu": "another"})
     rerun, table, _ = verification.judge(shipped, ft, published, elsewhere)
     assert rerun.verdict == "consistent" and not table[-1].judged, "seconds of two machines are not compared"
-    assert "(elsewhere)" in verification.report(published, elsewhere, table)
+    assert "(elsewhere)" in tables.verification(published, elsewhere, table)
 
 
 def test_records_without_arrays_are_judged_by_their_scores(shipped: References) -> None:

@@ -12,8 +12,9 @@ import pytest
 from unlearn_bench.harness.entries.entry import Entry, read
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.units import evaluation
-from unlearn_bench.harness.units.evaluation import Bench, Slot
+from unlearn_bench.harness.units.evaluation import Bench
 from unlearn_bench.harness.units.in_workers import Workers
+from unlearn_bench.harness.units.slots import Slot
 from unlearn_bench.harness.units.units import Unit
 from unlearn_bench.sandbox.backends import load
 

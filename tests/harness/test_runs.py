@@ -11,7 +11,8 @@ from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.tracks.track import load
 from unlearn_bench.harness.units import evaluation, timed, units
-from unlearn_bench.harness.units.evaluation import Bench, Slot
+from unlearn_bench.harness.units.evaluation import Bench
+from unlearn_bench.harness.units.slots import Slot
 from unlearn_bench.harness.units.units import Record, Unit
 from unlearn_bench.sandbox import backends
 

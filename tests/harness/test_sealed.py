@@ -24,7 +24,8 @@ from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.tracks import sealed, track
 from unlearn_bench.harness.tracks.sealed import Secret
 from unlearn_bench.harness.units import participant, units
-from unlearn_bench.harness.units.evaluation import Bench, Slot, _job
+from unlearn_bench.harness.units.evaluation import Bench, _job
+from unlearn_bench.harness.units.slots import Slot
 from unlearn_bench.harness.units.units import Record, Unit
 from unlearn_bench.sandbox.backends import load
 from unlearn_bench.sandbox.stage import staged

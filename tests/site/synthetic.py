@@ -16,7 +16,8 @@ from unlearn_bench.harness.results import curves, scores
 from unlearn_bench.harness.results.curves import Curves
 from unlearn_bench.harness.results.scores import Scores
 from unlearn_bench.harness.store.store import Store
-from unlearn_bench.harness.tracks.track import Track, digest, load
+from unlearn_bench.harness.support.digests import digest
+from unlearn_bench.harness.tracks.track import Track, load
 from unlearn_bench.harness.units import sources, units
 from unlearn_bench.harness.units.units import Record
 from unlearn_bench.scoring.curves import EDGES, FPR

@@ -23,7 +23,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unlearn_bench.harness.entries.entry import Entry
-from unlearn_bench.harness.executors import local
 from unlearn_bench.harness.executors.ray import head, node
 from unlearn_bench.harness.executors.ray.counter import counting
 from unlearn_bench.harness.executors.ray.node import Node, Parcel
@@ -31,8 +30,9 @@ from unlearn_bench.harness.references.references import References, Role
 from unlearn_bench.harness.support.errors import EXIT_CODES, BenchError
 from unlearn_bench.harness.tracks.track import Track
 from unlearn_bench.harness.training import compilation
-from unlearn_bench.harness.units.evaluation import Bench, Slot
+from unlearn_bench.harness.units.evaluation import Bench
 from unlearn_bench.harness.units.in_sandboxes import Sandboxed
+from unlearn_bench.harness.units.slots import Slot, run_in_slots
 from unlearn_bench.harness.units.units import Unit
 from unlearn_bench.harness.units.untimed import Result, Runner
 from unlearn_bench.sandbox.types import Outcome, Sandbox
@@ -138,7 +138,7 @@ class Cluster:
             return trained
 
         with counting(self._ray, on_progress, plan.epochs - plan.done) as counter:
-            for _, trained in local.run(plan.tasks, [Slot()] * self.trainings(gpu), work, stop):
+            for _, trained in run_in_slots(plan.tasks, [Slot()] * self.trainings(gpu), work, stop):
                 yield trained
 
     def bench(self, references: References, sandbox: str, gpu: bool) -> tuple[Bench, str]:
@@ -312,7 +312,7 @@ class Spread:
         def work(unit: Unit, slot: Slot) -> Result:
             return self._cluster.direct(self._references, unit, deadline, stop)
 
-        yield from local.run(units, [Slot()] * self.at_once, work, stop)
+        yield from run_in_slots(units, [Slot()] * self.at_once, work, stop)
 
 
 def _cause(error: Any) -> Exception:

@@ -22,14 +22,14 @@ from numpy.typing import NDArray
 
 from unlearn_bench.harness.data.datasets import Dataset
 from unlearn_bench.harness.data.splits import Numbers
-from unlearn_bench.harness.executors import local
 from unlearn_bench.harness.references.references import References, Role
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support import device_locks
 from unlearn_bench.harness.support.errors import EXIT_CODES, BenchError
+from unlearn_bench.harness.support.hardware import hardware, torch_version
 from unlearn_bench.harness.tracks.track import Track
-from unlearn_bench.harness.units.evaluation import Bench, Slot, attempt
-from unlearn_bench.harness.units.machine import hardware, torch_version
+from unlearn_bench.harness.units.evaluation import Bench, attempt
+from unlearn_bench.harness.units.slots import Slot, timed_slots, untimed_slot
 from unlearn_bench.harness.units.units import Unit
 from unlearn_bench.harness.units.untimed import Result
 from unlearn_bench.sandbox.types import Outcome, Sandbox
@@ -136,7 +136,7 @@ def describe(expected: Code, track: Track, sandbox: str | None, gpus: int) -> No
     if sandbox is not None:
         backend, line = _backend(track, sandbox, _gpu() if gpus else None)
         name, trusted = backend.name, backend.trusted
-        slots = [Slot(timed=True)] * gpus if gpus else local.timed_slots(Store())
+        slots = [Slot(timed=True)] * gpus if gpus else timed_slots(Store())
     return Node(host, name, trusted, line, hardware(), tuple(slots))
 
 
@@ -158,7 +158,7 @@ def sandboxed(
     references = Carried(unit.track, parcel, {unit.original: original})
     cores = os.sched_getaffinity(0)
     if index is not None:
-        here = local.untimed_slot((), f"cuda:{index}")
+        here = untimed_slot((), f"cuda:{index}")
         here = here if slot is None else replace(here, timed=True)
     else:
         here = slot or Slot(devices=device_locks.cores(sorted(cores)))
@@ -221,7 +221,7 @@ _backends: dict[tuple[str, str, int | None], tuple[Sandbox, str]] = {}
 
 def _backend(track: Track, sandbox: str, gpu: int | None) -> tuple[Sandbox, str]:
     """Chosen once per process."""
-    from unlearn_bench.harness.workflows.session import choose_sandbox
+    from unlearn_bench.harness.units.choice import choose_sandbox
 
     key = (track.reference_digest, sandbox, gpu)
     if key not in _backends:

@@ -1,4 +1,4 @@
-"""The default executor: threads on this machine, each with a slot of its own (cores, device, clock)."""
+"""Slots, the places of this machine where units run, and one thread for each (cores, device, clock)."""
 
 from __future__ import annotations
 
@@ -6,19 +6,31 @@ import os
 import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support import device_locks
-from unlearn_bench.harness.units.evaluation import Slot
-from unlearn_bench.harness.units.machine import timed_at_once
+from unlearn_bench.harness.units.neighbours import timed_at_once
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 STARTING = 2
 """How many sandboxes start together where only one may be timed."""
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Where a unit runs."""
+
+    cores: tuple[int, ...] = ()
+    """What it is pinned to."""
+    device: str = "cpu"
+    devices: tuple[str, ...] = ()
+    """What it would disturb others on, as :mod:`harness.support.device_locks` names them."""
+    timed: bool = False
+    """Whether nothing else may run there while it is on the clock."""
 
 
 def timed_slots(store: Store, device: str = "cpu") -> list[Slot]:
@@ -45,7 +57,7 @@ def untimed_slot(cores: tuple[int, ...], device: str = "cpu") -> Slot:
     return Slot(cores, device, device_locks.cores(cores) if device == "cpu" else (device_locks.gpu(device),))
 
 
-def run(
+def run_in_slots(
     units: Sequence[Task],
     slots: Sequence[Slot],
     work: Callable[[Task, Slot], Result],

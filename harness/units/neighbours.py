@@ -1,23 +1,18 @@
-"""What this machine is: the hardware class that run times belong to, and whether its cores disturb each other."""
+"""Whether busy cores of this machine disturb each other, and so how many timed units may run side by side."""
 
 from __future__ import annotations
 
-import hashlib
-import os
-import platform
 import statistics
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support import device_locks
 from unlearn_bench.harness.support.device_locks import Turns
-from unlearn_bench.harness.tracks.track import digest
+from unlearn_bench.harness.support.hardware import machine_id
 
 TOLERANCE = 0.05
 """Slow-down by neighbours above which timed units run one at a time."""
@@ -40,56 +35,6 @@ print("ready", flush=True)
 for _ in sys.stdin:
     print(work(), flush=True)
 """
-
-
-def hardware() -> dict[str, Any]:
-    """CPU model, cores, memory, and a name for this very machine that says nothing else about it."""
-    return {
-        "cpu": _cpu(),
-        "cores": len(os.sched_getaffinity(0)),
-        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
-        "system": f"{platform.system()} {platform.release()}",
-        "machine": _machine(),
-    }
-
-
-def torch_version() -> str:
-    """Imported here, so that naming the machine needs no torch."""
-    import torch
-
-    return str(torch.__version__)
-
-
-def timing_class(environment: Mapping[str, Any]) -> str:
-    """Runs of one class may be compared by the clock: same machine, back end, image, torch and device."""
-    keys = ("machine", "cpu", "cores", "backend", "image", "torch", "device")
-    return digest({key: environment.get(key) for key in keys})[:16]
-
-
-def hardware_class(environment: Mapping[str, Any]) -> str:
-    """For people: the GPU that a unit ran on, or CPU and cores."""
-    device = str(environment.get("device") or "")
-    if " " in device:  # of a CPU this is the architecture, of a GPU its name
-        return device
-    return f"{environment.get('cpu') or device or 'unknown'}, {environment.get('cores', '?')} cores"
-
-
-@cache
-def _cpu() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    except OSError:
-        pass  # no /proc: the platform module's word must do
-    return platform.processor() or platform.machine()
-
-
-@cache
-def _machine() -> str:
-    path = Path("/etc/machine-id")
-    identity = path.read_text().strip() if path.is_file() else ""
-    return hashlib.sha256(f"unlearn-bench {identity or platform.node()}".encode()).hexdigest()[:12]
 
 
 def neighbours_cost(cores: Sequence[int], repeats: int = 5) -> float:
@@ -136,7 +81,7 @@ def timed_at_once(store: Store, cores: Sequence[int]) -> int:
     """
     if len(cores) == 1:
         return 1
-    known = store.read("machines", _machine())
+    known = store.read("machines", machine_id())
     if known is None or known["cores"] != len(cores):
         known = measure(store, cores)
     return len(cores) if known["neighbours_cost"] <= TOLERANCE else 1
@@ -146,5 +91,5 @@ def measure(store: Store, cores: Sequence[int]) -> dict[str, Any]:
     """Measure the neighbours' cost and keep it."""
     with Turns(device_locks.cores(cores), timed=True).turn() as clock, clock:
         result = {"cores": len(cores), "neighbours_cost": round(neighbours_cost(cores), 4)}
-    store.write("machines", _machine(), result)
+    store.write("machines", machine_id(), result)
     return result

@@ -1,0 +1,64 @@
+"""What this machine is, and the hardware class that run times belong to."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from unlearn_bench.harness.support.digests import digest
+
+
+def hardware() -> dict[str, Any]:
+    """CPU model, cores, memory, and a name for this very machine that says nothing else about it."""
+    return {
+        "cpu": _cpu(),
+        "cores": len(os.sched_getaffinity(0)),
+        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
+        "system": f"{platform.system()} {platform.release()}",
+        "machine": machine_id(),
+    }
+
+
+def torch_version() -> str:
+    """Imported here, so that naming the machine needs no torch."""
+    import torch
+
+    return str(torch.__version__)
+
+
+def timing_class(environment: Mapping[str, Any]) -> str:
+    """Runs of one class may be compared by the clock: same machine, back end, image, torch and device."""
+    keys = ("machine", "cpu", "cores", "backend", "image", "torch", "device")
+    return digest({key: environment.get(key) for key in keys})[:16]
+
+
+def hardware_class(environment: Mapping[str, Any]) -> str:
+    """For people: the GPU that a unit ran on, or CPU and cores."""
+    device = str(environment.get("device") or "")
+    if " " in device:  # of a CPU this is the architecture, of a GPU its name
+        return device
+    return f"{environment.get('cpu') or device or 'unknown'}, {environment.get('cores', '?')} cores"
+
+
+@cache
+def _cpu() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass  # no /proc: the platform module's word must do
+    return platform.processor() or platform.machine()
+
+
+@cache
+def machine_id() -> str:
+    """Return a name of this very machine that says nothing else about it."""
+    path = Path("/etc/machine-id")
+    identity = path.read_text().strip() if path.is_file() else ""
+    return hashlib.sha256(f"unlearn-bench {identity or platform.node()}".encode()).hexdigest()[:12]

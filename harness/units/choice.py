@@ -1,0 +1,31 @@
+"""Which sandbox runs the units of a track on this machine."""
+
+from __future__ import annotations
+
+from unlearn_bench.harness.support.errors import EXIT_CODES, BenchError
+from unlearn_bench.harness.tracks.track import Track
+from unlearn_bench.sandbox import backends
+from unlearn_bench.sandbox.types import Sandbox
+
+
+def choose_sandbox(track: Track, sandbox: str, gpu: int | None) -> tuple[Sandbox, str]:
+    """The back end of that name on this machine, and one line that says which it is.
+
+    Raises:
+        BenchError: it cannot be used.
+    """
+    try:
+        backend, line = backends.choose(sandbox, track.model_spec, device_name(gpu))
+    except backends.SandboxUnavailable as error:
+        raise BenchError(error.what, "this machine", error.remedy, EXIT_CODES["infra"]) from None
+    if track.sealed and sandbox == "auto" and not backend.trusted:
+        what = f"track {track.name} is sealed, and there is no container to keep its secret from an entry"
+        remedy = "run `bench doctor`; --sandbox process is for your own code"
+        raise BenchError(what, "this machine", remedy, EXIT_CODES["infra"])
+    backend.reap()
+    return backend, line
+
+
+def device_name(gpu: int | None) -> str:
+    """Return torch's name of the GPU of this index, or of the CPU."""
+    return "cpu" if gpu is None else f"cuda:{gpu}"
