@@ -1,0 +1,52 @@
+"""The wheel: one import name, whatever else the user's folder holds."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    (built,) = folder.iterdir()
+    return zipfile.ZipFile(built)
+
+
+def test_the_wheel_claims_one_import_name(wheel: zipfile.ZipFile) -> None:
+    tops = {name.split("/")[0] for name in wheel.namelist() if ".dist-info/" not in name}
+    assert tops == {"unlearn_bench"}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "baselines/ft.py",
+        "harness/tracks/catalogue/digits-resnet18.toml",
+        "sandbox/engine/seccomp.toml",
+        "submissions/template.py",
+    ],
+)
+def test_the_wheel_holds_the_folders_as_they_are(wheel: zipfile.ZipFile, path: str) -> None:
+    assert wheel.read(f"unlearn_bench/{path}") == (ROOT / path).read_bytes()
+
+
+def test_modules_of_the_same_names_beside_the_user_break_nothing(wheel: zipfile.ZipFile, tmp_path: Path) -> None:
+    """A notebook's folder comes first on the path, and ``scoring.py`` is a likely name there."""
+    wheel.extractall(tmp_path / "installed")
+    for name in ("harness", "scoring", "sandbox", "baselines", "submissions"):
+        (tmp_path / f"{name}.py").write_text(f"raise ImportError('the user has a file {name}.py of his own')\n")
+    command = [sys.executable, "-m", "unlearn_bench.harness", "leaderboard"]
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "installed"), "BENCH_HOME": str(tmp_path / "home")}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "Rotated digits" in done.stdout
