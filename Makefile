@@ -1,18 +1,22 @@
-# Two commands: `make demo` sets everything up and scores the example submission; `make test` runs the tests.
+# `make demo` sets everything up and scores the example submission; `make check` is for every change, `make test` for all of it.
 PYTHON ?= python3
 VENV ?= .venv
 BENCH := $(VENV)/bin/bench
+PYTEST := $(VENV)/bin/python -m pytest -n auto --maxprocesses 16 --dist worksteal
 ENTRY ?= submissions/shrink_perturb.py
 
-.PHONY: demo test lint clean
+.PHONY: demo check test lint clean
 
 demo: $(VENV)/demo
 	$(BENCH) image --if-missing
 	$(BENCH) submit $(ENTRY)
 
+check: lint
+	$(PYTEST)
+
 test: lint
 	$(BENCH) image --if-missing
-	$(VENV)/bin/python -m pytest -n 2 -m "not gpu" --durations 25
+	$(PYTEST) -m "not gpu" --durations 15
 
 lint: $(VENV)/test
 	$(VENV)/bin/ruff check .

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,9 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / ".github" / "workflows"
-NAMES = ("gate", "score", "publish")
+SCORING = ("gate", "score", "publish")
+"""The workflows that a submission passes through."""
+NAMES = (*SCORING, "tests")
 PIN = re.compile(r"uses: [A-Za-z0-9_.-]+/[A-Za-z0-9_./-]+@[0-9a-f]{40} # v[0-9]+\.[0-9]+\.[0-9]+")
 LOCAL = "./.github/workflows/publish.yml"
 
@@ -43,6 +46,7 @@ def test_who_starts_what() -> None:
     assert inputs["pull_request"]["required"] and inputs["head"]["required"]
     assert not inputs["allow_change"]["default"]
     assert "default_branch" in load("score")["jobs"]["bundle"]["if"], "started on another branch it does nothing"
+    assert set(load("tests")["on"]) == {"push", "pull_request", "schedule", "workflow_dispatch"}
     for name in NAMES:
         assert "pull_request_target" not in (FOLDER / f"{name}.yml").read_text()
 
@@ -58,6 +62,8 @@ def test_permissions_are_what_each_job_needs() -> None:
         ("score", "publish"): write | page,
         ("publish", "publish"): write,
         ("publish", "page"): page,
+        ("tests", "check"): {"contents": "read"},
+        ("tests", "test"): {"contents": "read"},
     }
     assert all(load(name)["permissions"] == {} for name in NAMES), "a job without permissions of its own has none"
 
@@ -71,10 +77,33 @@ def test_the_machine_that_runs_entries_holds_no_token_and_no_secret() -> None:
     assert hosted.count("ubuntu-24.04") == len(hosted) - 1, "every other job is on a hosted runner"
 
 
-def test_gate_has_no_secrets_and_writes_no_cache() -> None:
-    text = (FOLDER / "gate.yml").read_text()
+@pytest.mark.parametrize("name", ["gate", "tests"])
+def test_what_a_pull_request_starts_has_no_secrets_and_writes_no_cache(name: str) -> None:
+    text = (FOLDER / f"{name}.yml").read_text()
     assert not re.search(r"\$\{\{ *secrets", text) and "actions/cache" not in text and "cache:" not in text
-    assert "ref: ${{ github.event.pull_request.base.sha }}" in text, "what runs is the base branch's"
+
+
+def test_gate_runs_the_code_of_the_base_branch() -> None:
+    assert "ref: ${{ github.event.pull_request.base.sha }}" in (FOLDER / "gate.yml").read_text()
+
+
+def test_every_push_is_checked_on_every_python_and_the_rest_is_nightly() -> None:
+    jobs = load("tests")["jobs"]
+    pythons = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"]
+    assert pythons == ">=3.11" and jobs["check"]["strategy"]["matrix"]["python"] == ["3.11", "3.12", "3.13"]
+    assert "if" not in jobs["check"]
+    assert not re.search(r"github\.token|GITHUB_TOKEN", (FOLDER / "tests.yml").read_text())
+    assert "schedule" in jobs["test"]["if"] and "push" not in jobs["test"]["if"]
+
+
+def test_the_checks_are_the_commands_that_the_readme_names() -> None:
+    jobs = load("tests")["jobs"]
+    run = {name: [step["run"] for step in job["steps"] if "run" in step] for name, job in jobs.items()}
+    assert run == {"check": ["make check"], "test": ["make test"]}
+    assert (ROOT / ".ci" / "run").read_text().rstrip().endswith("exec make test")
+    readme, makefile = ((ROOT / name).read_text() for name in ("README.md", "Makefile"))
+    for target in ("check", "test"):
+        assert f"\nmake {target} " in readme and f"\n{target}: lint\n" in makefile
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -126,7 +155,7 @@ def test_the_commands_in_the_workflows_exist_with_these_options() -> None:
 
 def test_gitlab_has_the_same_three_steps() -> None:
     document = yaml.safe_load((ROOT / "docs/gitlab-ci.yml").read_text())
-    assert document["stages"] == list(NAMES)
+    assert document["stages"] == list(SCORING)
     assert "--smoke" in yaml.safe_dump(document["gate"])
     assert "BOARD_TOKEN" not in yaml.safe_dump(document["gate"]) + yaml.safe_dump(document["score"])
 
