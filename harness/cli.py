@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import datetime
 import importlib
+import logging
 import os
 import pkgutil
+import shlex
 import sys
 import traceback
 from typing import Any
@@ -13,9 +15,9 @@ from typing import Any
 import click
 
 from unlearn_bench.harness import commands
+from unlearn_bench.harness.commands._options import may_know_secrets
 from unlearn_bench.harness.store import mirror
-from unlearn_bench.harness.support.errors import EXIT_CODES, BenchError, Owner
-from unlearn_bench.harness.tracks.sealed import OPENED
+from unlearn_bench.harness.support.errors import EXIT_CODES, INTERRUPTED, BenchError, Owner
 
 EPILOG = """\b
 Examples:
@@ -26,7 +28,7 @@ Examples:
 \b
 Exit codes: 0 ok, 2 usage, 10 invalid, 11 crash, 12 out of memory, 13 timeout,
 14 and 15 of verify (inconsistent, cannot tell), 20 infrastructure (try again),
-130 stopped by Ctrl-C (the same command goes on)."""
+130 stopped by Ctrl-C (the same command resumes)."""
 
 
 class Verbs(click.Group):
@@ -49,14 +51,44 @@ class Verbs(click.Group):
         except (click.exceptions.Exit, click.ClickException, click.Abort, BrokenPipeError):
             raise
         except KeyboardInterrupt:
-            click.echo("\nstopped; what was finished is kept: the same command goes on", err=True)
-            raise click.exceptions.Exit(130) from None
+            command = shlex.join(["bench", *sys.argv[1:]])
+            click.echo(f"\nstopped; what was finished is kept. Go on with: {command}", err=True)
+            raise click.exceptions.Exit(INTERRUPTED) from None
+        except BenchError as error:
+            raise Failure(error) from error
         except Exception as error:
-            raise _unexpected(error, quote=not ctx.meta.get(OPENED)) from error
+            raise Failure(_unexpected(error, quote=not may_know_secrets(ctx))) from error
+
+
+class Failure(click.ClickException):
+    """A :class:`BenchError` as click ends a command with it: its lines on standard error and its exit code."""
+
+    def __init__(self, error: BenchError) -> None:
+        super().__init__(error.message)
+        self.error, self.exit_code = error, error.exit_code  # type: ignore[misc]  # click declares it for the class
+
+    def show(self, file: object = None) -> None:
+        """Print the error's lines."""
+        click.echo(self.error.format_message(), err=True)
+
+
+class _Messages(logging.Handler):
+    """Writes log messages to standard error, as they are."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        click.echo(self.format(record), err=True)
+
+
+_messages = _Messages()
 
 
 def _unexpected(error: Exception, quote: bool) -> BenchError:
-    """``quote``: also the error's own words, which on a sealed track may hold what nobody must see."""
+    """Return what a user sees of a bug, or of a failure of the machine; the traceback goes to a file.
+
+    Args:
+        error: what was raised.
+        quote: also show the error's own words, which on a sealed track may hold what nobody must see.
+    """
     from unlearn_bench.harness.store.store import home
 
     now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
@@ -70,18 +102,22 @@ def _unexpected(error: Exception, quote: bool) -> BenchError:
         where = "above"
     what = f"{type(error).__name__}: {error}".splitlines()[0][:200] if quote else type(error).__name__
     whose: Owner = "this machine" if isinstance(error, OSError) else "the benchmark"
-    remedy = "run `bench doctor`; what was finished is kept, the same command goes on from there"
+    remedy = "run `bench doctor`; what was finished is kept, and the same command resumes there"
     return BenchError(what, whose, remedy, EXIT_CODES["infra"], where)
 
 
 @click.group(cls=Verbs, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="unlearn-bench")
-def bench() -> None:
+@click.option("-v", "--verbose", is_flag=True, help="Also print diagnostics.")
+def bench(verbose: bool) -> None:
     """Benchmark machine unlearning methods for image classifiers.
 
     A submission is one Python file with unlearn(model, retain, forget, val). It runs in a sandbox against fixed
     original models, is scored against retrained ones, and takes its place on a ranked leaderboard.
     """
+    logger = logging.getLogger("unlearn_bench")
+    logger.addHandler(_messages)
+    logger.setLevel(logging.DEBUG if verbose else logging.INFO)
     if found := mirror.current():
         found.due = True  # as soon as the command uses the store: `--help` waits for no network
 

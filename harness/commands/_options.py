@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -10,17 +12,25 @@ import click
 DEFAULT_TRACK = "digits-resnet18"
 
 
-def _keep_secret(ctx: click.Context, option: click.Parameter, value: str | None) -> None:
-    from unlearn_bench.harness.tracks.sealed import OPTION
+_SECRET = "unlearn_bench.secret"
+"""Key of click's shared ``meta``: whether --secret was given."""
 
-    ctx.meta[OPTION] = value
+
+def _note_secret(ctx: click.Context, option: click.Parameter, value: Path | None) -> Path | None:
+    ctx.meta[_SECRET] = value is not None
+    return value
+
+
+def may_know_secrets(ctx: click.Context) -> bool:
+    """Whether the running command was given the secret of a sealed track, or a place to look for one."""
+    return bool(ctx.meta.get(_SECRET) or os.environ.get("BENCH_SECRETS"))
 
 
 secret_option = click.option(
     "--secret",
+    type=click.Path(path_type=Path),
     metavar="PATH",
-    expose_value=False,
-    callback=_keep_secret,
+    callback=_note_secret,
     help="Secret of a sealed track, file or folder; default: BENCH_SECRETS.",
 )
 organiser_option = click.option(

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import shlex
-import sys
+from pathlib import Path
 from typing import Any
 
 import click
@@ -35,6 +34,7 @@ from unlearn_bench.harness.commands._options import (
 def command(
     entry: str,
     track: str,
+    secret: Path | None,
     seeds: int,
     parameters: dict[str, Any],
     redraw: bool,
@@ -57,7 +57,7 @@ def command(
     from unlearn_bench.harness.units.tuning import tuned
     from unlearn_bench.harness.workflows import session
 
-    public, store = tracks.load(track), Store()
+    public, store = tracks.load(track, secret), Store()
     source = session.find_entry(entry)
     participant.within_quota(store, source, public)
     method = tuned(source, public, store).with_parameters(parameters)
@@ -70,12 +70,11 @@ def command(
         + (f" and Retrain's time there: about {span(cost)}" if cost is not None and todo[1] else ""),
         err=True,
     )
-    resume = shlex.join(["bench", *sys.argv[1:]])
     for one, waiting in zip((public, fresh), todo, strict=True):
         if waiting:
             bench, line = session.open_bench(one, sandbox, gpu)
             click.echo(line, err=True)
-            session.execute(bench, waiting, gpu, resume)
+            session.execute(bench, waiting, gpu)
         else:
             session.open_references(one)
     for references in both:

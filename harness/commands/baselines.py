@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
 
 import click
@@ -33,6 +31,7 @@ from unlearn_bench.harness.commands._options import (
 def command(
     names: tuple[str, ...],
     track: str,
+    secret: Path | None,
     sandbox: str,
     gpu: int | None,
     lira: bool,
@@ -56,7 +55,7 @@ def command(
     from unlearn_bench.harness.units.units import Record, Unit
     from unlearn_bench.harness.workflows import session
 
-    loaded = tracks.load(track)
+    loaded = tracks.load(track, secret)
     if export is not None:
         participant.not_public(loaded, "--export")
     if lira:
@@ -70,14 +69,13 @@ def command(
     todo: list[Unit] = []
     for entry in entries:
         todo += [Unit(entry, loaded, s) for s in seeds] if again else timed.pending(store, entry, loaded, seeds)
-    resume = shlex.join(["bench", *sys.argv[1:]])
-    done = session.execute(bench, todo, gpu, resume)
+    done = session.execute(bench, todo, gpu)
     attacked: list[ShadowRecord] = []
     if lira:
         kept = [tuned(baseline(entry.name), loaded, store, "shadow") for entry in entries if entry.name != "original"]
-        attacked = session.run_shadows(bench.references, kept, sandbox, gpu, narrow, again, resume)
+        attacked = session.run_shadows(bench.references, kept, sandbox, gpu, narrow, again)
     if swap:
-        session.run_swaps(bench.references, [e for e in entries if e.name != "original"], sandbox, gpu, resume)
+        session.run_swaps(bench.references, [e for e in entries if e.name != "original"], sandbox, gpu)
     click.echo(tables.table(board.board(bench.references), loaded, board.null(bench.references)))
     if export is not None:
         from unlearn_bench.harness.results.shipping import export_records

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from pathlib import Path
 
 import click
 
@@ -15,7 +16,7 @@ from unlearn_bench.harness.commands._options import json_option, track_option
 @click.argument("b")
 @track_option
 @json_option
-def command(a: str, b: str, track: str, as_json: bool) -> None:
+def command(a: str, b: str, track: str, secret: Path | None, as_json: bool) -> None:
     """Differences between entries A and B with 95 % intervals, paired by seed (U-LiRA: by pair of shadow splits).
 
     Paired differences are sharper than the board's intervals: what all methods share on a seed cancels.
@@ -28,7 +29,7 @@ def command(a: str, b: str, track: str, as_json: bool) -> None:
     from unlearn_bench.harness.tracks import track as tracks
     from unlearn_bench.scoring.paired import difference
 
-    loaded = tracks.load(track)
+    loaded = tracks.load(track, secret)
     references = References(loaded, Store())
     present = {candidate.name: candidate for candidate in candidates(references)}
     seeds = {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from unlearn_bench.harness.commands._options import track_option
@@ -14,7 +16,7 @@ from unlearn_bench.harness.commands._options import track_option
 @click.option("--reason", metavar="TEXT", help="Which rule was broken; the board shows it.")
 @click.option("--undo", is_flag=True, help="Back into the ranks; what was said before is kept.")
 @track_option
-def command(entry: str, reason: str | None, undo: bool, track: str) -> None:
+def command(entry: str, reason: str | None, undo: bool, track: str, secret: Path | None) -> None:
     """Take the source of ENTRY, by its name on a track's board, out of the ranks of every track.
 
     The row stays on the board with its numbers and the reason, without groups and ranks. Another source under the same
@@ -30,7 +32,7 @@ def command(entry: str, reason: str | None, undo: bool, track: str) -> None:
     said = one_line(reason or "", 200)
     if undo == bool(said):
         raise BenchError("say --reason TEXT, or --undo", "your command", "see bench disqualify --help", USAGE)
-    loaded, store = tracks.load(track), Store()
+    loaded, store = tracks.load(track, secret), Store()
     present = {one.name: one for one in board_entries.candidates(References(loaded, store))}
     found = board_entries.find(present, entry, loaded)
     if found.kind != "entry":

@@ -19,7 +19,7 @@ ALIKE = 0.01
     "--out", type=click.Path(path_type=Path, dir_okay=False), help="Write the group of every example here (.npy)."
 )
 @json_option
-def command(track: str, out: Path | None, as_json: bool) -> None:
+def command(track: str, secret: Path | None, out: Path | None, as_json: bool) -> None:
     """Find near-duplicates among a track's images, and how its split of seed 0 parts them.
 
     An example that has one in R cannot be forgotten, and a test example that has one in R or F is not unseen. With
@@ -34,7 +34,7 @@ def command(track: str, out: Path | None, as_json: bool) -> None:
     from unlearn_bench.harness.tracks import track as tracks
     from unlearn_bench.harness.units import participant
 
-    loaded = tracks.load(track)
+    loaded = tracks.load(track, secret)
     participant.not_public(loaded, "where near-duplicates lie")
     references = References(loaded, Store())
     images, labels, split = references.dataset.images, references.labels, references.split(0)

@@ -50,7 +50,7 @@ ENDINGS = {
     help="Write TRACK.<ending>, or the site, into this folder.",
 )
 @click.option("--public", is_flag=True, help="Rank only rows whose units come from trusted back ends (docker).")
-def command(names: tuple[str, ...], form: str, out: Path | None, public: bool) -> None:
+def command(names: tuple[str, ...], secret: Path | None, form: str, out: Path | None, public: bool) -> None:
     """Show the board of a track: deterministic, from what is stored; runs nothing.
 
     With --format html the boards and entries of several tracks become static pages that open from a disk: beside
@@ -65,10 +65,10 @@ def command(names: tuple[str, ...], form: str, out: Path | None, public: bool) -
         raise BenchError(f"{what}: that is not for a terminal", "your command", "add --out FOLDER", USAGE)
     if form == "html":
         assert out is not None
-        _site([tracks.load(name) for name in names] if names else _with_records(), out, public)
+        _site([tracks.load(name, secret) for name in names] if names else _with_records(secret), out, public)
         return
     for name in names or (DEFAULT_TRACK,):
-        loaded = tracks.load(name)
+        loaded = tracks.load(name, secret)
         content = _content(loaded, form, public)
         if out is None:
             click.echo(content.decode(), nl=False)
@@ -108,13 +108,13 @@ def _content(track: Track, form: str, public: bool) -> bytes:
     return f"{text}\n".encode()
 
 
-def _with_records() -> list[Track]:
+def _with_records(secret: Path | None) -> list[Track]:
     from unlearn_bench.harness.store.store import Store
     from unlearn_bench.harness.tracks import track as tracks
     from unlearn_bench.harness.units import units
 
     store = Store()
-    loaded = [tracks.load(name) for name in tracks.names()]
+    loaded = [tracks.load(name, secret) for name in tracks.names()]
     return [
         one
         for one in loaded

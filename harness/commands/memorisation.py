@@ -14,7 +14,7 @@ from unlearn_bench.harness.commands._options import track_option
 @click.option(
     "--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="The file of values to write (.npy)."
 )
-def command(track: str, out: Path) -> None:
+def command(track: str, secret: Path | None, out: Path) -> None:
     """Estimate how much each example of R and F is memorised, from the track's shadow models.
 
     Half of those were trained on the example and half were not. Writes one number per example of the data set (not a
@@ -28,7 +28,7 @@ def command(track: str, out: Path) -> None:
     from unlearn_bench.harness.units import participant
     from unlearn_bench.harness.workflows import session
 
-    loaded = tracks.load(track)
+    loaded = tracks.load(track, secret)
     session.needs_shadows(loaded)
     participant.not_public(loaded, "how examples are memorised")
     references = References(loaded, Store())

@@ -58,6 +58,7 @@ if TYPE_CHECKING:
 @click.option("--export", type=click.Path(path_type=Path, file_okay=False), help="Write the set as it ships.")
 def command(
     track: str,
+    secret: Path | None,
     workers: int | None,
     gpus: tuple[int, ...],
     in_flight: int | None,
@@ -86,7 +87,7 @@ def command(
 
     if in_flight and not gpus:
         raise click.UsageError("--in-flight says how many models train at a time on a GPU; it needs --gpu")
-    loaded = tracks.load(track)
+    loaded = tracks.load(track, secret)
     if export is not None:
         participant.not_public(loaded, "--export")
     if publish is not None:

@@ -22,6 +22,7 @@ from unlearn_bench.harness.commands._options import track_option
 def command(
     folder: Path,
     track: str,
+    secret: Path | None,
     repo: Path | None,
     head: str | None,
     comment: Path | None,
@@ -40,7 +41,7 @@ def command(
     from unlearn_bench.harness.support.files import write_file
     from unlearn_bench.harness.tracks import track as tracks
 
-    references = References(tracks.load(track), Store())
+    references = References(tracks.load(track, secret), Store())
     document = result.read(folder)
     if head is not None and document["head"] != head:
         raise result.BadResult(f"it is the result of {document['head'][:12]}, not of {head[:12]}")

@@ -20,7 +20,7 @@ from unlearn_bench.harness.commands._options import json_option, track_option
     help="A file of yours with attack(model), attack(shadows) or attack(swap); it is run. See scoring/README.md.",
 )
 @json_option
-def command(track: str, attack: Path | None, as_json: bool) -> None:
+def command(track: str, secret: Path | None, attack: Path | None, as_json: bool) -> None:
     """Compute every metric again from stored logits, without running anything.
 
     With --attack, score every stored entry with an attack of your own, beside its zero line from retrained models.
@@ -34,7 +34,7 @@ def command(track: str, attack: Path | None, as_json: bool) -> None:
     from unlearn_bench.harness.units import participant
     from unlearn_bench.scoring.panel import InvalidAttack, read
 
-    references = References(tracks.load(track), Store())
+    references = References(tracks.load(track, secret), Store())
     if attack is not None:
         participant.not_public(references.track, "an attack of one's own")
     things = rescoring.stored(references)

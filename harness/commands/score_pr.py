@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,6 +39,7 @@ def command(
     allow_change: bool,
     smoke: bool,
     track: str,
+    secret: Path | None,
     sandbox: str,
     gpu: int | None,
     lira: bool,
@@ -63,7 +62,7 @@ def command(
     from unlearn_bench.harness.units.units import place
     from unlearn_bench.harness.workflows import session
 
-    repository, loaded, store = Repository(repo), tracks.load(track), Store()
+    repository, loaded, store = Repository(repo), tracks.load(track, secret), Store()
     if smoke:
         participant.not_public(loaded, "a part of the seeds")
     pull = pull_request.read(repository, base, head, allow_change)
@@ -77,7 +76,6 @@ def command(
         document = result.validate(known)
     else:
         document = result.start(references, pull, harness, "smoke" if smoke else "score")
-        resume = shlex.join(["bench", *sys.argv[1:]])
         for submission in pull.submissions:
             participant.within_quota(store, submission.entry, loaded)
         if pull.submissions:
@@ -87,11 +85,11 @@ def command(
             seeds = range(1 if smoke else loaded.protocol.seeds)
             for submission in pull.submissions:
                 entry = tuned(submission.entry, loaded, store)
-                records = list(session.run_seeds(bench, entry, seeds, gpu, resume).values())
+                records = list(session.run_seeds(bench, entry, seeds, gpu).values())
                 shadow = None
                 if lira and not smoke and all(record.status == "ok" for record in records):
                     attacked = tuned(submission.entry, loaded, store, "shadow")
-                    (shadow,) = session.run_shadows(references, [attacked], sandbox, gpu, None, False, resume)
+                    (shadow,) = session.run_shadows(references, [attacked], sandbox, gpu, None, False)
                 document["entries"].append(result.entry(references, submission, records, shadow))
         result.finish(document)
     text = comments.comment(document)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import statistics
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 @track_option
 @organiser_option
 @json_option
-def command(entry: str, track: str, organiser: bool, as_json: bool) -> None:
+def command(entry: str, track: str, secret: Path | None, organiser: bool, as_json: bool) -> None:
     """Show one ENTRY by name: its place, its seeds, parameters and environment, and what every attack finds.
 
     Of a sealed track only status words and numbers over all seeds, unless --organiser asks for the inside.
@@ -36,7 +37,7 @@ def command(entry: str, track: str, organiser: bool, as_json: bool) -> None:
     from unlearn_bench.harness.tracks import track as tracks
     from unlearn_bench.harness.units import probe_units, tuning
 
-    loaded = tracks.load(track)
+    loaded = tracks.load(track, secret)
     references = References(loaded, Store())
     found = {candidate.name: candidate for candidate in candidates(references)}
     candidate = find(found, entry, loaded)

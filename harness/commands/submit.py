@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import shlex
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +43,7 @@ from unlearn_bench.harness.commands._options import (
 def command(
     path: Path,
     track: str,
+    secret: Path | None,
     seeds: int | None,
     parameters: dict[str, Any],
     sandbox: str,
@@ -77,7 +76,7 @@ def command(
     if entry.name in baseline_names() and entry.kind == "entry":
         what = f"{entry.name} is the name of a shipped method, and this file is another one"
         raise BenchError(what, "your command", "rename the file", USAGE)
-    loaded = tracks.load(track)
+    loaded = tracks.load(track, secret)
     if lira:
         session.needs_shadows(loaded)
     if seeds is not None:
@@ -88,15 +87,14 @@ def command(
     bench, line = session.open_bench(loaded, sandbox, gpu)
     click.echo(line, err=True)
     store = bench.references.store
-    resume = shlex.join(["bench", *sys.argv[1:]])
-    found = session.run_seeds(bench, entry, wanted, gpu, resume, again)
+    found = session.run_seeds(bench, entry, wanted, gpu, again)
     failed = [record for record in found.values() if record.status != "ok"]
     attacked = None
     if lira and not failed:
         shadow_entry = tuned(read(path), loaded, Store(), "shadow").with_parameters(parameters)
-        (attacked,) = session.run_shadows(bench.references, [shadow_entry], sandbox, gpu, narrow, again, resume)
+        (attacked,) = session.run_shadows(bench.references, [shadow_entry], sandbox, gpu, narrow, again)
     if swap and not failed:
-        session.run_swaps(bench.references, [entry], sandbox, gpu, resume)
+        session.run_swaps(bench.references, [entry], sandbox, gpu)
     ranked = board.board(bench.references)
     candidate = next((c for c in candidates(bench.references) if c.name == entry.name), None)
     hidden = loaded.sealed and failed  # which seeds are left is the entry's own choice

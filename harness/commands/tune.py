@@ -42,6 +42,7 @@ from unlearn_bench.harness.commands._options import (
 def command(
     entries: tuple[str, ...],
     track: str,
+    secret: Path | None,
     trials: int | None,
     objective: str,
     role: str,
@@ -65,7 +66,7 @@ def command(
     from unlearn_bench.harness.units import participant, tuning
     from unlearn_bench.harness.workflows import session
 
-    loaded = tracks.load(track)
+    loaded = tracks.load(track, secret)
     if role == "shadow":
         session.needs_shadows(loaded)
     if any(session.find_entry(name).kind == "entry" for name in entries):

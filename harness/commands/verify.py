@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import shlex
-import sys
+from pathlib import Path
 
 import click
 
@@ -25,7 +24,16 @@ from unlearn_bench.harness.commands._options import (
 @gpu_option
 @organiser_option
 @json_option
-def command(entry: str, seed: int, track: str, sandbox: str, gpu: int | None, organiser: bool, as_json: bool) -> None:
+def command(
+    entry: str,
+    seed: int,
+    track: str,
+    secret: Path | None,
+    sandbox: str,
+    gpu: int | None,
+    organiser: bool,
+    as_json: bool,
+) -> None:
     """Run one unit of ENTRY (a name on the board, or its file) again and judge the difference to what was published.
 
     A number is consistent when it moves by no more than the entry's own seeds explain (the reproducibility limit of
@@ -41,7 +49,7 @@ def command(entry: str, seed: int, track: str, sandbox: str, gpu: int | None, or
     from unlearn_bench.harness.units.units import Unit
     from unlearn_bench.harness.workflows import session
 
-    loaded = tracks.load(track)
+    loaded = tracks.load(track, secret)
     references = References(loaded, Store())
     given = session.find_entry(entry) if entry.endswith(".py") else None
     present = {one.name: one for one in board_entries.candidates(references)}
@@ -50,8 +58,7 @@ def command(entry: str, seed: int, track: str, sandbox: str, gpu: int | None, or
     method = verification.entry_of(references, candidate, given)
     bench, line = session.open_bench(loaded, sandbox, gpu)
     click.echo(line, err=True)
-    resume = shlex.join(["bench", *sys.argv[1:]])
-    (again,) = session.execute(bench, [Unit(method, loaded, seed)], gpu, resume, keep=False)
+    (again,) = session.execute(bench, [Unit(method, loaded, seed)], gpu, keep=False)
     if again.status == "infra":
         raise session.failure(bench.references.store, loaded, again)
     rerun, table, why = verification.judge(bench.references, candidate, record, again)

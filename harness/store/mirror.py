@@ -12,18 +12,19 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import logging
 import os
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
-
-import click
 
 from unlearn_bench.harness.support.errors import USAGE, BenchError
 from unlearn_bench.harness.support.files import write_file
 
 if TYPE_CHECKING:
     from unlearn_bench.harness.store.remote import Remote
+
+logger = logging.getLogger(__name__)
 
 AT_ONCE = 64
 """Documents that are asked for together."""
@@ -92,7 +93,7 @@ class Mirror:
             self._send()
             self._bring_documents()
         else:
-            click.echo(f"store {self.url}: another command here works with it; what is new there comes later", err=True)
+            logger.info("store %s: another command here works with it; what is new there comes later", self.url)
         assert self._lock is not None
         fcntl.flock(self._lock, fcntl.LOCK_SH)  # until this process ends
         self.due = False
@@ -117,7 +118,7 @@ class Mirror:
             if name.endswith(DOCUMENTS) and not (before.get(name) == version and (self.root / name).is_file())
         ]
         if len(wanted) > AT_ONCE:
-            click.echo(f"store {self.url}: bringing {len(wanted)} documents", err=True)
+            logger.info("store %s: bringing %d documents", self.url, len(wanted))
         for start in range(0, len(wanted), AT_ONCE):
             for name, content in self._place.read(wanted[start : start + AT_ONCE]).items():
                 write_file(self.root / name, content)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import logging
 import lzma
 import os
 import shutil
@@ -18,12 +19,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import click
-
 from unlearn_bench.harness.store import mirror
 from unlearn_bench.harness.support import device_locks
 from unlearn_bench.harness.support.errors import StoreError
 from unlearn_bench.harness.support.files import write_file
+
+logger = logging.getLogger(__name__)
 
 FILTERS = [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "lc": 0, "lp": 1, "pb": 1}]
 """For arrays of two-byte numbers: 5 % smaller than the preset alone."""
@@ -205,10 +206,8 @@ class Store:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 if what:
-                    click.echo(
-                        f"waiting for {device_locks.described(device_locks.holders(file.fileno()))}, which {what}",
-                        err=True,
-                    )
+                    others = device_locks.described(device_locks.holders(file.fileno()))
+                    logger.info("waiting for %s, which %s", others, what)
                 fcntl.flock(file, fcntl.LOCK_EX)
             yield
 

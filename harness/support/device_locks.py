@@ -8,6 +8,7 @@ for whoever is on the clock. The kernel frees the locks of a process that dies. 
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import threading
 import time
@@ -18,9 +19,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import click
-
 from unlearn_bench.harness.support.errors import EXIT_CODES, BenchError
+
+logger = logging.getLogger(__name__)
 
 PATIENCE = 3600.0
 """Seconds that a unit waits for its device."""
@@ -52,7 +53,7 @@ class Turns:
     timed: bool = False
     """Whether the clock means that nothing else runs there."""
     stop: threading.Event = field(default_factory=threading.Event)
-    """Ends the waiting, by ``Stopped``."""
+    """Ends the waiting, by ``WaitCancelled``."""
 
     @contextmanager
     def turn(self) -> Iterator[AbstractContextManager[Any]]:
@@ -96,7 +97,7 @@ class Turns:
             yield
 
 
-class Stopped(Exception):
+class WaitCancelled(Exception):
     """The run was stopped while a unit waited for its device."""
 
 
@@ -135,12 +136,12 @@ class _Wait:
             except BlockingIOError:
                 pass
             if self.turns.stop.is_set():
-                raise Stopped
+                raise WaitCancelled
             waited = time.monotonic() - self.since
             others = [pid for pid in holders(self.lock) if pid != os.getpid()] if waited > VISIBLE else []
             if others and not self.said:
                 self.said = True
-                click.echo(f"waiting for {self.device}, where {described(others)} is at work", err=True)
+                logger.info("waiting for %s, where %s is at work", self.device, described(others))
             if waited > PATIENCE:
                 raise BenchError(
                     f"{self.device} was not free for {PATIENCE / 60:.0f} minutes: {described(others)} runs there",

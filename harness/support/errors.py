@@ -1,27 +1,35 @@
-"""Errors that end a command: what happened, whose it is, what to do, and the exit code."""
+"""Errors for people: what happened, who can do something about it, what to do, and the exit code of the command."""
 
 from __future__ import annotations
 
 from typing import Literal
 
-import click
-
 Owner = Literal["your method", "your command", "this machine", "the benchmark"]
 
 USAGE = 2
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it."""
 EXIT_CODES: dict[str, int] = {"ok": 0, "invalid": 10, "crash": 11, "oom": 12, "timeout": 13, "infra": 20}
 """Exit code of each unit status; ``disqualified`` rows are shown, never run."""
 
 
-class BenchError(click.ClickException):
-    """Ends the command with three lines and an exit code, never with a traceback."""
+class BenchError(Exception):
+    """An error that a user can act on; the command line prints it as three lines and never as a traceback.
+
+    Attributes:
+        message: what happened.
+        whose: whose method, command or machine caused it.
+        remedy: what to do about it.
+        exit_code: exit code of the command.
+        log: path of a file that says more; may be empty.
+    """
 
     def __init__(self, what: str, whose: Owner, remedy: str, exit_code: int, log: str = "") -> None:
         super().__init__(what)
-        self.whose, self.remedy, self.log = whose, remedy, log
-        self.exit_code = exit_code  # type: ignore[misc]  # click declares it for the class and reads the instance's
+        self.message, self.whose, self.remedy, self.exit_code, self.log = what, whose, remedy, exit_code, log
 
     def format_message(self) -> str:
+        """Return the three lines, and a fourth one where there is a log."""
         lines = [f"error:  {self.message}", f"whose:  {self.whose}", f"do:     {self.remedy}"]
         if self.log:
             lines.append(f"log:    {self.log}")
@@ -29,9 +37,6 @@ class BenchError(click.ClickException):
 
     def __reduce__(self) -> tuple[type[BenchError], tuple[object, ...]]:  # worker processes hand errors over
         return BenchError, (self.message, self.whose, self.remedy, self.exit_code, self.log)
-
-    def show(self, file: object = None) -> None:
-        click.echo(self.format_message(), err=True)
 
 
 class TrackError(BenchError):

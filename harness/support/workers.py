@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import signal
@@ -14,6 +15,9 @@ from typing import Any
 
 from unlearn_bench.sandbox.inside.lifeline import end_with
 
+LOGGER = "unlearn_bench"
+"""Logger of all messages of the benchmark."""
+
 
 @contextmanager
 def worker_pool(count: int, prepare: Callable[..., None], *arguments: Any) -> Iterator[ProcessPoolExecutor]:
@@ -22,12 +26,13 @@ def worker_pool(count: int, prepare: Callable[..., None], *arguments: Any) -> It
     What leaves the block by an exception does not wait for what they are doing, which may take hours.
     """
     context = multiprocessing.get_context("spawn")
+    level = logging.getLogger(LOGGER).getEffectiveLevel()
     line, held = context.Pipe(duplex=False)
     with (
         line,
         held,
         ProcessPoolExecutor(
-            count, mp_context=context, initializer=_begin, initargs=(os.getpid(), line, prepare, arguments)
+            count, mp_context=context, initializer=_begin, initargs=(os.getpid(), line, level, prepare, arguments)
         ) as pool,
     ):
         try:
@@ -37,8 +42,11 @@ def worker_pool(count: int, prepare: Callable[..., None], *arguments: Any) -> It
             raise
 
 
-def _begin(parent: int, line: Connection, prepare: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+def _begin(parent: int, line: Connection, level: int, prepare: Callable[..., None], arguments: tuple[Any, ...]) -> None:
     end_with(parent)
+    logger = logging.getLogger(LOGGER)
+    logger.addHandler(logging.StreamHandler())  # what a worker says goes where the command's own messages go
+    logger.setLevel(level)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the command's to handle
     threading.Thread(target=_end_with, args=(line,), daemon=True).start()
     prepare(*arguments)

@@ -18,13 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import click
-
 from unlearn_bench.harness.support.errors import TrackError
 
 VARIABLE = "BENCH_SECRETS"
-OPTION, OPENED = "unlearn_bench.harness.tracks.sealed.secret", "unlearn_bench.harness.tracks.sealed.opened"
-"""Keys of click's shared ``meta``: the value of --secret, and whether the running command has opened a secret."""
 SEEDS = {"splits": "seed", "recipe": "seed", "protocol": "seed", "analysis": "umia_seed"}
 """Table → the key that a sealed track leaves to its secret."""
 MADE = "name the file that `bench seal` made"
@@ -60,28 +56,28 @@ def draw() -> Secret:
     return Secret(secrets.token_hex(32), *(secrets.randbits(63) for _ in SEEDS))
 
 
-def find(name: str, commitment: str) -> Secret:
-    """The secret of the sealed track ``name``: --secret, else ``BENCH_SECRETS``, a file or a folder with NAME.toml.
+def find(name: str, commitment: str, given: Path | None = None) -> Secret:
+    """Find the secret of the sealed track ``name``.
+
+    Args:
+        name: of the track.
+        commitment: what the track commits to.
+        given: the secret's file, or a folder with NAME.toml; default: ``BENCH_SECRETS``.
 
     Raises:
         TrackError: there is none, others could read it, or it is not the one that the track commits to.
     """
-    context = click.get_current_context(silent=True)
-    given = None if context is None else context.meta.get(OPTION)
-    given = given or os.environ.get(VARIABLE)
-    if not given:
+    place = given or Path(os.environ.get(VARIABLE, ""))
+    if place == Path():
         raise TrackError(
             f"track {name} is sealed, and its secret is not here",
             f"its organiser points {VARIABLE} or --secret at the secret; nobody else can run it before it is revealed",
         )
-    place = Path(given)
     path = place / f"{name}.toml" if place.is_dir() else place
     secret = read(path)
     if path.stat().st_mode & 0o077:
         raise TrackError(f"{path}: other users may read this secret", f"chmod 600 {path}")
     check(name, commitment, secret, path)
-    if context is not None:
-        context.meta[OPENED] = True
     return secret
 
 

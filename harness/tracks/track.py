@@ -192,14 +192,20 @@ def names() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*.toml"))
 
 
-def load(name: str) -> Track:
+def load(name: str, secret: Path | None = None) -> Track:
     """Load a shipped track by name, or any track by the path of its TOML file.
+
+    Args:
+        name: of a shipped track, or the path of a TOML file.
+        secret: of a sealed track, a file or a folder with NAME.toml; default: ``BENCH_SECRETS``.
 
     Raises:
         TrackError: unknown name, or a file that is not a valid track; names the file, the key and what is allowed.
             A sealed track without its secret.
     """
-    return parse(*read(name))
+    table, path = read(name)
+    commitment = commitment_of(table, path)
+    return parse(table, path, None if commitment is None else sealed.find(path.stem, commitment, secret))
 
 
 def read(name: str) -> tuple[dict[str, Any], Path]:

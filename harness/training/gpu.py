@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-import click
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -17,6 +17,8 @@ from unlearn_bench.harness.support.errors import BenchError
 from unlearn_bench.harness.tracks.track import Recipe
 from unlearn_bench.harness.training.lanes import Course, InFlight, open_lanes, suggested
 from unlearn_bench.harness.training.recipe import infer, normaliser
+
+logger = logging.getLogger(__name__)
 
 TRIAL = 20
 """Steps of a trial."""
@@ -116,4 +118,4 @@ class Resident:
     def _say(self, text: str) -> None:
         assert self._flight is not None
         self._wanted = self._flight.wanted  # the lanes of the next kind need not try again
-        click.echo(f"{self.device}: {text}", err=True)
+        logger.info("%s: %s", self.device, text)

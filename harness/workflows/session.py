@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from itertools import chain
 from pathlib import Path
-
-import click
 
 from unlearn_bench.harness.entries.entry import Entry, baseline, read
 from unlearn_bench.harness.executors.choice import current
@@ -29,6 +28,8 @@ from unlearn_bench.harness.units.shadow_units import ShadowRecord
 from unlearn_bench.harness.units.slots import timed_slots
 from unlearn_bench.harness.units.units import Record, Unit
 from unlearn_bench.harness.units.untimed import Runner
+
+logger = logging.getLogger(__name__)
 
 
 def open_references(track: Track, gpu: int | None = None) -> References:
@@ -144,14 +145,13 @@ def _train(
     if plan.devices:
         at_once = f"{plan.at_once} in flight on {' and '.join(plan.devices)}"
     memory = "" if plan.memory is None else f", {plan.memory / 1e9:.1f} GB of GPU memory per model in flight"
-    click.echo(
+    logger.info(
         f"{track.name}: {plan.models} reference models to train, {at_once}: "
         f"about {span(plan.seconds)}, {plan.disk / 1e6:.1f} MB of disk{memory}"
-        + (f"; {plan.done} of {plan.epochs} epochs were done before an interruption" if plan.done else ""),
-        err=True,
+        + (f"; {plan.done} of {plan.epochs} epochs were done before an interruption" if plan.done else "")
     )
     if plan.uncompiled:
-        click.echo(f"steps are not compiled, which would save time: {plan.uncompiled}", err=True)
+        logger.info("steps are not compiled, which would save time: %s", plan.uncompiled)
     references.store.needs_room(plan.disk)
     unit, pool = "GPU" if plan.devices else "CPU", None if cluster is None else cluster.train
     with (
@@ -180,11 +180,10 @@ def run_shadows(
     gpu: int | None,
     narrow: float | None,
     again: bool,
-    resume: str,
 ) -> list[ShadowRecord]:
     """Run the shadow units that these entries lack, shadow models first; says the cost before.
 
-    A failed run is left alone unless ``again`` asks for it. Ctrl-C keeps what is finished and says how to go on.
+    A failed run is left alone unless ``again`` asks for it. Ctrl-C keeps what is finished.
     """
     track = references.track
     needs_shadows(track)
@@ -201,33 +200,30 @@ def run_shadows(
     if not todo:
         return [record for record in found.values() if record is not None]
     opened, line = open_runner(references, todo, sandbox, gpu)
-    click.echo(line, err=True)
+    logger.info(line)
     with opened as runner:
         probes = {entry.id: probe_units.pending(references, entry) for entry in todo}
         waiting = {entry.id: shadow_units.pending(references, entry) for entry in todo}
         count = sum(map(len, waiting.values()))
         costs = [shadow_units.estimate(references, units, runner) for units in waiting.values()]
         cost = "" if None in costs else f": about {span(sum(s for s in costs if s is not None))}"
-        click.echo(f"U-LiRA: {count} shadow units, {runner.at_once} at a time{cost}", err=True)
+        logger.info("U-LiRA: %d shadow units, %d at a time%s", count, runner.at_once, cost)
         with Bar("shadow units", count + sum(map(len, probes.values())), "units") as bar:
             for entry in todo:
-                try:
-                    for unit, result in probe_units.measure(references, probes[entry.id], runner):
-                        bar.step()
-                        if result.status != "ok":
-                            record = shadow_units.failed(references, entry, runner, unit, result)
-                            break
-                    else:
-                        record = shadow_units.run(references, entry, runner, narrow, lambda unit, result: bar.step())
-                except KeyboardInterrupt:
-                    raise _stopped(resume) from None
+                for unit, result in probe_units.measure(references, probes[entry.id], runner):
+                    bar.step()
+                    if result.status != "ok":
+                        record = shadow_units.failed(references, entry, runner, unit, result)
+                        break
+                else:
+                    record = shadow_units.run(references, entry, runner, narrow, lambda unit, result: bar.step())
                 found[entry.id] = record
                 ended = participant.said(track, record.status, record.reason)
                 bar.line(f"{entry.name}: {ended}, {record.pairs} of {total} pairs of splits")
     return [record for record in found.values() if record is not None]
 
 
-def run_swaps(references: References, entries: Sequence[Entry], sandbox: str, gpu: int | None, resume: str) -> None:
+def run_swaps(references: References, entries: Sequence[Entry], sandbox: str, gpu: int | None) -> None:
     """Run the swapped units that these entries lack, their originals first; the first failure ends it.
 
     Raises:
@@ -239,45 +235,34 @@ def run_swaps(references: References, entries: Sequence[Entry], sandbox: str, gp
         return
     probes = [unit for entry in entries for unit in probe_units.pending(references, entry)]
     opened, line = open_runner(references, entries, sandbox, gpu)
-    click.echo(line, err=True)
+    logger.info(line)
     with opened as runner, Bar("swapped units", len(probes) + len(todo), "units") as bar:
-        try:
-            measured = probe_units.measure(references, probes, runner)
-            for unit, result in chain(measured, swap_units.run(references, todo, runner)):
-                bar.step()
-                label = unit.entry.name if unit.track.sealed else unit.label
-                ended = participant.said(unit.track, result.status, result.reason)
-                bar.line(f"{label} {ended}")
-                if result.status != "ok":
-                    whose, remedy = BLAME[result.status]
-                    raise BenchError(f"{label}: {ended}", whose, remedy, EXIT_CODES[result.status])
-        except KeyboardInterrupt:
-            raise _stopped(resume) from None
+        measured = probe_units.measure(references, probes, runner)
+        for unit, result in chain(measured, swap_units.run(references, todo, runner)):
+            bar.step()
+            label = unit.entry.name if unit.track.sealed else unit.label
+            ended = participant.said(unit.track, result.status, result.reason)
+            bar.line(f"{label} {ended}")
+            if result.status != "ok":
+                whose, remedy = BLAME[result.status]
+                raise BenchError(f"{label}: {ended}", whose, remedy, EXIT_CODES[result.status])
 
 
-def _stopped(resume: str) -> click.exceptions.Exit:
-    click.echo(f"\nstopped; finished units are kept. Go on with: {resume}", err=True)
-    return click.exceptions.Exit(130)
-
-
-def execute(bench: Bench, todo: Sequence[Unit], gpu: int | None, resume: str, *, keep: bool = True) -> list[Record]:
-    """Run units with progress. Ctrl-C stops what runs, keeps what is finished and says how to go on."""
+def execute(bench: Bench, todo: Sequence[Unit], gpu: int | None, *, keep: bool = True) -> list[Record]:
+    """Run units with progress. Ctrl-C stops what runs and keeps what is finished."""
     if not todo:
         return []
     slots = bench.slots or timed_slots(bench.references.store, device_name(gpu))
-    try:
-        return timed.run(bench, todo, slots, UnitProgress(), keep=keep)
-    except KeyboardInterrupt:
-        raise _stopped(resume) from None
+    return timed.run(bench, todo, slots, UnitProgress(), keep=keep)
 
 
 def run_seeds(
-    bench: Bench, entry: Entry, seeds: Sequence[int], gpu: int | None, resume: str, again: bool = False
+    bench: Bench, entry: Entry, seeds: Sequence[int], gpu: int | None, again: bool = False
 ) -> dict[int, Record]:
     """Run what lacks of an entry's seed units, and keep its source with them; every record that there is, by seed."""
     store, track = bench.references.store, bench.references.track
     sources.keep(store, entry)
-    done = execute(bench, timed.pending(store, entry, track, seeds, again), gpu, resume)
+    done = execute(bench, timed.pending(store, entry, track, seeds, again), gpu)
     stored = [units.find(store, Unit(entry, track, seed)) for seed in seeds]
     found = {record.seed: record for record in [*(one for one in stored if one is not None), *done]}
     return dict(sorted(found.items()))

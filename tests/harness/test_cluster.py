@@ -169,14 +169,16 @@ def test_a_node_killed_in_mid_search_costs_no_trial(
 
 
 def test_it_is_said_that_all_nodes_are_gone_and_that_one_came(
-    cluster: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    cluster: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(head, "EVERY", 0.0)
+    caplog.set_level("INFO", "unlearn_bench")
     there = Cluster(cluster.address)
     try:
         for kind, words in (("CPU", ""), ("GPU", "no node"), ("GPU", ""), ("CPU", "a node"), ("CPU", "")):
+            caplog.clear()
             there._watch(kind)
-            assert words in (said := capsys.readouterr().err) and bool(words) == bool(said)
+            assert words in (said := caplog.text) and bool(words) == bool(said)
     finally:
         there.close()
 

@@ -134,7 +134,7 @@ def test_a_yardstick_that_fails_fails_the_run(default: References, monkeypatch: 
     monkeypatch.setattr(session, "open_runner", lambda *_: (session.nullcontext(runner), "so it runs"))
     monkeypatch.setattr(session, "train_missing", lambda *_: None)
     monkeypatch.setattr(shadow_units, "reference_rows", lambda *_: None)
-    (record,) = session.run_shadows(default, [entry], "auto", None, None, False, "again")
+    (record,) = session.run_shadows(default, [entry], "auto", None, None, False)
     assert (record.status, record.failed) == ("crash", "seed 0")
     assert runner.asked == ["seed 0"]
 

@@ -17,7 +17,7 @@ import pytest
 
 from tests.harness.conftest import run
 from unlearn_bench.harness.support import device_locks as turns_
-from unlearn_bench.harness.support.device_locks import Stopped, Turns
+from unlearn_bench.harness.support.device_locks import Turns, WaitCancelled
 from unlearn_bench.harness.support.errors import BenchError
 
 
@@ -87,9 +87,10 @@ def holder(kind: str) -> Iterator[subprocess.Popen[str]]:
 
 @pytest.mark.parametrize("kind", ["timed", "untimed"])
 def test_a_timed_unit_waits_for_another_process_and_says_for_whom(
-    kind: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    kind: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(turns_, "VISIBLE", 0.1)
+    caplog.set_level("INFO", "unlearn_bench")
     clock_entered = threading.Event()
 
     def unit() -> None:
@@ -104,7 +105,7 @@ def test_a_timed_unit_waits_for_another_process_and_says_for_whom(
         assert other.stdin is not None
         other.stdin.close()
         done.result(timeout=60)
-        assert f"waiting for cpu-0, where process {other.pid} (python" in capsys.readouterr().err
+        assert f"waiting for cpu-0, where process {other.pid} (python" in caplog.text
 
 
 def test_untimed_units_of_two_processes_run_side_by_side_and_a_killed_one_holds_nothing() -> None:
@@ -187,7 +188,7 @@ def test_a_wait_has_a_bound_and_can_be_stopped(monkeypatch: pytest.MonkeyPatch) 
     stop = threading.Event()
     with holder("timed") as other:
         threading.Timer(0.3, stop.set).start()
-        with pytest.raises(Stopped), Turns(("cpu-0",), stop=stop).turn():
+        with pytest.raises(WaitCancelled), Turns(("cpu-0",), stop=stop).turn():
             pass
         monkeypatch.setattr(turns_, "VISIBLE", 0.0)
         monkeypatch.setattr(turns_, "PATIENCE", 0.2)

@@ -18,7 +18,6 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
-import click
 import numpy as np
 from numpy.typing import NDArray
 
@@ -40,6 +39,8 @@ from unlearn_bench.sandbox.types import Outcome, Sandbox
 if TYPE_CHECKING:
     from unlearn_bench.harness.training.prepare import Plan, Trained
 
+logger = logging.getLogger(__name__)
+
 RETRIES = 3
 """How often what was lost with its node or worker runs again."""
 PER_GPU = 2
@@ -47,7 +48,7 @@ PER_GPU = 2
 POLL = 0.5
 
 
-class Stopped(Exception):
+class CallCancelled(Exception):
     """The command ends."""
 
 
@@ -236,7 +237,7 @@ class Cluster:
 
         Raises:
             BenchError: it was lost again and again, or the head was; or what the function raises.
-            Stopped: ``stop`` was set; it is cancelled.
+            CallCancelled: ``stop`` was set; it is cancelled.
         """
         from ray.exceptions import RayError, RayTaskError
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -252,7 +253,7 @@ class Cluster:
                 while not self._ray.wait([task], timeout=POLL)[0]:
                     if stop.is_set():
                         self._ray.cancel(task, force=True)
-                        raise Stopped
+                        raise CallCancelled
                     self._watch("GPU" if gpus else "CPU")
                 return self._ray.get(task)
             except RayTaskError as error:
@@ -266,7 +267,7 @@ class Cluster:
                         "see `ray status`, then run the same command again: what was finished is kept",
                         EXIT_CODES["infra"],
                     ) from None
-                click.echo(f"{what} was lost with its node or worker and runs again", err=True)
+                logger.warning("%s was lost with its node or worker and runs again", what)
 
     def _watch(self, kind: str) -> None:
         """Look at the cluster from time to time, and say that all nodes with a ``kind`` are gone; new ones may come.
@@ -279,8 +280,10 @@ class Cluster:
         deserted = not any(one["Resources"].get(kind, 0) >= 1 for one in self.nodes())
         if deserted != self._deserted:
             self._deserted = deserted
-            no = f"no node of the cluster offers a {kind} any more: waiting for one"
-            click.echo(no if deserted else f"a node of the cluster offers a {kind} again", err=True)
+            if deserted:
+                logger.warning("no node of the cluster offers a %s any more: waiting for one", kind)
+            else:
+                logger.info("a node of the cluster offers a %s again", kind)
 
     def _dataset(self, references: References) -> Any:
         return self._put(references.track.reference_digest, lambda: Parcel.of(references))
@@ -331,6 +334,6 @@ def _say_on_stderr() -> None:
     from ray._private import worker
 
     def say(data: Any, *options: Any, **more: Any) -> None:
-        click.echo("\n".join(data["lines"]), err=True)
+        logger.info("%s", "\n".join(data["lines"]))
 
     worker.print_to_stdstream = say
