@@ -16,7 +16,8 @@ import pytest
 from unlearn_bench.harness.cli import bench
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("*/*.md"), *ROOT.glob("tests/*/*.md")])
+PATTERNS = ("*.md", "*/*.md", "harness/*/*.md", "sandbox/*/*.md", "tests/*/*.md")
+PAGES = sorted(page for pattern in PATTERNS for page in ROOT.glob(pattern))
 GUIDES = ("participant", "organiser", "reader")
 COMMAND = re.compile(r"(?<![\w/.-])bench [a-z][^`\n|#;]*")
 PLACEHOLDERS = {"…", "..."}

@@ -76,7 +76,7 @@ def test_the_leaderboard_of_a_fresh_machine_has_its_reference_rows_and_is_determ
 
 
 def test_the_shipped_board_has_every_shipped_method_with_all_its_seeds() -> None:
-    # after a change of a method: the commands in harness/README.md
+    # after a change of a method: the commands in docs/store.md
     rows = json.loads(run("leaderboard", "--format", "json").stdout)["rows"]
     methods = {row["entry"]: row for row in rows}
     assert set(methods) == set(baseline_names())
