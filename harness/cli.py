@@ -16,6 +16,7 @@ import click
 
 from unlearn_bench.harness import commands
 from unlearn_bench.harness.commands._options import may_know_secrets
+from unlearn_bench.harness.commands._verbs import GROUPS, Verb
 from unlearn_bench.harness.store import mirror
 from unlearn_bench.harness.support.errors import EXIT_CODES, INTERRUPTED, BenchError, Owner
 
@@ -44,6 +45,17 @@ class Verbs(click.Group):
         module = importlib.import_module(f"unlearn_bench.harness.commands.{cmd_name.replace('-', '_')}")
         command: click.Command = module.command
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the verbs group by group, each with its whole line."""
+        lines: dict[str, list[tuple[str, str]]] = {group: [] for group in GROUPS}
+        for name in self.list_commands(ctx):
+            command = self.get_command(ctx, name)
+            assert isinstance(command, Verb), f"harness/commands has no verb in {name}"
+            lines[command.group].append((name, command.short_help or ""))
+        for group, heading in GROUPS.items():
+            with formatter.section(heading):
+                formatter.write_dl(lines[group])
 
     def invoke(self, ctx: click.Context) -> Any:
         try:

@@ -16,9 +16,14 @@ from unlearn_bench.harness.commands._options import (
     sandbox_option,
     track_option,
 )
+from unlearn_bench.harness.commands._verbs import verb
 
 
-@click.command(epilog="Examples: bench audit my_method.py; bench audit ft --seeds 10 --json")
+@verb(
+    "organise",
+    "Run an entry again on fresh splits and models",
+    epilog="Examples: bench audit my_method.py; bench audit ft --seeds 10 --json",
+)
 @click.argument("entry")
 @track_option
 @click.option(

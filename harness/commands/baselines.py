@@ -15,9 +15,14 @@ from unlearn_bench.harness.commands._options import (
     swap_option,
     track_option,
 )
+from unlearn_bench.harness.commands._verbs import verb
 
 
-@click.command(epilog="Examples: bench baselines --lira; bench baselines ft msg --track digits-tinyvit")
+@verb(
+    "run",
+    "Run the shipped methods",
+    epilog="Examples: bench baselines --lira; bench baselines ft msg --track digits-tinyvit",
+)
 @click.argument("names", nargs=-1)
 @track_option
 @sandbox_option

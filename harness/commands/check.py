@@ -8,9 +8,14 @@ from pathlib import Path
 import click
 
 from unlearn_bench.harness.commands._options import json_option
+from unlearn_bench.harness.commands._verbs import verb
 
 
-@click.command(epilog="Example: bench check my_method.py")
+@verb(
+    "run",
+    "Check a submission without running it",
+    epilog="Example: bench check my_method.py",
+)
 @click.argument("path", type=click.Path(path_type=Path))
 @json_option
 def command(path: Path, as_json: bool) -> None:

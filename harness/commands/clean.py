@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from unlearn_bench.harness.commands._options import json_option
+from unlearn_bench.harness.commands._verbs import verb
 
 if TYPE_CHECKING:
     from unlearn_bench.harness.doctor.disk import Heap
@@ -15,7 +16,11 @@ if TYPE_CHECKING:
 KINDS = ("inputs", "partial", "checkpoints", "logs", "orphans", "image", "unreferenced")
 
 
-@click.command(epilog="Examples: bench clean; bench clean --inputs --logs --orphans; bench clean --all --dry-run")
+@verb(
+    "maintain",
+    "Show what takes disk space, and free it",
+    epilog="Examples: bench clean; bench clean --inputs --logs --orphans; bench clean --all --dry-run",
+)
 @click.option("--inputs", is_flag=True, help="Data of units in the store; written again when needed.")
 @click.option("--partial", is_flag=True, help="Downloads that were not finished.")
 @click.option("--checkpoints", is_flag=True, help="What interrupted trainings would go on from.")

@@ -9,9 +9,14 @@ from pathlib import Path
 import click
 
 from unlearn_bench.harness.commands._options import json_option, track_option
+from unlearn_bench.harness.commands._verbs import verb
 
 
-@click.command(epilog="Examples: bench compare my_method ft; bench compare salun srl --json")
+@verb(
+    "look",
+    "Compare two entries, paired by seed",
+    epilog="Examples: bench compare my_method ft; bench compare salun srl --json",
+)
 @click.argument("a")
 @click.argument("b")
 @track_option

@@ -7,10 +7,13 @@ from pathlib import Path
 import click
 
 from unlearn_bench.harness.commands._options import track_option
+from unlearn_bench.harness.commands._verbs import verb
 
 
-@click.command(
-    epilog='Examples: bench disqualify my_method --reason "trains on the test set"; bench disqualify my_method --undo'
+@verb(
+    "organise",
+    "Take an entry out of the ranks",
+    epilog='Examples: bench disqualify my_method --reason "trains on the test set"; bench disqualify my_method --undo',
 )
 @click.argument("entry")
 @click.option("--reason", metavar="TEXT", help="Which rule was broken; the board shows it.")

@@ -8,9 +8,14 @@ import sys
 import click
 
 from unlearn_bench.harness.commands._options import json_option
+from unlearn_bench.harness.commands._verbs import verb
 
 
-@click.command(epilog="Examples: bench doctor; bench doctor --attacks; bench doctor --gpu 0")
+@verb(
+    "maintain",
+    "Check this machine and say how to fix each problem",
+    epilog="Examples: bench doctor; bench doctor --attacks; bench doctor --gpu 0",
+)
 @json_option
 @click.option(
     "--attacks",

@@ -8,12 +8,17 @@ from pathlib import Path
 import click
 
 from unlearn_bench.harness.commands._options import json_option, track_option
+from unlearn_bench.harness.commands._verbs import verb
 
 ALIKE = 0.01
 """Share of the images in one group, above which groups say nothing."""
 
 
-@click.command(epilog="Example: bench duplicates --track utkface-resnet18 --out utkface-groups.npy")
+@verb(
+    "organise",
+    "Find near-duplicates among a track's images",
+    epilog="Example: bench duplicates --track utkface-resnet18 --out utkface-groups.npy",
+)
 @track_option
 @click.option(
     "--out", type=click.Path(path_type=Path, dir_okay=False), help="Write the group of every example here (.npy)."

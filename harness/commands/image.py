@@ -6,9 +6,13 @@ import time
 
 import click
 
+from unlearn_bench.harness.commands._verbs import verb
 
-@click.command(
-    epilog="Examples: bench image; bench image --variant full; bench image --base-image python:3.11-slim-bookworm"
+
+@verb(
+    "maintain",
+    "Build the container image that entries run in",
+    epilog="Examples: bench image; bench image --variant full; bench image --base-image python:3.11-slim-bookworm",
 )
 @click.option(
     "--variant",

@@ -6,8 +6,14 @@ from pathlib import Path
 
 import click
 
+from unlearn_bench.harness.commands._verbs import verb
 
-@click.command(epilog="Example: bench init my_method.py")
+
+@verb(
+    "run",
+    "Write a commented template of a submission",
+    epilog="Example: bench init my_method.py",
+)
 @click.argument("path", type=click.Path(path_type=Path, dir_okay=False))
 def command(path: Path) -> None:
     """Write a commented template that already passes every check."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from unlearn_bench.harness.commands._options import DEFAULT_TRACK, secret_option
+from unlearn_bench.harness.commands._verbs import verb
 
 if TYPE_CHECKING:
     from unlearn_bench.harness.tracks.track import Track
@@ -23,9 +24,11 @@ ENDINGS = {
 }
 
 
-@click.command(
+@verb(
+    "look",
+    "Show the board of a track, or build the site",
     epilog="Examples: bench leaderboard; bench leaderboard --format csv --out site/; "
-    "bench leaderboard --format html --out site/"
+    "bench leaderboard --format html --out site/",
 )
 @click.option(
     "--track",

@@ -7,9 +7,14 @@ from pathlib import Path
 import click
 
 from unlearn_bench.harness.commands._options import track_option
+from unlearn_bench.harness.commands._verbs import verb
 
 
-@click.command(epilog="Example: bench memorisation --track digits-resnet18 --out digits-memorisation.npy")
+@verb(
+    "organise",
+    "Estimate how much each example is memorised",
+    epilog="Example: bench memorisation --track digits-resnet18 --out digits-memorisation.npy",
+)
 @track_option
 @click.option(
     "--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="The file of values to write (.npy)."

@@ -9,15 +9,18 @@ from typing import TYPE_CHECKING
 import click
 
 from unlearn_bench.harness.commands._options import executor_option, secret_option
+from unlearn_bench.harness.commands._verbs import verb
 
 if TYPE_CHECKING:
     from unlearn_bench.harness.references.references import References, Role
 
 
-@click.command(
+@verb(
+    "run",
+    "Train or fetch the reference models of a track",
     epilog="Examples: bench prepare digits-tinyvit; bench prepare cifar10-resnet18 --download; "
     "bench prepare digits-resnet18 --lira; bench prepare cifar10-resnet18 --gpu 0 --gpu 1; "
-    "bench prepare cifar10-resnet18 --fetch; bench prepare cup.toml --publish s3://bucket/references"
+    "bench prepare cifar10-resnet18 --fetch; bench prepare cup.toml --publish s3://bucket/references",
 )
 @click.argument("track")
 @secret_option

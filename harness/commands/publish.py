@@ -7,9 +7,14 @@ from pathlib import Path
 import click
 
 from unlearn_bench.harness.commands._options import track_option
+from unlearn_bench.harness.commands._verbs import verb
 
 
-@click.command(epilog="Examples: bench publish result --repo . --comment comment.md; bench publish result --check")
+@verb(
+    "organise",
+    "Add a scored pull request to the store",
+    epilog="Examples: bench publish result --repo . --comment comment.md; bench publish result --check",
+)
 @click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @track_option
 @click.option(

@@ -10,9 +10,14 @@ from typing import Any
 import click
 
 from unlearn_bench.harness.commands._options import json_option, track_option
+from unlearn_bench.harness.commands._verbs import verb
 
 
-@click.command(epilog="Examples: bench rescore; bench rescore --attack my_attack.py --json")
+@verb(
+    "look",
+    "Compute all metrics again from stored logits",
+    epilog="Examples: bench rescore; bench rescore --attack my_attack.py --json",
+)
 @track_option
 @click.option(
     "--attack",

@@ -7,10 +7,14 @@ from pathlib import Path
 
 import click
 
+from unlearn_bench.harness.commands._verbs import verb
 
-@click.command(
+
+@verb(
+    "organise",
+    "Print or check the secret of a sealed track",
     epilog="Examples: bench reveal cup.toml --secret ~/secrets/cup.toml > cup-secret.toml; "
-    "bench reveal cup.toml --secret cup-secret.toml --check"
+    "bench reveal cup.toml --secret cup-secret.toml --check",
 )
 @click.argument("track")
 @click.option("--secret", type=click.Path(path_type=Path), help="The secret file; default: BENCH_SECRETS.")

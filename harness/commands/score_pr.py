@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING
 import click
 
 from unlearn_bench.harness.commands._options import gpu_option, json_option, lira_option, sandbox_option, track_option
+from unlearn_bench.harness.commands._verbs import verb
 
 if TYPE_CHECKING:
     from unlearn_bench.harness.pulls.result import Document
 
 
-@click.command(
+@verb(
+    "organise",
+    "Score the entries that a pull request adds",
     epilog="Examples: bench score-pr --base main --head 0123abcd --out result; "
-    "bench score-pr --base origin/main --repo ~/clone --smoke --sandbox docker"
+    "bench score-pr --base origin/main --repo ~/clone --smoke --sandbox docker",
 )
 @click.option("--base", required=True, metavar="REF", help="The branch or commit that the pull request is for.")
 @click.option("--head", default="HEAD", show_default=True, metavar="SHA", help="The pull request's newest commit.")

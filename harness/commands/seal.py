@@ -6,10 +6,14 @@ from pathlib import Path
 
 import click
 
+from unlearn_bench.harness.commands._verbs import verb
 
-@click.command(
+
+@verb(
+    "organise",
+    "Move the seeds of a track into a secret file",
     epilog="Examples: bench seal cup.toml --secret ~/secrets/cup.toml --quota 5; "
-    "bench submit entry.py --track cup.toml --secret ~/secrets/cup.toml"
+    "bench submit entry.py --track cup.toml --secret ~/secrets/cup.toml",
 )
 @click.argument("track", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option(

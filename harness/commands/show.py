@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from unlearn_bench.harness.commands._options import json_option, organiser_option, track_option
+from unlearn_bench.harness.commands._verbs import verb
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,7 +20,11 @@ if TYPE_CHECKING:
     from unlearn_bench.harness.results.board_entries import Candidate
 
 
-@click.command(epilog="Examples: bench show ft; bench show my_method --track digits-tinyvit --json")
+@verb(
+    "look",
+    "Show everything about one entry",
+    epilog="Examples: bench show ft; bench show my_method --track digits-tinyvit --json",
+)
 @click.argument("entry")
 @track_option
 @organiser_option

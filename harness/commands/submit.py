@@ -20,11 +20,14 @@ from unlearn_bench.harness.commands._options import (
     swap_option,
     track_option,
 )
+from unlearn_bench.harness.commands._verbs import verb
 
 
-@click.command(
+@verb(
+    "run",
+    "Run a submission and show its place on the board",
     epilog="Examples: bench submit my_method.py; bench submit my_method.py --lira; "
-    "bench submit my_method.py --seeds 2 --set lr=0.01 --sandbox process"
+    "bench submit my_method.py --seeds 2 --set lr=0.01 --sandbox process",
 )
 @click.argument("path", type=click.Path(path_type=Path))
 @track_option

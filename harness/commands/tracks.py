@@ -10,9 +10,14 @@ from typing import Any
 import click
 
 from unlearn_bench.harness.commands._options import json_option
+from unlearn_bench.harness.commands._verbs import verb
 
 
-@click.command(epilog="Examples: bench tracks; bench tracks cifar10-resnet18-lite > mine.toml; bench tracks --json")
+@verb(
+    "look",
+    "List the tracks, or write one out as a file",
+    epilog="Examples: bench tracks; bench tracks cifar10-resnet18-lite > mine.toml; bench tracks --json",
+)
 @click.argument("name", required=False)
 @json_option
 def command(name: str | None, as_json: bool) -> None:

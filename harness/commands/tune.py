@@ -14,9 +14,14 @@ from unlearn_bench.harness.commands._options import (
     sandbox_option,
     track_option,
 )
+from unlearn_bench.harness.commands._verbs import verb
 
 
-@click.command(epilog="Examples: bench tune my_method.py; bench tune ft msg --trials 30 --export baselines/tuned")
+@verb(
+    "run",
+    "Search hyper-parameters, with an equal budget for all",
+    epilog="Examples: bench tune my_method.py; bench tune ft msg --trials 30 --export baselines/tuned",
+)
 @click.argument("entries", nargs=-1, required=True)
 @track_option
 @click.option("--trials", type=click.IntRange(min=1), help="Configurations to try; default: the track's budget.")

@@ -14,9 +14,14 @@ from unlearn_bench.harness.commands._options import (
     sandbox_option,
     track_option,
 )
+from unlearn_bench.harness.commands._verbs import verb
 
 
-@click.command(epilog="Examples: bench verify ft --seed 3; bench verify submissions/my_method.py --seed 0 --json")
+@verb(
+    "organise",
+    "Run one published unit again and judge the difference",
+    epilog="Examples: bench verify ft --seed 3; bench verify submissions/my_method.py --seed 0 --json",
+)
 @click.argument("entry")
 @click.option("--seed", type=click.IntRange(min=0), required=True, help="Which of its units.")
 @track_option

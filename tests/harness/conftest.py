@@ -132,6 +132,6 @@ def references(small_track: Track) -> References:
     return References(small_track, Store())
 
 
-def run(*arguments: str) -> Result:
-    """Run a command in this process."""
-    return CliRunner().invoke(bench, list(arguments), catch_exceptions=False)
+def run(*arguments: str, env: dict[str, str] | None = None) -> Result:
+    """Run a command in this process, with these environment variables on top."""
+    return CliRunner(env=env).invoke(bench, list(arguments), catch_exceptions=False)

@@ -11,6 +11,7 @@ import pytest
 
 from tests.harness.conftest import run
 from unlearn_bench.harness.cli import bench
+from unlearn_bench.harness.commands._verbs import verb
 from unlearn_bench.harness.entries.entry import BASELINES, baseline_names
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.results import rescoring
@@ -28,6 +29,31 @@ def test_help_imports_neither_torch_nor_pandas() -> None:
         "assert not heavy, heavy\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
+
+def test_help_lists_every_verb_under_its_group_and_truncates_no_line() -> None:
+    groups: dict[str, dict[str, str]] = {}
+    for line in run("--help", env={"COLUMNS": "80"}).stdout.partition("Options:")[2].splitlines():
+        if line.endswith(":") and not line.startswith(" "):
+            verbs = groups[line[:-1]] = {}
+        elif groups and line.startswith("  ") and "Examples:" not in line:
+            name, _, text = line.strip().partition(" ")
+            verbs[name] = text.strip()
+        elif "Examples:" in line:
+            break
+    assert list(groups) == ["Run methods", "Look at results", "Organise a competition", "Maintain this machine"]
+    assert sorted(name for verbs in groups.values() for name in verbs) == VERBS
+    assert groups["Run methods"]["submit"] == "Run a submission and show its place on the board"
+    for name in VERBS:
+        command = bench.get_command(None, name)  # type: ignore[arg-type]
+        assert any(verbs.get(name) == command.short_help for verbs in groups.values()), name
+
+
+def test_a_verb_of_an_unknown_group_or_with_a_long_line_is_refused_and_told_why() -> None:
+    with pytest.raises(ValueError, match="use one of run, look, organise, maintain, or add one to GROUPS"):
+        verb("other", "Do things", "Example: bench do")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="at most 60 fit"):
+        verb("run", "x" * 61, "Example: bench do")
 
 
 def test_the_promised_verbs_are_there() -> None:
