@@ -57,12 +57,12 @@ def command(
     from unlearn_bench.harness.results import audit
     from unlearn_bench.harness.store.store import Store
     from unlearn_bench.harness.support.progress import span
-    from unlearn_bench.harness.tracks import track as tracks
+    from unlearn_bench.harness.tracks.loading import load_track
     from unlearn_bench.harness.units import participant, timed
     from unlearn_bench.harness.units.tuning import tuned
     from unlearn_bench.harness.workflows import session
 
-    public, store = tracks.load(track, secret), Store()
+    public, store = load_track(track, secret), Store()
     source = session.find_entry(entry)
     participant.within_quota(store, source, public)
     method = tuned(source, public, store).with_parameters(parameters)

@@ -53,14 +53,14 @@ def command(
     from unlearn_bench.harness.report import tables
     from unlearn_bench.harness.results import board
     from unlearn_bench.harness.store.store import Store
-    from unlearn_bench.harness.tracks import track as tracks
+    from unlearn_bench.harness.tracks.loading import load_track
     from unlearn_bench.harness.units import participant, timed
     from unlearn_bench.harness.units.shadow_units import ShadowRecord
     from unlearn_bench.harness.units.tuning import tuned
     from unlearn_bench.harness.units.units import Record, Unit
     from unlearn_bench.harness.workflows import session
 
-    loaded = tracks.load(track, secret)
+    loaded = load_track(track, secret)
     if export is not None:
         participant.not_public(loaded, "--export")
     if lira:

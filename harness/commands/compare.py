@@ -31,10 +31,10 @@ def command(a: str, b: str, track: str, secret: Path | None, as_json: bool) -> N
     from unlearn_bench.harness.results import board, scores
     from unlearn_bench.harness.results.board_entries import candidates, find
     from unlearn_bench.harness.store.store import Store
-    from unlearn_bench.harness.tracks import track as tracks
+    from unlearn_bench.harness.tracks.loading import load_track
     from unlearn_bench.scoring.paired import difference
 
-    loaded = tracks.load(track, secret)
+    loaded = load_track(track, secret)
     references = References(loaded, Store())
     present = {candidate.name: candidate for candidate in candidates(references)}
     seeds = {

@@ -29,13 +29,13 @@ def command(entry: str, reason: str | None, undo: bool, track: str, secret: Path
     from unlearn_bench.harness.results import board_entries, review
     from unlearn_bench.harness.store.store import Store
     from unlearn_bench.harness.support.errors import USAGE, BenchError
-    from unlearn_bench.harness.tracks import track as tracks
+    from unlearn_bench.harness.tracks.loading import load_track
     from unlearn_bench.sandbox.text import one_line
 
     said = one_line(reason or "", 200)
     if undo == bool(said):
         raise BenchError("say --reason TEXT, or --undo", "your command", "see bench disqualify --help", USAGE)
-    loaded, store = tracks.load(track, secret), Store()
+    loaded, store = load_track(track, secret), Store()
     present = {one.name: one for one in board_entries.candidates(References(loaded, store))}
     found = board_entries.find(present, entry, loaded)
     if found.kind != "entry":

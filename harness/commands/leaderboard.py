@@ -11,7 +11,7 @@ from unlearn_bench.harness.commands._options import DEFAULT_TRACK, secret_option
 from unlearn_bench.harness.commands._verbs import verb
 
 if TYPE_CHECKING:
-    from unlearn_bench.harness.tracks.track import Track
+    from unlearn_bench.harness.tracks.specification import Track
 
 ENDINGS = {
     "table": "txt",
@@ -61,17 +61,17 @@ def command(names: tuple[str, ...], secret: Path | None, form: str, out: Path | 
     rows that ran without a container are listed with the badge "untrusted sandbox" and have no rank.
     """
     from unlearn_bench.harness.support.errors import USAGE, BenchError
-    from unlearn_bench.harness.tracks import track as tracks
+    from unlearn_bench.harness.tracks.loading import load_track
 
     if out is None and (form in ("html", "parquet") or len(names) > 1):
         what = "several tracks" if form not in ("html", "parquet") else f"--format {form}"
         raise BenchError(f"{what}: that is not for a terminal", "your command", "add --out FOLDER", USAGE)
     if form == "html":
         assert out is not None
-        _site([tracks.load(name, secret) for name in names] if names else _with_records(secret), out, public)
+        _site([load_track(name, secret) for name in names] if names else _with_records(secret), out, public)
         return
     for name in names or (DEFAULT_TRACK,):
-        loaded = tracks.load(name, secret)
+        loaded = load_track(name, secret)
         content = _content(loaded, form, public)
         if out is None:
             click.echo(content.decode(), nl=False)
@@ -113,11 +113,11 @@ def _content(track: Track, form: str, public: bool) -> bytes:
 
 def _with_records(secret: Path | None) -> list[Track]:
     from unlearn_bench.harness.store.store import Store
-    from unlearn_bench.harness.tracks import track as tracks
+    from unlearn_bench.harness.tracks.loading import load_track, track_names
     from unlearn_bench.harness.units import units
 
     store = Store()
-    loaded = [tracks.load(name, secret) for name in tracks.names()]
+    loaded = [load_track(name, secret) for name in track_names()]
     return [
         one
         for one in loaded

@@ -29,11 +29,11 @@ def command(track: str, secret: Path | None, out: Path) -> None:
     from unlearn_bench.harness.references import memorisation
     from unlearn_bench.harness.references.references import References, shadow_originals
     from unlearn_bench.harness.store.store import Store
-    from unlearn_bench.harness.tracks import track as tracks
+    from unlearn_bench.harness.tracks.loading import load_track
     from unlearn_bench.harness.units import participant
     from unlearn_bench.harness.workflows import session
 
-    loaded = tracks.load(track, secret)
+    loaded = load_track(track, secret)
     session.needs_shadows(loaded)
     participant.not_public(loaded, "how examples are memorised")
     references = References(loaded, Store())

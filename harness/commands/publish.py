@@ -44,9 +44,9 @@ def command(
     from unlearn_bench.harness.references.references import References
     from unlearn_bench.harness.store.store import Store
     from unlearn_bench.harness.support.files import write_file
-    from unlearn_bench.harness.tracks import track as tracks
+    from unlearn_bench.harness.tracks.loading import load_track
 
-    references = References(tracks.load(track, secret), Store())
+    references = References(load_track(track, secret), Store())
     document = result.read(folder)
     if head is not None and document["head"] != head:
         raise result.BadResult(f"it is the result of {document['head'][:12]}, not of {head[:12]}")

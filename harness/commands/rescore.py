@@ -35,11 +35,11 @@ def command(track: str, secret: Path | None, attack: Path | None, as_json: bool)
     from unlearn_bench.harness.store.store import Store
     from unlearn_bench.harness.support.errors import USAGE, BenchError
     from unlearn_bench.harness.support.progress import Bar
-    from unlearn_bench.harness.tracks import track as tracks
+    from unlearn_bench.harness.tracks.loading import load_track
     from unlearn_bench.harness.units import participant
     from unlearn_bench.scoring.panel import InvalidAttack, read
 
-    references = References(tracks.load(track, secret), Store())
+    references = References(load_track(track, secret), Store())
     if attack is not None:
         participant.not_public(references.track, "an attack of one's own")
     things = rescoring.stored(references)

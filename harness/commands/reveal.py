@@ -27,17 +27,17 @@ def command(track: str, secret: Path | None, only_check: bool) -> None:
     """
     from unlearn_bench.harness.support.errors import TrackError
     from unlearn_bench.harness.tracks import sealed
-    from unlearn_bench.harness.tracks import track as tracks
+    from unlearn_bench.harness.tracks.loading import commitment_of, parse_track, read_track
 
-    table, path = tracks.read(track)
-    commitment = tracks.commitment_of(table, path)
+    table, path = read_track(track)
+    commitment = commitment_of(table, path)
     if commitment is None:
         raise TrackError(f"track {track} is not sealed", "its seeds stand in its file")
     place = secret or Path(os.environ.get(sealed.VARIABLE, ""))
     place = place / f"{path.stem}.toml" if place.is_dir() else place
     found = sealed.read(place)
     sealed.check(path.stem, commitment, found, place)
-    tracks.parse(table, path, found)
+    parse_track(table, path, found)
     if only_check:
         click.echo(f"ok: {place} is the secret that {path.stem} commits to ({commitment[:16]}…)")
     else:

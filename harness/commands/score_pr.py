@@ -59,13 +59,13 @@ def command(
     from unlearn_bench.harness.pulls.git import Repository
     from unlearn_bench.harness.references.references import References
     from unlearn_bench.harness.store.store import Store
-    from unlearn_bench.harness.tracks import track as tracks
+    from unlearn_bench.harness.tracks.loading import load_track
     from unlearn_bench.harness.units import participant
     from unlearn_bench.harness.units.tuning import tuned
     from unlearn_bench.harness.units.units import place
     from unlearn_bench.harness.workflows import session
 
-    repository, loaded, store = Repository(repo), tracks.load(track, secret), Store()
+    repository, loaded, store = Repository(repo), load_track(track, secret), Store()
     if smoke:
         participant.not_public(loaded, "a part of the seeds")
     pull = pull_request.read(repository, base, head, allow_change)

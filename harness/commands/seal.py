@@ -41,16 +41,16 @@ def command(track: Path, secret: Path, quota: int) -> None:
     from unlearn_bench.harness.support.errors import TrackError
     from unlearn_bench.harness.support.files import write_file
     from unlearn_bench.harness.tracks import sealed
-    from unlearn_bench.harness.tracks import track as tracks
+    from unlearn_bench.harness.tracks.loading import commitment_of, parse_track, read_track
 
-    table, path = tracks.read(str(track))
+    table, path = read_track(str(track))
     if "extends" in tomllib.loads(track.read_text(encoding="utf-8")):
         raise TrackError(f"{track} extends another track", f"write it out first: bench tracks {track} > whole.toml")
-    if tracks.commitment_of(table, path) is not None:
+    if commitment_of(table, path) is not None:
         raise TrackError(f"{track} is sealed already", "seal a track file that holds its seeds")
     drawn = sealed.draw()
     text = sealed.seal(track.read_text(encoding="utf-8"), drawn, quota)
-    tracks.parse(tomllib.loads(text), path, drawn)  # a mistake is named before anything is written
+    parse_track(tomllib.loads(text), path, drawn)  # a mistake is named before anything is written
     sealed.write(drawn, path.stem, secret)
     write_file(track, text.encode())
     click.echo(f"sealed {track}; its secret is {secret}: keep a copy, nothing can replace it")

@@ -39,10 +39,10 @@ def command(entry: str, track: str, secret: Path | None, organiser: bool, as_jso
     from unlearn_bench.harness.results import attack_panel, board, review, scores
     from unlearn_bench.harness.results.board_entries import candidates, find, shadow_records
     from unlearn_bench.harness.store.store import Store
-    from unlearn_bench.harness.tracks import track as tracks
+    from unlearn_bench.harness.tracks.loading import load_track
     from unlearn_bench.harness.units import probe_units, tuning
 
-    loaded = tracks.load(track, secret)
+    loaded = load_track(track, secret)
     references = References(loaded, Store())
     found = {candidate.name: candidate for candidate in candidates(references)}
     candidate = find(found, entry, loaded)

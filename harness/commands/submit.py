@@ -70,7 +70,7 @@ def command(
     from unlearn_bench.harness.results.board_entries import candidates
     from unlearn_bench.harness.store.store import Store
     from unlearn_bench.harness.support.errors import USAGE, BenchError
-    from unlearn_bench.harness.tracks import track as tracks
+    from unlearn_bench.harness.tracks.loading import load_track
     from unlearn_bench.harness.units import participant
     from unlearn_bench.harness.units.tuning import tuned
     from unlearn_bench.harness.workflows import session
@@ -79,7 +79,7 @@ def command(
     if entry.name in baseline_names() and entry.kind == "entry":
         what = f"{entry.name} is the name of a shipped method, and this file is another one"
         raise BenchError(what, "your command", "rename the file", USAGE)
-    loaded = tracks.load(track, secret)
+    loaded = load_track(track, secret)
     if lira:
         session.needs_shadows(loaded)
     if seeds is not None:

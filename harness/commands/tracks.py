@@ -25,12 +25,12 @@ def command(name: str | None, as_json: bool) -> None:
 
     With NAME (or a .toml file) write out that track as a file of its own, together with what it extends.
     """
-    from unlearn_bench.harness.tracks import track
+    from unlearn_bench.harness.tracks.loading import read_track, track_names
 
     if name is not None and not as_json:
-        click.echo(_toml(track.read(name)[0]), nl=False)
+        click.echo(_toml(read_track(name)[0]), nl=False)
         return
-    files = [track.read(one) for one in ([name] if name else track.names())]
+    files = [read_track(one) for one in ([name] if name else track_names())]
     if as_json:
         click.echo(json.dumps([_described(*file) for file in files], indent=1))
         return
@@ -54,11 +54,11 @@ def _toml(table: dict[str, Any]) -> str:
 
 
 def _described(table: dict[str, Any], path: Path) -> dict[str, Any]:
-    from unlearn_bench.harness.tracks import track
+    from unlearn_bench.harness.tracks.loading import parse_track
 
     if "sealed" in table:
         return {"name": path.stem, **table}
-    known = track.parse(table, path)
+    known = parse_track(table, path)
     content = dataclasses.asdict(dataclasses.replace(known, model=dict(known.model)))
     del content["salt"]
     digests = ("reference_digest", "protocol_digest", "analysis_digest")

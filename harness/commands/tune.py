@@ -67,11 +67,11 @@ def command(
     from unlearn_bench.harness.references.references import tuning_roles
     from unlearn_bench.harness.support.files import write_file
     from unlearn_bench.harness.support.progress import Bar
-    from unlearn_bench.harness.tracks import track as tracks
+    from unlearn_bench.harness.tracks.loading import load_track
     from unlearn_bench.harness.units import participant, tuning
     from unlearn_bench.harness.workflows import session
 
-    loaded = tracks.load(track, secret)
+    loaded = load_track(track, secret)
     if role == "shadow":
         session.needs_shadows(loaded)
     if any(session.find_entry(name).kind == "entry" for name in entries):

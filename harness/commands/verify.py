@@ -50,11 +50,11 @@ def command(
     from unlearn_bench.harness.report import tables
     from unlearn_bench.harness.results import board_entries, review, verification
     from unlearn_bench.harness.store.store import Store
-    from unlearn_bench.harness.tracks import track as tracks
+    from unlearn_bench.harness.tracks.loading import load_track
     from unlearn_bench.harness.units.units import Unit
     from unlearn_bench.harness.workflows import session
 
-    loaded = tracks.load(track, secret)
+    loaded = load_track(track, secret)
     references = References(loaded, Store())
     given = session.find_entry(entry) if entry.endswith(".py") else None
     present = {one.name: one for one in board_entries.candidates(references)}

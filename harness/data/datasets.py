@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unlearn_bench.harness.support.errors import DataError, TrackError
-from unlearn_bench.harness.tracks.track import Data
+from unlearn_bench.harness.tracks.specification import Data
 
 UTKFACE_AGE_BIN = 20
 UTKFACE_SIZE = 224

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support.digests import digest
-from unlearn_bench.harness.tracks.track import Track
+from unlearn_bench.harness.tracks.specification import Track
 
 KIND = "labels"
 

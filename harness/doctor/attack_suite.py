@@ -18,7 +18,7 @@ from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support.errors import EXIT_CODES, BenchError
 from unlearn_bench.harness.support.hardware import hardware
-from unlearn_bench.harness.tracks import track
+from unlearn_bench.harness.tracks.loading import load_track
 from unlearn_bench.harness.units.evaluation import Bench, attempt
 from unlearn_bench.harness.units.slots import Slot
 from unlearn_bench.harness.units.units import Unit
@@ -95,7 +95,7 @@ def statically_refused() -> Iterator[Result]:
 
 def outputs(backend: Sandbox, run_id: str) -> Result:
     """Finite weights whose outputs overflow, as an entry on the default track: the sandbox cannot see it."""
-    references = References(track.load("digits-resnet18"), Store())
+    references = References(load_track("digits-resnet18"), Store())
     entry = entries.read(suite.FOLDER / f"{OVERFLOWING}.py")
     start = time.monotonic()
     logits, outcome = attempt(

@@ -14,7 +14,8 @@ from unlearn_bench.harness.entries.entry import baseline
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support.errors import BenchError
-from unlearn_bench.harness.tracks import track
+from unlearn_bench.harness.tracks.loading import load_track
+from unlearn_bench.harness.tracks.specification import Track
 from unlearn_bench.harness.units import neighbours
 from unlearn_bench.harness.units.evaluation import Bench, run
 from unlearn_bench.harness.units.slots import timed_slot
@@ -27,7 +28,7 @@ NOOP_UNITS = 5
 
 def examine() -> Iterator[Finding]:
     """All findings, the quick ones first."""
-    store, default = Store(), track.load("digits-resnet18")
+    store, default = Store(), load_track("digits-resnet18")
     yield _libraries()
     yield _disk(store)
     yield _memory(default)
@@ -66,7 +67,7 @@ def _disk(store: Store) -> Finding:
     return Finding("disk", text, "" if free >= FREE_DISK_GIB else "free some, or point BENCH_HOME elsewhere", False)
 
 
-def _memory(default: track.Track) -> Finding:
+def _memory(default: Track) -> Finding:
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**20
     wanted = default.protocol.memory_mib
     free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES") / 2**20

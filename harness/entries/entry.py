@@ -17,7 +17,7 @@ from typing import Any, Literal
 from unlearn_bench.harness.entries import inspection
 from unlearn_bench.harness.support.digests import digest
 from unlearn_bench.harness.support.errors import EXIT_CODES, BenchError
-from unlearn_bench.harness.tracks.track import Track
+from unlearn_bench.harness.tracks.specification import Track
 
 BASELINES = Path(__file__).parents[2] / "baselines"
 SIZE = 64 * 1024

@@ -16,7 +16,7 @@ from unlearn_bench.harness.data.labels import Labels
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support.errors import StoreError, TrackError
 from unlearn_bench.harness.support.seeds import derive
-from unlearn_bench.harness.tracks.track import Track
+from unlearn_bench.harness.tracks.specification import Track
 from unlearn_bench.scoring.accuracy import margins
 from unlearn_bench.scoring.partition import whole
 from unlearn_bench.scoring.shadows import Design, design

@@ -13,7 +13,7 @@ from unlearn_bench.harness.report.columns import ordered
 from unlearn_bench.harness.results.attack_panel import Finding
 from unlearn_bench.harness.results.badges import DISQUALIFIED, UNRANKED, UNTRUSTED
 from unlearn_bench.harness.results.review import NOT_REPRODUCED, VERIFIED
-from unlearn_bench.harness.tracks.track import Track
+from unlearn_bench.harness.tracks.specification import Track
 from unlearn_bench.scoring.gate import Reading
 from unlearn_bench.scoring.intervals import mean_interval
 from unlearn_bench.scoring.paired import Difference

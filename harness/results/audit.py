@@ -11,7 +11,7 @@ from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.results import scores
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support.hardware import timing_class
-from unlearn_bench.harness.tracks.track import Track
+from unlearn_bench.harness.tracks.specification import Track
 from unlearn_bench.harness.units import units
 from unlearn_bench.harness.units.units import Record, Unit
 from unlearn_bench.scoring.rows import RANKED

@@ -17,7 +17,7 @@ from unlearn_bench.harness.results.board_entries import REFERENCES, Candidate, c
 from unlearn_bench.harness.results.review import Mark, marks
 from unlearn_bench.harness.results.scores import Scores, ShadowScores
 from unlearn_bench.harness.support.hardware import hardware_class
-from unlearn_bench.harness.tracks.track import Track
+from unlearn_bench.harness.tracks.specification import Track
 from unlearn_bench.harness.units import probe_units
 from unlearn_bench.harness.units import shadow_units as shadows
 from unlearn_bench.harness.units.shadow_units import ShadowRecord

@@ -10,7 +10,7 @@ from unlearn_bench.harness.entries.entry import Kind, baseline, baseline_names, 
 from unlearn_bench.harness.references.references import Kind as ReferenceKind
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.support.errors import USAGE, BenchError
-from unlearn_bench.harness.tracks.track import Track
+from unlearn_bench.harness.tracks.specification import Track
 from unlearn_bench.harness.units import shadow_units, units
 from unlearn_bench.harness.units.shadow_units import ShadowRecord
 from unlearn_bench.harness.units.units import Record

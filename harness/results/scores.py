@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from unlearn_bench.harness.references.references import Kind, References, Role
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support.digests import digest
-from unlearn_bench.harness.tracks.track import Track
+from unlearn_bench.harness.tracks.specification import Track
 from unlearn_bench.harness.units import shadow_units, units
 from unlearn_bench.harness.units.shadow_units import ShadowRecord
 from unlearn_bench.harness.units.units import Record

@@ -14,7 +14,7 @@ from torch import nn
 
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.support.errors import BenchError
-from unlearn_bench.harness.tracks.track import Recipe
+from unlearn_bench.harness.tracks.specification import Recipe
 from unlearn_bench.harness.training.lanes import Course, InFlight, open_lanes, suggested
 from unlearn_bench.harness.training.recipe import infer, normaliser
 

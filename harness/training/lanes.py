@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from unlearn_bench.harness.support.errors import EXIT_CODES, BenchError
-from unlearn_bench.harness.tracks.track import Recipe
+from unlearn_bench.harness.tracks.specification import Recipe
 from unlearn_bench.harness.training.small_maps import adapted
 from unlearn_bench.harness.training.steps import Lane, Recorder, recorder
 

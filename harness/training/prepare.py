@@ -25,7 +25,7 @@ from unlearn_bench.harness.support.device_locks import Turns
 from unlearn_bench.harness.support.errors import EXIT_CODES, BenchError
 from unlearn_bench.harness.support.hardware import torch_version
 from unlearn_bench.harness.support.workers import worker_pool
-from unlearn_bench.harness.tracks.track import Track
+from unlearn_bench.harness.tracks.specification import Track
 
 if TYPE_CHECKING:
     from unlearn_bench.harness.training.checkpoints import Checkpoint

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from unlearn_bench.harness.references.references import Role, initial_seed
-from unlearn_bench.harness.tracks.track import Recipe, Track
+from unlearn_bench.harness.tracks.specification import Recipe, Track
 from unlearn_bench.harness.training.checkpoints import Checkpoint
 from unlearn_bench.harness.training.grouped import Grouped
 from unlearn_bench.harness.training.small_maps import adapted

@@ -20,7 +20,7 @@ from torch.nn.functional import cross_entropy
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from unlearn_bench.harness.support.seeds import derive
-from unlearn_bench.harness.tracks.track import Recipe
+from unlearn_bench.harness.tracks.specification import Recipe
 from unlearn_bench.harness.training.mixed_precision import Lowered, update
 from unlearn_bench.sandbox.inside.augmentation import moved
 from unlearn_bench.sandbox.toolkit import recipe_schedule

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from unlearn_bench.harness.support.errors import EXIT_CODES, BenchError
-from unlearn_bench.harness.tracks.track import Track
+from unlearn_bench.harness.tracks.specification import Track
 from unlearn_bench.sandbox import backends
 from unlearn_bench.sandbox.types import Sandbox
 

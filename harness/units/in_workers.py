@@ -24,7 +24,7 @@ from unlearn_bench.harness.support import device_locks
 from unlearn_bench.harness.support.device_locks import Turns
 from unlearn_bench.harness.support.errors import EXIT_CODES, BenchError
 from unlearn_bench.harness.support.workers import worker_pool
-from unlearn_bench.harness.tracks.track import Track
+from unlearn_bench.harness.tracks.specification import Track
 from unlearn_bench.harness.units.units import Unit
 from unlearn_bench.harness.units.untimed import Result
 from unlearn_bench.sandbox import names

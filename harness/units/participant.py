@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from unlearn_bench.harness.entries.entry import Entry
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support.errors import USAGE, BenchError
-from unlearn_bench.harness.tracks.track import Track
+from unlearn_bench.harness.tracks.specification import Track
 from unlearn_bench.harness.units import units
 from unlearn_bench.harness.units.units import Record
 

@@ -10,7 +10,7 @@ from unlearn_bench.harness.entries.entry import Entry, retrain
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support.errors import EXIT_CODES, BenchError
 from unlearn_bench.harness.support.hardware import timing_class
-from unlearn_bench.harness.tracks.track import Track
+from unlearn_bench.harness.tracks.specification import Track
 from unlearn_bench.harness.units import evaluation, units
 from unlearn_bench.harness.units.evaluation import Bench
 from unlearn_bench.harness.units.participant import said

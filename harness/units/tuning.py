@@ -18,7 +18,7 @@ from unlearn_bench.harness.references.references import References, tuning_shado
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support.digests import digest
 from unlearn_bench.harness.support.seeds import derive
-from unlearn_bench.harness.tracks.track import Track
+from unlearn_bench.harness.tracks.specification import Track
 from unlearn_bench.harness.units.units import Unit
 from unlearn_bench.harness.units.untimed import Result, Runner, deadline
 from unlearn_bench.scoring.accuracy import Accuracies, accuracies, cross_entropy

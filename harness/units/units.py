@@ -17,7 +17,7 @@ from unlearn_bench.harness.references.references import References, Role
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support.digests import digest
 from unlearn_bench.harness.support.seeds import derive
-from unlearn_bench.harness.tracks.track import Track
+from unlearn_bench.harness.tracks.specification import Track
 from unlearn_bench.sandbox.types import Status
 
 

@@ -16,7 +16,7 @@ from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support.errors import EXIT_CODES, USAGE, BenchError
 from unlearn_bench.harness.support.files import write_file
 from unlearn_bench.harness.support.progress import Bar, span
-from unlearn_bench.harness.tracks.track import Track
+from unlearn_bench.harness.tracks.specification import Track
 from unlearn_bench.harness.units import participant, probe_units, shadow_units, sources, swap_units, timed, units
 from unlearn_bench.harness.units.blame import BLAME
 from unlearn_bench.harness.units.choice import choose_sandbox, device_name

@@ -21,7 +21,7 @@ from torch import nn
 from tests.benchmarks import plain
 from unlearn_bench.harness.references.references import References, Role
 from unlearn_bench.harness.store.store import Store
-from unlearn_bench.harness.tracks.track import load
+from unlearn_bench.harness.tracks.loading import load_track
 from unlearn_bench.harness.training import prepare
 from unlearn_bench.harness.training.gpu import Resident
 from unlearn_bench.harness.training.lanes import MOST
@@ -43,7 +43,7 @@ def main() -> None:
     if options.compiled and options.device == "cpu" and not options.resident:
         parser.error("--compiled: on a CPU with --resident only")
     torch.set_num_threads(1)
-    track = load(options.track)
+    track = load_track(options.track)
     recipe = replace(track.recipe, epochs=options.epochs or track.recipe.epochs)
     references = References(replace(track, recipe=recipe), Store())
     print(

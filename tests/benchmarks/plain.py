@@ -18,7 +18,7 @@ from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, Dataset, Subset
 from torchvision import transforms
 
-from unlearn_bench.harness.tracks.track import Recipe
+from unlearn_bench.harness.tracks.specification import Recipe
 from unlearn_bench.sandbox.toolkit import recipe_schedule
 
 PLAIN_EVALUATION_BATCH = 256

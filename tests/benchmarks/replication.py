@@ -26,7 +26,7 @@ from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support.files import write_file
 from unlearn_bench.harness.support.hardware import hardware
 from unlearn_bench.harness.support.progress import Bar
-from unlearn_bench.harness.tracks import track as tracks
+from unlearn_bench.harness.tracks.loading import load_track
 from unlearn_bench.harness.units.in_workers import Workers
 from unlearn_bench.harness.units.tuning import tuned
 from unlearn_bench.harness.units.units import Unit
@@ -142,7 +142,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     store = Store()
-    references = References(tracks.load(options.track), store)
+    references = References(load_track(options.track), store)
     if missing := references.missing(roles(references.track)):
         parser.error(f"{len(missing)} reference models lack: bench prepare {options.track} --gpu 0")
     seeds = min(options.seeds or references.track.protocol.seeds, references.track.protocol.seeds)

@@ -17,7 +17,7 @@ from unlearn_bench.harness.report.site import gather
 from unlearn_bench.harness.report.site.build import build
 from unlearn_bench.harness.store.store import Snapshot
 from unlearn_bench.harness.support.parallel import uncollected
-from unlearn_bench.harness.tracks import track
+from unlearn_bench.harness.tracks.loading import load_track
 
 DATA = ("mnist", "fashionmnist", "cifar10", "cifar100")
 PAPER = [*(f"{data}-{model}" for data in DATA for model in ("resnet18", "tinyvit")), "utkface-resnet18"]
@@ -48,7 +48,7 @@ def main() -> None:
         os.sync()
         start, cpu = time.perf_counter(), time.process_time()
         with uncollected():  # as the command does it
-            found = gather.read([track.load(name) for name in names], Snapshot(home), False)
+            found = gather.read([load_track(name) for name in names], Snapshot(home), False)
             read = time.perf_counter() - start
             pages = build(found, out)
         wall, cpu = time.perf_counter() - start, time.process_time() - cpu

@@ -132,7 +132,7 @@ def work(folder: Path, units: int) -> None:
     from unlearn_bench.harness.entries.entry import read
     from unlearn_bench.harness.references.references import References
     from unlearn_bench.harness.store.store import Store
-    from unlearn_bench.harness.tracks.track import load
+    from unlearn_bench.harness.tracks.loading import load_track
     from unlearn_bench.harness.units.evaluation import Bench, attempt
     from unlearn_bench.harness.units.slots import Slot
     from unlearn_bench.harness.units.units import Unit
@@ -140,7 +140,7 @@ def work(folder: Path, units: int) -> None:
 
     backend = backends.load("docker")
     backend.reap()
-    track = load("digits-resnet18")
+    track = load_track("digits-resnet18")
     track = replace(track, protocol=replace(track.protocol, memory_mib=MEMORY))
     bench = Bench(References(track, Store(folder / "store")), backend, run_id=folder.name)
     entries = {}

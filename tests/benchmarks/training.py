@@ -31,7 +31,8 @@ from tests.benchmarks import plain
 from unlearn_bench.harness.data import datasets as data
 from unlearn_bench.harness.references.references import References, Role
 from unlearn_bench.harness.store.store import Store
-from unlearn_bench.harness.tracks.track import Track, load
+from unlearn_bench.harness.tracks.loading import load_track
+from unlearn_bench.harness.tracks.specification import Track
 from unlearn_bench.harness.training.grouped import Grouped, can_group
 from unlearn_bench.harness.training.lanes import Course, open_lanes
 from unlearn_bench.harness.training.prepare import GROUP
@@ -69,7 +70,7 @@ class Case:
 @cache
 def case(name: str, steps: int, batch: int | None = None) -> Case:
     """The case with as many examples and epochs as make ``steps`` steps."""
-    track = load(
+    track = load_track(
         {"digits": "digits-resnet18", "resnet18": "fashionmnist-resnet18", "tinyvit": "fashionmnist-tinyvit"}.get(
             name, "cifar10-resnet18"
         )
@@ -290,7 +291,7 @@ def measure(found: list[Way], rounds: int) -> None:
 
 
 def show(name: str, found: list[Way], chosen: Case, options: argparse.Namespace) -> None:
-    recipe = replace(load(chosen.track.name).recipe, batch_size=chosen.track.recipe.batch_size)
+    recipe = replace(load_track(chosen.track.name).recipe, batch_size=chosen.track.recipe.batch_size)
     total = len(rates(chosen.track.recipe, -(-len(chosen.rows) // recipe.batch_size)))
     native = mixed(recipe, torch.device(options.device))
     precision = "bfloat16" if native else "float32"

@@ -12,7 +12,7 @@ import torch
 from unlearn_bench.harness.entries.entry import Entry, baseline, retrain
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.store.store import Store
-from unlearn_bench.harness.tracks.track import load
+from unlearn_bench.harness.tracks.loading import load_track
 from unlearn_bench.harness.units.evaluation import Bench, run
 from unlearn_bench.harness.units.slots import Slot
 from unlearn_bench.harness.units.units import Unit
@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=10)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    track = load("digits-resnet18")
+    track = load_track("digits-resnet18")
     bench = Bench(References(track, Store()), backends.load(options.sandbox), run_id="benchmark")
     print(f"{options.sandbox}, {options.repeats} repeats, one core, seconds")
     print(f"{'entry':<10}{'inside the clock':>18}{'min–max':>16}{'spread':>8}{'outside':>9}")

@@ -16,7 +16,8 @@ from unlearn_bench.harness.cli import bench
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support.hardware import machine_id
-from unlearn_bench.harness.tracks.track import Track, load
+from unlearn_bench.harness.tracks.loading import load_track
+from unlearn_bench.harness.tracks.specification import Track
 
 SMALL = """
 [data]
@@ -123,7 +124,7 @@ def prepared(trained: Path, home: Path, references: References) -> References:
 
 @pytest.fixture
 def small_track(small: Path) -> Track:
-    return load(str(small))
+    return load_track(str(small))
 
 
 @pytest.fixture

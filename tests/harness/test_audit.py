@@ -15,7 +15,8 @@ from unlearn_bench.harness.references.references import References, roles
 from unlearn_bench.harness.report import tables
 from unlearn_bench.harness.results import audit
 from unlearn_bench.harness.store.store import Store
-from unlearn_bench.harness.tracks.track import Track, load
+from unlearn_bench.harness.tracks.loading import load_track
+from unlearn_bench.harness.tracks.specification import Track
 from unlearn_bench.harness.units.tuning import tuned
 from unlearn_bench.harness.units.units import Unit, find, place
 from unlearn_bench.harness.workflows import session
@@ -56,7 +57,7 @@ def learnt(tmp_path: Path) -> Track:
     """A tiny track whose models learn enough to remember what they forget."""
     path = tmp_path / "learnt.toml"
     path.write_text(SMALL.replace("epochs = 2", "epochs = 15").replace("seeds = 2", "seeds = 4"))
-    return load(str(path))
+    return load_track(str(path))
 
 
 def test_fresh_seeds_differ_from_the_public_ones_and_are_kept(small_track: Track) -> None:
@@ -106,7 +107,7 @@ def test_an_entry_fitted_to_the_public_splits_is_found_out_and_an_honest_one_is_
 
 
 def test_speeds_of_different_machines_are_not_compared() -> None:
-    public, store = load("digits-resnet18"), Store()
+    public, store = load_track("digits-resnet18"), Store()
     entry = tuned(baseline("ft"), public, store)
     fresh = replace(public, protocol=replace(public.protocol, contract=2))  # with the same models
     for machine in ("", "another"):

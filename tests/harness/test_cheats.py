@@ -23,7 +23,7 @@ from unlearn_bench.harness.entries.entry import from_source, read
 from unlearn_bench.harness.references.references import References, Role
 from unlearn_bench.harness.results import scores
 from unlearn_bench.harness.store.store import Store
-from unlearn_bench.harness.tracks.track import load
+from unlearn_bench.harness.tracks.loading import load_track
 from unlearn_bench.harness.units import evaluation
 from unlearn_bench.harness.units.evaluation import Bench
 from unlearn_bench.harness.units.slots import Slot
@@ -214,7 +214,7 @@ def test_weights_stored_in_the_file_are_the_same_for_every_seed_and_score_badly(
     # where AVX2 is the best a CPU has, oneDNN overflows its buffers in training with 4 channels
     environment = {**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX"}
     subprocess.run([sys.executable, "-m", "unlearn_bench.harness", "prepare", str(path)], env=environment, check=True)
-    references = References(load(str(path)), Store())
+    references = References(load_track(str(path)), Store())
     state = parse(references.weights(Role("retrained", 0)))
     scales = {name: float(np.abs(array).max()) / 127 or 1.0 for name, array in state.items()}
     raw = base64.b85encode(b"".join(array.astype("<f4").tobytes() for array in state.values())).decode()

@@ -20,7 +20,8 @@ from unlearn_bench.harness.references.references import References, Role
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support import progress
 from unlearn_bench.harness.support.errors import StoreError
-from unlearn_bench.harness.tracks.track import Track, load
+from unlearn_bench.harness.tracks.loading import load_track
+from unlearn_bench.harness.tracks.specification import Track
 from unlearn_bench.harness.training import checkpoints, prepare
 from unlearn_bench.harness.training.checkpoints import Checkpoint
 
@@ -74,7 +75,7 @@ def test_the_command_goes_on_after_a_kill(
     small: Path, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small.write_text(small.read_text().replace("epochs = 2", "epochs = 30"))
-    track = load(str(small))
+    track = load_track(str(small))
     assert run("prepare", str(small), "--workers", "1").exit_code == 0
     expected = References(track, Store()).manifest["roles"]
     home.rename(tmp_path / "without")
@@ -83,10 +84,10 @@ import multiprocessing
 from unlearn_bench.harness.training import checkpoints, prepare
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.store.store import Store
-from unlearn_bench.harness.tracks.track import load
+from unlearn_bench.harness.tracks.loading import load_track
 
 checkpoints.EVERY = 0.0
-track = load({str(small)!r})
+track = load_track({str(small)!r})
 task = prepare.plan(References(track, Store()), 1).tasks[0]
 prepare._start_worker(multiprocessing.get_context("spawn").Value("q", 0), track, None, 8, False)
 prepare._work(task)

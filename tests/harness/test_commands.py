@@ -16,7 +16,7 @@ from unlearn_bench.harness.entries.entry import BASELINES, baseline_names
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.results import rescoring
 from unlearn_bench.harness.store.store import SHIPPED, Store
-from unlearn_bench.harness.tracks.track import load
+from unlearn_bench.harness.tracks.loading import load_track
 
 VERBS = sorted(bench.list_commands(None))  # type: ignore[arg-type]
 
@@ -124,7 +124,7 @@ def test_u_lira_catches_the_original_and_nothing_in_retrained_models() -> None:
 
 
 def test_what_ships_can_be_scored_again_and_stays_small() -> None:
-    references = References(load("digits-resnet18"), Store())
+    references = References(load_track("digits-resnet18"), Store())
     things = rescoring.stored(references)
     methods = [name for name in baseline_names() if name not in ("original", "retrain")]
     assert len(things) == 3 * 10 + 10 * len(methods) + len(methods) + 2
@@ -143,7 +143,7 @@ def test_the_board_in_the_readme_is_the_shipped_one() -> None:
 
 
 def test_a_bug_of_ours_ends_in_three_lines_and_a_log(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
-    monkeypatch.setattr("unlearn_bench.harness.tracks.track.names", lambda: 1 / 0)
+    monkeypatch.setattr("unlearn_bench.harness.tracks.loading.track_names", lambda: 1 / 0)
     result = run("tracks")
     assert result.exit_code == 20
     assert "whose:  the benchmark" in result.stderr

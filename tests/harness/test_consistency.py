@@ -16,7 +16,7 @@ from unlearn_bench.harness.references.references import References, Role, half
 from unlearn_bench.harness.results import board
 from unlearn_bench.harness.results.board_entries import candidates
 from unlearn_bench.harness.store.store import Store
-from unlearn_bench.harness.tracks.track import load
+from unlearn_bench.harness.tracks.loading import load_track
 from unlearn_bench.harness.units import probe_units, shadow_units, swap_units
 from unlearn_bench.harness.units.units import Unit
 from unlearn_bench.harness.units.untimed import Result
@@ -43,7 +43,7 @@ class Costing:
 
 @pytest.fixture
 def default() -> References:
-    return References(load("digits-resnet18"), Store())
+    return References(load_track("digits-resnet18"), Store())
 
 
 def attacked(references: References, entry: Entry, timed: float, shadow: float) -> shadow_units.ShadowRecord:

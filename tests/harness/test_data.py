@@ -14,7 +14,8 @@ from PIL import Image
 
 from unlearn_bench.harness.data import datasets
 from unlearn_bench.harness.support.errors import DataError
-from unlearn_bench.harness.tracks.track import Data, load
+from unlearn_bench.harness.tracks.loading import load_track
+from unlearn_bench.harness.tracks.specification import Data
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def spec(name: str, classes: int = 10, size: int = 32, **more: object) -> Data:
 
 
 def test_digits_are_the_bytes_that_the_track_declares_and_are_rotated_once() -> None:
-    declared = load("digits-resnet18").data
+    declared = load_track("digits-resnet18").data
     rotated = datasets.load(declared)
     plain = datasets.load(dataclasses.replace(declared, rotation_seed=None, sha256=None))
     assert rotated.images.shape == (1797, 1, 8, 8)
@@ -39,7 +40,7 @@ def test_digits_are_the_bytes_that_the_track_declares_and_are_rotated_once() -> 
 
 
 def test_digits_at_32_pixels_for_the_transformer() -> None:
-    assert datasets.load(load("digits-tinyvit").data).images.shape == (1797, 1, 32, 32)
+    assert datasets.load(load_track("digits-tinyvit").data).images.shape == (1797, 1, 32, 32)
 
 
 @pytest.mark.parametrize("name", ["mnist", "fashionmnist", "cifar10", "cifar100"])

@@ -15,7 +15,7 @@ from unlearn_bench.harness.data import datasets, near_duplicates, splits
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support.errors import DataError, TrackError
-from unlearn_bench.harness.tracks.track import load, parse, read
+from unlearn_bench.harness.tracks.loading import load_track, parse_track, read_track
 
 MINI = Path(__file__).parents[1] / "data"
 
@@ -25,7 +25,7 @@ def pictures() -> np.ndarray:
     """CIFAR-10's, 16 pixels wide [n, 3, 16, 16]."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BENCH_DATA", str(MINI))
-        return datasets.load(load("cifar10-mini").data).images[:1000]
+        return datasets.load(load_track("cifar10-mini").data).images[:1000]
 
 
 def changed(image: np.ndarray, how: str) -> np.ndarray:
@@ -64,7 +64,7 @@ def test_groups_are_numbered_in_the_order_of_their_first_images(pictures: np.nda
 
 
 def test_utkface_grouped_parts_no_group() -> None:
-    track = load("utkface-grouped")
+    track = load_track("utkface-grouped")
     numbers = splits.numbers(track.splits, 23_708)
     assert numbers.groups is not None
     counts = np.bincount(numbers.groups)
@@ -74,7 +74,7 @@ def test_utkface_grouped_parts_no_group() -> None:
     assert [len(part) for part in parts] == [14_508, 1_613, 2_846, 4_741], "the paper's sizes"
     assert sum(len(np.unique(numbers.groups[part])) for part in parts) == len(counts)
     assert np.array_equal(splits.split(track, 3, 23_708, 0, numbers=numbers).forget, found.forget)
-    plain = splits.split(load("utkface-resnet18"), 0, 23_708, 0)
+    plain = splits.split(load_track("utkface-resnet18"), 0, 23_708, 0)
     crossing = near_duplicates.crossing(numbers.groups, plain.retain, plain.forget, plain.test)
     assert (crossing.forget, crossing.test) == (99, 297), "the paper's split"
     assert near_duplicates.crossing(numbers.groups, found.retain, found.forget, found.test) == near_duplicates.Crossing(
@@ -112,7 +112,7 @@ def test_the_command_tells_what_a_split_parts_and_mends_it(doubled: Path) -> Non
     doubled.write_text(doubled.read_text().replace('rule = "per-seed"', "\n".join(['rule = "per-seed"', *lines])))
     after = json.loads(run("duplicates", "--track", str(doubled), "--json").stdout)
     assert (after["forget_with_one_in_r"], after["test_with_one_in_r_or_f"]) == (0, 0)
-    references = References(load(str(doubled)), Store())
+    references = References(load_track(str(doubled)), Store())
     groups = references.numbers.groups
     assert groups is not None and len({references.split(seed).forget.tobytes() for seed in range(2)}) == 2
     half = references.population[references.design.half(0)]
@@ -138,18 +138,18 @@ def test_a_set_whose_images_are_all_alike_is_noted(doubled: Path) -> None:
 
 
 def test_groups_that_are_missing_or_others_are_refused(doubled: Path) -> None:
-    table, path = read(str(doubled))
+    table, path = read_track(str(doubled))
     table["splits"] |= {"groups": "groups.npy", "groups_sha256": "00"}
     with pytest.raises(DataError, match=r"no file of groups at .*groups\.npy"):
-        References(parse(table, path), Store()).split(0)
+        References(parse_track(table, path), Store()).split(0)
     np.save(path.parent / "groups.npy", np.arange(448))
     with pytest.raises(DataError, match="not the file of groups that the track declares"):
-        References(parse(table, path), Store()).split(0)
+        References(parse_track(table, path), Store()).split(0)
 
 
 def test_groups_of_another_data_set_or_too_large_ones_are_refused() -> None:
     with pytest.raises(DataError, match=r"groups of shape \(23708,\), the data set 20,000"):
-        splits.numbers(load("utkface-grouped").splits, 20_000)
-    track = load("digits-resnet18")
+        splits.numbers(load_track("utkface-grouped").splits, 20_000)
+    track = load_track("digits-resnet18")
     with pytest.raises(TrackError, match="no part has room for a group of 599"):
         splits.split(track, 0, 1797, 0, numbers=splits.Numbers(groups=np.arange(1797) // 599))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from unlearn_bench.harness.tracks.track import Recipe
+from unlearn_bench.harness.tracks.specification import Recipe
 from unlearn_bench.harness.training.grouped import Grouped, can_group
 from unlearn_bench.harness.training.recipe import train
 from unlearn_bench.sandbox.inside.models import build

@@ -23,7 +23,8 @@ from unlearn_bench.harness.entries.entry import baseline
 from unlearn_bench.harness.references.references import References, Role
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support.errors import BenchError
-from unlearn_bench.harness.tracks.track import Recipe, load
+from unlearn_bench.harness.tracks.loading import load_track
+from unlearn_bench.harness.tracks.specification import Recipe
 from unlearn_bench.harness.training import prepare
 from unlearn_bench.harness.training.gpu import Resident
 from unlearn_bench.harness.training.lanes import Course, open_lanes, out_of_memory, suggested
@@ -302,7 +303,7 @@ def test_prepare_trains_the_same_models_in_flight_as_in_groups(references: Refer
 
 def accuracies(device: str, precision: Any, home: Path, compiled: bool = False) -> float:
     """Mean accuracy on V and T of three originals of the fashion track, four epochs of it."""
-    track = load("fashionmnist-mini")
+    track = load_track("fashionmnist-mini")
     track = replace(track, recipe=replace(track.recipe, epochs=4, precision=precision, lr=0.05))
     references = References(track, Store(home))
     roles = [Role("original", seed) for seed in range(3)]
@@ -353,7 +354,7 @@ def test_without_bfloat16_a_recipe_that_allows_it_trains_in_float32() -> None:
 
 @pytest.mark.gpu
 def test_shipped_methods_run_untimed_on_a_gpu_side_by_side(home: Path) -> None:
-    references = References(load("digits-resnet18"), Store())
+    references = References(load_track("digits-resnet18"), Store())
     units = [Unit(baseline("ft"), references.track, seed) for seed in range(2)]
     with Workers(references.track, "cuda:0") as there, Workers(references.track) as here:
         found = {unit.seed: result for unit, result in there.run(units, 120.0)}

@@ -12,7 +12,8 @@ from unlearn_bench.harness.data import datasets, labels
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.store.store import SHIPPED, Store
 from unlearn_bench.harness.support.errors import DataError
-from unlearn_bench.harness.tracks.track import Track, load
+from unlearn_bench.harness.tracks.loading import load_track
+from unlearn_bench.harness.tracks.specification import Track
 
 
 @pytest.fixture
@@ -65,7 +66,7 @@ def test_the_official_parts_are_kept_too(small_track: Track) -> None:
 
 
 def test_the_labels_that_ship_are_those_of_the_digits() -> None:
-    track = load("digits-resnet18")
+    track = load_track("digits-resnet18")
     shipped = labels.read(Store(SHIPPED, behind=None), track)
     assert shipped is not None
     np.testing.assert_array_equal(shipped.labels, datasets.load(track.data).labels)

@@ -19,7 +19,7 @@ from unlearn_bench.harness.report import tables
 from unlearn_bench.harness.results import board, review, scores, verification
 from unlearn_bench.harness.results.board_entries import candidates
 from unlearn_bench.harness.store.store import Store
-from unlearn_bench.harness.tracks.track import load
+from unlearn_bench.harness.tracks.loading import load_track
 from unlearn_bench.harness.units import units
 from unlearn_bench.harness.units.units import Record
 
@@ -27,7 +27,7 @@ from unlearn_bench.harness.units.units import Record
 @pytest.fixture
 def shipped() -> References:
     """The default track with what ships."""
-    return References(load("digits-resnet18"), Store())
+    return References(load_track("digits-resnet18"), Store())
 
 
 def of(references: References, name: str) -> review.Mark:

@@ -9,7 +9,7 @@ import pytest
 from tests.harness.conftest import run
 from unlearn_bench.harness.support.errors import BenchError
 from unlearn_bench.harness.support.workers import worker_pool
-from unlearn_bench.harness.tracks import track as tracks
+from unlearn_bench.harness.tracks import loading
 
 logger = logging.getLogger("unlearn_bench.somewhere")
 
@@ -18,7 +18,7 @@ def test_an_error_of_the_library_is_three_lines_and_its_exit_code(monkeypatch: p
     def fail() -> list[str]:
         raise BenchError("the store is on fire", "this machine", "call somebody", 20, "/tmp/log")
 
-    monkeypatch.setattr(tracks, "names", fail)
+    monkeypatch.setattr(loading, "track_names", fail)
     result = run("tracks")
     lines = ["error:  the store is on fire", "whose:  this machine", "do:     call somebody", "log:    /tmp/log"]
     assert (result.exit_code, result.stdout, result.stderr.splitlines()) == (20, "", lines)
@@ -33,14 +33,14 @@ def test_messages_go_to_standard_error_and_diagnostics_only_when_asked_for(
         logger.debug("detail")
         return ["digits-resnet18"]
 
-    monkeypatch.setattr(tracks, "names", say)
+    monkeypatch.setattr(loading, "track_names", say)
     result = run(*options, "tracks")
     assert result.exit_code == 0 and result.stderr == expected and "waiting" not in result.stdout
 
 
 @pytest.mark.parametrize("secret", [False, True])
 def test_the_words_of_a_bug_are_quoted_unless_a_secret_is_about(secret: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("unlearn_bench.harness.tracks.track.read", lambda name: {}["the seed is 42"])
+    monkeypatch.setattr("unlearn_bench.harness.tracks.loading.read_track", lambda name: {}["the seed is 42"])
     result = run("show", "ft", *(("--secret", "cup.toml") if secret else ()))
     assert result.exit_code == 20
     assert ("the seed is 42" in result.stderr) != secret and "KeyError" in result.stderr

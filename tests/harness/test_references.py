@@ -23,7 +23,8 @@ from unlearn_bench.harness.references.references import References, Role
 from unlearn_bench.harness.results import scores
 from unlearn_bench.harness.store.store import SHIPPED, Store
 from unlearn_bench.harness.support.errors import StoreError
-from unlearn_bench.harness.tracks.track import Track, load
+from unlearn_bench.harness.tracks.loading import load_track
+from unlearn_bench.harness.tracks.specification import Track
 from unlearn_bench.harness.training import prepare
 from unlearn_bench.harness.training.recipe import infer, normaliser
 from unlearn_bench.sandbox.inside import models
@@ -199,7 +200,7 @@ def test_export_writes_what_ships_and_reads_back_the_same(prepared: References, 
 class TestTheShippedReferences:
     @pytest.fixture
     def shipped(self, home: Path) -> References:
-        return References(load("digits-resnet18"), Store())
+        return References(load_track("digits-resnet18"), Store())
 
     def test_they_are_complete_intact_and_small(self, shipped: References) -> None:
         assert not shipped.missing()

@@ -9,7 +9,7 @@ import pytest
 
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.store.store import Store
-from unlearn_bench.harness.tracks.track import load
+from unlearn_bench.harness.tracks.loading import load_track
 from unlearn_bench.harness.units import evaluation, timed, units
 from unlearn_bench.harness.units.evaluation import Bench
 from unlearn_bench.harness.units.slots import Slot
@@ -31,7 +31,7 @@ class Silent:
 def times(monkeypatch: pytest.MonkeyPatch) -> Times:
     """Retrain's times on ten seeds where each run takes the next of some seconds, the last one for ever after; and
     which seeds ran."""
-    references = References(load("digits-resnet18"), Store())
+    references = References(load_track("digits-resnet18"), Store())
     example = next(iter(units.records(references.store, references.track)))
 
     def measured(*seconds: float) -> tuple[dict[int, float], list[int]]:

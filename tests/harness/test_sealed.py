@@ -21,8 +21,11 @@ from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.results import scores
 from unlearn_bench.harness.results.board_entries import candidates
 from unlearn_bench.harness.store.store import Store
-from unlearn_bench.harness.tracks import sealed, track
+from unlearn_bench.harness.support.errors import TrackError
+from unlearn_bench.harness.tracks import sealed
+from unlearn_bench.harness.tracks.loading import load_track, parse_track, read_track
 from unlearn_bench.harness.tracks.sealed import Secret
+from unlearn_bench.harness.tracks.specification import Track
 from unlearn_bench.harness.units import participant, units
 from unlearn_bench.harness.units.evaluation import Bench, _job
 from unlearn_bench.harness.units.slots import Slot
@@ -79,7 +82,7 @@ def test_seal_takes_the_seeds_out_and_the_secret_puts_fresh_ones_in(
     drawn = tomllib.loads(secret.read_text())
     assert not any(str(value) in small.read_text() for value in drawn.values())
     monkeypatch.setenv(sealed.VARIABLE, str(secret))
-    opened = track.load(str(small))
+    opened = load_track(str(small))
     assert (opened.splits.seed, opened.recipe.seed, opened.protocol.seed) == (
         drawn["splits"],
         drawn["recipe"],
@@ -131,29 +134,29 @@ def test_without_its_secret_a_sealed_track_cannot_be_run(
 def test_seeds_in_a_sealed_file_and_a_salt_are_refused(cup: Path) -> None:
     text = cup.read_text()
     cup.write_text(text.replace("[splits]\n", "[splits]\nseed = 1\n"))
-    with pytest.raises(track.TrackError, match=r"splits\.seed stands in a sealed track"):
-        track.load(str(cup))
+    with pytest.raises(TrackError, match=r"splits\.seed stands in a sealed track"):
+        load_track(str(cup))
     cup.write_text('salt = "00"\n' + text)
-    with pytest.raises(track.TrackError, match="salt is not a key"):
-        track.load(str(cup))
+    with pytest.raises(TrackError, match="salt is not a key"):
+        load_track(str(cup))
     cup.write_text(text.replace('commitment = "', 'commitments = "'))
-    with pytest.raises(track.TrackError, match=r"sealed\.commitments is not a key"):
-        track.load(str(cup))
+    with pytest.raises(TrackError, match=r"sealed\.commitments is not a key"):
+        load_track(str(cup))
 
 
 def test_digests_tell_nothing_to_who_guesses_the_seeds(cup: Path, tmp_path: Path) -> None:
-    opened = track.load(str(cup))
+    opened = load_track(str(cup))
     guessed = replace(opened, sealed=None, salt="")
-    resalted = track.parse(*track.read(str(cup)), replace(CANARY, salt="00" * 32))
+    resalted = parse_track(*read_track(str(cup)), replace(CANARY, salt="00" * 32))
 
-    def digests(one: track.Track) -> list[str]:
+    def digests(one: Track) -> list[str]:
         return [one.reference_digest, one.protocol_digest, one.analysis_digest]
 
     assert not {*digests(opened)} & {*digests(guessed), *digests(resalted)}
     assert sealed.seal(SMALL, replace(CANARY, salt=""), 0) not in cup.read_text()
     assert CANARY.salt not in repr(opened) and CANARY.salt not in repr(CANARY)
     cup.write_text(cup.read_text().replace("quota = 2", "quota = 9"))
-    assert digests(track.load(str(cup))) == digests(opened), "a quota orphans nothing"
+    assert digests(load_track(str(cup))) == digests(opened), "a quota orphans nothing"
 
 
 def test_a_revealed_secret_can_be_checked_by_anybody(cup: Path, tmp_path: Path) -> None:
@@ -174,7 +177,7 @@ def test_the_papers_split_takes_seeds_of_63_bits() -> None:
 
 
 def test_the_quota_counts_sources_and_nothing_else(cup: Path, tmp_path: Path) -> None:
-    opened, store = track.load(str(cup)), Store()
+    opened, store = load_track(str(cup)), Store()
 
     def version(number: int, name: str = "mine") -> Unit:
         path = tmp_path / f"{name}.py"
@@ -183,7 +186,7 @@ def test_the_quota_counts_sources_and_nothing_else(cup: Path, tmp_path: Path) ->
 
     def scored(unit: Unit) -> None:
         participant.within_quota(store, unit.entry, opened)
-        example = next(iter(units.records(Store(), track.load("digits-resnet18"))))
+        example = next(iter(units.records(Store(), load_track("digits-resnet18"))))
         digests = {"reference_digest": opened.reference_digest, "protocol_digest": opened.protocol_digest}
         replace(
             example, key=unit.key, name=unit.entry.name, entry=unit.entry.id, sha256=unit.entry.sha256, **digests
@@ -244,7 +247,7 @@ def canaries(references: References, records: list[Record]) -> dict[str, bytes]:
 
 
 def shadow_and_seed_units(references: References) -> Iterator[Unit]:
-    entry = next(iter(candidates(References(track.load("digits-resnet18"), Store()))))
+    entry = next(iter(candidates(References(load_track("digits-resnet18"), Store()))))
     from unlearn_bench.harness.entries.entry import baseline
 
     one = baseline(entry.name)
@@ -306,7 +309,7 @@ def test_participants_see_status_words_and_aggregates_only(
     saw("tune", str(quiet), code=2)
     assert not (tmp_path / "export").exists() and not (home / "logs").exists()
 
-    references = References(track.load(str(cup)), Store())
+    references = References(load_track(str(cup)), Store())
     records = units.records(references.store, references.track)
     secret = canaries(references, records)
     assert len(secret) > 150

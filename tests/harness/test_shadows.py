@@ -21,7 +21,7 @@ from unlearn_bench.harness.results import attack_panel, board, scores
 from unlearn_bench.harness.results.board_entries import candidates
 from unlearn_bench.harness.results.shipping import export_records
 from unlearn_bench.harness.store.store import SHIPPED, Store
-from unlearn_bench.harness.tracks.track import load
+from unlearn_bench.harness.tracks.loading import load_track
 from unlearn_bench.harness.units import in_workers, shadow_units
 from unlearn_bench.harness.units.evaluation import Bench
 from unlearn_bench.harness.units.in_sandboxes import Sandboxed
@@ -62,7 +62,7 @@ class Drawn:
 
 @pytest.fixture
 def default() -> References:
-    return References(load("digits-resnet18"), Store())
+    return References(load_track("digits-resnet18"), Store())
 
 
 @pytest.fixture(scope="session")

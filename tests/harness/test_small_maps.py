@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from unlearn_bench.harness.tracks.track import Recipe
+from unlearn_bench.harness.tracks.specification import Recipe
 from unlearn_bench.harness.training import small_maps
 from unlearn_bench.harness.training.recipe import train
 from unlearn_bench.harness.training.small_maps import SMALL, SmallMapConv2d, adapted

@@ -14,7 +14,7 @@ from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.results.scores import model_evidence
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support.errors import DataError, TrackError
-from unlearn_bench.harness.tracks.track import FOLDER, load, parse, read
+from unlearn_bench.harness.tracks.loading import CATALOGUE, load_track, parse_track, read_track
 
 CHECKED = {
     "cifar10-resnet18": (50_000, 60_000, [33810, 44208, 6639, 25856, 49484]),
@@ -27,7 +27,7 @@ CHECKED = {
 @pytest.mark.parametrize("name", CHECKED)
 def test_the_papers_forget_indices(name: str) -> None:
     train, size, first = CHECKED[name]
-    track = load(name)
+    track = load_track(name)
     found = splits.split(track, 0, size, train)
     assert found.forget[:5].tolist() == first
     assert np.array_equal(splits.split(track, 7, size, train).forget, found.forget), "one split for all seeds"
@@ -35,14 +35,14 @@ def test_the_papers_forget_indices(name: str) -> None:
 
 
 def test_utkface_holds_out_its_own_test_part() -> None:
-    found = splits.split(load("utkface-resnet18"), 0, 23_708, 0)
+    found = splits.split(load_track("utkface-resnet18"), 0, 23_708, 0)
     everything = np.concatenate(list(found.parts().values()))
     assert np.array_equal(np.sort(everything), np.arange(23_708))
     assert found.test[:3].tolist() == np.random.default_rng(123).permutation(23_708)[:3].tolist()
 
 
 def test_every_seed_of_the_digits_has_a_disjoint_split_of_its_own() -> None:
-    track = load("digits-resnet18")
+    track = load_track("digits-resnet18")
     found = [splits.split(track, seed, 1797, 0) for seed in range(10)]
     for one in found:
         everything = np.concatenate(list(one.parts().values()))
@@ -54,20 +54,20 @@ def test_every_seed_of_the_digits_has_a_disjoint_split_of_its_own() -> None:
 
 def test_a_data_set_of_another_size_is_refused() -> None:
     with pytest.raises(TrackError, match="splits declares"):
-        splits.split(load("cifar10-resnet18"), 0, 50_000, 40_000)
+        splits.split(load_track("cifar10-resnet18"), 0, 50_000, 40_000)
 
 
 def test_a_smaller_fraction_is_a_part_of_a_larger_one() -> None:
     forgotten = [set[int]()]
     for name in ("cifar10-resnet18-1pc", "cifar10-resnet18-5pc", "cifar10-resnet18", "cifar10-resnet18-20pc"):
-        found = splits.split(load(name), 0, 60_000, 50_000)
+        found = splits.split(load_track(name), 0, 60_000, 50_000)
         assert forgotten[-1] < set(found.forget.tolist())
         forgotten.append(set(found.forget.tolist()))
     assert [len(one) for one in forgotten] == [0, 425, 2_125, 4_250, 8_500]
 
 
 def test_a_class_is_forgotten_as_a_whole_and_validated_on() -> None:
-    references = References(load("digits-class"), Store())
+    references = References(load_track("digits-class"), Store())
     labels, found = references.dataset.labels, references.split(0)
     assert set(labels[found.forget].tolist()) == {3} and 3 not in labels[found.retain]
     assert {3, 4} < set(labels[found.val].tolist()) and {3, 4} < set(labels[found.test].tolist())
@@ -77,8 +77,8 @@ def test_a_class_is_forgotten_as_a_whole_and_validated_on() -> None:
 def test_a_part_of_a_class_is_forgotten_and_compared_with_unseen_ones_of_that_part(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    references = References(load("digits-subclass"), Store())
-    digits = References(load("digits-class"), Store())
+    references = References(load_track("digits-subclass"), Store())
+    digits = References(load_track("digits-class"), Store())
     assert references.dataset.labels.max() == references.labels.max() == 4
     assert np.array_equal(references.subclasses, digits.labels)
     assert np.array_equal(references.labels, references.dataset.labels)
@@ -87,7 +87,7 @@ def test_a_part_of_a_class_is_forgotten_and_compared_with_unseen_ones_of_that_pa
     kin = np.isin(digits.labels, (3, 8))
     assert np.array_equal(references.labels == 3, kin), "threes and eights are one class"
     assert (kin[split.retain]).any()
-    again = References(load("digits-subclass"), Store())
+    again = References(load_track("digits-subclass"), Store())
     assert (home / "labels").exists() and np.array_equal(again.labels, references.labels), "from the store"
     logits = np.zeros((1797, 5), np.float32)
     monkeypatch.setattr(References, "logits", lambda self, role: logits)
@@ -96,21 +96,21 @@ def test_a_part_of_a_class_is_forgotten_and_compared_with_unseen_ones_of_that_pa
 
 
 def test_a_class_without_superclass_is_refused() -> None:
-    spec = replace(load("digits-subclass").data, superclasses=(0, 1, 2, 3, 4))
+    spec = replace(load_track("digits-subclass").data, superclasses=(0, 1, 2, 3, 4))
     with pytest.raises(TrackError, match=r"has a class 9, data\.superclasses only 5"):
         load_data(spec)
 
 
 def test_a_class_of_another_size_is_refused() -> None:
-    track = load("digits-class")
+    track = load_track("digits-class")
     track = replace(track, splits=replace(track.splits, forget_classes=(4,)))
     with pytest.raises(TrackError, match="splits declares"):
         References(track, Store()).split(0)
 
 
 def test_the_most_memorised_examples_are_forgotten() -> None:
-    found, base = References(load("digits-memorised"), Store()).split(0), load("digits-resnet18")
-    values = np.load(FOLDER / "digits-memorisation.npy")
+    found, base = References(load_track("digits-memorised"), Store()).split(0), load_track("digits-resnet18")
+    values = np.load(CATALOGUE / "digits-memorisation.npy")
     assert values[found.forget].min() >= values[found.retain].max()
     both = np.sort(np.concatenate([found.retain, found.forget]))
     assert np.array_equal(both, np.flatnonzero(np.isfinite(values)))
@@ -119,9 +119,9 @@ def test_the_most_memorised_examples_are_forgotten() -> None:
 
 def test_other_values_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BENCH_DATA", str(tmp_path))
-    table, path = read("digits-memorised")
+    table, path = read_track("digits-memorised")
     table["splits"]["values"] = "mine.npy"
-    track = parse(table, path)
+    track = parse_track(table, path)
     with pytest.raises(DataError, match=r"no file of values at .*mine\.npy"):
         References(track, Store()).split(0)
     np.save(tmp_path / "mine.npy", np.zeros(1797, np.float32))
@@ -132,7 +132,7 @@ def test_other_values_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize("name", ["fashionmnist-mini", "cifar10-mini"])
 def test_a_mini_track_divides_its_real_images(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BENCH_DATA", str(Path(__file__).parents[1] / "data"))
-    track = load(name)
+    track = load_track(name)
     images = load_data(track.data).images / 255
     assert images.mean(axis=(0, 2, 3)) == pytest.approx(track.data.mean, abs=1e-4)
     assert images.std(axis=(0, 2, 3)) == pytest.approx(track.data.std, abs=1e-4)

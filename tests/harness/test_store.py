@@ -11,7 +11,7 @@ import pytest
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.store.store import Snapshot, Store
 from unlearn_bench.harness.support.errors import StoreError
-from unlearn_bench.harness.tracks.track import load
+from unlearn_bench.harness.tracks.loading import load_track
 
 
 def test_blobs_come_back_and_damage_is_named(tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ def test_the_lock_serialises_processes(tmp_path: Path) -> None:
 def test_another_process_gets_the_store_and_not_what_was_read(tmp_path: Path) -> None:
     snapshot = Snapshot(tmp_path, None)
     snapshot.write("kind", "name", {"value": 1})
-    references = References(load("digits-resnet18"), snapshot)
+    references = References(load_track("digits-resnet18"), snapshot)
     assert len(references.dataset.images) > 1000 and references.store.read("kind", "name") == {"value": 1}
     sent = pickle.dumps(references)
     assert len(sent) < 20_000

@@ -11,40 +11,42 @@ import pytest
 from tests.harness.conftest import SMALL, run
 from unlearn_bench.harness.store.store import SHIPPED
 from unlearn_bench.harness.support.errors import TrackError
-from unlearn_bench.harness.tracks import track
+from unlearn_bench.harness.tracks.loading import load_track, track_names
+from unlearn_bench.harness.tracks.specification import Track
+from unlearn_bench.harness.tracks.validation import architectures
 from unlearn_bench.sandbox.inside.models import ARCHITECTURES
 
 PAPER = {f"{d}-{a}" for d in ("mnist", "fashionmnist", "cifar10", "cifar100") for a in ("resnet18", "tinyvit")}
 
 
 def test_the_nine_tracks_of_the_paper_and_two_small_ones_ship() -> None:
-    assert set(track.names()) >= PAPER | {"utkface-resnet18", "digits-resnet18", "digits-tinyvit"}
+    assert set(track_names()) >= PAPER | {"utkface-resnet18", "digits-resnet18", "digits-tinyvit"}
 
 
-@pytest.mark.parametrize("name", track.names())
+@pytest.mark.parametrize("name", track_names())
 def test_a_shipped_track_loads_and_its_model_is_known(name: str) -> None:
-    loaded = track.load(name)
+    loaded = load_track(name)
     assert loaded.name == name
     assert loaded.model["name"] in ARCHITECTURES
 
 
 def test_architectures_are_read_from_their_source() -> None:
-    assert set(track.architectures()) == set(ARCHITECTURES)
+    assert set(architectures()) == set(ARCHITECTURES)
 
 
 def test_the_default_track_is_the_one_that_its_references_were_trained_for() -> None:
     # a change of this digest orphans the references and records that ship: `bench prepare … --export harness/shipped`
     shipped = SHIPPED / "references"
-    assert [path.stem for path in shipped.glob("*.json")] == [track.load("digits-resnet18").reference_digest]
+    assert [path.stem for path in shipped.glob("*.json")] == [load_track("digits-resnet18").reference_digest]
 
 
 def test_each_digest_covers_its_own_part() -> None:
-    one = track.load("digits-resnet18")
+    one = load_track("digits-resnet18")
     recipe = dataclasses.replace(one, recipe=dataclasses.replace(one.recipe, epochs=21))
     protocol = dataclasses.replace(one, protocol=dataclasses.replace(one.protocol, batch_size=32))
     analysis = dataclasses.replace(one, analysis=dataclasses.replace(one.analysis, trials=31))
 
-    def digests(t: track.Track) -> tuple[str, str, str]:
+    def digests(t: Track) -> tuple[str, str, str]:
         return t.reference_digest, t.protocol_digest, t.analysis_digest
 
     changed = [
@@ -99,20 +101,20 @@ def test_a_mistake_names_file_key_and_what_is_allowed(tmp_path: Path, old: str, 
     assert old in SMALL
     path.write_text(SMALL.replace(old, new, 1))
     with pytest.raises(TrackError) as caught:
-        track.load(str(path))
+        load_track(str(path))
     for word in [str(path), *words]:
         assert word in caught.value.message
 
 
 def test_an_unknown_track_names_the_known_ones() -> None:
     with pytest.raises(TrackError, match="no track 'digits'") as caught:
-        track.load("digits")
+        load_track("digits")
     assert "digits-resnet18" in caught.value.remedy
 
 
 def test_every_track_of_the_paper_has_a_lite_one_that_says_so() -> None:
     for name in PAPER | {"utkface-resnet18"}:
-        full, lite = track.load(name), track.load(f"{name}-lite")
+        full, lite = load_track(name), load_track(f"{name}-lite")
         assert lite.data == full.data and lite.splits == full.splits and lite.model == full.model
         assert lite.recipe.epochs < full.recipe.epochs and lite.protocol.seeds < full.protocol.seeds
         assert f"(lite: {lite.recipe.epochs} epochs, {lite.protocol.seeds} seeds)" in lite.analysis.title
@@ -120,18 +122,18 @@ def test_every_track_of_the_paper_has_a_lite_one_that_says_so() -> None:
 
 
 def test_deletion_in_several_requests_shares_the_reference_models() -> None:
-    base, sequential = track.load("digits-resnet18"), track.load("digits-sequential")
+    base, sequential = load_track("digits-resnet18"), load_track("digits-sequential")
     assert base.reference_digest == sequential.reference_digest
     assert base.protocol_digest != sequential.protocol_digest
 
 
-@pytest.mark.parametrize("name", track.names())
+@pytest.mark.parametrize("name", track_names())
 def test_a_track_can_be_written_out_as_a_file_of_its_own(tmp_path: Path, name: str) -> None:
     text = run("tracks", name).stdout
     assert "extends" not in tomllib.loads(text)
     path = tmp_path / f"{name}.toml"
     path.write_text(text)
-    assert track.load(str(path)) == track.load(name)
+    assert load_track(str(path)) == load_track(name)
 
 
 def test_a_track_extends_a_shipped_one_or_a_file_key_by_key(tmp_path: Path) -> None:
@@ -139,13 +141,13 @@ def test_a_track_extends_a_shipped_one_or_a_file_key_by_key(tmp_path: Path) -> N
     base.write_text(SMALL)
     middle.write_text('extends = "base.toml"\n[recipe]\nlr = 0.3\n[protocol]\nseeds = 5')
     top.write_text('extends = "middle.toml"\n[protocol]\nseed = 9\n[model]\nname = "resnet18"\n[analysis]\ntitle = "T"')
-    below, above = track.load(str(base)), track.load(str(top))
+    below, above = load_track(str(base)), load_track(str(top))
     assert above.recipe == dataclasses.replace(below.recipe, lr=0.3)
     assert above.protocol == dataclasses.replace(below.protocol, seeds=5, seed=9)
     assert above.model == {"name": "resnet18"}, "another model keeps no key of the base's"
     assert (above.name, above.analysis.title) == ("top", "T")
     top.write_text('extends = "digits-resnet18"')
-    assert track.load(str(top)).reference_digest == track.load("digits-resnet18").reference_digest
+    assert load_track(str(top)).reference_digest == load_track("digits-resnet18").reference_digest
 
 
 @pytest.mark.parametrize(
@@ -161,7 +163,7 @@ def test_a_track_that_extends_nothing_it_can_is_refused(tmp_path: Path, text: st
     (tmp_path / "other.toml").write_text('extends = "mine.toml"')
     (tmp_path / "mine.toml").write_text(text)
     with pytest.raises(TrackError, match=words):
-        track.load(str(tmp_path / "mine.toml"))
+        load_track(str(tmp_path / "mine.toml"))
 
 
 def test_a_track_that_extends_another_is_written_out_before_it_is_sealed(tmp_path: Path) -> None:

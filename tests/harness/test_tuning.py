@@ -17,7 +17,7 @@ from tests.harness.conftest import run
 from unlearn_bench.harness.entries.entry import baseline, baseline_names, read
 from unlearn_bench.harness.references.references import References, Role
 from unlearn_bench.harness.store.store import Store
-from unlearn_bench.harness.tracks.track import load
+from unlearn_bench.harness.tracks.loading import load_track
 from unlearn_bench.harness.units import tuning
 from unlearn_bench.harness.units.units import Unit
 
@@ -42,7 +42,7 @@ def unlearn(model, retain, forget, val, *, lr=0.01, epochs=1, way="sgd"):
 
 
 def default_track() -> tuple[References, Unit]:
-    track = load("digits-resnet18")
+    track = load_track("digits-resnet18")
     return References(track, Store()), Unit(baseline("ft"), track, 0)
 
 
@@ -65,7 +65,7 @@ def test_the_retrained_model_itself_has_nothing_left_to_gain_but_its_own_mia() -
 
 def test_where_a_part_of_a_class_is_forgotten_it_is_compared_with_its_like(monkeypatch: pytest.MonkeyPatch) -> None:
     """Threes and eights are one class. Who is right on eights alone has forgotten the threes and gives nothing away."""
-    track = load("digits-subclass")
+    track = load_track("digits-subclass")
     references = References(track, Store())
     logits = np.random.default_rng(0).normal(size=(1797, 5)).astype(np.float32)
     logits[references.subclasses == 8, 3] += 20
@@ -102,7 +102,7 @@ def test_bad_trials_are_kept_and_the_choice_is_picked_up(prepared: References, s
     assert "trial 0: " in result.stderr and "crash" in result.stderr
     assert summary["parameters"]["lr"] <= 0.02 and summary["parameters"]["way"] == "sgd"
 
-    track = load(str(small))
+    track = load_track(str(small))
     study = tuning.Study(References(track, prepared.store), read(picky))
     assert dict(study.trials()[0].parameters) == {"lr": 0.01, "epochs": 1, "way": "sgd"}, "the defaults come first"
     failed = [trial for trial in study.trials() if "ok" not in trial.statuses]
@@ -165,18 +165,18 @@ METHODS = [name for name in baseline_names() if baseline(name).search_space]
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_is_tuned_with_the_same_budget(name: str, where: str) -> None:
     # after a change of a method: bench tune NAME --track TRACK --export baselines/tuned
-    track, entry = load(where), baseline(name)
+    track, entry = load_track(where), baseline(name)
     summary = json.loads((tuning.TUNED / track.name / f"{name}.json").read_text())
     assert summary["sha256"] == entry.sha256
     assert (summary["trials"], len(summary["seeds"])) == (track.analysis.trials, track.analysis.tuning_seeds)
     assert summary["objective"] == "paper"
     chosen = tuning.tuned(entry, track, Store())
     assert {**chosen.defaults, **chosen.overrides} == {**chosen.defaults, **summary["parameters"]}
-    assert tuning.tuned(entry, load("cifar100-tinyvit"), Store()).overrides == {}, "defaults elsewhere"
+    assert tuning.tuned(entry, load_track("cifar100-tinyvit"), Store()).overrides == {}, "defaults elsewhere"
 
 
 def test_a_choice_for_an_older_source_does_not_hide_the_shipped_one() -> None:
-    store, track = Store(), load("digits-resnet18")
+    store, track = Store(), load_track("digits-resnet18")
     store.write(f"tuned/{track.name}", "ft", {"sha256": "of another file", "parameters": {"lr": 1.0}})
     assert tuning.tuned(baseline("ft"), track, store).overrides.get("lr") != 1.0
     assert tuning.choice("ft", baseline("ft").sha256, track, store) is not None
@@ -206,7 +206,7 @@ def test_a_killed_search_goes_on_with_the_trial_that_was_running(
     time.sleep(0.3)
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    study = tuning.Study(References(load(str(small)), prepared.store), read(picky))
+    study = tuning.Study(References(load_track(str(small)), prepared.store), read(picky))
     before = study.trials()
     assert len(before) >= 3
     assert run(*command[3:], "--trials", str(len(before) + 2)).exit_code == 0

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from unlearn_bench.harness.support.workers import worker_pool
-from unlearn_bench.harness.tracks.track import Track
+from unlearn_bench.harness.tracks.specification import Track
 from unlearn_bench.harness.units import in_workers
 from unlearn_bench.harness.units.untimed import Result
 

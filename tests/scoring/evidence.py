@@ -7,7 +7,7 @@ import numpy as np
 
 from unlearn_bench.harness.references.references import Kind, References, Role
 from unlearn_bench.harness.store.store import Store
-from unlearn_bench.harness.tracks.track import load
+from unlearn_bench.harness.tracks.loading import load_track
 from unlearn_bench.scoring.accuracy import margins
 from unlearn_bench.scoring.evidence import ModelEvidence, ShadowEvidence
 
@@ -15,7 +15,7 @@ from unlearn_bench.scoring.evidence import ModelEvidence, ShadowEvidence
 @cache
 def _references() -> tuple[References, np.ndarray, np.ndarray]:
     """With φ of the retrained models, [seeds, n], and where they lack an example."""
-    references = References(load("digits-resnet18"), Store())
+    references = References(load_track("digits-resnet18"), Store())
     labels, seeds = references.dataset.labels, range(references.track.protocol.seeds)
     phi = np.stack([margins(references.logits(Role("retrained", seed)), labels) for seed in seeds])
     lacks = np.ones(phi.shape, dtype=bool)

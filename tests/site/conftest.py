@@ -18,7 +18,7 @@ from unlearn_bench.harness.entries.entry import Entry
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.results import review
 from unlearn_bench.harness.store.store import Store
-from unlearn_bench.harness.tracks.track import load
+from unlearn_bench.harness.tracks.loading import load_track
 from unlearn_bench.harness.units import sources, units
 from unlearn_bench.harness.units.units import Record
 
@@ -72,9 +72,9 @@ def hostile(store: Store) -> None:
     put(store, "cheat", b"cheat")
     review.disqualify(store, "cheat", hashlib.sha256(b"cheat").hexdigest(), EVIL)
     put(store, "checked", b"checked")
-    record = next(record for record in units.records(store, load(TRACK)) if record.name == "checked")
+    record = next(record for record in units.records(store, load_track(TRACK)) if record.name == "checked")
     rerun = review.Rerun(record.seed, "consistent", units.now(), record.date)
-    review.keep(References(load(TRACK), store), record, rerun)
+    review.keep(References(load_track(TRACK), store), record, rerun)
 
 
 def put(store: Store, name: str, source: bytes, status: str = "ok", trusted: bool = True, **more: Any) -> None:
@@ -85,7 +85,7 @@ def put(store: Store, name: str, source: bytes, status: str = "ok", trusted: boo
     summary = EVIL if name == EVIL else ""
     entry = Entry(name, source, defaults=about, search_space=space, metadata=metadata, summary=summary)
     sources.keep(store, entry)
-    track = load(TRACK)
+    track = load_track(TRACK)
     for record in units.records(store, track):
         if record.name == "ft":
             bad = status != "ok" and record.seed > 0

@@ -17,7 +17,8 @@ from unlearn_bench.harness.results.curves import Curves
 from unlearn_bench.harness.results.scores import Scores
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support.digests import digest
-from unlearn_bench.harness.tracks.track import Track, load
+from unlearn_bench.harness.tracks.loading import load_track
+from unlearn_bench.harness.tracks.specification import Track
 from unlearn_bench.harness.units import sources, units
 from unlearn_bench.harness.units.units import Record
 from unlearn_bench.scoring.curves import EDGES, FPR
@@ -68,7 +69,7 @@ def fill(root: Path, tracks: Sequence[str], entries: Sequence[Entry], drawn_curv
     for entry in entries:
         sources.keep(store, entry)
     for name in tracks:
-        track = load(name)
+        track = load_track(name)
         references = References(track, store)
         place = scores._kind(track)
         for kind in SEED_KINDS:

@@ -14,7 +14,7 @@ from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.report import columns
 from unlearn_bench.harness.results import board
 from unlearn_bench.harness.store.store import Snapshot
-from unlearn_bench.harness.tracks.track import load
+from unlearn_bench.harness.tracks.loading import load_track
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "columns.md"
 
@@ -50,7 +50,7 @@ def test_the_columns_are_documented() -> None:
 
 
 def test_the_spread_is_that_of_the_seeds(stored: Built) -> None:
-    references = References(load(TRACK), Snapshot())
+    references = References(load_track(TRACK), Snapshot())
     found = board.results(references)
     seeds = found.rows[found.rows["entry"] == "ct"]["retdev"].astype(float)
     row = board.board(references, found=found).set_index("entry").loc["ct"]

@@ -19,7 +19,7 @@ from unlearn_bench.harness.report.site.plots import pareto
 from unlearn_bench.harness.results.board import results
 from unlearn_bench.harness.results.board_entries import candidates
 from unlearn_bench.harness.store.store import Store
-from unlearn_bench.harness.tracks.track import load
+from unlearn_bench.harness.tracks.loading import load_track
 from unlearn_bench.scoring.curves import EDGES, FPR, loss_histogram, roc
 
 
@@ -125,7 +125,7 @@ def test_array_files_are_different_data_sets(tmp_path: Path) -> None:
     names = ["cifar10-mini", "fashionmnist-mini"]
     fill(tmp_path / "home", names, methods(21), drawn_curves=False)
     store = Store(tmp_path / "home", behind=None)
-    build([results(References(load(name), store)) for name in names], tmp_path / "site")
+    build([results(References(load_track(name), store)) for name in names], tmp_path / "site")
     assert {path.stem for path in (tmp_path / "site").glob("*.html")} == {"index", "rules", *names}
     assert "cifar10-mini, 16 pixels" in Page((tmp_path / "site" / "cifar10-mini.html").read_text()).text
 
@@ -153,7 +153,7 @@ def test_on_a_public_site_untrusted_rows_have_no_rank(stored: Built, tmp_path: P
 
 def test_an_entry_page_has_what_is_known(stored: Built) -> None:
     text = " ".join(Page(stored.page("ct")).text.split())
-    record = next(c for c in candidates(References(load(TRACK), Store())) if c.name == "ct").records[3]
+    record = next(c for c in candidates(References(load_track(TRACK), Store())) if c.name == "ct").records[3]
     for known in (
         "bench baselines ct --track digits-resnet18 --sandbox docker",
         record.sha256,

@@ -27,7 +27,7 @@ from unlearn_bench.harness.executors.ray.counter import counting
 from unlearn_bench.harness.executors.ray.node import Node, Parcel
 from unlearn_bench.harness.references.references import References, Role
 from unlearn_bench.harness.support.errors import EXIT_CODES, BenchError
-from unlearn_bench.harness.tracks.track import Track
+from unlearn_bench.harness.tracks.specification import Track
 from unlearn_bench.harness.training import compilation
 from unlearn_bench.harness.units.evaluation import Bench
 from unlearn_bench.harness.units.in_sandboxes import Sandboxed

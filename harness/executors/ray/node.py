@@ -27,7 +27,7 @@ from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support import device_locks
 from unlearn_bench.harness.support.errors import EXIT_CODES, BenchError
 from unlearn_bench.harness.support.hardware import hardware, torch_version
-from unlearn_bench.harness.tracks.track import Track
+from unlearn_bench.harness.tracks.specification import Track
 from unlearn_bench.harness.units.evaluation import Bench, attempt
 from unlearn_bench.harness.units.slots import Slot, timed_slots, untimed_slot
 from unlearn_bench.harness.units.units import Unit

@@ -19,7 +19,7 @@ from unlearn_bench.harness.results.board import Results
 from unlearn_bench.harness.results.board_entries import shipped_kinds
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support.parallel import side_by_side
-from unlearn_bench.harness.tracks.track import Track
+from unlearn_bench.harness.tracks.specification import Track
 from unlearn_bench.scoring.umia import sampling_error
 
 OVERALL, ARCHITECTURES, DATA_SETS, TRACKS = "Overall", "By architecture", "By data set", "Tracks"

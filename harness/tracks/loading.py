@@ -1,0 +1,100 @@
+"""Reading tracks from TOML files: the shipped ones by name, any other by its path."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from unlearn_bench.harness.support.errors import TrackError
+from unlearn_bench.harness.tracks import sealed
+from unlearn_bench.harness.tracks.parsing import build
+from unlearn_bench.harness.tracks.sealed import Secret
+from unlearn_bench.harness.tracks.specification import Sealed, Track
+from unlearn_bench.harness.tracks.validation import contradictions
+
+CATALOGUE = Path(__file__).parent / "catalogue"
+
+
+def track_names() -> list[str]:
+    """Names of the tracks that ship with the benchmark."""
+    return sorted(path.stem for path in CATALOGUE.glob("*.toml"))
+
+
+def load_track(name: str, secret: Path | None = None) -> Track:
+    """Load a shipped track by name, or any track by the path of its TOML file.
+
+    Args:
+        name: of a shipped track, or the path of a TOML file.
+        secret: of a sealed track, a file or a folder with NAME.toml; default: ``BENCH_SECRETS``.
+
+    Raises:
+        TrackError: unknown name, or a file that is not a valid track; names the file, the key and what is allowed.
+            A sealed track without its secret.
+    """
+    table, path = read_track(name)
+    commitment = commitment_of(table, path)
+    return parse_track(table, path, None if commitment is None else sealed.find(path.stem, commitment, secret))
+
+
+def read_track(name: str) -> tuple[dict[str, Any], Path]:
+    """What a track's file says, on top of what it ``extends``, and which file that is.
+
+    Errors as :func:`load_track`, but for the content.
+    """
+    path = Path(name) if name.endswith(".toml") else CATALOGUE / f"{name}.toml"
+    table = _read(path, name)
+    seen = [path.resolve()]
+    while "extends" in table:
+        base = table.pop("extends")
+        if not isinstance(base, str):
+            raise TrackError(f"{path}: extends is {base!r}; allowed: a track's name, or a .toml file", "mend the file")
+        below = seen[-1].parent / base if base.endswith(".toml") else CATALOGUE / f"{base}.toml"
+        if below.resolve() in seen:
+            raise TrackError(f"{path} extends itself", "mend the file")
+        seen.append(below.resolve())
+        table = _over(_read(below, base), table)
+    return table, path
+
+
+def _read(path: Path, name: str) -> dict[str, Any]:
+    if not path.is_file():
+        names = ", ".join(track_names())
+        raise TrackError(f"there is no track {name!r}", f"use one of {names}, or the path of a .toml file")
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise TrackError(f"{path}: not TOML: {error}", "mend the file") from None
+
+
+def _over(base: Mapping[str, Any], table: Mapping[str, Any]) -> dict[str, Any]:
+    """``table`` on top of ``base``, key by key; another model replaces the base's as a whole."""
+    merged = {**base, **table}
+    for key, below in base.items():
+        above = table.get(key)
+        if isinstance(below, Mapping) and isinstance(above, Mapping) and not (key == "model" and "name" in above):
+            merged[key] = {**below, **above}
+    return merged
+
+
+def parse_track(table: Mapping[str, Any], path: Path, secret: Secret | None = None) -> Track:
+    """Build a track from the content of a TOML file, naming file, key and allowed values in every complaint.
+
+    ``secret``: of a sealed track; looked for where none is given.
+    """
+    if (commitment := commitment_of(table, path)) is not None:
+        secret = secret or sealed.find(path.stem, commitment)
+        table = sealed.filled(table, secret, path)
+    track = build(Track, {"name": path.stem, **table}, path, "")
+    if track.sealed and secret:
+        track = dataclasses.replace(track, salt=secret.salt)
+    for problem in contradictions(track):
+        raise TrackError(f"{path}: {problem}", "mend the file")
+    return track
+
+
+def commitment_of(table: Mapping[str, Any], path: Path) -> str | None:
+    """What a sealed track commits to; ``None`` of any other."""
+    return build(Sealed, table["sealed"], path, "sealed").commitment if "sealed" in table else None

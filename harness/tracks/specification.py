@@ -1,0 +1,178 @@
+"""The specification of a track: data set × architecture × splits × recipe × protocol, identified by three digests."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+from unlearn_bench.harness.support.digests import digest
+
+
+@dataclass(frozen=True)
+class Data:
+    """The data set and how its images are presented (evaluation page, section 1)."""
+
+    name: Literal["digits", "mnist", "fashionmnist", "cifar10", "cifar100", "utkface", "npz"]
+    classes: int
+    image_size: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    rotation_seed: int | None = None
+    """Rotate every image once, by an angle in ±180° drawn from this seed (digits only)."""
+    path: str | None = None
+    """File of a user's own data set, relative to the data folder (npz only)."""
+    sha256: str | None = None
+    """Of images and labels as used; checked whenever the data is loaded."""
+    superclasses: tuple[int, ...] = ()
+    """The class of the track that each of the data set's own classes is part of; default: they are the same."""
+
+    @property
+    def own_classes(self) -> int:
+        """Classes of the data set, of which ``superclasses`` make fewer."""
+        return len(self.superclasses) or self.classes
+
+
+@dataclass(frozen=True)
+class Splits:
+    """Which examples are retained, forgotten, validated and tested on."""
+
+    rule: Literal["paper", "per-seed", "fixed"]
+    """``paper``: the data set's own test part. ``per-seed``: all drawn anew for every seed. ``fixed``: drawn once."""
+    seed: int
+    retain: int
+    forget: int
+    val: int
+    test: int
+    forget_rule: Literal["random", "class", "highest"] = "random"
+    """Which of R ∪ F are F. ``class``: all of ``forget_classes``. ``highest``: those with the highest ``values``."""
+    forget_classes: tuple[int, ...] = ()
+    """Of the data set's own ones: with ``data.superclasses`` a part of a class is forgotten."""
+    values: str | None = None
+    """File with a number per example of the data set (.npy), shipped beside the tracks or in the data folder."""
+    values_sha256: str | None = None
+    groups: str | None = None
+    """File with an integer per example of the data set (.npy), where ``values`` may lie, too: examples with the same
+    number, such as near-duplicates, lie in one of R, F, V and T."""
+    groups_sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How originals and retrained models are trained."""
+
+    epochs: int
+    batch_size: int
+    lr: float
+    schedule: Literal["one-cycle", "cosine"]
+    seed: int
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    crop: int = 0
+    """Padding in pixels of the random crop; 0 means none."""
+    flip: bool = False
+    weights: Literal["float32", "float16"] = "float32"
+    """Precision the originals are rounded to before any use."""
+    shadow_epochs: int | None = None
+    """Epochs of the shadow models, where they are not ``epochs``."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of forward and backward pass. ``bfloat16`` allows mixed precision by autocast (weights and optimizer in float32)
+    where the device computes in it, float32 elsewhere; every model's entry in the manifest says which it was."""
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How a unit is run: roles, loaders and limits."""
+
+    seeds: int
+    seed: int
+    """From which the seeds of the units are derived."""
+    batch_size: int = 64
+    deadline_floor: float = 60.0
+    """Seconds; the deadline is the larger of this and ``deadline_factor`` × Retrain's time."""
+    deadline_factor: float = 2.0
+    memory_mib: int = 4096
+    processes: int = 256
+    lira_splits: int = 0
+    """Half-splits of U-LiRA's shadow models, in complementary pairs."""
+    lira_forget_sets: int = 0
+    """Forget sets that partition the half of each shadow split."""
+    requests: int = 1
+    """F is deleted in this many requests of one size, one after the other (sequential deletion)."""
+    contract: int = 1
+    """Version of the submission contract."""
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What is computed from stored logits, and the tuning budget; changing it orphans no unit."""
+
+    umia_seed: int = 0
+    max_epochs: int = 10
+    """Upper end of the search for a method's epochs."""
+    trials: int = 100
+    tuning_seeds: int = 3
+    title: str = ""
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """In the place of the seeds of a track whose secret is kept elsewhere (``harness.tracks.sealed``)."""
+
+    commitment: str
+    """What the secret must hash to, as 64 hexadecimal digits."""
+    quota: int = 0
+    """How many different sources of one entry are scored; 0: any number."""
+
+
+@dataclass(frozen=True)
+class Track:
+    """One track. ``model`` is the architecture's specification, see ``sandbox.inside.models``."""
+
+    name: str
+    data: Data
+    splits: Splits
+    model: Mapping[str, Any]
+    recipe: Recipe
+    protocol: Protocol
+    analysis: Analysis = field(default_factory=Analysis)
+    sealed: Sealed | None = None
+    salt: str = field(default="", repr=False, metadata={"secret": True})
+    """Of a sealed track; without it, seeds could be guessed from the digests."""
+
+    @cached_property
+    def reference_digest(self) -> str:
+        """Identifies the reference models: data, splits, architecture, recipe."""
+        return self._digest(
+            {
+                "data": _declared(self.data),
+                "splits": _declared(self.splits),
+                "model": dict(self.model),
+                "recipe": _declared(self.recipe),
+            }
+        )
+
+    @cached_property
+    def protocol_digest(self) -> str:
+        """Identifies how units are run: roles, loaders, limits, contract."""
+        return self._digest(_declared(self.protocol))
+
+    @cached_property
+    def analysis_digest(self) -> str:
+        """Identifies what is computed from the logits."""
+        return self._digest(_declared(self.analysis))
+
+    def _digest(self, content: dict[str, Any]) -> str:
+        return digest({**content, "salt": self.salt} if self.sealed else content)
+
+    @property
+    def model_spec(self) -> dict[str, Any]:
+        """The full specification for ``sandbox.inside.models.build``."""
+        return {"classes": self.data.classes, "image_size": self.data.image_size, **self.model}
+
+
+def _declared(table: Any) -> dict[str, Any]:
+    """What differs from the defaults: a later version may add a key without changing the digests of old tracks."""
+    return {f.name: getattr(table, f.name) for f in dataclasses.fields(table) if getattr(table, f.name) != f.default}

@@ -1,0 +1,66 @@
+"""What a track may not say although every single key is valid: keys that contradict one another."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+from unlearn_bench.harness.tracks.specification import Splits, Track
+
+
+def contradictions(track: Track) -> Iterator[str]:
+    """Yield what is wrong with a track, as clauses that name the key and what is allowed."""
+    name, arguments = track.model.get("name"), architectures()
+    if name not in arguments:
+        yield f"model.name is {name!r}; allowed: {', '.join(arguments)}"
+    else:
+        allowed = [a for a in arguments[name] if a not in ("classes", "image_size")]
+        for key in sorted(set(track.model) - {"name", *allowed}):
+            yield f"model.{key} is not a key; allowed with {name!r}: {', '.join(allowed)}"
+    if len(track.data.mean) != len(track.data.std):
+        yield "data.mean and data.std have different lengths"
+    if track.data.classes < 2:
+        yield f"data.classes is {track.data.classes}; allowed: 2 or more"
+    for key in ("retain", "forget", "val", "test"):
+        if getattr(track.splits, key) < 1:
+            yield f"splits.{key} is {getattr(track.splits, key)}; allowed: 1 or more"
+    if track.data.superclasses and set(track.data.superclasses) != set(range(track.data.classes)):
+        yield f"data.superclasses must have every class of 0 … {track.data.classes - 1}, and no other"
+    yield from _forgetting(track.splits, track.data.own_classes)
+    splits, sets = track.protocol.lira_splits, track.protocol.lira_forget_sets
+    if splits % 2 or splits == 2 or splits < 0 or (splits and sets < 2):
+        yield f"protocol.lira_splits is {splits}, lira_forget_sets {sets}; allowed: 0, or even from 4 on with 2 or more"
+    if track.sealed and track.sealed.quota < 0:
+        yield f"sealed.quota is {track.sealed.quota}; allowed: 0 (no limit) or more"
+    if not 1 <= track.protocol.requests <= track.splits.forget:
+        yield f"protocol.requests is {track.protocol.requests}; allowed: 1 … {track.splits.forget}, splits.forget"
+    if track.protocol.seeds < 1:
+        yield f"protocol.seeds is {track.protocol.seeds}; allowed: 1 or more"
+    if track.data.name == "npz" and (track.data.path is None or track.data.sha256 is None):
+        yield "data.path and data.sha256 are needed with data.name = 'npz'"
+
+
+def _forgetting(splits: Splits, classes: int) -> Iterator[str]:
+    if (splits.forget_rule == "class") != bool(splits.forget_classes):
+        yield "splits.forget_classes goes with forget_rule = 'class', and it with them"
+    for one in splits.forget_classes:
+        if not 0 <= one < classes:
+            yield f"splits.forget_classes has {one}; allowed: 0 … {classes - 1}"
+    if any((splits.forget_rule == "highest") != (key is not None) for key in (splits.values, splits.values_sha256)):
+        yield "splits.values and splits.values_sha256 go with forget_rule = 'highest', and it with them"
+    if (splits.groups is None) != (splits.groups_sha256 is None):
+        yield "splits.groups and splits.groups_sha256 go together"
+    if splits.groups is not None and (splits.rule == "paper" or splits.forget_rule != "random"):
+        yield "splits.groups goes with rule = 'per-seed' or 'fixed', and with forget_rule = 'random'"
+
+
+@cache
+def architectures() -> dict[str, tuple[str, ...]]:
+    """Names and arguments of the architectures, read from their source so that torch need not be imported."""
+    source = Path(__file__).parents[2] / "sandbox" / "inside" / "models.py"
+    functions = [
+        node for node in ast.parse(source.read_text(encoding="utf-8")).body if isinstance(node, ast.FunctionDef)
+    ]
+    return {f.name: tuple(a.arg for a in f.args.kwonlyargs) for f in functions if f.args.kwonlyargs}
