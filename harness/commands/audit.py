@@ -58,17 +58,17 @@ def command(
     from unlearn_bench.harness.store.store import Store
     from unlearn_bench.harness.support.progress import span
     from unlearn_bench.harness.tracks.loading import load_track
-    from unlearn_bench.harness.units import participant, timed
+    from unlearn_bench.harness.units import disclosure, timed_units
     from unlearn_bench.harness.units.tuning import tuned
     from unlearn_bench.harness.workflows import session
 
     public, store = load_track(track, secret), Store()
     source = session.find_entry(entry)
-    participant.within_quota(store, source, public)
+    disclosure.within_quota(store, source, public)
     method = tuned(source, public, store).with_parameters(parameters)
     fresh = audit.fresh_track(store, public, seeds, redraw)
     both = References(public, store), References(fresh, store)
-    todo = [timed.pending(store, method, one, range(one.protocol.seeds)) for one in (public, fresh)]
+    todo = [timed_units.pending(store, method, one, range(one.protocol.seeds)) for one in (public, fresh)]
     cost = audit.estimate(store, method, public, sum(map(len, todo)), seeds)
     click.echo(
         f"audit of {method.name}: {len(todo[0])} runs on the public seeds, {len(todo[1])} on fresh ones"

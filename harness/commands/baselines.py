@@ -54,15 +54,15 @@ def command(
     from unlearn_bench.harness.results import board
     from unlearn_bench.harness.store.store import Store
     from unlearn_bench.harness.tracks.loading import load_track
-    from unlearn_bench.harness.units import participant, timed
-    from unlearn_bench.harness.units.shadow_units import ShadowRecord
+    from unlearn_bench.harness.units import disclosure, timed_units
+    from unlearn_bench.harness.units.records import Record, ShadowRecord
     from unlearn_bench.harness.units.tuning import tuned
-    from unlearn_bench.harness.units.units import Record, Unit
+    from unlearn_bench.harness.units.unit_kinds import SeedUnit
     from unlearn_bench.harness.workflows import session
 
     loaded = load_track(track, secret)
     if export is not None:
-        participant.not_public(loaded, "--export")
+        disclosure.not_public(loaded, "--export")
     if lira:
         session.needs_shadows(loaded)
     store = Store()
@@ -71,9 +71,11 @@ def command(
     bench, line = session.open_bench(loaded, sandbox, gpu)
     click.echo(line, err=True)
     seeds = range(loaded.protocol.seeds)
-    todo: list[Unit] = []
+    todo: list[SeedUnit] = []
     for entry in entries:
-        todo += [Unit(entry, loaded, s) for s in seeds] if again else timed.pending(store, entry, loaded, seeds)
+        todo += (
+            [SeedUnit(entry, loaded, s) for s in seeds] if again else timed_units.pending(store, entry, loaded, seeds)
+        )
     done = session.execute(bench, todo, gpu)
     attacked: list[ShadowRecord] = []
     if lira:

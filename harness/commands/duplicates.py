@@ -37,10 +37,10 @@ def command(track: str, secret: Path | None, out: Path | None, as_json: bool) ->
     from unlearn_bench.harness.store.store import Store
     from unlearn_bench.harness.support.progress import Bar
     from unlearn_bench.harness.tracks.loading import load_track
-    from unlearn_bench.harness.units import participant
+    from unlearn_bench.harness.units import disclosure
 
     loaded = load_track(track, secret)
-    participant.not_public(loaded, "where near-duplicates lie")
+    disclosure.not_public(loaded, "where near-duplicates lie")
     references = References(loaded, Store())
     images, labels, split = references.dataset.images, references.labels, references.split(0)
     with Bar("comparing images", len(images), "images") as bar:

@@ -114,14 +114,14 @@ def _content(track: Track, form: str, public: bool) -> bytes:
 def _with_records(secret: Path | None) -> list[Track]:
     from unlearn_bench.harness.store.store import Store
     from unlearn_bench.harness.tracks.loading import load_track, track_names
-    from unlearn_bench.harness.units import units
+    from unlearn_bench.harness.units.records import record_kind
 
     store = Store()
     loaded = [load_track(name, secret) for name in track_names()]
     return [
         one
         for one in loaded
-        if next(iter(store.all(units.folder(one.reference_digest, one.protocol_digest))), None) is not None
+        if next(iter(store.all(record_kind(one.reference_digest, one.protocol_digest))), None) is not None
     ]
 
 

@@ -30,12 +30,12 @@ def command(track: str, secret: Path | None, out: Path) -> None:
     from unlearn_bench.harness.references.references import References, shadow_originals
     from unlearn_bench.harness.store.store import Store
     from unlearn_bench.harness.tracks.loading import load_track
-    from unlearn_bench.harness.units import participant
+    from unlearn_bench.harness.units import disclosure
     from unlearn_bench.harness.workflows import session
 
     loaded = load_track(track, secret)
     session.needs_shadows(loaded)
-    participant.not_public(loaded, "how examples are memorised")
+    disclosure.not_public(loaded, "how examples are memorised")
     references = References(loaded, Store())
     session.train_missing(references, shadow_originals(loaded))
     sha256 = splits.write(out, memorisation.values(references))

@@ -85,16 +85,16 @@ def command(
     from unlearn_bench.harness.references import publication, references
     from unlearn_bench.harness.store.store import Store
     from unlearn_bench.harness.tracks.loading import load_track
-    from unlearn_bench.harness.units import participant
+    from unlearn_bench.harness.units import disclosure
     from unlearn_bench.harness.workflows import session
 
     if in_flight and not gpus:
         raise click.UsageError("--in-flight says how many models train at a time on a GPU; it needs --gpu")
     loaded = load_track(track, secret)
     if export is not None:
-        participant.not_public(loaded, "--export")
+        disclosure.not_public(loaded, "--export")
     if publish is not None:
-        participant.not_public(loaded, "--publish")
+        disclosure.not_public(loaded, "--publish")
     store = Store(behind=None) if from_scratch else Store()
     if download:
         datasets.load(loaded.data, download=True)

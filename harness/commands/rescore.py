@@ -36,12 +36,12 @@ def command(track: str, secret: Path | None, attack: Path | None, as_json: bool)
     from unlearn_bench.harness.support.errors import USAGE, BenchError
     from unlearn_bench.harness.support.progress import Bar
     from unlearn_bench.harness.tracks.loading import load_track
-    from unlearn_bench.harness.units import participant
+    from unlearn_bench.harness.units import disclosure
     from unlearn_bench.scoring.panel import InvalidAttack, read
 
     references = References(load_track(track, secret), Store())
     if attack is not None:
-        participant.not_public(references.track, "an attack of one's own")
+        disclosure.not_public(references.track, "an attack of one's own")
     things = rescoring.stored(references)
     started = time.perf_counter()
     if attack is None:

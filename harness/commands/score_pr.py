@@ -60,18 +60,18 @@ def command(
     from unlearn_bench.harness.references.references import References
     from unlearn_bench.harness.store.store import Store
     from unlearn_bench.harness.tracks.loading import load_track
-    from unlearn_bench.harness.units import participant
+    from unlearn_bench.harness.units import disclosure
+    from unlearn_bench.harness.units.records import track_folder
     from unlearn_bench.harness.units.tuning import tuned
-    from unlearn_bench.harness.units.units import place
     from unlearn_bench.harness.workflows import session
 
     repository, loaded, store = Repository(repo), load_track(track, secret), Store()
     if smoke:
-        participant.not_public(loaded, "a part of the seeds")
+        disclosure.not_public(loaded, "a part of the seeds")
     pull = pull_request.read(repository, base, head, allow_change)
     harness = provenance.of_commit(repository, pull.base)
     click.echo(harness.line, err=True)
-    kind = f"pulls/{place(loaded)}"
+    kind = f"pulls/{track_folder(loaded)}"
     known = None if smoke else store.read(kind, pull.head)
     references = References(loaded, store)
     if known is not None:
@@ -80,7 +80,7 @@ def command(
     else:
         document = result.start(references, pull, harness, "smoke" if smoke else "score")
         for submission in pull.submissions:
-            participant.within_quota(store, submission.entry, loaded)
+            disclosure.within_quota(store, submission.entry, loaded)
         if pull.submissions:
             bench, line = session.open_bench(loaded, sandbox, gpu)
             references = bench.references

@@ -138,9 +138,9 @@ def _public(references: References, candidate: Candidate, ranked: pd.DataFrame, 
     """What participants may see of an entry on a sealed track."""
     from unlearn_bench.harness.report import tables
     from unlearn_bench.harness.results import attack_panel
-    from unlearn_bench.harness.units import participant
+    from unlearn_bench.harness.units import disclosure
 
-    statuses = participant.tally(candidate.records.values())
+    statuses = disclosure.tally(candidate.records.values())
     complete = statuses == {"ok": references.track.protocol.seeds}
     findings = attack_panel.findings(references, candidate) if complete else []
     if as_json:

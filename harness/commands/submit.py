@@ -71,7 +71,7 @@ def command(
     from unlearn_bench.harness.store.store import Store
     from unlearn_bench.harness.support.errors import USAGE, BenchError
     from unlearn_bench.harness.tracks.loading import load_track
-    from unlearn_bench.harness.units import participant
+    from unlearn_bench.harness.units import disclosure
     from unlearn_bench.harness.units.tuning import tuned
     from unlearn_bench.harness.workflows import session
 
@@ -83,8 +83,8 @@ def command(
     if lira:
         session.needs_shadows(loaded)
     if seeds is not None:
-        participant.not_public(loaded, "a part of the seeds")
-    participant.within_quota(Store(), entry, loaded)
+        disclosure.not_public(loaded, "a part of the seeds")
+    disclosure.within_quota(Store(), entry, loaded)
     entry = tuned(entry, loaded, Store()).with_parameters(parameters)
     wanted = range(min(seeds or loaded.protocol.seeds, loaded.protocol.seeds))
     bench, line = session.open_bench(loaded, sandbox, gpu)
@@ -107,7 +107,7 @@ def command(
     if as_json:
         row = json.loads(ranked[ranked["entry"] == entry.name].to_json(orient="records"))
         by_seed = {seed: record.status for seed, record in found.items()}
-        statuses = participant.tally(found.values()) if loaded.sealed else by_seed
+        statuses = disclosure.tally(found.values()) if loaded.sealed else by_seed
         text = tables.verdict(ranked, entry.name) if listed else ""
         gate = [dataclasses.asdict(reading) | {"caught": reading.caught} for reading in cheap or []]
         content = {"verdict": text, "units": statuses, "gate": gate, "row": row[0] if row else None}

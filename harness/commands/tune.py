@@ -68,14 +68,14 @@ def command(
     from unlearn_bench.harness.support.files import write_file
     from unlearn_bench.harness.support.progress import Bar
     from unlearn_bench.harness.tracks.loading import load_track
-    from unlearn_bench.harness.units import participant, tuning
+    from unlearn_bench.harness.units import disclosure, tuning
     from unlearn_bench.harness.workflows import session
 
     loaded = load_track(track, secret)
     if role == "shadow":
         session.needs_shadows(loaded)
     if any(session.find_entry(name).kind == "entry" for name in entries):
-        participant.not_public(loaded, "a search for parameters")
+        disclosure.not_public(loaded, "a search for parameters")
     references = session.open_references(loaded, gpu)
     if role == "shadow":
         session.train_missing(references, tuning_roles(loaded), None, () if gpu is None else (gpu,))

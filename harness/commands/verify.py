@@ -51,7 +51,7 @@ def command(
     from unlearn_bench.harness.results import board_entries, review, verification
     from unlearn_bench.harness.store.store import Store
     from unlearn_bench.harness.tracks.loading import load_track
-    from unlearn_bench.harness.units.units import Unit
+    from unlearn_bench.harness.units.unit_kinds import SeedUnit
     from unlearn_bench.harness.workflows import session
 
     loaded = load_track(track, secret)
@@ -63,7 +63,7 @@ def command(
     method = verification.entry_of(references, candidate, given)
     bench, line = session.open_bench(loaded, sandbox, gpu)
     click.echo(line, err=True)
-    (again,) = session.execute(bench, [Unit(method, loaded, seed)], gpu, keep=False)
+    (again,) = session.execute(bench, [SeedUnit(method, loaded, seed)], gpu, keep=False)
     if again.status == "infra":
         raise session.failure(bench.references.store, loaded, again)
     rerun, table, why = verification.judge(bench.references, candidate, record, again)

@@ -19,9 +19,9 @@ from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support.errors import EXIT_CODES, BenchError
 from unlearn_bench.harness.support.hardware import hardware
 from unlearn_bench.harness.tracks.loading import load_track
-from unlearn_bench.harness.units.evaluation import Bench, attempt
 from unlearn_bench.harness.units.slots import Slot
-from unlearn_bench.harness.units.units import Unit
+from unlearn_bench.harness.units.unit_kinds import SeedUnit
+from unlearn_bench.harness.units.unit_run import UnitContext, attempt
 from unlearn_bench.sandbox import backends, suite
 from unlearn_bench.sandbox.engine import remains
 from unlearn_bench.sandbox.engine.client import connect
@@ -99,7 +99,7 @@ def outputs(backend: Sandbox, run_id: str) -> Result:
     entry = entries.read(suite.FOLDER / f"{OVERFLOWING}.py")
     start = time.monotonic()
     logits, outcome = attempt(
-        Bench(references, backend, run_id), Unit(entry, references.track, 0), Slot(), deadline=DEADLINE
+        UnitContext(references, backend, run_id), SeedUnit(entry, references.track, 0), Slot(), deadline=DEADLINE
     )
     refused = logits is None and outcome.status == "invalid" and "not finite" in outcome.reason
     why = "" if refused else f"ended as {outcome.status}: {outcome.reason}"

@@ -16,10 +16,10 @@ from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support.errors import BenchError
 from unlearn_bench.harness.tracks.loading import load_track
 from unlearn_bench.harness.tracks.specification import Track
-from unlearn_bench.harness.units import neighbours
-from unlearn_bench.harness.units.evaluation import Bench, run
+from unlearn_bench.harness.units import core_interference
 from unlearn_bench.harness.units.slots import timed_slot
-from unlearn_bench.harness.units.units import Unit
+from unlearn_bench.harness.units.unit_kinds import SeedUnit
+from unlearn_bench.harness.units.unit_run import UnitContext, run
 from unlearn_bench.sandbox import backends
 
 FREE_DISK_GIB = 5.0
@@ -99,15 +99,15 @@ def _neighbours(store: Store) -> Finding:
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) == 1:
         return Finding("cores", "one: timed units run one at a time")
-    cost = float(neighbours.measure(store, cores)["neighbours_cost"])
-    units = f"{len(cores)} timed units at once" if cost <= neighbours.TOLERANCE else "one timed unit at a time"
+    cost = core_interference.measure(store, cores).neighbours_cost
+    units = f"{len(cores)} timed units at once" if cost <= core_interference.TOLERANCE else "one timed unit at a time"
     return Finding("cores", f"{len(cores)}; a busy neighbour costs {cost:+.1%}: {units}")
 
 
 def _clock(references: References, name: str) -> Finding:
     """Times of repeated identity units: the overhead inside the clock, and its spread."""
-    bench = Bench(references, backends.load(name), run_id="doctor")
-    unit = Unit(baseline("original"), references.track, 0)
+    bench = UnitContext(references, backends.load(name), run_id="doctor")
+    unit = SeedUnit(baseline("original"), references.track, 0)
     core = max(os.sched_getaffinity(0))
     records = [run(bench, unit, timed_slot((core,)), None, 60.0) for _ in range(NOOP_UNITS)]
     failed = [r for r in records if r.seconds is None]

@@ -10,7 +10,7 @@ import datetime
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -19,10 +19,13 @@ from unlearn_bench.harness.pulls import comment, pull_request, result
 from unlearn_bench.harness.pulls.git import Repository
 from unlearn_bench.harness.pulls.result import BadResult, Document
 from unlearn_bench.harness.references.references import References
-from unlearn_bench.harness.units import probe_units, sources, units
-from unlearn_bench.harness.units.shadow_units import ShadowRecord
-from unlearn_bench.harness.units.units import Record, Unit
+from unlearn_bench.harness.store import documents
+from unlearn_bench.harness.support.serialisation import Mismatch, from_json
+from unlearn_bench.harness.units import entry_sources, probe_units, shadow_units
+from unlearn_bench.harness.units.records import Record, ShadowRecord, record_kind, track_folder
+from unlearn_bench.harness.units.unit_kinds import SeedUnit
 
+T = TypeVar("T")
 SPARE = 1 << 16
 """Bytes that a file of arrays may have beside its numbers."""
 
@@ -83,28 +86,28 @@ def merge(references: References, document: Document, checked: list[Checked]) ->
         BadResult: a unit is there already with another outcome; nothing was written.
     """
     store, track = references.store, references.track
-    kind = units.folder(track.reference_digest, track.protocol_digest)
+    kind = record_kind(track.reference_digest, track.protocol_digest)
     with store.lock("publish"):
         new = []
         for one in checked:
             for record in one.records:
-                known = store.read(kind, record.key)
-                if known is None:
+                published = documents.read(store, kind, record.key, Record)
+                if published is None:
                     new.append(record)
-                elif Record.parse(known) != record:
+                elif published != record:
                     what = f"{record.name}, seed {record.seed}, is published already with another outcome"
                     raise BadResult(what, "bench verify runs a published unit again")
         for one in checked:
-            sources.keep(store, one.entry)
+            entry_sources.keep(store, one.entry)
             for content in one.blobs.values():
                 store.put(content)
             if one.shadow is not None:
                 probe_units.keep(references, one.shadow.entry, one.document["shadow"]["probes"])
-                one.shadow.save(references)
+                shadow_units.keep(references, one.shadow)
         for record in new:
             record.save(store)
         if checked:
-            store.write(f"pulls/{units.place(track)}", document["head"], document)
+            store.write(f"pulls/{track_folder(track)}", document["head"], document)
     return len(new)
 
 
@@ -145,9 +148,9 @@ def _entry(references: References, place: Path, document: Document) -> Checked:
 
 
 def _record(references: References, entry: Entry, document: Document, blobs: dict[str, bytes]) -> Record:
-    record, track = Record.parse(document), references.track
+    record, track = _parsed(Record, document), references.track
     entry = _with(entry, record.parameters)
-    unit = Unit(entry, track, record.seed)
+    unit = SeedUnit(entry, track, record.seed)
     ours = (entry.name, entry.sha256, entry.id, track.name, track.reference_digest, track.protocol_digest, unit.key)
     said = (record.name, record.sha256, record.entry, record.track, record.reference_digest, record.protocol_digest)
     if (*said, record.key) != ours or record.seed >= track.protocol.seeds:
@@ -164,7 +167,7 @@ def _record(references: References, entry: Entry, document: Document, blobs: dic
 
 
 def _shadow(references: References, entry: Entry, document: Document, blobs: dict[str, bytes]) -> ShadowRecord:
-    record = ShadowRecord(**document)
+    record = _parsed(ShadowRecord, document)
     entry = _with(entry, record.parameters)
     pairs = references.track.protocol.lira_splits // 2
     if (record.name, record.sha256, record.entry) != (entry.name, entry.sha256, entry.id) or record.pairs > pairs:
@@ -177,6 +180,13 @@ def _shadow(references: References, entry: Entry, document: Document, blobs: dic
         names = ("forgotten", "never", "retained", "absent")
         _arrays(blobs[record.values], dict.fromkeys(names, shape), f"{entry.name}, shadow units")
     return record
+
+
+def _parsed(form: type[T], document: Document) -> T:
+    try:
+        return from_json(form, document)
+    except Mismatch as error:
+        raise BadResult(f"the result does not have the form of its schema: {error}") from None
 
 
 def _with(entry: Entry, parameters: Any) -> Entry:

@@ -24,10 +24,9 @@ from unlearn_bench.harness.report import tables
 from unlearn_bench.harness.results import board, scores
 from unlearn_bench.harness.support.errors import EXIT_CODES, USAGE, BenchError
 from unlearn_bench.harness.support.files import write_file
-from unlearn_bench.harness.units import participant, probe_units, units
+from unlearn_bench.harness.units import disclosure, probe_units
 from unlearn_bench.harness.units.blame import BLAME
-from unlearn_bench.harness.units.shadow_units import ShadowRecord
-from unlearn_bench.harness.units.units import Record
+from unlearn_bench.harness.units.records import Record, ShadowRecord, now
 
 FORMAT = "unlearn-bench/pull-request/1"
 SCHEMA = Path(__file__).parent / "schemas" / "pull_request.json"
@@ -111,7 +110,7 @@ def start(references: References, pull: PullRequest, harness: Harness, kind: str
     return {
         "format": FORMAT,
         "kind": kind,
-        "date": units.now(),
+        "date": now(),
         "base": pull.base,
         "head": pull.head,
         "merge_base": pull.merge_base,
@@ -158,7 +157,7 @@ def entry(
         "whose": whose,
         "remedy": remedy,
         **standing,
-        "statuses": participant.tally(records),
+        "statuses": disclosure.tally(records),
         "seeds": [] if sealed else [_seed(references, record) for record in records],
         "records": []
         if sealed

@@ -184,26 +184,28 @@ class References:
             chosen = whole([chosen, drawn[len(parts.forget) :]], self.numbers.groups)[0]
         return np.sort(chosen)
 
-    def parts(self, seed: int, forget_set: int | None = None, swapped: bool = False) -> dict[str, NDArray[np.int64]]:
-        """Indices of R, F, V and T of a model seed, or of a shadow unit (split ``seed``, ``forget_set``).
+    def parts(self, seed: int) -> dict[str, NDArray[np.int64]]:
+        """Return the indices of R, F, V and T of a model seed."""
+        return self.split(seed).parts()
 
-        A shadow unit has V and T of split 0; a swapped unit has T′ for F, and the rest of T.
-        """
-        parts = self.split(0 if forget_set is not None else seed).parts()
-        if swapped:
-            forget = self.substitute(seed)
-            return {**parts, "forget": forget, "test": np.setdiff1d(parts["test"], forget)}
-        if forget_set is None:
-            return parts
-        members = self.population[self.design.members(seed, forget_set)]
-        half = self.population[self.design.half(seed)]
-        return {**parts, "retain": half[~np.isin(half, members)], "forget": members}
+    def shadow_parts(self, split: int, forget_set: int) -> dict[str, NDArray[np.int64]]:
+        """Return the indices of R, F, V and T of a forget set of a shadow split; V and T are those of model seed 0."""
+        members = self.population[self.design.members(split, forget_set)]
+        half = self.population[self.design.half(split)]
+        return {**self.parts(0), "retain": half[~np.isin(half, members)], "forget": members}
+
+    def swapped_parts(self, seed: int) -> dict[str, NDArray[np.int64]]:
+        """Return the indices of R, F, V and T for SWAP: T′ takes the place of F, and T is what is left of it."""
+        parts, forget = self.parts(seed), self.substitute(seed)
+        return {**parts, "forget": forget, "test": np.setdiff1d(parts["test"], forget)}
 
     def training_set(self, role: Role) -> NDArray[np.int64]:
         """Indices that a reference model is trained on."""
         if role.kind == "shadow":
             return self.population[self.design.half(role.seed)]
-        parts = self.parts(role.seed, role.forget_set, role.kind == "swap")
+        if role.forget_set is not None:
+            return self.shadow_parts(role.seed, role.forget_set)["retain"]
+        parts = self.swapped_parts(role.seed) if role.kind == "swap" else self.parts(role.seed)
         both = role.kind in ("original", "swap")
         return np.concatenate([parts["retain"], parts["forget"]]) if both else parts["retain"]
 

@@ -20,7 +20,7 @@ from unlearn_bench.scoring.paired import Difference
 
 if TYPE_CHECKING:
     from unlearn_bench.harness.results.verification import Difference as Repetition
-    from unlearn_bench.harness.units.units import Record
+    from unlearn_bench.harness.units.records import Record
     from unlearn_bench.scoring.unpaired import Change  # whose scipy.stats takes longer than a board
 
 GROUPED = ("retdev", "indisc", "rte", "ulira")

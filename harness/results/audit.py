@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from unlearn_bench.harness.entries.entry import Entry
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.results import scores
+from unlearn_bench.harness.store import documents
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support.hardware import timing_class
 from unlearn_bench.harness.tracks.specification import Track
-from unlearn_bench.harness.units import units
-from unlearn_bench.harness.units.units import Record, Unit
+from unlearn_bench.harness.units import unit_store
+from unlearn_bench.harness.units.records import Record, track_folder
+from unlearn_bench.harness.units.unit_kinds import SeedUnit
 from unlearn_bench.scoring.rows import RANKED
 from unlearn_bench.scoring.unpaired import Change, change
 
@@ -23,19 +25,28 @@ SHOWN = ("umia", "ra", "fa", "ta")
 """Metrics that are shown beside the ranked ones and not judged."""
 
 
+@dataclass(frozen=True)
+class FreshSeeds:
+    """Random seeds that nobody can have known."""
+
+    splits: int
+    recipe: int
+    protocol: int
+
+
 def fresh_track(store: Store, track: Track, seeds: int, again: bool = False) -> Track:
     """The track with split, model and run seeds that nobody can have known: drawn once and kept, or ``again``."""
-    kind = f"audits/{units.place(track)}"
-    drawn = None if again else store.read(kind, "seeds")
+    kind = f"audits/{track_folder(track)}"
+    drawn = None if again else documents.read(store, kind, "seeds", FreshSeeds)
     if drawn is None:
-        drawn = {name: secrets.randbits(63) for name in ("splits", "recipe", "protocol")}
-        store.write(kind, "seeds", drawn)
+        drawn = FreshSeeds(secrets.randbits(63), secrets.randbits(63), secrets.randbits(63))
+        documents.write(store, kind, "seeds", drawn)
     return replace(
         track,
         name=f"{track.name}-audit",
-        splits=replace(track.splits, seed=drawn["splits"]),
-        recipe=replace(track.recipe, seed=drawn["recipe"]),
-        protocol=replace(track.protocol, seed=drawn["protocol"], seeds=seeds),
+        splits=replace(track.splits, seed=drawn.splits),
+        recipe=replace(track.recipe, seed=drawn.recipe),
+        protocol=replace(track.protocol, seed=drawn.protocol, seeds=seeds),
     )
 
 
@@ -52,7 +63,7 @@ def estimate(store: Store, entry: Entry, track: Track, todo: int, seeds: int) ->
 def records(references: References, entry: Entry) -> list[Record]:
     """What is stored of an entry's seed units."""
     track = references.track
-    found = [units.find(references.store, Unit(entry, track, seed)) for seed in range(track.protocol.seeds)]
+    found = [unit_store.find(references.store, SeedUnit(entry, track, seed)) for seed in range(track.protocol.seeds)]
     return [record for record in found if record is not None]
 
 

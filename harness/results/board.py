@@ -20,8 +20,7 @@ from unlearn_bench.harness.support.hardware import hardware_class
 from unlearn_bench.harness.tracks.specification import Track
 from unlearn_bench.harness.units import probe_units
 from unlearn_bench.harness.units import shadow_units as shadows
-from unlearn_bench.harness.units.shadow_units import ShadowRecord
-from unlearn_bench.harness.units.units import Record
+from unlearn_bench.harness.units.records import Record, ShadowRecord
 from unlearn_bench.scoring.board import RESAMPLES, SPREAD, overall_board, track_board
 from unlearn_bench.scoring.groups import GROUPS
 from unlearn_bench.scoring.membership import Membership, membership

@@ -11,9 +11,8 @@ from unlearn_bench.harness.references.references import Kind as ReferenceKind
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.support.errors import USAGE, BenchError
 from unlearn_bench.harness.tracks.specification import Track
-from unlearn_bench.harness.units import shadow_units, units
-from unlearn_bench.harness.units.shadow_units import ShadowRecord
-from unlearn_bench.harness.units.units import Record
+from unlearn_bench.harness.units import shadow_units, unit_store
+from unlearn_bench.harness.units.records import Record, ShadowRecord
 
 REFERENCES: Mapping[str, ReferenceKind] = {"original": "original", "retrain": "retrained"}
 """Reference rows: the shipped entry that is timed, and the reference model whose logits count."""
@@ -49,7 +48,7 @@ def candidates(references: References) -> list[Candidate]:
     shipped = shipped_digests()
     kinds = shipped_kinds()
     versions: dict[tuple[str, str], dict[int, Record]] = {}
-    for record in units.records(references.store, references.track):
+    for record in unit_store.seed_records(references.store, references.track):
         versions.setdefault((record.name, record.entry), {})[record.seed] = record
     newest: dict[str, Candidate] = {}
     for (name, entry), found in sorted(versions.items(), key=lambda item: max(r.date for r in item[1].values())):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -10,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unlearn_bench.harness.references.references import Kind, References, Role
+from unlearn_bench.harness.store import documents
 from unlearn_bench.harness.support.digests import digest
 from unlearn_bench.harness.support.errors import DataError, StoreError
-from unlearn_bench.harness.units import units
-from unlearn_bench.harness.units.units import Record
+from unlearn_bench.harness.units import unit_store
+from unlearn_bench.harness.units.records import Record, track_folder
 from unlearn_bench.scoring import curves
 from unlearn_bench.scoring.accuracy import cross_entropy
 
@@ -43,7 +43,7 @@ def of_records(references: References, records: Iterable[Record]) -> Curves | No
         return known
     if not finished or not all(store.has(record.logits) for record in finished if record.logits):
         return None
-    models = ((record.seed, units.logits(store, record)) for record in finished)
+    models = ((record.seed, unit_store.logits(store, record)) for record in finished)
     return _keep(references, name, ((seed, logits) for seed, logits in models if logits is not None))
 
 
@@ -56,11 +56,7 @@ def of_reference(references: References, kind: Kind) -> Curves | None:
 
 
 def _read(references: References, name: str) -> Curves | None:
-    known = references.store.read(_kind(references), name)
-    if known is None:
-        return None
-    forget, test, tpr = (tuple(known[side]) for side in ("forget", "test", "tpr"))
-    return Curves(known["seeds"], forget, test, tpr, known["smallest"])
+    return documents.read(references.store, _kind(references), name, Curves)
 
 
 def _keep(references: References, name: str, models: Iterable[tuple[int, NDArray[np.float32]]]) -> Curves | None:
@@ -79,7 +75,7 @@ def _keep(references: References, name: str, models: Iterable[tuple[int, NDArray
         tpr=tuple(np.mean([curves.roc(*side) for side in sides], axis=0).round(6).tolist()),
         smallest=1 / references.track.splits.test,
     )
-    references.store.write(_kind(references), name, dataclasses.asdict(found))
+    documents.write(references.store, _kind(references), name, found)
     return found
 
 
@@ -88,4 +84,4 @@ def _whole(counts: NDArray[np.int64]) -> tuple[int, ...]:
 
 
 def _kind(references: References) -> str:
-    return f"curves/{units.place(references.track)}/{VERSION}"
+    return f"curves/{track_folder(references.track)}/{VERSION}"

@@ -10,9 +10,8 @@ from unlearn_bench.harness.references.references import SEED_KINDS, Kind, Refere
 from unlearn_bench.harness.results import scores
 from unlearn_bench.harness.results.board_entries import candidates, shadow_records
 from unlearn_bench.harness.support.parallel import side_by_side
-from unlearn_bench.harness.units import shadow_units, swap_units, units
-from unlearn_bench.harness.units.shadow_units import ShadowRecord
-from unlearn_bench.harness.units.units import Record
+from unlearn_bench.harness.units import shadow_units, swap_units, unit_store
+from unlearn_bench.harness.units.records import Record, ShadowRecord
 from unlearn_bench.scoring import panel
 from unlearn_bench.scoring.evidence import SwapEvidence
 from unlearn_bench.scoring.panel import Attack
@@ -119,7 +118,7 @@ def _score(references: References, thing: Scored, attack: Attack | None) -> Foun
     if isinstance(thing, Reference):
         logits = references.logits(Role(thing.kind, thing.seed))
     else:
-        stored_logits = units.logits(references.store, thing)
+        stored_logits = unit_store.logits(references.store, thing)
         assert stored_logits is not None
         logits = stored_logits
     if attack is not None:

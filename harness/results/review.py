@@ -6,16 +6,15 @@ disqualification to a source, on every track and with every parameter.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.results.board_entries import Candidate, candidates
+from unlearn_bench.harness.store import documents
 from unlearn_bench.harness.store.store import Store
-from unlearn_bench.harness.units import units
-from unlearn_bench.harness.units.units import Record
+from unlearn_bench.harness.units.records import Record, now, track_folder
 
 Verdict = Literal["consistent", "inconsistent", "cannot tell"]
 VERIFIED, NOT_REPRODUCED = "verified", "not reproduced"
@@ -34,6 +33,23 @@ class Rerun:
     environment: Mapping[str, Any] = field(default_factory=dict)
     differences: tuple[Mapping[str, Any], ...] = ()
     """One per metric; of a sealed track for its organiser alone."""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One decision of a maintainer on a source."""
+
+    date: str
+    reason: str
+    """Why it is out of the ranks; empty where it is back in them."""
+
+
+@dataclass(frozen=True)
+class Disqualification:
+    """All decisions on a source, the last of which counts."""
+
+    name: str
+    history: tuple[Decision, ...]
 
 
 @dataclass(frozen=True)
@@ -62,8 +78,7 @@ def marks(references: References, known: Sequence[Candidate] | None = None) -> d
 
 def _of(references: References, candidate: Candidate) -> Mark:
     reruns = []
-    for _, document in references.store.all(_folder(references, candidate.entry)):
-        rerun = Rerun(**{**document, "differences": tuple(document["differences"])})
+    for _, rerun in documents.read_all(references.store, _folder(references, candidate.entry), Rerun):
         record = candidate.records.get(rerun.seed)
         if record is not None and record.date == rerun.record:
             reruns.append(rerun)
@@ -73,22 +88,22 @@ def _of(references: References, candidate: Candidate) -> Mark:
 
 def keep(references: References, record: Record, rerun: Rerun) -> None:
     """Mark the unit of a record as run again; the newest run of a seed counts."""
-    references.store.write(_folder(references, record.entry), str(rerun.seed), dataclasses.asdict(rerun))
+    documents.write(references.store, _folder(references, record.entry), str(rerun.seed), rerun)
 
 
 def disqualified(store: Store, sha256: str) -> str:
-    """Why a source is out of the ranks; empty when it is not."""
-    document = store.read("disqualified", sha256)
-    return str(document["history"][-1]["reason"]) if document else ""
+    """Return why a source is out of the ranks; empty when it is not."""
+    disqualification = documents.read(store, "disqualified", sha256, Disqualification)
+    return disqualification.history[-1].reason if disqualification and disqualification.history else ""
 
 
 def disqualify(store: Store, name: str, sha256: str, reason: str) -> None:
-    """Take a source out of the ranks, or with an empty reason back into them; what was said before is kept."""
+    """Take a source out of the ranks, or with an empty reason back into them; earlier decisions are kept."""
     with store.lock("disqualified"):
-        document = store.read("disqualified", sha256) or {"history": []}
-        history = [*document["history"], {"date": units.now(), "reason": reason}]
-        store.write("disqualified", sha256, {"name": name, "history": history})
+        before = documents.read(store, "disqualified", sha256, Disqualification)
+        history = (*(before.history if before else ()), Decision(now(), reason))
+        documents.write(store, "disqualified", sha256, Disqualification(name, history))
 
 
 def _folder(references: References, entry: str) -> str:
-    return f"verified/{units.place(references.track)}/{entry}"
+    return f"verified/{track_folder(references.track)}/{entry}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -13,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unlearn_bench.harness.references.references import Kind, References, Role
+from unlearn_bench.harness.store import documents
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support.digests import digest
 from unlearn_bench.harness.tracks.specification import Track
-from unlearn_bench.harness.units import shadow_units, units
-from unlearn_bench.harness.units.shadow_units import ShadowRecord
-from unlearn_bench.harness.units.units import Record
+from unlearn_bench.harness.units import shadow_units, unit_store
+from unlearn_bench.harness.units.records import Record, ShadowRecord, track_folder
 from unlearn_bench.scoring import panel
 from unlearn_bench.scoring.accuracy import accuracies
 from unlearn_bench.scoring.distances import weight_distance
@@ -120,17 +119,17 @@ def of_record(references: References, record: Record) -> Scores | None:
     store, kind = references.store, _kind(references.track)
     if record.status != "ok":
         return None
-    if (known := store.read(kind, record.key)) is not None:
-        return _parse(known)
-    logits = units.logits(store, record)
+    if (stored := documents.read(store, kind, record.key, Scores)) is not None:
+        return stored
+    logits = unit_store.logits(store, record)
     return None if logits is None else keep(store, kind, record.key, score(references, record.seed, logits))
 
 
 def of_reference(references: References, kind: Kind, seed: int) -> Scores:
     """Scores of a reference model: Retrain's RetDev is 0 by definition, ``null`` is the zero line of every number."""
     store, place, name = references.store, _kind(references.track), f"{kind}-{seed}"
-    if (known := store.read(place, name)) is not None:
-        return _parse(known)
+    if (stored := documents.read(store, place, name, Scores)) is not None:
+        return stored
     return keep(store, place, name, score(references, seed, references.logits(Role(kind, seed))))
 
 
@@ -140,8 +139,8 @@ def of_shadows(references: References, record: ShadowRecord) -> ShadowScores | N
     if record.values is None:
         return None
     name = _shadow_name(record)
-    if (known := store.read(place, name)) is not None:
-        return ShadowScores(**{**known, "pair_accuracies": tuple(known["pair_accuracies"])})
+    if (stored := documents.read(store, place, name, ShadowScores)) is not None:
+        return stored
     return keep(store, place, name, shadow_score(references, record))
 
 
@@ -184,7 +183,7 @@ def copy_reference(references: References, kind: Kind, seed: int, target: Store)
 
 
 def _kind(track: Track) -> str:
-    return f"scores/{units.place(track)}/{_analysis(track.analysis.umia_seed)}"
+    return f"scores/{track_folder(track)}/{_analysis(track.analysis.umia_seed)}"
 
 
 @cache
@@ -201,12 +200,8 @@ AnyScores = TypeVar("AnyScores", Scores, ShadowScores)
 
 def keep(store: Store, kind: str, name: str, scores: AnyScores) -> AnyScores:
     """Store scores as a document; returns them."""
-    store.write(kind, name, dataclasses.asdict(scores))
+    documents.write(store, kind, name, scores)
     return scores
-
-
-def _parse(document: dict[str, Any]) -> Scores:
-    return Scores(**{**document, "absolute": tuple(document["absolute"])})
 
 
 def mean(scores: list[Scores], name: str) -> float:

@@ -12,9 +12,8 @@ from unlearn_bench.harness.results import scores
 from unlearn_bench.harness.results.board_entries import candidates, shadow_records
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support.errors import TrackError
-from unlearn_bench.harness.units import shadow_units, units
-from unlearn_bench.harness.units.shadow_units import ShadowRecord
-from unlearn_bench.harness.units.units import Record
+from unlearn_bench.harness.units import shadow_units, unit_store
+from unlearn_bench.harness.units.records import Record, ShadowRecord, record_kind
 
 
 def export_references(references: References, target: Store) -> int:
@@ -50,7 +49,7 @@ def export_records(references: References, target: Store) -> int:
     track = references.track
     shipped = References(track, Store(target.root, behind=references.store.root))
     present, known = candidates(references), shadow_records(references)  # the target may be what ships
-    for kind in (units.folder(track.reference_digest, track.protocol_digest), shadow_units.folder(references)):
+    for kind in (record_kind(track.reference_digest, track.protocol_digest), shadow_units.document_kind(references)):
         target.clear(kind)
     scores.clear(References(track, target))
     count = 0
@@ -87,7 +86,7 @@ def _ship_record(references: References, record: Record, target: Store) -> None:
     logits = load(content)["logits"]
     if logits.dtype != np.float16:
         logits = half(logits)
-        content = units.pack(logits)
+        content = unit_store.pack(logits)
     record = replace(record, logits=target.put(content, compress=True))
     record.save(target)
     found = scores.score(references, record.seed, logits.astype(np.float32))
@@ -101,7 +100,7 @@ def _ship_shadows(references: References, record: ShadowRecord, target: Store) -
         arrays = load(references.store.get(record.values))
         rounded = {k: np.clip(v, -HALF_MAX, HALF_MAX).astype(np.float16) for k, v in arrays.items()}
         record = replace(record, values=target.put(save(rounded), compress=True))
-    record.save(References(references.track, target))
+    shadow_units.keep(References(references.track, target), record)
     return record
 
 

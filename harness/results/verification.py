@@ -22,9 +22,9 @@ from unlearn_bench.harness.results.review import Rerun, Verdict
 from unlearn_bench.harness.results.scores import Scores
 from unlearn_bench.harness.support.errors import USAGE, BenchError
 from unlearn_bench.harness.support.hardware import timing_class
-from unlearn_bench.harness.units import sources, units
-from unlearn_bench.harness.units.timed import DRIFT
-from unlearn_bench.harness.units.units import Record
+from unlearn_bench.harness.units import entry_sources, unit_store
+from unlearn_bench.harness.units.records import Record
+from unlearn_bench.harness.units.timed_units import DRIFT
 from unlearn_bench.scoring.repeat import reproducibility_limit
 
 PARTS = {"ra": "retain", "fa": "forget", "va": "val", "ta": "test"}
@@ -77,7 +77,7 @@ def entry_of(references: References, candidate: Candidate, given: Entry | None =
         entry = given
     elif candidate.name == "retrain":
         entry = retrain(references.track)
-    elif (found := sources.find(references.store, record)) is not None:
+    elif (found := entry_sources.find(references.store, record)) is not None:
         entry = found
     else:
         remedy = f"give its file: bench verify {candidate.name}.py"
@@ -122,7 +122,7 @@ def judge(
 
 def _differences(references: References, candidate: Candidate, record: Record, again: Record) -> list[Difference]:
     everything = {seed: _scores(references, candidate, one) for seed, one in candidate.records.items()}
-    logits = units.logits(references.store, again)
+    logits = unit_store.logits(references.store, again)
     before = everything[record.seed]
     now = None if logits is None else scores.score(references, record.seed, logits)
     known = [one for one in everything.values() if one is not None]
@@ -157,6 +157,6 @@ def _least(references: References, seed: int, metric: str) -> float:
 
 
 def _identical(references: References, record: Record, again: Record) -> bool:
-    if record.logits is None or (new := units.logits(references.store, again)) is None:
+    if record.logits is None or (new := unit_store.logits(references.store, again)) is None:
         return False
-    return record.logits in (again.logits, hashlib.sha256(units.pack(half(new))).hexdigest())
+    return record.logits in (again.logits, hashlib.sha256(unit_store.pack(half(new))).hexdigest())

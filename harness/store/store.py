@@ -159,6 +159,12 @@ class Store:
                 return _parsed(path)
         return None
 
+    def damaged(self, kind: str, name: str, why: str) -> StoreError:
+        """Return the error for a document that cannot be used; names its file."""
+        paths = [root / kind / f"{name}.json" for root in self._roots]
+        path = next((path for path in paths if path.exists()), paths[0])
+        return StoreError(f"damaged store: {path} cannot be read: {why}", _remedy(path))
+
     def write(self, kind: str, name: str, content: Mapping[str, Any]) -> None:
         """Write or replace a document in the user's store."""
         text = json.dumps(content, indent=1, sort_keys=True, allow_nan=False)

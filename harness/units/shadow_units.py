@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from unlearn_bench.harness.entries.entry import Entry
 from unlearn_bench.harness.references.references import References, Role
+from unlearn_bench.harness.store import documents
 from unlearn_bench.harness.support.hardware import hardware, torch_version
-from unlearn_bench.harness.units import units
-from unlearn_bench.harness.units.units import Unit
-from unlearn_bench.harness.units.untimed import Result, Runner, deadline
-from unlearn_bench.sandbox.types import Status
+from unlearn_bench.harness.units import unit_store
+from unlearn_bench.harness.units.records import ShadowRecord, ShadowUnitRecord, now, track_folder
+from unlearn_bench.harness.units.runner import Runner, UntimedResult, deadline
+from unlearn_bench.harness.units.unit_kinds import SeedUnit, ShadowUnit, Unit
 from unlearn_bench.scoring.accuracy import margins
 from unlearn_bench.scoring.evidence import ShadowEvidence
 from unlearn_bench.scoring.shadows import Columns, gather, gather_originals
@@ -27,71 +26,48 @@ LEAST_PAIRS = 4
 RETRAIN, ORIGINAL = "retrain", "original"
 
 
-@dataclass(frozen=True)
-class ShadowRecord:
-    """What is kept of all shadow units of one entry."""
-
-    entry: str
-    """The entry's id; ``retrain`` or ``original`` for the reference rows."""
-    name: str
-    sha256: str
-    status: Status
-    reason: str
-    pairs: int
-    """How many complementary pairs of splits have run."""
-    values: str | None
-    """SHA-256 of φ [population, pairs] under the names of :class:`scoring.shadows.Columns`."""
-    cpu_seconds: float | None
-    """Mean of a unit."""
-    narrow: float | None
-    """Half-width of the interval at which the run was told to stop early."""
-    trusted: bool
-    date: str
-    environment: Mapping[str, Any] = field(default_factory=dict)
-    parameters: Mapping[str, Any] = field(default_factory=dict)
-    failed: str = ""
-    """Which unit failed."""
-    log: str = ""
-    """Of the unit that failed."""
-
-    def save(self, references: References) -> None:
-        references.store.write(folder(references), self.entry, dataclasses.asdict(self))
-
-
-def folder(references: References) -> str:
-    """Kind of document under which the track's shadow records are stored."""
-    return f"shadows/{units.place(references.track)}"
+def keep(references: References, record: ShadowRecord) -> None:
+    """Write or replace the record of all shadow units of an entry."""
+    documents.write(references.store, document_kind(references), record.entry, record)
 
 
 def records(references: References) -> list[ShadowRecord]:
-    """All shadow records of a track, reference rows included."""
-    return [ShadowRecord(**document) for _, document in references.store.all(folder(references))]
+    """Return the shadow records of a track, reference rows included."""
+    return [record for _, record in documents.read_all(references.store, document_kind(references), ShadowRecord)]
 
 
 def find(references: References, entry: Entry) -> ShadowRecord | None:
-    document = references.store.read(folder(references), entry.id)
-    return None if document is None else ShadowRecord(**document)
+    """Return the record of all shadow units of an entry, or ``None``."""
+    return documents.read(references.store, document_kind(references), entry.id, ShadowRecord)
 
 
-def pending(references: References, entry: Entry, pairs: range | None = None) -> list[Unit]:
-    """Shadow units of these pairs (default: all) that have not run, pair by pair."""
+def document_kind(references: References) -> str:
+    """Return the kind of document under which the track's shadow records are stored."""
+    return f"shadows/{track_folder(references.track)}"
+
+
+def pending(references: References, entry: Entry, pairs: range | None = None) -> list[ShadowUnit]:
+    """Return the shadow units of these pairs of splits (default: all) that have not run, pair by pair."""
     protocol = references.track.protocol
     todo = []
     for pair in pairs or range(protocol.lira_splits // 2):
         for split in (2 * pair, 2 * pair + 1):
             for forget_set in range(protocol.lira_forget_sets):
-                unit = Unit(entry, references.track, split, forget_set)
-                if _read(references, unit) is None:
+                unit = ShadowUnit(entry, references.track, split, forget_set)
+                if _finished(references, unit) is None:
                     todo.append(unit)
     return todo
 
 
-def estimate(references: References, todo: Sequence[Unit], runner: Runner) -> float | None:
-    """Wall seconds of one entry's shadow units, or ``None``: from the CPU seconds of its timed units, scaled by |R|."""
+def estimate(references: References, todo: Sequence[ShadowUnit], runner: Runner) -> float | None:
+    """Return the wall seconds of one entry's shadow units, from the CPU seconds of its timed ones scaled by |R|.
+
+    ``None`` where no timed unit of the entry has run.
+    """
     if not todo:
         return 0.0
     first = todo[0]
-    timed = units.find(references.store, Unit(first.entry, first.track, 0))
+    timed = unit_store.find(references.store, SeedUnit(first.entry, first.track, 0))
     if timed is None or timed.cpu_seconds is None:
         return None
     share = len(first.parts(references)["retain"]) / references.track.splits.retain
@@ -103,9 +79,9 @@ def run(
     entry: Entry,
     runner: Runner,
     narrow: float | None = None,
-    on_unit: Callable[[Unit, Result], None] = lambda unit, result: None,
+    on_unit: Callable[[Unit, UntimedResult], None] = lambda unit, result: None,
 ) -> ShadowRecord:
-    """Run the shadow units that lack and keep what attacks read; goes on where a killed run stopped.
+    """Run the missing shadow units and keep what attacks read; resume where a killed run stopped.
 
     Args:
         references: with all shadow models.
@@ -113,19 +89,19 @@ def run(
         runner: where.
         narrow: stop after a pair of splits, of at least four, once the 95 % interval of the U-LiRA accuracy is no wider
             than ± this.
-        on_unit: told of every finished unit.
+        on_unit: is called with every finished unit.
     """
     track = references.track
     total = track.protocol.lira_splits // 2
     steps = [range(total)] if narrow is None else [range(pair, pair + 1) for pair in range(total)]
-    limit = deadline(references, Unit(entry, track, 0, 0))
+    limit = deadline(references, ShadowUnit(entry, track, 0, 0))
     started = _started(entry, runner, narrow)
     done = 0
     for step in steps:
         for unit, result in runner.run(pending(references, entry, step), limit):
             on_unit(unit, result)
             if result.status != "infra":
-                _write(references, unit, result, runner.trusted)
+                _keep_unit(references, unit, result, runner.trusted)
             if result.status != "ok":
                 return _failed(references, replace(started, pairs=done), unit, result)
         done = step.stop
@@ -134,8 +110,8 @@ def run(
     return _complete(references, replace(started, pairs=done), entry)
 
 
-def failed(references: References, entry: Entry, runner: Runner, unit: Unit, result: Result) -> ShadowRecord:
-    """The record of an entry of which a unit failed before its shadow units began."""
+def failed(references: References, entry: Entry, runner: Runner, unit: Unit, result: UntimedResult) -> ShadowRecord:
+    """Return the record of an entry of which a unit failed before its shadow units began."""
     return _failed(references, _started(entry, runner, None), unit, result)
 
 
@@ -151,14 +127,14 @@ def _started(entry: Entry, runner: Runner, narrow: float | None) -> ShadowRecord
         cpu_seconds=None,
         narrow=narrow,
         trusted=runner.trusted,
-        date=units.now(),
+        date=now(),
         environment={**hardware(), "backend": runner.backend, "torch": torch_version()},
         parameters={**entry.defaults, **entry.overrides},
     )
 
 
 def evidence(references: References, record: ShadowRecord) -> ShadowEvidence:
-    """What attacks read of an entry, or of a reference row, whose shadow units are done: its first ``pairs`` pairs.
+    """Return what attacks read of an entry, or of a reference row, whose shadow units are done: its first ``pairs``.
 
     Raises:
         StoreError: arrays, or shadow reference models, are missing.
@@ -181,14 +157,14 @@ def evidence(references: References, record: ShadowRecord) -> ShadowEvidence:
 
 
 def reference_rows(references: References) -> list[ShadowRecord]:
-    """The shadow records of Retrain and Original, made from the reference models where they are not stored."""
+    """Return the shadow records of Retrain and Original, made from the reference models where they are not stored."""
     return [_reference(references, name) for name in (RETRAIN, ORIGINAL)]
 
 
 def _reference(references: References, name: str) -> ShadowRecord:
-    document = references.store.read(folder(references), name)
-    if document is not None:
-        return ShadowRecord(**document)
+    stored = documents.read(references.store, document_kind(references), name, ShadowRecord)
+    if stored is not None:
+        return stored
     shadows, protocol = references.design, references.track.protocol
     splits, sets = range(protocol.lira_splits), range(protocol.lira_forget_sets)
     if name == RETRAIN:
@@ -201,9 +177,9 @@ def _reference(references: References, name: str) -> ShadowRecord:
         columns = Columns(own, never, own, never)
     values = _pack(references, columns)
     record = ShadowRecord(
-        name, name, "", "ok", "", len(splits) // 2, values, None, None, True, units.now(), parameters={}, environment={}
+        name, name, "", "ok", "", len(splits) // 2, values, None, None, True, now(), parameters={}, environment={}
     )
-    record.save(references)
+    keep(references, record)
     return record
 
 
@@ -224,32 +200,32 @@ def _gathered(references: References, entry: Entry, pairs: int) -> Columns:
         for split in range(2 * pairs):
             rows = []
             for forget_set in range(references.track.protocol.lira_forget_sets):
-                document = _read(references, Unit(entry, references.track, split, forget_set))
-                assert document is not None
-                rows.append(np.frombuffer(references.store.get(document["phi"]), dtype="<f4"))
+                record = _finished(references, ShadowUnit(entry, references.track, split, forget_set))
+                assert record is not None and record.phi is not None
+                rows.append(np.frombuffer(references.store.get(record.phi), dtype="<f4"))
             yield np.stack(rows)
 
     return gather(references.design, splits())
 
 
 def _complete(references: References, record: ShadowRecord, entry: Entry) -> ShadowRecord:
-    documents = [document for _, document in references.store.all(_units(references, entry))]
-    seconds = [document["cpu_seconds"] for document in documents if document["cpu_seconds"] is not None]
+    units = unit_store.of_entry(references.store, ShadowUnit, references.track, entry.id).values()
+    seconds = [unit.cpu_seconds for unit in units if unit.cpu_seconds is not None]
     record = replace(
         record,
         values=_pack(references, _gathered(references, entry, record.pairs)),
         cpu_seconds=round(float(np.mean(seconds)), 4) if seconds else None,
-        trusted=all(document["trusted"] for document in documents),
-        date=units.now(),
+        trusted=all(unit.trusted for unit in units),
+        date=now(),
     )
-    record.save(references)
+    keep(references, record)
     return record
 
 
-def _failed(references: References, record: ShadowRecord, unit: Unit, result: Result) -> ShadowRecord:
-    record = replace(record, status=result.status, reason=result.reason, failed=unit.place, log=result.log)
+def _failed(references: References, record: ShadowRecord, unit: Unit, result: UntimedResult) -> ShadowRecord:
+    record = replace(record, status=result.status, reason=result.reason, failed=unit.description, log=result.log)
     if result.status != "infra":  # our fault: as if it had not run
-        record.save(references)
+        keep(references, record)
     return record
 
 
@@ -268,29 +244,19 @@ def _pack(references: References, columns: Columns) -> str:
     return references.store.put(save(arrays))
 
 
-def _read(references: References, unit: Unit) -> dict[str, Any] | None:
-    document = references.store.read(_units(references, unit.entry), f"{unit.seed}-{unit.forget_set}")
-    if document is None or document["status"] != "ok" or not references.store.has(document["phi"]):
+def _finished(references: References, unit: ShadowUnit) -> ShadowUnitRecord | None:
+    record = unit_store.find(references.store, unit)
+    if record is None or record.status != "ok" or record.phi is None or not references.store.has(record.phi):
         return None
-    return document
+    return record
 
 
-def _write(references: References, unit: Unit, result: Result, trusted: bool) -> None:
-    """φ (float32) of the population: twenty times smaller than all logits, and all that per-example attacks read."""
+def _keep_unit(references: References, unit: ShadowUnit, result: UntimedResult, trusted: bool) -> None:
     phi = None
     if result.logits is not None:
         population = references.population
-        phi = margins(result.logits[population], references.labels[population]).astype("<f4").tobytes()
-    content = {
-        "status": result.status,
-        "reason": result.reason,
-        "phi": None if phi is None else references.store.put(phi),
-        "cpu_seconds": None if result.cpu_seconds is None else round(result.cpu_seconds, 4),
-        "trusted": trusted,
-        "log": result.log,
-    }
-    references.store.write(_units(references, unit.entry), f"{unit.seed}-{unit.forget_set}", content)
-
-
-def _units(references: References, entry: Entry) -> str:
-    return f"shadow-units/{units.place(references.track)}/{entry.id}"
+        values = margins(result.logits[population], references.labels[population]).astype("<f4").tobytes()
+        phi = references.store.put(values)
+    seconds = None if result.cpu_seconds is None else round(result.cpu_seconds, 4)
+    record = ShadowUnitRecord(result.status, result.reason, phi, seconds, trusted, result.log)
+    unit_store.keep(references.store, unit, record)

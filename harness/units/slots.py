@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support import device_locks
-from unlearn_bench.harness.units.neighbours import timed_at_once
+from unlearn_bench.harness.units.core_interference import timed_at_once
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")

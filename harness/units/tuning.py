@@ -19,8 +19,8 @@ from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support.digests import digest
 from unlearn_bench.harness.support.seeds import derive
 from unlearn_bench.harness.tracks.specification import Track
-from unlearn_bench.harness.units.units import Unit
-from unlearn_bench.harness.units.untimed import Result, Runner, deadline
+from unlearn_bench.harness.units.runner import Runner, UntimedResult, deadline
+from unlearn_bench.harness.units.unit_kinds import SeedUnit, ShadowUnit, Unit
 from unlearn_bench.scoring.accuracy import Accuracies, accuracies, cross_entropy
 from unlearn_bench.scoring.umia import discernibility, umia
 
@@ -68,7 +68,7 @@ def losses(references: References, unit: Unit, logits: NDArray[Any], objective: 
     labels, parts = references.labels, unit.parts(references)
     own = accuracies(logits, labels, parts)
     if objective == "paper":
-        target = accuracies(references.logits(unit.retrained), labels, parts)
+        target = accuracies(references.logits(unit.target), labels, parts)
     else:
         original = accuracies(references.logits(unit.original), labels, parts)
         target = Accuracies(original.retain, own.val, original.val, original.test)
@@ -84,15 +84,15 @@ def losses(references: References, unit: Unit, logits: NDArray[Any], objective: 
     )
 
 
-def units(entry: Entry, track: Track, setting: Setting) -> list[Unit]:
+def units(entry: Entry, track: Track, setting: Setting) -> Sequence[Unit]:
     """What one configuration is tried on.
 
     ``seed``: the first model seeds (the board scores them, too). ``shadow``: units of a pair of shadow splits that no
     score reads (paper, appendix D).
     """
     if setting == "shadow":
-        return [Unit(entry, track, split, forget_set) for split, forget_set in tuning_shadows(track)]
-    return [Unit(entry, track, seed) for seed in range(min(track.analysis.tuning_seeds, track.protocol.seeds))]
+        return [ShadowUnit(entry, track, split, forget_set) for split, forget_set in tuning_shadows(track)]
+    return [SeedUnit(entry, track, seed) for seed in range(min(track.analysis.tuning_seeds, track.protocol.seeds))]
 
 
 class Study:
@@ -157,7 +157,7 @@ class Study:
                 entry = self.entry.with_parameters(_suggest(trial, self.entry.search_space, track))
                 todo += units(entry, track, self.setting)
                 trials |= {id(unit): trial for unit in todo[-len(tried) :]}
-            results: dict[int, list[tuple[Unit, Result]]] = {trial.number: [] for trial in asked}
+            results: dict[int, list[tuple[Unit, UntimedResult]]] = {trial.number: [] for trial in asked}
             for unit, result in runner.run(todo, limit):
                 on_unit()
                 trial = trials[id(unit)]
@@ -166,8 +166,8 @@ class Study:
                     yield self._finish(trial, results[trial.number])
             missing -= len(asked)
 
-    def _finish(self, trial: optuna.Trial, results: Sequence[tuple[Unit, Result]]) -> Trial:
-        ordered = sorted(results, key=lambda item: (item[0].seed, item[0].forget_set or 0))
+    def _finish(self, trial: optuna.Trial, results: Sequence[tuple[Unit, UntimedResult]]) -> Trial:
+        ordered = sorted(results, key=lambda item: np.ravel(item[0].index).tolist())
         terms = [
             None if result.logits is None else losses(self.references, unit, result.logits, self.objective)
             for unit, result in ordered

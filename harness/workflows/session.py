@@ -17,17 +17,25 @@ from unlearn_bench.harness.support.errors import EXIT_CODES, USAGE, BenchError
 from unlearn_bench.harness.support.files import write_file
 from unlearn_bench.harness.support.progress import Bar, span
 from unlearn_bench.harness.tracks.specification import Track
-from unlearn_bench.harness.units import participant, probe_units, shadow_units, sources, swap_units, timed, units
+from unlearn_bench.harness.units import (
+    disclosure,
+    entry_sources,
+    probe_units,
+    shadow_units,
+    swap_units,
+    timed_units,
+    unit_store,
+)
 from unlearn_bench.harness.units.blame import BLAME
-from unlearn_bench.harness.units.choice import choose_sandbox, device_name
-from unlearn_bench.harness.units.evaluation import Bench
-from unlearn_bench.harness.units.in_sandboxes import Sandboxed
-from unlearn_bench.harness.units.in_workers import Workers
-from unlearn_bench.harness.units.progress import UnitProgress
-from unlearn_bench.harness.units.shadow_units import ShadowRecord
+from unlearn_bench.harness.units.records import Record, ShadowRecord
+from unlearn_bench.harness.units.runner import Runner, UntimedResult
+from unlearn_bench.harness.units.sandbox_choice import choose_sandbox, device_name
+from unlearn_bench.harness.units.sandbox_runner import SandboxRunner
 from unlearn_bench.harness.units.slots import timed_slots
-from unlearn_bench.harness.units.units import Record, Unit
-from unlearn_bench.harness.units.untimed import Runner
+from unlearn_bench.harness.units.unit_kinds import SeedUnit, Unit
+from unlearn_bench.harness.units.unit_progress import UnitProgress
+from unlearn_bench.harness.units.unit_run import UnitContext
+from unlearn_bench.harness.units.worker_runner import WorkerRunner
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +63,7 @@ def nothing_to_tune(entry: Entry) -> BenchError:
     )
 
 
-def open_bench(track: Track, sandbox: str, gpu: int | None) -> tuple[Bench, str]:
+def open_bench(track: Track, sandbox: str, gpu: int | None) -> tuple[UnitContext, str]:
     """References (trained where they lack) and the sandbox, with one line that says which it is.
 
     Raises:
@@ -64,7 +72,7 @@ def open_bench(track: Track, sandbox: str, gpu: int | None) -> tuple[Bench, str]
     if (cluster := current()) is not None:
         return cluster.bench(open_references(track, gpu), sandbox, gpu is not None)
     backend, line = choose_sandbox(track, sandbox, gpu)
-    return Bench(open_references(track, gpu), backend, run_id=secrets.token_hex(8)), line
+    return UnitContext(open_references(track, gpu), backend, run_id=secrets.token_hex(8)), line
 
 
 def open_runner(
@@ -82,12 +90,12 @@ def open_runner(
         return cluster.runner(references, entries, sandbox, gpu is not None)
     if sandbox == "auto" and all(entry.kind != "entry" for entry in entries):
         where = _here(_gpus(gpu))
-        return Workers(
+        return WorkerRunner(
             references.track, *where
         ), "untimed units of shipped methods: in worker processes, without a sandbox"
     backend, line = choose_sandbox(references.track, sandbox, gpu)
-    bench = Bench(references, backend, run_id=secrets.token_hex(8))
-    return nullcontext(Sandboxed(bench, device_name(gpu))), line
+    bench = UnitContext(references, backend, run_id=secrets.token_hex(8))
+    return nullcontext(SandboxRunner(bench, device_name(gpu))), line
 
 
 def _here(gpus: Sequence[int]) -> list[str]:
@@ -218,7 +226,7 @@ def run_shadows(
                 else:
                     record = shadow_units.run(references, entry, runner, narrow, lambda unit, result: bar.step())
                 found[entry.id] = record
-                ended = participant.said(track, record.status, record.reason)
+                ended = disclosure.said(track, record.status, record.reason)
                 bar.line(f"{entry.name}: {ended}, {record.pairs} of {total} pairs of splits")
     return [record for record in found.values() if record is not None]
 
@@ -238,32 +246,32 @@ def run_swaps(references: References, entries: Sequence[Entry], sandbox: str, gp
     logger.info(line)
     with opened as runner, Bar("swapped units", len(probes) + len(todo), "units") as bar:
         measured = probe_units.measure(references, probes, runner)
-        for unit, result in chain(measured, swap_units.run(references, todo, runner)):
+        for unit, result in chain[tuple[Unit, UntimedResult]](measured, swap_units.run(references, todo, runner)):
             bar.step()
             label = unit.entry.name if unit.track.sealed else unit.label
-            ended = participant.said(unit.track, result.status, result.reason)
+            ended = disclosure.said(unit.track, result.status, result.reason)
             bar.line(f"{label} {ended}")
             if result.status != "ok":
                 whose, remedy = BLAME[result.status]
                 raise BenchError(f"{label}: {ended}", whose, remedy, EXIT_CODES[result.status])
 
 
-def execute(bench: Bench, todo: Sequence[Unit], gpu: int | None, *, keep: bool = True) -> list[Record]:
+def execute(bench: UnitContext, todo: Sequence[SeedUnit], gpu: int | None, *, keep: bool = True) -> list[Record]:
     """Run units with progress. Ctrl-C stops what runs and keeps what is finished."""
     if not todo:
         return []
     slots = bench.slots or timed_slots(bench.references.store, device_name(gpu))
-    return timed.run(bench, todo, slots, UnitProgress(), keep=keep)
+    return timed_units.run(bench, todo, slots, UnitProgress(), keep=keep)
 
 
 def run_seeds(
-    bench: Bench, entry: Entry, seeds: Sequence[int], gpu: int | None, again: bool = False
+    bench: UnitContext, entry: Entry, seeds: Sequence[int], gpu: int | None, again: bool = False
 ) -> dict[int, Record]:
     """Run what lacks of an entry's seed units, and keep its source with them; every record that there is, by seed."""
     store, track = bench.references.store, bench.references.track
-    sources.keep(store, entry)
-    done = execute(bench, timed.pending(store, entry, track, seeds, again), gpu)
-    stored = [units.find(store, Unit(entry, track, seed)) for seed in seeds]
+    entry_sources.keep(store, entry)
+    done = execute(bench, timed_units.pending(store, entry, track, seeds, again), gpu)
+    stored = [unit_store.find(store, SeedUnit(entry, track, seed)) for seed in seeds]
     found = {record.seed: record for record in [*(one for one in stored if one is not None), *done]}
     return dict(sorted(found.items()))
 

@@ -27,9 +27,9 @@ from unlearn_bench.harness.support.files import write_file
 from unlearn_bench.harness.support.hardware import hardware
 from unlearn_bench.harness.support.progress import Bar
 from unlearn_bench.harness.tracks.loading import load_track
-from unlearn_bench.harness.units.in_workers import Workers
 from unlearn_bench.harness.units.tuning import tuned
-from unlearn_bench.harness.units.units import Unit
+from unlearn_bench.harness.units.unit_kinds import SeedUnit
+from unlearn_bench.harness.units.worker_runner import WorkerRunner
 from unlearn_bench.scoring.accuracy import accuracies, cross_entropy
 from unlearn_bench.scoring.groups import assign, cut_points
 from unlearn_bench.scoring.retention import retention
@@ -56,9 +56,9 @@ def run(
 ) -> None:
     """Run what is not kept yet; keeps each method's seeds in ``--out`` as soon as they are all there."""
     track = references.track
-    units = [Unit(entry, track, seed) for entry in entries for seed in range(seeds)]
+    units = [SeedUnit(entry, track, seed) for entry in entries for seed in range(seeds)]
     found: dict[str, dict[int, dict[str, Any]]] = {entry.name: {} for entry in entries}
-    workers = Workers(track, options.device)
+    workers = WorkerRunner(track, options.device)
     workers.at_once = options.workers or workers.at_once
     kept["at_once"] = workers.at_once
     with workers, Bar("units", len(units), "units") as bar:

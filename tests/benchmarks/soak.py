@@ -133,16 +133,16 @@ def work(folder: Path, units: int) -> None:
     from unlearn_bench.harness.references.references import References
     from unlearn_bench.harness.store.store import Store
     from unlearn_bench.harness.tracks.loading import load_track
-    from unlearn_bench.harness.units.evaluation import Bench, attempt
     from unlearn_bench.harness.units.slots import Slot
-    from unlearn_bench.harness.units.units import Unit
+    from unlearn_bench.harness.units.unit_kinds import SeedUnit
+    from unlearn_bench.harness.units.unit_run import UnitContext, attempt
     from unlearn_bench.sandbox import backends
 
     backend = backends.load("docker")
     backend.reap()
     track = load_track("digits-resnet18")
     track = replace(track, protocol=replace(track.protocol, memory_mib=MEMORY))
-    bench = Bench(References(track, Store(folder / "store")), backend, run_id=folder.name)
+    bench = UnitContext(References(track, Store(folder / "store")), backend, run_id=folder.name)
     entries = {}
     for name, kind in KINDS.items():
         path = folder / f"{name.replace(' ', '_').replace('-', '_')}.py"
@@ -164,7 +164,7 @@ def work(folder: Path, units: int) -> None:
                 return
             kind = KINDS[name]
             began = time.monotonic()
-            _, outcome = attempt(bench, Unit(entries[name], track, number % 2), Slot(cores=(core,)), kind.deadline)
+            _, outcome = attempt(bench, SeedUnit(entries[name], track, number % 2), Slot(cores=(core,)), kind.deadline)
             inside = {"ok": outcome.seconds, "timeout": kind.deadline}.get(outcome.status)
             outside = None if inside is None else time.monotonic() - began - inside
             line = {"unit": number, "kind": name, "status": outcome.status, "reason": outcome.reason}

@@ -13,19 +13,19 @@ from unlearn_bench.harness.entries.entry import Entry, baseline, retrain
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.tracks.loading import load_track
-from unlearn_bench.harness.units.evaluation import Bench, run
 from unlearn_bench.harness.units.slots import Slot
-from unlearn_bench.harness.units.units import Unit
+from unlearn_bench.harness.units.unit_kinds import SeedUnit
+from unlearn_bench.harness.units.unit_run import UnitContext, run
 from unlearn_bench.sandbox import backends
 
 
-def measure(bench: Bench, entry: Entry, repeats: int) -> tuple[list[float], list[float]]:
+def measure(bench: UnitContext, entry: Entry, repeats: int) -> tuple[list[float], list[float]]:
     """Seconds inside the clock and outside it, of repeated units of one seed on one core."""
     core = max(os.sched_getaffinity(0))
     inside, outside = [], []
     for _ in range(repeats + 1):
         start = time.perf_counter()
-        record = run(bench, Unit(entry, bench.references.track, 0), Slot(cores=(core,)), None, 600.0)
+        record = run(bench, SeedUnit(entry, bench.references.track, 0), Slot(cores=(core,)), None, 600.0)
         assert record.seconds is not None, record.reason
         inside.append(record.seconds)
         outside.append(time.perf_counter() - start - record.seconds)
@@ -39,7 +39,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     track = load_track("digits-resnet18")
-    bench = Bench(References(track, Store()), backends.load(options.sandbox), run_id="benchmark")
+    bench = UnitContext(References(track, Store()), backends.load(options.sandbox), run_id="benchmark")
     print(f"{options.sandbox}, {options.repeats} repeats, one core, seconds")
     print(f"{'entry':<10}{'inside the clock':>18}{'min–max':>16}{'spread':>8}{'outside':>9}")
     for entry in (baseline("original"), baseline("ft"), retrain(track)):

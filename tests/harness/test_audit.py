@@ -17,8 +17,10 @@ from unlearn_bench.harness.results import audit
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.tracks.loading import load_track
 from unlearn_bench.harness.tracks.specification import Track
+from unlearn_bench.harness.units.records import track_folder
 from unlearn_bench.harness.units.tuning import tuned
-from unlearn_bench.harness.units.units import Unit, find, place
+from unlearn_bench.harness.units.unit_kinds import SeedUnit
+from unlearn_bench.harness.units.unit_store import find
 from unlearn_bench.harness.workflows import session
 from unlearn_bench.scoring.unpaired import change
 
@@ -68,7 +70,7 @@ def test_fresh_seeds_differ_from_the_public_ones_and_are_kept(small_track: Track
         assert set(indices) != set(other.split(0).parts()[part])
     assert fresh.reference_digest != small_track.reference_digest
     entry = baseline("ft")
-    assert Unit(entry, fresh, 0).random_seed != Unit(entry, small_track, 0).random_seed
+    assert SeedUnit(entry, fresh, 0).random_seed != SeedUnit(entry, small_track, 0).random_seed
     assert audit.fresh_track(store, small_track, 3) == fresh, "the next audit goes on with them"
     assert audit.fresh_track(store, small_track, 3, again=True) != fresh
     assert audit.fresh_track(Store(store.root / "other"), small_track, 3) != fresh, "nobody can know them"
@@ -84,7 +86,7 @@ def test_an_entry_fitted_to_the_public_splits_is_found_out_and_an_honest_one_is_
         hashlib.sha256(references.dataset.images[references.split(seed).retain].tobytes()).hexdigest()[:16]
         for seed in range(4)
     ]
-    store, kind = references.store, f"audits/{place(learnt)}"
+    store, kind = references.store, f"audits/{track_folder(learnt)}"
     store.write(kind, "seeds", {"splits": 11, "recipe": 12, "protocol": 13})  # the same in every run of this test
     verdicts = {}
     for name, table in (("fitted", known), ("honest", [])):
@@ -112,10 +114,10 @@ def test_speeds_of_different_machines_are_not_compared() -> None:
     fresh = replace(public, protocol=replace(public.protocol, contract=2))  # with the same models
     for machine in ("", "another"):
         for seed in range(10):
-            record = find(store, Unit(entry, public, seed))
+            record = find(store, SeedUnit(entry, public, seed))
             assert record is not None
             environment = {**record.environment, "machine": machine} if machine and seed == 3 else record.environment
-            key = Unit(entry, fresh, seed).key
+            key = SeedUnit(entry, fresh, seed).key
             replace(record, key=key, protocol_digest=fresh.protocol_digest, environment=environment).save(store)
         both = References(public, store), References(fresh, store)
         found = {one.metric: one for one in audit.changes(*both, entry)}

@@ -24,10 +24,11 @@ from unlearn_bench.harness.references.references import References, Role
 from unlearn_bench.harness.results import scores
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.tracks.loading import load_track
-from unlearn_bench.harness.units import evaluation
-from unlearn_bench.harness.units.evaluation import Bench
+from unlearn_bench.harness.units import unit_run
+from unlearn_bench.harness.units.records import Record
 from unlearn_bench.harness.units.slots import Slot
-from unlearn_bench.harness.units.units import Record, Unit
+from unlearn_bench.harness.units.unit_kinds import SeedUnit
+from unlearn_bench.harness.units.unit_run import UnitContext
 from unlearn_bench.sandbox.backends import load as load_backend
 from unlearn_bench.sandbox.engine.reap import RUN_LABEL
 from unlearn_bench.sandbox.inside import models
@@ -37,23 +38,23 @@ DEADLINE = 120.0
 IDENTITY = "def unlearn(model, retain):\n    return model\n"
 
 
-def sandbox(name: str, references: References) -> Bench:
+def sandbox(name: str, references: References) -> UnitContext:
     backend = load_backend(name)
     if reason := backend.unavailable(references.track.model_spec, "cpu"):
         if os.environ.get("BENCH_REQUIRE_DOCKER") == "1":
             pytest.fail(f"BENCH_REQUIRE_DOCKER=1, but: {reason}")
         pytest.skip(f"CHEATS ARE NOT TESTED IN {name}: {reason}")
-    return Bench(references, backend, run_id=f"cheats-{os.getpid()}-{time.monotonic_ns()}")
+    return UnitContext(references, backend, run_id=f"cheats-{os.getpid()}-{time.monotonic_ns()}")
 
 
 @pytest.fixture(params=["process", pytest.param("docker", marks=pytest.mark.docker)])
-def bench(request: pytest.FixtureRequest, prepared: References) -> Bench:
+def bench(request: pytest.FixtureRequest, prepared: References) -> UnitContext:
     return sandbox(request.param, prepared)
 
 
-def outcome(bench: Bench, source: str, seed: int = 0, name: str = "cheat") -> Record:
-    unit = Unit(from_source(name, source.encode()), bench.references.track, seed)
-    record = evaluation.run(bench, unit, Slot(cores=(0,)), None, DEADLINE)
+def outcome(bench: UnitContext, source: str, seed: int = 0, name: str = "cheat") -> Record:
+    unit = SeedUnit(from_source(name, source.encode()), bench.references.track, seed)
+    record = unit_run.run(bench, unit, Slot(cores=(0,)), None, DEADLINE)
     assert record.status == "ok", record.reason
     return record
 
@@ -72,7 +73,7 @@ def unlearn(model, retain, forget, val):
 """
 
 
-def test_of_weights_that_are_sent_early_and_better_ones_the_first_count(bench: Bench) -> None:
+def test_of_weights_that_are_sent_early_and_better_ones_the_first_count(bench: UnitContext) -> None:
     early, honest = outcome(bench, EARLY), outcome(bench, IDENTITY)
     assert early.logits == honest.logits, "what was bought with the short time"
     zeroed = outcome(bench, EARLY.replace("channel.send(frames.WEIGHTS", "(lambda *_: None)(0"))
@@ -97,7 +98,7 @@ def unlearn(model, retain):
 """
 
 
-def test_a_patched_clock_is_not_the_one_that_counts(bench: Bench) -> None:
+def test_a_patched_clock_is_not_the_one_that_counts(bench: UnitContext) -> None:
     record = outcome(bench, CLOCK)
     assert record.seconds is not None and record.seconds >= 2
 
@@ -129,7 +130,7 @@ def writable() -> Iterator[Path]:
         yield Path(folder)
 
 
-def test_nothing_goes_on_after_the_weights(bench: Bench, writable: Path) -> None:
+def test_nothing_goes_on_after_the_weights(bench: UnitContext, writable: Path) -> None:
     beat = writable / "beat" if bench.sandbox.name == "process" else Path("/tmp/beat")
     source = BEHIND.format(beat=str(beat))
     if bench.sandbox.name == "process":  # a session of its own leaves the reach of a crash barrier
@@ -229,7 +230,7 @@ def test_weights_stored_in_the_file_are_the_same_for_every_seed_and_score_badly(
     assert any("literal" in note for note in entry.notes), "people get to see it"
 
     bench = sandbox("process", references)
-    records = [evaluation.run(bench, Unit(entry, references.track, s), Slot(), None, DEADLINE) for s in (0, 1)]
+    records = [unit_run.run(bench, SeedUnit(entry, references.track, s), Slot(), None, DEADLINE) for s in (0, 1)]
     assert records[0].logits == records[1].logits, "for every seed the same model"
     found = [scores.of_record(references, record) for record in records]
     assert found[0] is not None and found[1] is not None

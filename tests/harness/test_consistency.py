@@ -18,8 +18,9 @@ from unlearn_bench.harness.results.board_entries import candidates
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.tracks.loading import load_track
 from unlearn_bench.harness.units import probe_units, shadow_units, swap_units
-from unlearn_bench.harness.units.units import Unit
-from unlearn_bench.harness.units.untimed import Result
+from unlearn_bench.harness.units.records import ShadowRecord
+from unlearn_bench.harness.units.runner import UntimedResult
+from unlearn_bench.harness.units.unit_kinds import SeedUnit, ShadowUnit, SwapUnit, Unit
 from unlearn_bench.harness.workflows import session
 
 SHARE = 448 / 896
@@ -34,11 +35,11 @@ class Costing:
         self.asked: list[str] = []
         self._examples, self._cost = examples, cost
 
-    def run(self, units: Sequence[Unit], deadline: float) -> Iterator[tuple[Unit, Result]]:
+    def run(self, units: Sequence[Unit], deadline: float) -> Iterator[tuple[Unit, UntimedResult]]:
         for unit in units:
-            self.asked.append(unit.place)
-            logits = np.random.default_rng([unit.seed, unit.forget_set or 0]).normal(size=(self._examples, 10))
-            yield unit, Result("ok", "", logits.astype(np.float32), self._cost(unit))
+            self.asked.append(unit.description)
+            logits = np.random.default_rng(np.ravel(unit.index)).normal(size=(self._examples, 10))
+            yield unit, UntimedResult("ok", "", logits.astype(np.float32), self._cost(unit))
 
 
 @pytest.fixture
@@ -46,9 +47,9 @@ def default() -> References:
     return References(load_track("digits-resnet18"), Store())
 
 
-def attacked(references: References, entry: Entry, timed: float, shadow: float) -> shadow_units.ShadowRecord:
+def attacked(references: References, entry: Entry, timed: float, shadow: float) -> ShadowRecord:
     """The record of an entry whose seed units and shadow units cost so many CPU seconds."""
-    cost = Costing(len(references.dataset.labels), lambda unit: timed if unit.forget_set is None else shadow)
+    cost = Costing(len(references.dataset.labels), lambda unit: shadow if isinstance(unit, ShadowUnit) else timed)
     list(probe_units.measure(references, probe_units.pending(references, entry), cost))
     return shadow_units.run(references, entry, cost)
 
@@ -57,7 +58,7 @@ def on_board(references: References, entry: Entry) -> None:
     """Give the entry the shipped seed records of ft, so that it stands on the board."""
     ft = next(c for c in candidates(references) if c.name == "ft")
     for seed, record in ft.records.items():
-        unit = Unit(entry, references.track, seed)
+        unit = SeedUnit(entry, references.track, seed)
         replace(record, key=unit.key, entry=entry.id, name=entry.name, sha256=entry.sha256).save(references.store)
 
 
@@ -114,7 +115,7 @@ def test_a_marked_row_is_shown_but_stands_in_no_rank_with_u_lira(default: Refere
 def test_the_yardstick_runs_once_for_foreign_files_and_never_for_shipped_ones(default: References) -> None:
     assert probe_units.pending(default, baseline("ft")) == []
     entry = foreign()
-    assert [unit.place for unit in probe_units.pending(default, entry)] == ["seed 0", "seed 1"]
+    assert [unit.description for unit in probe_units.pending(default, entry)] == ["seed 0", "seed 1"]
     attacked(default, entry, 1.0, 1.0)
     assert probe_units.pending(default, entry) == []
     tuned = from_source("mine", b"def unlearn(model, retain, *, lr=0.1):\n    return model\n")
@@ -126,7 +127,7 @@ def test_a_yardstick_that_fails_fails_the_run(default: References, monkeypatch: 
     entry, examples = foreign(), len(default.dataset.labels)
 
     class Crashing(Costing):
-        def run(self, units: Sequence[Unit], deadline: float) -> Iterator[tuple[Unit, Result]]:
+        def run(self, units: Sequence[Unit], deadline: float) -> Iterator[tuple[Unit, UntimedResult]]:
             for unit, result in super().run(units, deadline):
                 yield unit, replace(result, status="crash", reason="it broke", logits=None)
 
@@ -143,7 +144,7 @@ def test_swapped_units_have_the_same_yardstick(default: References) -> None:
     entry, examples = foreign(), len(default.dataset.labels)
     for seed in range(10):  # what they start from; only their cost is looked at
         default.add(Role("swap", seed), b"", half(np.zeros((examples, 10))).astype(np.float32), {})
-    costs = Costing(examples, lambda unit: 4.0 if unit.swapped else 1.0)
+    costs = Costing(examples, lambda unit: 4.0 if isinstance(unit, SwapUnit) else 1.0)
     list(probe_units.measure(default, probe_units.pending(default, entry), costs))
     assert probe_units.of_swaps(default, entry.id) == ""
     list(swap_units.run(default, swap_units.pending(default, entry), costs))

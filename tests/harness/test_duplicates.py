@@ -120,7 +120,7 @@ def test_the_command_tells_what_a_split_parts_and_mends_it(doubled: Path) -> Non
     assert not np.isin(groups[half], groups[other]).any(), "shadow models"
     one, two = (references.population[references.design.members(0, number)] for number in range(2))
     assert not np.isin(groups[one], groups[two]).any()
-    swapped = references.parts(0, swapped=True)
+    swapped = references.swapped_parts(0)
     assert not np.isin(groups[swapped["forget"]], groups[swapped["test"]]).any(), "SWAP"
 
 

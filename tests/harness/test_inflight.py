@@ -30,8 +30,8 @@ from unlearn_bench.harness.training.gpu import Resident
 from unlearn_bench.harness.training.lanes import Course, open_lanes, out_of_memory, suggested
 from unlearn_bench.harness.training.recipe import infer, normaliser, train
 from unlearn_bench.harness.training.steps import Lane, Rehearsed, batch_sizes, mixed, recorder
-from unlearn_bench.harness.units.in_workers import Workers
-from unlearn_bench.harness.units.units import Unit
+from unlearn_bench.harness.units.unit_kinds import SeedUnit
+from unlearn_bench.harness.units.worker_runner import WorkerRunner
 from unlearn_bench.sandbox.inside.models import build
 
 RECIPE = Recipe(epochs=2, batch_size=16, lr=0.1, schedule="cosine", seed=0, crop=2, flip=True)
@@ -355,8 +355,8 @@ def test_without_bfloat16_a_recipe_that_allows_it_trains_in_float32() -> None:
 @pytest.mark.gpu
 def test_shipped_methods_run_untimed_on_a_gpu_side_by_side(home: Path) -> None:
     references = References(load_track("digits-resnet18"), Store())
-    units = [Unit(baseline("ft"), references.track, seed) for seed in range(2)]
-    with Workers(references.track, "cuda:0") as there, Workers(references.track) as here:
+    units = [SeedUnit(baseline("ft"), references.track, seed) for seed in range(2)]
+    with WorkerRunner(references.track, "cuda:0") as there, WorkerRunner(references.track) as here:
         found = {unit.seed: result for unit, result in there.run(units, 120.0)}
         expected = {unit.seed: result for unit, result in here.run(units, 120.0)}
     for seed, result in found.items():

@@ -20,9 +20,9 @@ from unlearn_bench.harness.entries.entry import read
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support.errors import StoreError
-from unlearn_bench.harness.units.evaluation import ATTEMPTS, Bench, attempt
 from unlearn_bench.harness.units.slots import Slot
-from unlearn_bench.harness.units.units import Unit
+from unlearn_bench.harness.units.unit_kinds import SeedUnit
+from unlearn_bench.harness.units.unit_run import ATTEMPTS, UnitContext, attempt
 from unlearn_bench.sandbox.stage import PREFIX
 from unlearn_bench.sandbox.types import Outcome
 
@@ -135,8 +135,8 @@ def test_a_unit_is_tried_again_at_most_twice(
     prepared: References, entry: Path, times: int, runs: int, status: str
 ) -> None:
     backend = Failing(times, Outcome("crash", "the entry's own"))
-    bench = Bench(prepared, backend, run_id="attempts")
-    _, outcome = attempt(bench, Unit(read(entry), prepared.track, 0), Slot(), 1.0)
+    bench = UnitContext(prepared, backend, run_id="attempts")
+    _, outcome = attempt(bench, SeedUnit(read(entry), prepared.track, 0), Slot(), 1.0)
     assert (backend.runs, outcome.status) == (runs, status)
 
 

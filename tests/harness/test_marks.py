@@ -20,8 +20,8 @@ from unlearn_bench.harness.results import board, review, scores, verification
 from unlearn_bench.harness.results.board_entries import candidates
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.tracks.loading import load_track
-from unlearn_bench.harness.units import units
-from unlearn_bench.harness.units.units import Record
+from unlearn_bench.harness.units import unit_store
+from unlearn_bench.harness.units.records import Record
 
 
 @pytest.fixture
@@ -40,11 +40,11 @@ def test_a_unit_runs_again_and_the_board_says_verified(prepared: References, sma
     track = ("--track", str(small), "--sandbox", "process")
     assert run("submit", str(entry), *track, "--set", "lr=0.02").exit_code == 0
     entry.unlink()
-    before = [one for one in units.records(prepared.store, prepared.track) if one.name == "mine"]
+    before = [one for one in unit_store.seed_records(prepared.store, prepared.track) if one.name == "mine"]
     again = run("verify", "mine", "--seed", "1", *track)
     assert again.exit_code == 0, again.output
     assert again.stdout.splitlines()[-1] == "verdict: consistent: every output is the same to the last digit"
-    after = [one for one in units.records(prepared.store, prepared.track) if one.name == "mine"]
+    after = [one for one in unit_store.seed_records(prepared.store, prepared.track) if one.name == "mine"]
     assert len(before) == 2 and after == before, "what was published stays"
     assert [(one.seed, one.verdict) for one in of(prepared, "mine").reruns] == [(1, "consistent")]
     assert run("verify", "mine", "--seed", "2", *track).exit_code == 2
@@ -52,7 +52,9 @@ def test_a_unit_runs_again_and_the_board_says_verified(prepared: References, sma
     other = run("verify", str(entry), "--seed", "1", *track)
     assert other.exit_code == 2 and "is not the one that was published" in other.stderr
 
-    (record,) = (one for one in units.records(prepared.store, prepared.track) if one.seed == 1 and one.name == "mine")
+    (record,) = (
+        one for one in unit_store.seed_records(prepared.store, prepared.track) if one.seed == 1 and one.name == "mine"
+    )
     replace(record, status="crash", logits=None).save(prepared.store)
     changed = run("verify", "mine", "--seed", "1", *track, "--json")
     assert changed.exit_code == 14 and json.loads(changed.stdout)["why"] == "published as crash, now ok"
@@ -63,13 +65,13 @@ def test_a_unit_runs_again_and_the_board_says_verified(prepared: References, sma
 
 def again_of(references: References, record: Record, logits: NDArray[np.float32]) -> Record:
     """A second run of a unit, with these outputs."""
-    kept = references.store.put(units.pack(logits))
+    kept = references.store.put(unit_store.pack(logits))
     return replace(record, logits=kept, date="2027-01-01T00:00:00+00:00")
 
 
 def nearly(references: References, record: Record) -> Record:
     """A second run on another machine: rounding has moved every output a little."""
-    logits = units.logits(references.store, record)
+    logits = unit_store.logits(references.store, record)
     assert logits is not None
     return again_of(
         references, record, logits + np.random.default_rng(0).normal(0, 0.1, logits.shape).astype(np.float32)

@@ -13,8 +13,8 @@ from unlearn_bench.harness.entries.entry import BASELINES
 from unlearn_bench.harness.references.references import References, Role
 from unlearn_bench.harness.results import board
 from unlearn_bench.harness.results.badges import UNTRUSTED, worst
-from unlearn_bench.harness.units import units
-from unlearn_bench.harness.units.units import Record
+from unlearn_bench.harness.units import unit_store
+from unlearn_bench.harness.units.records import Record
 from unlearn_bench.scoring.groups import GROUPS
 
 
@@ -23,7 +23,7 @@ def put(references: References, name: str, source: bytes, trusted: bool, seconds
     track = references.track
     sha = hashlib.sha256(source).hexdigest()
     for seed in range(track.protocol.seeds):
-        logits = references.store.put(units.pack(references.logits(Role("null", seed))))
+        logits = references.store.put(unit_store.pack(references.logits(Role("null", seed))))
         Record(
             key=hashlib.sha256(f"{name} {seed}".encode()).hexdigest(),
             entry=sha,
@@ -98,7 +98,7 @@ def test_the_command_says_the_badge_and_the_floor(entries: References, small: Pa
 def test_shadow_units_of_a_source_that_ships_are_trusted_in_every_back_end(
     entries: References, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from unlearn_bench.harness.units.shadow_units import ShadowRecord
+    from unlearn_bench.harness.units.records import ShadowRecord
 
     def shadow(name: str, source: bytes) -> ShadowRecord:
         sha = hashlib.sha256(source).hexdigest()

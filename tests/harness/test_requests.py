@@ -11,11 +11,11 @@ import pytest
 
 from unlearn_bench.harness.entries.entry import Entry, read
 from unlearn_bench.harness.references.references import References
-from unlearn_bench.harness.units import evaluation
-from unlearn_bench.harness.units.evaluation import Bench
-from unlearn_bench.harness.units.in_workers import Workers
+from unlearn_bench.harness.units import unit_run
 from unlearn_bench.harness.units.slots import Slot
-from unlearn_bench.harness.units.units import Unit
+from unlearn_bench.harness.units.unit_kinds import SeedUnit
+from unlearn_bench.harness.units.unit_run import UnitContext
+from unlearn_bench.harness.units.worker_runner import WorkerRunner
 from unlearn_bench.sandbox.backends import load
 
 ENTRY = """
@@ -44,7 +44,7 @@ def entry(folder: Path, more: str = "") -> Entry:
 
 
 def test_requests_partition_f_and_r_holds_what_comes_later(asked: References, tmp_path: Path) -> None:
-    unit = Unit(entry(tmp_path), asked.track, 1)
+    unit = SeedUnit(entry(tmp_path), asked.track, 1)
     parts, requests = unit.parts(asked), unit.requests(asked)
     assert [len(one["forget"]) for one in requests] == [13, 13, 13, 13, 12]
     assert np.array_equal(np.concatenate([one["forget"] for one in requests]), parts["forget"])
@@ -56,14 +56,14 @@ def test_requests_partition_f_and_r_holds_what_comes_later(asked: References, tm
 
 
 def test_every_request_goes_on_from_the_last_model_in_every_place(asked: References, tmp_path: Path) -> None:
-    unit = Unit(entry(tmp_path), asked.track, 0)
-    bench = Bench(asked, load("process"), "requests", threading.Event())
-    logits, outcome = evaluation.attempt(bench, unit, Slot(), 60)
+    unit = SeedUnit(entry(tmp_path), asked.track, 0)
+    bench = UnitContext(asked, load("process"), "requests", threading.Event())
+    logits, outcome = unit_run.attempt(bench, unit, Slot(), 60)
     assert outcome.status == "ok", outcome.reason
     assert outcome.log.split("\n") == [
         f"asked {n} of {r}" for n, r in ((13, 243), (13, 230), (13, 217), (13, 204), (12, 192))
     ]
-    with Workers(asked.track) as workers:
+    with WorkerRunner(asked.track) as workers:
         ((_, result),) = workers.run([unit], 60)
     assert logits is not None and result.logits is not None
     np.testing.assert_allclose(result.logits, logits, atol=1e-4)
@@ -75,14 +75,14 @@ def test_every_request_goes_on_from_the_last_model_in_every_place(asked: Referen
 
 
 def test_requests_share_the_deadline_and_a_failure_ends_them(asked: References, tmp_path: Path) -> None:
-    bench = Bench(asked, load("process"), "requests", threading.Event())
-    slow = Unit(entry(tmp_path, "import time; time.sleep(1)"), asked.track, 0)
-    _, outcome = evaluation.attempt(bench, slow, Slot(), 2.5)
+    bench = UnitContext(asked, load("process"), "requests", threading.Event())
+    slow = SeedUnit(entry(tmp_path, "import time; time.sleep(1)"), asked.track, 0)
+    _, outcome = unit_run.attempt(bench, slow, Slot(), 2.5)
     assert outcome.status == "timeout" and outcome.seconds is not None and outcome.seconds < 5
-    failing = Unit(entry(tmp_path, "assert len(retain.dataset) > 220"), asked.track, 0)
-    logits, outcome = evaluation.attempt(bench, failing, Slot(), 60)
+    failing = SeedUnit(entry(tmp_path, "assert len(retain.dataset) > 220"), asked.track, 0)
+    logits, outcome = unit_run.attempt(bench, failing, Slot(), 60)
     assert (logits, outcome.status) == (None, "crash")
     assert outcome.log.count("asked") == 3
-    loud = Unit(entry(tmp_path, "print('x' * 3000)"), asked.track, 0)
-    _, outcome = evaluation.attempt(bench, loud, Slot(), 60)
+    loud = SeedUnit(entry(tmp_path, "print('x' * 3000)"), asked.track, 0)
+    _, outcome = unit_run.attempt(bench, loud, Slot(), 60)
     assert outcome.status == "ok" and len(outcome.log) <= 4096 and "asked 12 of 192" in outcome.log

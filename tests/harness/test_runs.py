@@ -10,10 +10,11 @@ import pytest
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.tracks.loading import load_track
-from unlearn_bench.harness.units import evaluation, timed, units
-from unlearn_bench.harness.units.evaluation import Bench
+from unlearn_bench.harness.units import timed_units, unit_run, unit_store
+from unlearn_bench.harness.units.records import Record
 from unlearn_bench.harness.units.slots import Slot
-from unlearn_bench.harness.units.units import Record, Unit
+from unlearn_bench.harness.units.unit_kinds import Unit
+from unlearn_bench.harness.units.unit_run import UnitContext
 from unlearn_bench.sandbox import backends
 
 SEEDS = set(range(10))
@@ -32,19 +33,19 @@ def times(monkeypatch: pytest.MonkeyPatch) -> Times:
     """Retrain's times on ten seeds where each run takes the next of some seconds, the last one for ever after; and
     which seeds ran."""
     references = References(load_track("digits-resnet18"), Store())
-    example = next(iter(units.records(references.store, references.track)))
+    example = next(iter(unit_store.seed_records(references.store, references.track)))
 
     def measured(*seconds: float) -> tuple[dict[int, float], list[int]]:
         left, ran = list(seconds), []
 
-        def run(bench: Bench, unit: Unit, slot: Slot, retrain_seconds: float | None, deadline: float) -> Record:
+        def run(bench: UnitContext, unit: Unit, slot: Slot, retrain_seconds: float | None, deadline: float) -> Record:
             ran.append(unit.seed)
             now = left.pop(0) if len(left) > 1 else left[0]
             return replace(example, key=unit.key, seed=unit.seed, status="ok", seconds=now)
 
-        monkeypatch.setattr(evaluation, "run", run)
-        bench = Bench(references, backends.load("process"), "x")
-        return timed.retrain_times(bench, [Slot()], Silent()), ran
+        monkeypatch.setattr(unit_run, "run", run)
+        bench = UnitContext(references, backends.load("process"), "x")
+        return timed_units.retrain_times(bench, [Slot()], Silent()), ran
 
     return measured
 

@@ -21,7 +21,9 @@ from unlearn_bench.harness.pulls.git import Repository
 from unlearn_bench.harness.references.references import References, Role
 from unlearn_bench.harness.results import board, review
 from unlearn_bench.harness.store.store import Store
-from unlearn_bench.harness.units import units
+from unlearn_bench.harness.units import unit_store
+from unlearn_bench.harness.units.records import Record
+from unlearn_bench.harness.units.unit_kinds import SeedUnit
 
 ROOT = Path(__file__).parents[2]
 TITLE = "<b>@all</b> `x` [a](http://e.example) ![i](u) | $x$ #1 & \\n"
@@ -240,13 +242,13 @@ def result(prepared: References, small: Path, bare: Repo, tmp_path: Path) -> Pat
     track = prepared.track
     records = []
     for seed in range(track.protocol.seeds):
-        unit = units.Unit(submission.entry, track, seed)
+        unit = SeedUnit(submission.entry, track, seed)
         records.append(
-            units.Record(
+            Record(
                 key=unit.key, entry=submission.entry.id, name="mine", sha256=submission.entry.sha256, track=track.name,
                 reference_digest=track.reference_digest, protocol_digest=track.protocol_digest, seed=seed, status="ok",
                 reason="", seconds=1.0 + seed, cpu_seconds=1.0, peak_memory=1, retrain_seconds=4.0,
-                logits=prepared.store.put(units.pack(prepared.logits(Role("null", seed)))),
+                logits=prepared.store.put(unit_store.pack(prepared.logits(Role("null", seed)))),
                 date="2026-01-01T00:00:00+00:00", trusted=True,
                 environment={"backend": "docker"}, parameters={"lr": 1.0},
             )
@@ -332,7 +334,7 @@ def test_arrays_that_lie_are_not_published(result: Path, small: Path, tmp_path: 
 
     good = json.loads((result / "result.json").read_text())
     command = ("publish", str(result), "--track", str(small))
-    logits = units.unpack((result / "blobs" / _first(good)["logits"]).read_bytes())
+    logits = unit_store.unpack((result / "blobs" / _first(good)["logits"]).read_bytes())
     nan = logits.copy()
     nan[0, 0] = np.nan
     cases = {

@@ -26,10 +26,11 @@ from unlearn_bench.harness.tracks import sealed
 from unlearn_bench.harness.tracks.loading import load_track, parse_track, read_track
 from unlearn_bench.harness.tracks.sealed import Secret
 from unlearn_bench.harness.tracks.specification import Track
-from unlearn_bench.harness.units import participant, units
-from unlearn_bench.harness.units.evaluation import Bench, _job
+from unlearn_bench.harness.units import disclosure, unit_store
+from unlearn_bench.harness.units.records import Record
 from unlearn_bench.harness.units.slots import Slot
-from unlearn_bench.harness.units.units import Record, Unit
+from unlearn_bench.harness.units.unit_kinds import SeedUnit, ShadowUnit, Unit
+from unlearn_bench.harness.units.unit_run import UnitContext, _job
 from unlearn_bench.sandbox.backends import load
 from unlearn_bench.sandbox.stage import staged
 
@@ -182,11 +183,11 @@ def test_the_quota_counts_sources_and_nothing_else(cup: Path, tmp_path: Path) ->
     def version(number: int, name: str = "mine") -> Unit:
         path = tmp_path / f"{name}.py"
         path.write_text(f"'''{number}'''\ndef unlearn(model, retain):\n    return model\n")
-        return Unit(read(path), opened, 0)
+        return SeedUnit(read(path), opened, 0)
 
     def scored(unit: Unit) -> None:
-        participant.within_quota(store, unit.entry, opened)
-        example = next(iter(units.records(Store(), load_track("digits-resnet18"))))
+        disclosure.within_quota(store, unit.entry, opened)
+        example = next(iter(unit_store.seed_records(Store(), load_track("digits-resnet18"))))
         digests = {"reference_digest": opened.reference_digest, "protocol_digest": opened.protocol_digest}
         replace(
             example, key=unit.key, name=unit.entry.name, entry=unit.entry.id, sha256=unit.entry.sha256, **digests
@@ -199,7 +200,7 @@ def test_the_quota_counts_sources_and_nothing_else(cup: Path, tmp_path: Path) ->
     result = run("submit", str(tmp_path / "mine.py"), "--track", str(cup), "--sandbox", "process")
     assert result.exit_code == 2 and "its quota is 2" in result.stderr
     assert "reference models to train" not in result.stderr, "before anything runs"
-    participant.within_quota(store, entry, replace(opened, sealed=None))  # a public track has none
+    disclosure.within_quota(store, entry, replace(opened, sealed=None))  # a public track has none
 
 
 def test_auto_never_takes_a_sealed_track_out_of_the_container(
@@ -252,9 +253,9 @@ def shadow_and_seed_units(references: References) -> Iterator[Unit]:
 
     one = baseline(entry.name)
     for seed in range(2):
-        yield Unit(one, references.track, seed)
+        yield SeedUnit(one, references.track, seed)
     for split, forget_set in itertools.product(range(4), range(2)):
-        yield Unit(one, references.track, split, forget_set)
+        yield ShadowUnit(one, references.track, split, forget_set)
 
 
 @pytest.mark.slow
@@ -310,7 +311,7 @@ def test_participants_see_status_words_and_aggregates_only(
     assert not (tmp_path / "export").exists() and not (home / "logs").exists()
 
     references = References(load_track(str(cup)), Store())
-    records = units.records(references.store, references.track)
+    records = unit_store.seed_records(references.store, references.track)
     secret = canaries(references, records)
     assert len(secret) > 150
     leaks = [(name, what) for what, content in seen.items() for name, value in secret.items() if value in content]
@@ -325,11 +326,11 @@ def test_participants_see_status_words_and_aggregates_only(
     assert MARK in run("show", "nosy", "--organiser", "--track", str(cup)).stdout
 
     # what an entry gets: its own unit, and of the secret nothing
-    unit = Unit(read(quiet), references.track, 0)
-    bench = Bench(references, load("process"), "x")
+    unit = SeedUnit(read(quiet), references.track, 0)
+    bench = UnitContext(references, load("process"), "x")
     (request,) = unit.requests(references)
     job = _job(bench, unit, Slot(), 5.0, references.weights(unit.original), request)
-    allowed = {f"unit {unit.place} {form}" for form in ("decimal", "hex", "HEX", "little", "big", "float")}
+    allowed = {f"unit {unit.description} {form}" for form in ("decimal", "hex", "HEX", "little", "big", "float")}
     with staged(job) as folder:
         content = b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
         keys = set(json.loads((folder / "job.json").read_text()))

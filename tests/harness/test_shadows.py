@@ -22,11 +22,11 @@ from unlearn_bench.harness.results.board_entries import candidates
 from unlearn_bench.harness.results.shipping import export_records
 from unlearn_bench.harness.store.store import SHIPPED, Store
 from unlearn_bench.harness.tracks.loading import load_track
-from unlearn_bench.harness.units import in_workers, shadow_units
-from unlearn_bench.harness.units.evaluation import Bench
-from unlearn_bench.harness.units.in_sandboxes import Sandboxed
-from unlearn_bench.harness.units.units import Unit
-from unlearn_bench.harness.units.untimed import Result
+from unlearn_bench.harness.units import shadow_units, worker_runner
+from unlearn_bench.harness.units.runner import UntimedResult
+from unlearn_bench.harness.units.sandbox_runner import SandboxRunner
+from unlearn_bench.harness.units.unit_kinds import SeedUnit, Unit
+from unlearn_bench.harness.units.unit_run import UnitContext
 from unlearn_bench.sandbox.types import Job, Outcome
 from unlearn_bench.scoring.ulira import ulira
 
@@ -44,20 +44,20 @@ class Drawn:
     backend, trusted, at_once, overhead = "drawn", True, 2, 0.0
 
     def __init__(self, examples: int, failing: str = "", stop_after: int | None = None) -> None:
-        self.asked: list[tuple[int, int | None]] = []
+        self.asked: list[str] = []
         self._examples, self._failing, self._stop = examples, failing, stop_after
 
-    def run(self, units: Sequence[Unit], deadline: float) -> Iterator[tuple[Unit, Result]]:
+    def run(self, units: Sequence[Unit], deadline: float) -> Iterator[tuple[Unit, UntimedResult]]:
         for unit in units:
             if len(self.asked) == self._stop:
                 raise KeyboardInterrupt
-            self.asked.append((unit.seed, unit.forget_set))
+            self.asked.append(unit.key)
             if self._failing and unit.seed == 1:
-                yield unit, Result(self._failing, "it broke", None, 0.1, "the log")  # type: ignore[arg-type]
+                yield unit, UntimedResult(self._failing, "it broke", None, 0.1, "the log")  # type: ignore[arg-type]
             else:
-                rng = np.random.default_rng([unit.seed, unit.forget_set or 0])
+                rng = np.random.default_rng(np.ravel(unit.index))
                 logits = rng.normal(size=(self._examples, 10)).astype(np.float32)
-                yield unit, Result("ok", "", logits, 0.5)
+                yield unit, UntimedResult("ok", "", logits, 0.5)
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def test_shadow_models_see_half_the_population_and_retrained_ones_lack_a_forget_
     halves = [set(default.training_set(Role("shadow", split))) for split in (0, 1)]
     assert halves[0] | halves[1] == set(default.population) and not halves[0] & halves[1]
     assert (len(halves[0]), len(default.population)) == (512, 1024)
-    sets = [default.parts(0, forget_set) for forget_set in range(8)]
+    sets = [default.shadow_parts(0, forget_set) for forget_set in range(8)]
     assert set.union(*(set(parts["forget"]) for parts in sets)) == halves[0]
     for forget_set, parts in enumerate(sets):
         assert (len(parts["forget"]), len(parts["retain"])) == (64, 448)
@@ -198,7 +198,7 @@ def test_show_and_compare_read_the_panel(scored: References, small: Path) -> Non
 
 @pytest.mark.slow
 def test_swapped_originals_learn_other_examples_and_unlearn_them(scored: References, small: Path) -> None:
-    parts, usual = scored.parts(0, swapped=True), scored.parts(0)
+    parts, usual = scored.swapped_parts(0), scored.parts(0)
     assert np.array_equal(parts["retain"], usual["retain"]) and len(parts["forget"]) == len(usual["forget"])
     assert set(parts["forget"]) <= set(usual["test"]) and not set(parts["forget"]) & set(parts["test"])
     learnt = set(scored.training_set(Role("swap", 0)))
@@ -238,8 +238,8 @@ def test_shipped_records_are_scored_to_the_same_numbers_and_nothing_else_is_kept
 
 
 def test_half_precision_moves_no_metric_by_more_than_one_example_does(default: References) -> None:
-    in_workers._references = default
-    result = in_workers._run(Unit(baseline("ft"), default.track, 0), 60.0)
+    worker_runner._references = default
+    result = worker_runner._run(SeedUnit(baseline("ft"), default.track, 0), 60.0)
     assert result.logits is not None
     full, rounded = (scores.score(default, 0, z) for z in (result.logits, half(result.logits).astype(np.float32)))
     for name in ("ra", "fa", "va", "ta", "retdev"):
@@ -298,8 +298,8 @@ class Refusing:
 
 
 def test_an_entry_that_fails_does_not_stop_the_next_one(default: References) -> None:
-    runner = Sandboxed(Bench(default, Refusing(), run_id="x"))  # type: ignore[arg-type]
-    todo = {name: [Unit(baseline(name), default.track, seed) for seed in range(4)] for name in ("ga", "ft")}
+    runner = SandboxRunner(UnitContext(default, Refusing(), run_id="x"))  # type: ignore[arg-type]
+    todo = {name: [SeedUnit(baseline(name), default.track, seed) for seed in range(4)] for name in ("ga", "ft")}
     assert next(iter(runner.run(todo["ga"], 5.0)))[1].status == "crash"  # its run ends here, as that of a failed entry
     assert [result.status for _, result in runner.run(todo["ft"], 5.0)] == ["invalid"] * 4
 
@@ -313,7 +313,7 @@ def test_the_zero_line_comes_from_as_many_pairs_as_the_entry_has(default: Refere
 
     record = next(one for one in shadow_units.records(default) if one.name == "ft")
     full = klom()
-    replace(record, pairs=4, date="2100-01-01").save(default)
+    shadow_units.keep(default, replace(record, pairs=4, date="2100-01-01"))
     early = klom()
     assert early.null < 0.8 * full.null, "half the models a side, another zero line"
     assert early.value < full.value and early.original < full.original, "from the same pairs"

@@ -20,8 +20,8 @@ from tests.harness.conftest import run
 from unlearn_bench.harness.entries.entry import baseline_names, read
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.results import board, scores
-from unlearn_bench.harness.units import units
-from unlearn_bench.harness.units.units import Unit
+from unlearn_bench.harness.units import unit_store
+from unlearn_bench.harness.units.unit_kinds import SeedUnit
 
 FINE_TUNE = '''
 """Fine-tune briefly."""
@@ -54,7 +54,7 @@ def test_submit_scores_every_seed_and_ends_with_the_verdict(prepared: References
     assert verdict.endswith("2/2 seeds ok")
     assert all(len(line) <= 100 for line in result.stdout.splitlines())
 
-    found = units.find(prepared.store, Unit(read(entry).with_parameters({"lr": 0.02}), prepared.track, 1))
+    found = unit_store.find(prepared.store, SeedUnit(read(entry).with_parameters({"lr": 0.02}), prepared.track, 1))
     assert found is not None
     assert found.parameters == {"lr": 0.02, "epochs": 1}
     assert not found.trusted

@@ -19,7 +19,7 @@ from unlearn_bench.harness.references.references import References, Role
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.tracks.loading import load_track
 from unlearn_bench.harness.units import tuning
-from unlearn_bench.harness.units.units import Unit
+from unlearn_bench.harness.units.unit_kinds import SeedUnit, Unit
 
 PICKY = '''
 """Fine-tune, but not with every learning rate."""
@@ -43,7 +43,7 @@ def unlearn(model, retain, forget, val, *, lr=0.01, epochs=1, way="sgd"):
 
 def default_track() -> tuple[References, Unit]:
     track = load_track("digits-resnet18")
-    return References(track, Store()), Unit(baseline("ft"), track, 0)
+    return References(track, Store()), SeedUnit(baseline("ft"), track, 0)
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_where_a_part_of_a_class_is_forgotten_it_is_compared_with_its_like(monke
     logits = np.random.default_rng(0).normal(size=(1797, 5)).astype(np.float32)
     logits[references.subclasses == 8, 3] += 20
     monkeypatch.setattr(References, "logits", lambda self, role: logits)
-    found = tuning.losses(references, Unit(baseline("ft"), track, 0), logits, "oracle-free")
+    found = tuning.losses(references, SeedUnit(baseline("ft"), track, 0), logits, "oracle-free")
     assert found.val_mia < 0.3, "eights among the unseen ones would be told from F at sight"
 
 

@@ -14,8 +14,8 @@ import pytest
 
 from unlearn_bench.harness.support.workers import worker_pool
 from unlearn_bench.harness.tracks.specification import Track
-from unlearn_bench.harness.units import in_workers
-from unlearn_bench.harness.units.untimed import Result
+from unlearn_bench.harness.units import worker_runner
+from unlearn_bench.harness.units.runner import UntimedResult
 
 
 def note(folder: Path) -> None:
@@ -52,13 +52,13 @@ def test_killed_ones_are_an_error(tmp_path: Path) -> None:
 def test_units_that_nobody_waits_for_do_not_run(small_track: Track, monkeypatch: pytest.MonkeyPatch) -> None:
     begun, go_on = [], threading.Event()
 
-    def unit(number: int, deadline: float) -> Result:
+    def unit(number: int, deadline: float) -> UntimedResult:
         begun.append(number)
         assert number == 0 or go_on.wait(60)
-        return Result("ok", "", None, 0.0)
+        return UntimedResult("ok", "", None, 0.0)
 
-    monkeypatch.setattr(in_workers, "_run", unit)
-    workers = in_workers.Workers(small_track)
+    monkeypatch.setattr(worker_runner, "_run", unit)
+    workers = worker_runner.Workers(small_track)
     with ThreadPoolExecutor(1) as pool:
         workers._pool = pool  # type: ignore[assignment]
         results = workers.run(range(9), 1.0)  # type: ignore[arg-type]

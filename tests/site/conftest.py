@@ -19,8 +19,8 @@ from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.results import review
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.tracks.loading import load_track
-from unlearn_bench.harness.units import sources, units
-from unlearn_bench.harness.units.units import Record
+from unlearn_bench.harness.units import entry_sources, unit_store
+from unlearn_bench.harness.units.records import Record, now
 
 TRACK = "digits-resnet18"
 MADE_UP = ("cifar10-resnet18", "mnist-resnet18", "mnist-tinyvit")
@@ -72,8 +72,8 @@ def hostile(store: Store) -> None:
     put(store, "cheat", b"cheat")
     review.disqualify(store, "cheat", hashlib.sha256(b"cheat").hexdigest(), EVIL)
     put(store, "checked", b"checked")
-    record = next(record for record in units.records(store, load_track(TRACK)) if record.name == "checked")
-    rerun = review.Rerun(record.seed, "consistent", units.now(), record.date)
+    record = next(record for record in unit_store.seed_records(store, load_track(TRACK)) if record.name == "checked")
+    rerun = review.Rerun(record.seed, "consistent", now(), record.date)
     review.keep(References(load_track(TRACK), store), record, rerun)
 
 
@@ -84,9 +84,9 @@ def put(store: Store, name: str, source: bytes, status: str = "ok", trusted: boo
     metadata = {"title": EVIL, "paper": "javascript:window.owned=1", EVIL: EVIL} if name == EVIL else {}
     summary = EVIL if name == EVIL else ""
     entry = Entry(name, source, defaults=about, search_space=space, metadata=metadata, summary=summary)
-    sources.keep(store, entry)
+    entry_sources.keep(store, entry)
     track = load_track(TRACK)
-    for record in units.records(store, track):
+    for record in unit_store.seed_records(store, track):
         if record.name == "ft":
             bad = status != "ok" and record.seed > 0
             Record(

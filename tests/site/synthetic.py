@@ -19,8 +19,9 @@ from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support.digests import digest
 from unlearn_bench.harness.tracks.loading import load_track
 from unlearn_bench.harness.tracks.specification import Track
-from unlearn_bench.harness.units import sources, units
-from unlearn_bench.harness.units.units import Record
+from unlearn_bench.harness.units import entry_sources
+from unlearn_bench.harness.units.records import Record, record_kind
+from unlearn_bench.harness.units.unit_kinds import SeedUnit
 from unlearn_bench.scoring.curves import EDGES, FPR
 
 SOURCE = '''"""{name}: fine-tuning on the retain set."""
@@ -67,7 +68,7 @@ def fill(root: Path, tracks: Sequence[str], entries: Sequence[Entry], drawn_curv
     rng = np.random.default_rng(0)
     store = Store(root, behind=None)
     for entry in entries:
-        sources.keep(store, entry)
+        entry_sources.keep(store, entry)
     for name in tracks:
         track = load_track(name)
         references = References(track, store)
@@ -88,7 +89,7 @@ def _entry(root: Path, references: References, entry: Entry, rng: Any, place: st
     for seed in range(track.protocol.seeds):
         record = _record(track, entry, seed, 10.0 / speed * float(np.exp(rng.normal(0, 0.05))))
         keys.append(record.key)
-        folder = units.folder(record.reference_digest, record.protocol_digest)
+        folder = record_kind(record.reference_digest, record.protocol_digest)
         _put(root, folder, record.key, dataclasses.asdict(record))
         _put(root, place, record.key, dataclasses.asdict(_scores(rng, level)))
     if drawn_curves:
@@ -102,7 +103,7 @@ def _curves(rng: Any) -> Curves:
 
 def _record(track: Track, entry: Entry, seed: int, seconds: float) -> Record:
     return Record(
-        key=units.Unit(entry, track, seed).key,
+        key=SeedUnit(entry, track, seed).key,
         entry=entry.id,
         name=entry.name,
         sha256=entry.sha256,

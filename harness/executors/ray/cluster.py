@@ -29,11 +29,11 @@ from unlearn_bench.harness.references.references import References, Role
 from unlearn_bench.harness.support.errors import EXIT_CODES, BenchError
 from unlearn_bench.harness.tracks.specification import Track
 from unlearn_bench.harness.training import compilation
-from unlearn_bench.harness.units.evaluation import Bench
-from unlearn_bench.harness.units.in_sandboxes import Sandboxed
+from unlearn_bench.harness.units.runner import Runner, U, UntimedResult
+from unlearn_bench.harness.units.sandbox_runner import SandboxRunner
 from unlearn_bench.harness.units.slots import Slot, run_in_slots
-from unlearn_bench.harness.units.units import Unit
-from unlearn_bench.harness.units.untimed import Result, Runner
+from unlearn_bench.harness.units.unit_kinds import Unit
+from unlearn_bench.harness.units.unit_run import UnitContext
 from unlearn_bench.sandbox.types import Outcome, Sandbox
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ class Cluster:
             for _, trained in run_in_slots(plan.tasks, [Slot()] * self.trainings(gpu), work, stop):
                 yield trained
 
-    def bench(self, references: References, sandbox: str, gpu: bool) -> tuple[Bench, str]:
+    def bench(self, references: References, sandbox: str, gpu: bool) -> tuple[UnitContext, str]:
         """What units in sandboxes share, and one line on the sandbox."""
         alive = [one for one in self.nodes() if one["Resources"].get("GPU", 0) >= 1 or not gpu]
         alive = [one for one in alive if one["Resources"].get("CPU", 0) >= 1]
@@ -158,14 +158,16 @@ class Cluster:
         for place in first.slots:
             places.put(place)
 
-        def run(unit: Unit, slot: Slot, deadline: float, bench: Bench) -> tuple[NDArray[np.float32] | None, Outcome]:
+        def run(
+            unit: Unit, slot: Slot, deadline: float, bench: UnitContext
+        ) -> tuple[NDArray[np.float32] | None, Outcome]:
             where = places.get() if slot.timed else None
             try:
                 before = (bench.run_id, sandbox, unit, deadline, where, gpu)
                 share = (1.0 if slot.timed else 1 / PER_GPU) if gpu else 0.0
                 arguments = (*before, self._dataset(references), self._weights(references, unit.original))
                 result: tuple[NDArray[np.float32] | None, Outcome] = self._call(
-                    node.sandboxed, arguments, bench.stop, unit.place, timed if slot.timed else None, share
+                    node.sandboxed, arguments, bench.stop, unit.description, timed if slot.timed else None, share
                 )
                 return result
             finally:
@@ -174,7 +176,7 @@ class Cluster:
 
         backend = cast(Sandbox, Elsewhere(first.backend, all(one.trusted for one in found)))
         slots = (Slot(timed=True),) * len(first.slots)
-        bench = Bench(
+        bench = UnitContext(
             references, backend, os.urandom(8).hex(), hardware=dict(first.hardware), elsewhere=run, slots=slots
         )
         line = f"{first.line}; on {len(found)} nodes, timed units on {first.host}"
@@ -191,12 +193,12 @@ class Cluster:
                 f"untimed units of shipped methods: in worker processes on {len(self.nodes())} nodes, without a sandbox"
             )
         bench, line = self.bench(references, sandbox, gpu)
-        return nullcontext(Sandboxed(bench, slots=[Slot()] * count)), line
+        return nullcontext(SandboxRunner(bench, slots=[Slot()] * count)), line
 
-    def direct(self, references: References, unit: Unit, deadline: float, stop: threading.Event) -> Result:
+    def direct(self, references: References, unit: Unit, deadline: float, stop: threading.Event) -> UntimedResult:
         """One untimed unit of a shipped method."""
         arguments = (unit, deadline, self._dataset(references), self._weights(references, unit.original))
-        result: Result = self._call(node.direct, arguments, stop, unit.place)
+        result: UntimedResult = self._call(node.direct, arguments, stop, unit.description)
         return result
 
     # how
@@ -309,10 +311,10 @@ class Spread:
     def __init__(self, cluster: Cluster, references: References, at_once: int) -> None:
         self._cluster, self._references, self.at_once = cluster, references, at_once
 
-    def run(self, units: Sequence[Unit], deadline: float) -> Iterator[tuple[Unit, Result]]:
+    def run(self, units: Sequence[U], deadline: float) -> Iterator[tuple[U, UntimedResult]]:
         stop = threading.Event()
 
-        def work(unit: Unit, slot: Slot) -> Result:
+        def work(unit: Unit, slot: Slot) -> UntimedResult:
             return self._cluster.direct(self._references, unit, deadline, stop)
 
         yield from run_in_slots(units, [Slot()] * self.at_once, work, stop)

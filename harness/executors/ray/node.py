@@ -28,10 +28,10 @@ from unlearn_bench.harness.support import device_locks
 from unlearn_bench.harness.support.errors import EXIT_CODES, BenchError
 from unlearn_bench.harness.support.hardware import hardware, torch_version
 from unlearn_bench.harness.tracks.specification import Track
-from unlearn_bench.harness.units.evaluation import Bench, attempt
+from unlearn_bench.harness.units.runner import UntimedResult
 from unlearn_bench.harness.units.slots import Slot, timed_slots, untimed_slot
-from unlearn_bench.harness.units.units import Unit
-from unlearn_bench.harness.units.untimed import Result
+from unlearn_bench.harness.units.unit_kinds import Unit
+from unlearn_bench.harness.units.unit_run import UnitContext, attempt
 from unlearn_bench.sandbox.types import Outcome, Sandbox
 
 if TYPE_CHECKING:
@@ -165,15 +165,15 @@ def sandboxed(
     try:
         if here.cores:
             os.sched_setaffinity(0, here.cores)
-        logits, outcome = attempt(Bench(references, backend, run_id), unit, here, deadline)
+        logits, outcome = attempt(UnitContext(references, backend, run_id), unit, here, deadline)
     finally:
         os.sched_setaffinity(0, cores)
     return logits, outcome if slot is not None else replace(outcome, weights=None)
 
 
-def direct(expected: Code, unit: Unit, deadline: float, parcel: Parcel, original: bytes) -> Result:
-    """One unit of a shipped method in this process. See ``harness.units.in_workers``."""
-    from unlearn_bench.harness.units.in_workers import attempt_unit
+def direct(expected: Code, unit: Unit, deadline: float, parcel: Parcel, original: bytes) -> UntimedResult:
+    """One unit of a shipped method in this process. See ``harness.units.worker_runner``."""
+    from unlearn_bench.harness.units.worker_runner import attempt_unit
 
     _start(expected)
     return attempt_unit(Carried(unit.track, parcel, {unit.original: original}), unit, deadline)
@@ -221,7 +221,7 @@ _backends: dict[tuple[str, str, int | None], tuple[Sandbox, str]] = {}
 
 def _backend(track: Track, sandbox: str, gpu: int | None) -> tuple[Sandbox, str]:
     """Chosen once per process."""
-    from unlearn_bench.harness.units.choice import choose_sandbox
+    from unlearn_bench.harness.units.sandbox_choice import choose_sandbox
 
     key = (track.reference_digest, sandbox, gpu)
     if key not in _backends:

@@ -14,8 +14,8 @@ from unlearn_bench.harness.results import attack_panel, curves
 from unlearn_bench.harness.results.board import REFERENCES, Results
 from unlearn_bench.harness.results.board_entries import Candidate
 from unlearn_bench.harness.results.scores import Scores
-from unlearn_bench.harness.units import participant, sources, tuning
-from unlearn_bench.harness.units.units import Record
+from unlearn_bench.harness.units import disclosure, entry_sources, tuning
+from unlearn_bench.harness.units.records import Record
 
 LOG = 4000
 """Characters of a log that a page shows."""
@@ -44,7 +44,7 @@ def page(found: Results, name: str, row: Row, values: Mapping[Any, Any], known: 
     candidate = found.candidates[name]
     track, store = found.references.track, found.references.store
     records = [record for _, record in sorted(candidate.records.items())]
-    statuses = participant.tally(records)
+    statuses = disclosure.tally(records)
     complete = statuses == {"ok": track.protocol.seeds}
     public = Page(
         slug=slug(candidate.name),
@@ -61,7 +61,7 @@ def page(found: Results, name: str, row: Row, values: Mapping[Any, Any], known: 
     )
     if track.sealed:
         return public
-    entry = sources.find(store, records[0])
+    entry = entry_sources.find(store, records[0])
     own = None if candidate.kind == "reference" else curves.of_records(found.references, records)
     choice = tuning.choice(candidate.name, records[0].sha256, track, store)
     metadata = {} if entry is None else {plain(k): plain(v) for k, v in entry.metadata.items() if k != "kind"}

@@ -25,15 +25,15 @@ from unlearn_bench.harness.support.device_locks import Turns
 from unlearn_bench.harness.support.errors import EXIT_CODES, BenchError
 from unlearn_bench.harness.support.workers import worker_pool
 from unlearn_bench.harness.tracks.specification import Track
-from unlearn_bench.harness.units.units import Unit
-from unlearn_bench.harness.units.untimed import Result
+from unlearn_bench.harness.units.runner import U, UntimedResult
+from unlearn_bench.harness.units.unit_kinds import Unit
 from unlearn_bench.sandbox import names
 
 PER_GPU = 4
 """Worker processes on one GPU."""
 
 
-class Workers:
+class WorkerRunner:
     """One worker process per core, or a few on a GPU; a context manager. Its name says that no sandbox was there.
 
     A unit that ran out of a GPU's memory beside others runs again alone, before that counts.
@@ -48,7 +48,7 @@ class Workers:
         self.at_once = cores if device == "cpu" else min(cores, PER_GPU)
         self._track, self._device = track, device
 
-    def __enter__(self) -> Workers:
+    def __enter__(self) -> WorkerRunner:
         self._open = worker_pool(self.at_once, _start, self._track, self._device)
         self._pool = self._open.__enter__()
         return self
@@ -58,9 +58,9 @@ class Workers:
     ) -> None:
         self._open.__exit__(kind, error, trace)
 
-    def run(self, units: Sequence[Unit], deadline: float) -> Iterator[tuple[Unit, Result]]:
-        """Run units; yields each as it finishes. See :class:`harness.units.untimed.Runner`."""
-        futures: dict[Future[Result], Unit] = {self._pool.submit(_run, unit, deadline): unit for unit in units}
+    def run(self, units: Sequence[U], deadline: float) -> Iterator[tuple[U, UntimedResult]]:
+        """Run units; yields each as it finishes. See :class:`harness.units.runner.Runner`."""
+        futures: dict[Future[UntimedResult], U] = {self._pool.submit(_run, unit, deadline): unit for unit in units}
         try:
             crowded = []
             for future in as_completed(futures):
@@ -102,7 +102,7 @@ def _start(track: Track, device: str) -> None:
     _ = _references.dataset  # nor does the first unit pay for loading it
 
 
-def _run(unit: Unit, deadline: float) -> Result:
+def _run(unit: Unit, deadline: float) -> UntimedResult:
     """Run one unit in a worker, not while one of another process is on the clock.
 
     An exception of the entry is a ``crash``, non-finite outputs are ``invalid``; a unit that takes more than
@@ -112,14 +112,14 @@ def _run(unit: Unit, deadline: float) -> Result:
     return attempt_unit(_references, unit, deadline, _device)
 
 
-def attempt_unit(references: References, unit: Unit, deadline: float, device: str = "cpu") -> Result:
+def attempt_unit(references: References, unit: Unit, deadline: float, device: str = "cpu") -> UntimedResult:
     """The same in this process, in its main thread, with these references, on this device."""
     places = device_locks.cores(sorted(os.sched_getaffinity(0))) if device == "cpu" else (device_locks.gpu(device),)
     with Turns(places).turn():
         return _attempt(references, unit, deadline, device)
 
 
-def _attempt(references: References, unit: Unit, deadline: float, device: str) -> Result:
+def _attempt(references: References, unit: Unit, deadline: float, device: str) -> UntimedResult:
     import torch
 
     start = time.process_time()
@@ -139,7 +139,7 @@ def _attempt(references: References, unit: Unit, deadline: float, device: str) -
         status, reason = "crash", f"{type(error).__name__}: {error}".splitlines()[0][:200]
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
-    return Result(status, reason, logits, time.process_time() - start)  # type: ignore[arg-type]
+    return UntimedResult(status, reason, logits, time.process_time() - start)  # type: ignore[arg-type]
 
 
 class _Late(BaseException):

@@ -9,8 +9,8 @@ from unlearn_bench.harness.entries.entry import Entry
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support.errors import USAGE, BenchError
 from unlearn_bench.harness.tracks.specification import Track
-from unlearn_bench.harness.units import units
-from unlearn_bench.harness.units.units import Record
+from unlearn_bench.harness.units import unit_store
+from unlearn_bench.harness.units.records import Record
 
 
 def said(track: Track, status: str, reason: str) -> str:
@@ -30,7 +30,7 @@ def within_quota(store: Store, entry: Entry, track: Track) -> None:
         BenchError: the quota is used up. Sources whose every run was lost to the machine were not scored.
     """
     quota = track.sealed.quota if track.sealed else 0
-    known = {record.sha256 for record in units.records(store, track) if record.name == entry.name}
+    known = {record.sha256 for record in unit_store.seed_records(store, track) if record.name == entry.name}
     if quota and entry.sha256 not in known and len(known) >= quota:
         raise BenchError(
             f"{entry.name}: {len(known)} different versions were scored on {track.name}, its quota is {quota}",

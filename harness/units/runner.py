@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from unlearn_bench.harness.references.references import References
-from unlearn_bench.harness.units.units import Unit, records
+from unlearn_bench.harness.units.unit_kinds import Unit
+from unlearn_bench.harness.units.unit_store import seed_records
 from unlearn_bench.sandbox.types import Status
+
+U = TypeVar("U", bound=Unit)
 
 
 @dataclass(frozen=True)
-class Result:
+class UntimedResult:
     """What one untimed unit gave; ``logits`` [n, classes] on every example when ``status`` is ``ok``."""
 
     status: Status
@@ -36,13 +39,17 @@ class Runner(Protocol):
     trusted: bool
     """Whether its results of the entries it is for may stand on a public board."""
 
-    def run(self, units: Sequence[Unit], deadline: float) -> Iterator[tuple[Unit, Result]]:
+    def run(self, units: Sequence[U], deadline: float) -> Iterator[tuple[U, UntimedResult]]:
         """Run units of at most ``deadline`` seconds each; yields each as it finishes, in any order."""
 
 
 def deadline(references: References, unit: Unit) -> float:
-    """Seconds that an untimed unit gets: the timed units' deadline, scaled by |R|, and never less than the floor."""
+    """Return the seconds that an untimed unit gets.
+
+    The timed units' deadline, scaled by |R|, and never less than the floor.
+    """
     protocol = references.track.protocol
-    known = [r.retrain_seconds for r in records(references.store, references.track) if r.retrain_seconds is not None]
+    records = seed_records(references.store, references.track)
+    times = [record.retrain_seconds for record in records if record.retrain_seconds is not None]
     share = len(unit.parts(references)["retain"]) / references.track.splits.retain
-    return max(protocol.deadline_floor, protocol.deadline_factor * max(known, default=0.0) * share)
+    return max(protocol.deadline_floor, protocol.deadline_factor * max(times, default=0.0) * share)

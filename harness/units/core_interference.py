@@ -7,8 +7,9 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from dataclasses import dataclass
 
+from unlearn_bench.harness.store import documents
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support import device_locks
 from unlearn_bench.harness.support.device_locks import Turns
@@ -16,6 +17,16 @@ from unlearn_bench.harness.support.hardware import machine_id
 
 TOLERANCE = 0.05
 """Slow-down by neighbours above which timed units run one at a time."""
+
+
+@dataclass(frozen=True)
+class Interference:
+    """What was measured of a machine."""
+
+    cores: int
+    neighbours_cost: float
+    """Fraction by which a core slows down when all others work too."""
+
 
 # A fixed amount of the arithmetic that units do, small convolutions forward and backward, once per line of stdin.
 _WORK = """
@@ -81,15 +92,15 @@ def timed_at_once(store: Store, cores: Sequence[int]) -> int:
     """
     if len(cores) == 1:
         return 1
-    known = store.read("machines", machine_id())
-    if known is None or known["cores"] != len(cores):
-        known = measure(store, cores)
-    return len(cores) if known["neighbours_cost"] <= TOLERANCE else 1
+    measured = documents.read(store, "machines", machine_id(), Interference)
+    if measured is None or measured.cores != len(cores):
+        measured = measure(store, cores)
+    return len(cores) if measured.neighbours_cost <= TOLERANCE else 1
 
 
-def measure(store: Store, cores: Sequence[int]) -> dict[str, Any]:
+def measure(store: Store, cores: Sequence[int]) -> Interference:
     """Measure the neighbours' cost and keep it."""
     with Turns(device_locks.cores(cores), timed=True).turn() as clock, clock:
-        result = {"cores": len(cores), "neighbours_cost": round(neighbours_cost(cores), 4)}
-    store.write("machines", machine_id(), result)
-    return result
+        measured = Interference(len(cores), round(neighbours_cost(cores), 4))
+    documents.write(store, "machines", machine_id(), measured)
+    return measured

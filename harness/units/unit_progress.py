@@ -7,7 +7,8 @@ import sys
 import click
 
 from unlearn_bench.harness.support.errors import EXIT_CODES
-from unlearn_bench.harness.units.units import Record, Unit
+from unlearn_bench.harness.units.records import Record
+from unlearn_bench.harness.units.unit_kinds import Unit
 
 
 class UnitProgress:

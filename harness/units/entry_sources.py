@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
 from unlearn_bench.harness.entries.entry import Entry, baseline, baseline_names
+from unlearn_bench.harness.store import documents
 from unlearn_bench.harness.store.store import Store
-from unlearn_bench.harness.units.units import Record
+from unlearn_bench.harness.units.records import Record
 
 KIND = "sources"
+
+
+@dataclass(frozen=True)
+class Declared:
+    """What an entry declares, as it was read when it was checked."""
+
+    defaults: Mapping[str, Any]
+    search_space: Mapping[str, Any]
+    metadata: Mapping[str, Any]
+    summary: str
 
 
 def keep(store: Store, entry: Entry) -> None:
@@ -14,20 +29,22 @@ def keep(store: Store, entry: Entry) -> None:
     if entry.kind != "entry" or (store.read(KIND, entry.sha256) is not None and store.has(entry.sha256)):
         return
     store.put(entry.source)
-    about = {
-        "defaults": dict(entry.defaults),
-        "search_space": dict(entry.search_space),
-        "metadata": dict(entry.metadata),
-        "summary": entry.summary,
-    }
-    store.write(KIND, entry.sha256, about)
+    declared = Declared(entry.defaults, entry.search_space, entry.metadata, entry.summary)
+    documents.write(store, KIND, entry.sha256, declared)
 
 
 def find(store: Store, record: Record) -> Entry | None:
     """The entry that left a record, without its choice of parameters; ``None`` where its source is not here."""
     if record.name in baseline_names() and (shipped := baseline(record.name)).sha256 == record.sha256:
         return shipped
-    about = store.read(KIND, record.sha256)
-    if about is None or not store.has(record.sha256):
+    declared = documents.read(store, KIND, record.sha256, Declared)
+    if declared is None or not store.has(record.sha256):
         return None
-    return Entry(record.name, store.get(record.sha256), **about)
+    return Entry(
+        record.name,
+        store.get(record.sha256),
+        defaults=declared.defaults,
+        search_space=declared.search_space,
+        metadata=declared.metadata,
+        summary=declared.summary,
+    )

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
-from typing import Protocol
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 from unlearn_bench.harness.entries.entry import Entry, retrain
+from unlearn_bench.harness.store import documents
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support.errors import EXIT_CODES, BenchError
 from unlearn_bench.harness.support.hardware import timing_class
 from unlearn_bench.harness.tracks.specification import Track
-from unlearn_bench.harness.units import evaluation, units
-from unlearn_bench.harness.units.evaluation import Bench
-from unlearn_bench.harness.units.participant import said
+from unlearn_bench.harness.units import unit_run, unit_store
+from unlearn_bench.harness.units.disclosure import said
+from unlearn_bench.harness.units.records import Record, now, track_folder
 from unlearn_bench.harness.units.slots import Slot, run_in_slots
-from unlearn_bench.harness.units.units import Record, Unit
+from unlearn_bench.harness.units.unit_kinds import SeedUnit
+from unlearn_bench.harness.units.unit_run import UnitContext
 
 DRIFT = 0.10
 """Change of Retrain's time above which it is measured again on all seeds."""
@@ -26,22 +28,43 @@ PROBES = 2
 RETRAIN_DEADLINE = 86_400.0
 
 
+@dataclass(frozen=True)
+class Measurement:
+    """Retrain's seconds by seed, as they were once."""
+
+    date: str
+    seconds: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class RetrainTimes:
+    """Retrain's seconds by seed on one kind of machine, and every earlier measurement of them."""
+
+    environment: Mapping[str, Any]
+    seconds: Mapping[str, float]
+    date: str
+    history: tuple[Measurement, ...] = ()
+
+
 class Listener(Protocol):
     """Shows people what happens."""
 
     def begin(self, title: str, total: int) -> None: ...
-    def started(self, unit: Unit) -> None: ...
-    def finished(self, unit: Unit, record: Record | None) -> None: ...
+    def started(self, unit: SeedUnit) -> None: ...
+    def finished(self, unit: SeedUnit, record: Record | None) -> None: ...
     def end(self) -> None: ...
 
 
-def pending(store: Store, entry: Entry, track: Track, seeds: Sequence[int], again: bool = False) -> list[Unit]:
-    """Units to run: those without a record. An entry with a failed unit cannot be ranked and is left alone, unless
-    ``again`` asks for its failed and missing units."""
+def pending(store: Store, entry: Entry, track: Track, seeds: Sequence[int], again: bool = False) -> list[SeedUnit]:
+    """Return the units to run, those without a record.
+
+    An entry with a failed unit cannot be ranked: none of its units is run, unless ``again`` asks for the failed and
+    missing ones.
+    """
     todo, failed = [], False
     for seed in seeds:
-        unit = Unit(entry, track, seed)
-        record = units.find(store, unit)
+        unit = SeedUnit(entry, track, seed)
+        record = unit_store.find(store, unit)
         failed = failed or (record is not None and record.status != "ok")
         if record is None or record.status != "ok":
             todo.append(unit)
@@ -49,9 +72,9 @@ def pending(store: Store, entry: Entry, track: Track, seeds: Sequence[int], agai
 
 
 def run(
-    bench: Bench, todo: Sequence[Unit], slots: Sequence[Slot], listener: Listener, *, keep: bool = True
+    context: UnitContext, todo: Sequence[SeedUnit], slots: Sequence[Slot], listener: Listener, *, keep: bool = True
 ) -> list[Record]:
-    """Run timed units and keep their records (unless not to ``keep`` them); Retrain's time is made sure of first.
+    """Run timed units and ``keep`` their records, after Retrain's time is known.
 
     The remaining units of an entry are skipped once one has failed: every seed must be ok for a rank.
 
@@ -60,82 +83,80 @@ def run(
     """
     if not todo:
         return []
-    times = retrain_times(bench, slots, listener)
-    protocol = bench.references.track.protocol
+    times = retrain_times(context, slots, listener)
+    protocol = context.references.track.protocol
     deadline = max(protocol.deadline_floor, protocol.deadline_factor * max(times.values()))
     failed: set[str] = set()
 
-    def work(unit: Unit, slot: Slot) -> Record | None:
+    def work(unit: SeedUnit, slot: Slot) -> Record | None:
         if unit.entry.id in failed:
             return None
-        record = evaluation.run(bench, unit, slot, times[unit.seed], deadline)
+        record = unit_run.run(context, unit, slot, times[unit.seed], deadline)
         if record.status != "ok":
             failed.add(unit.entry.id)
         return record
 
     records = []
-    for record in _run(bench, todo, slots, work, listener, "units"):
+    for record in _run(context, todo, slots, work, listener, "units"):
         if keep and record.status != "infra":
-            record.save(bench.references.store)
+            record.save(context.references.store)
         records.append(record)
     return records
 
 
-def retrain_times(bench: Bench, slots: Sequence[Slot], listener: Listener) -> dict[int, float]:
-    """Seconds that Retrain takes on each seed, by the same path on this machine.
+def retrain_times(context: UnitContext, slots: Sequence[Slot], listener: Listener) -> dict[int, float]:
+    """Return the seconds that Retrain takes on each seed, by the same path on this machine.
 
     Measured on all seeds once per machine and environment and kept; two seeds are repeated now, and a drift above
     10 % that a second look confirms measures all of them again.
     """
-    references, store = bench.references, bench.references.store
+    references, store = context.references, context.references.store
     track = references.track
-    todo = [Unit(retrain(track), track, seed) for seed in range(track.protocol.seeds)]
+    todo = [SeedUnit(retrain(track), track, seed) for seed in range(track.protocol.seeds)]
 
-    def work(unit: Unit, slot: Slot) -> Record:
-        return evaluation.run(bench, unit, slot, None, RETRAIN_DEADLINE)
+    def work(unit: SeedUnit, slot: Slot) -> Record:
+        return unit_run.run(context, unit, slot, None, RETRAIN_DEADLINE)
 
-    def measure(todo: Sequence[Unit], title: str) -> dict[int, Record]:
-        return {r.seed: _successful(track, r) for r in _run(bench, todo, slots, work, listener, title)}
+    def measure(todo: Sequence[SeedUnit], title: str) -> dict[int, Record]:
+        return {r.seed: _successful(track, r) for r in _run(context, todo, slots, work, listener, title)}
 
     title = "Retrain's time, for RTE"
     for _ in range(LOOKS):
         probes = measure(todo[:PROBES], title)
         environment = next(iter(probes.values())).environment
-        kind = f"retrain/{units.place(track)}"
-        known = store.read(kind, timing_class(environment))
-        if known is None:
+        kind, name = f"retrain/{track_folder(track)}", timing_class(environment)
+        stored = documents.read(store, kind, name, RetrainTimes)
+        if stored is None:
             break
-        before = {int(seed): seconds for seed, seconds in known["seconds"].items()}
-        ratio = sum(_seconds(r) for r in probes.values()) / sum(before[seed] for seed in probes)
+        before = {int(seed): seconds for seed, seconds in stored.seconds.items()}
+        ratio = sum(_seconds(record) for record in probes.values()) / sum(before[seed] for seed in probes)
         if 1 / (1 + DRIFT) <= ratio <= 1 + DRIFT:
             return before
         title = f"Retrain's time again, since it was {ratio:.2f} times the earlier one"
     probes |= measure([unit for unit in todo if unit.seed not in probes], "Retrain's time on the other seeds")
     for record in probes.values():
         replace(record, retrain_seconds=record.seconds).save(store)
-    seconds = {str(seed): _seconds(record) for seed, record in sorted(probes.items())}
-    now = units.now()
-    history = [*(known or {}).get("history", []), {"date": now, "seconds": seconds}]
-    content = {"environment": dict(environment), "seconds": seconds, "date": now, "history": history}
-    store.write(kind, timing_class(environment), content)
+    measured = Measurement(now(), {str(seed): _seconds(record) for seed, record in sorted(probes.items())})
+    history = (*(stored.history if stored else ()), measured)
+    documents.write(store, kind, name, RetrainTimes(environment, measured.seconds, measured.date, history))
     return {seed: _seconds(record) for seed, record in probes.items()}
 
 
 def _run(
-    bench: Bench,
-    todo: Sequence[Unit],
+    context: UnitContext,
+    todo: Sequence[SeedUnit],
     slots: Sequence[Slot],
-    work: Callable[[Unit, Slot], Record | None],
+    work: Callable[[SeedUnit, Slot], Record | None],
     listener: Listener,
     title: str,
 ) -> Iterator[Record]:
-    def observed(unit: Unit, slot: Slot) -> Record | None:
+    def observed(unit: SeedUnit, slot: Slot) -> Record | None:
         listener.started(unit)
         return work(unit, slot)
 
     listener.begin(title, len(todo))
     try:
-        for unit, record in run_in_slots(todo, slots, observed, bench.stop):
+        for unit, record in run_in_slots(todo, slots, observed, context.stop):
             listener.finished(unit, record)
             if record is not None:
                 yield record

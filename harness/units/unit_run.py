@@ -19,9 +19,10 @@ from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.support.device_locks import Turns
 from unlearn_bench.harness.support.hardware import hardware
 from unlearn_bench.harness.training.recipe import infer, normaliser
-from unlearn_bench.harness.units import sources, units
+from unlearn_bench.harness.units import entry_sources, unit_store
+from unlearn_bench.harness.units.records import Record, now
 from unlearn_bench.harness.units.slots import Slot
-from unlearn_bench.harness.units.units import Record, Unit
+from unlearn_bench.harness.units.unit_kinds import Unit
 from unlearn_bench.sandbox.inside import models
 from unlearn_bench.sandbox.text import tail
 from unlearn_bench.sandbox.types import MIB, Job, Limits, Outcome, Sandbox
@@ -32,7 +33,7 @@ ATTEMPTS = 3
 
 
 @dataclass(frozen=True)
-class Bench:
+class UnitContext:
     """What all units of one command share."""
 
     references: References
@@ -41,7 +42,7 @@ class Bench:
     stop: threading.Event = field(default_factory=threading.Event)
     """Set to end everything that runs."""
     hardware: dict[str, Any] = field(default_factory=hardware)
-    elsewhere: Callable[[Unit, Slot, float, Bench], tuple[NDArray[np.float32] | None, Outcome]] | None = None
+    elsewhere: Callable[[Unit, Slot, float, UnitContext], tuple[NDArray[np.float32] | None, Outcome]] | None = None
     """In the place of :func:`attempt`, where units run on other machines; takes a unit, its slot and its deadline."""
     slots: tuple[Slot, ...] = ()
     """Where timed units run, if not on this machine."""
@@ -66,51 +67,53 @@ class Bench:
         return path
 
 
-def run(bench: Bench, unit: Unit, slot: Slot, retrain_seconds: float | None, deadline: float) -> Record:
+def run(context: UnitContext, unit: Unit, slot: Slot, retrain_seconds: float | None, deadline: float) -> Record:
     """Run a unit and keep its logits; an ``infra`` failure is tried again at most twice.
 
     Args:
-        bench: references, sandbox, store.
+        context: references, sandbox, store.
         unit: what to run.
         slot: where.
         retrain_seconds: Retrain's time for the same seed; ``None`` for Retrain itself, whose own time it is.
         deadline: seconds on the host's clock.
     """
-    logits, outcome = attempt(bench, unit, slot, deadline)
-    store = bench.references.store
-    sources.keep(store, unit.entry)
-    stored = None if logits is None else store.put(units.pack(logits))
-    record = _record(bench, unit, outcome, retrain_seconds, stored)
-    return record if logits is None else replace(record, weight_distance=_weight_distance(bench, unit, outcome))
+    logits, outcome = attempt(context, unit, slot, deadline)
+    store = context.references.store
+    entry_sources.keep(store, unit.entry)
+    stored = None if logits is None else store.put(unit_store.pack(logits))
+    record = _record(context, unit, outcome, retrain_seconds, stored)
+    return record if logits is None else replace(record, weight_distance=_weight_distance(context, unit, outcome))
 
 
-def attempt(bench: Bench, unit: Unit, slot: Slot, deadline: float) -> tuple[NDArray[np.float32] | None, Outcome]:
+def attempt(
+    context: UnitContext, unit: Unit, slot: Slot, deadline: float
+) -> tuple[NDArray[np.float32] | None, Outcome]:
     """Run a unit in the sandbox, every request at most three times; logits [n, classes] when it is ok, and what became
     of it. The requests of a unit share the deadline, and their times add up."""
     from safetensors.numpy import save
 
-    if bench.elsewhere is not None:
-        return bench.elsewhere(unit, slot, deadline, bench)
-    weights, done = bench.references.weights(unit.original), None
-    for number, parts in enumerate(unit.requests(bench.references)):
+    if context.elsewhere is not None:
+        return context.elsewhere(unit, slot, deadline, context)
+    weights, done = context.references.weights(unit.original), None
+    for number, parts in enumerate(unit.requests(context.references)):
         left = deadline - (0.0 if done is None else done.seconds or 0.0)
-        outcome = _tried(bench, _job(bench, unit, slot, left, weights, parts, number), slot)
+        outcome = _tried(context, _job(context, unit, slot, left, weights, parts, number), slot)
         done = outcome if done is None else _after(done, outcome)
         if outcome.weights is None:
             break
         weights = save(dict(outcome.weights))
     assert done is not None
     if slot.device == "cpu" or not torch.cuda.is_available():  # a container may see a GPU that this process does not
-        return _logits(bench, unit, done)
-    with Turns(slot.devices, stop=bench.stop).turn():  # another unit may be on the clock by now
-        return _logits(bench, unit, done, slot.device)
+        return _logits(context, unit, done)
+    with Turns(slot.devices, stop=context.stop).turn():  # another unit may be on the clock by now
+        return _logits(context, unit, done, slot.device)
 
 
-def _tried(bench: Bench, job: Job, slot: Slot) -> Outcome:
+def _tried(context: UnitContext, job: Job, slot: Slot) -> Outcome:
     for _ in range(ATTEMPTS):
-        with Turns(slot.devices, slot.timed, bench.stop).turn() as clock:
-            outcome = bench.sandbox.run(job, clock, bench.stop)
-        if outcome.status != "infra" or bench.stop.is_set():
+        with Turns(slot.devices, slot.timed, context.stop).turn() as clock:
+            outcome = context.sandbox.run(job, clock, context.stop)
+        if outcome.status != "infra" or context.stop.is_set():
             break
     return outcome
 
@@ -132,7 +135,7 @@ def _after(first: Outcome, then: Outcome) -> Outcome:
 
 
 def _job(
-    bench: Bench,
+    context: UnitContext,
     unit: Unit,
     slot: Slot,
     deadline: float,
@@ -146,7 +149,7 @@ def _job(
         parameters=unit.entry.overrides,
         model=track.model_spec,
         weights=weights,
-        data=bench.inputs(parts),
+        data=context.inputs(parts),
         mean=track.data.mean,
         std=track.data.std,
         batch_size=track.protocol.batch_size,
@@ -154,12 +157,12 @@ def _job(
         limits=Limits(deadline=deadline, memory=track.protocol.memory_mib * MIB, processes=track.protocol.processes),
         device=slot.device,
         cpus=slot.cores,
-        run_id=bench.run_id,
+        run_id=context.run_id,
     )
 
 
 def _logits(
-    bench: Bench, unit: Unit, outcome: Outcome, device: str = "cpu"
+    context: UnitContext, unit: Unit, outcome: Outcome, device: str = "cpu"
 ) -> tuple[NDArray[np.float32] | None, Outcome]:
     """Logits of the delivered model; finite weights may still overflow, and argmax would call that class 0."""
     if outcome.status != "ok":
@@ -167,7 +170,7 @@ def _logits(
     assert outcome.weights is not None
     state = {name: torch.from_numpy(np.array(array)) for name, array in outcome.weights.items()}
     model = models.load(unit.track.model_spec, state)
-    images = torch.from_numpy(bench.references.dataset.images)
+    images = torch.from_numpy(context.references.dataset.images)
     try:
         logits = infer(model, images, normaliser(unit.track, device), device)
     except torch.OutOfMemoryError:  # others are on that GPU; float32 is float32
@@ -185,16 +188,18 @@ def _logits(
     return logits, outcome
 
 
-def _weight_distance(bench: Bench, unit: Unit, outcome: Outcome) -> float | None:
+def _weight_distance(context: UnitContext, unit: Unit, outcome: Outcome) -> float | None:
     from safetensors.numpy import load
 
-    if outcome.weights is None or not bench.references.has_weights(unit.retrained):
+    if outcome.weights is None or not context.references.has_weights(unit.target):
         return None
-    return round(weight_distance(outcome.weights, load(bench.references.weights(unit.retrained))), 4)
+    return round(weight_distance(outcome.weights, load(context.references.weights(unit.target))), 4)
 
 
-def _record(bench: Bench, unit: Unit, outcome: Outcome, retrain_seconds: float | None, logits: str | None) -> Record:
-    environment = {**outcome.environment, **bench.hardware}
+def _record(
+    context: UnitContext, unit: Unit, outcome: Outcome, retrain_seconds: float | None, logits: str | None
+) -> Record:
+    environment = {**outcome.environment, **context.hardware}
     return Record(
         key=unit.key,
         entry=unit.entry.id,
@@ -211,8 +216,8 @@ def _record(bench: Bench, unit: Unit, outcome: Outcome, retrain_seconds: float |
         peak_memory=outcome.peak_memory,
         retrain_seconds=_rounded(retrain_seconds),
         logits=logits,
-        date=units.now(),
-        trusted=bench.sandbox.trusted,
+        date=now(),
+        trusted=context.sandbox.trusted,
         environment=environment,
         log=outcome.log,
         warnings=outcome.warnings,

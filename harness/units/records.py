@@ -1,0 +1,158 @@
+"""What is kept of units: a record for each kind, and one of all shadow units of an entry.
+
+A new field of a record is one line here. With a default, records that were written before it can still be read.
+"""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from unlearn_bench.harness.store import documents
+from unlearn_bench.harness.store.store import Store
+from unlearn_bench.harness.support.errors import EXIT_CODES
+from unlearn_bench.harness.support.field_types import (
+    Bytes,
+    Count,
+    Date,
+    Facts,
+    Log,
+    Name,
+    Parameters,
+    Reason,
+    Seconds,
+    Seed,
+    Sha256,
+    WallSeconds,
+)
+from unlearn_bench.harness.support.json_schema import Rule
+from unlearn_bench.harness.tracks.specification import Track
+from unlearn_bench.sandbox.types import Status
+
+EndStatus = Annotated[Status, Rule(enum=[*EXIT_CODES])]
+"""How a unit can end."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is kept of one timed unit. Times in seconds, memory in bytes."""
+
+    key: Sha256
+    entry: Sha256
+    """The entry's id: source and parameters."""
+    name: Name
+    sha256: Sha256
+    """Of the entry's source."""
+    track: Name
+    reference_digest: Sha256
+    protocol_digest: Sha256
+    seed: Seed
+    status: EndStatus
+    reason: Reason
+    seconds: WallSeconds | None
+    cpu_seconds: Seconds | None
+    peak_memory: Bytes | None
+    retrain_seconds: WallSeconds | None
+    """Retrain's time for the same seed, by the same path on the same machine (the numerator of RTE)."""
+    logits: Sha256 | None
+    """SHA-256 of the logits [n, classes] on every example of the data set."""
+    date: Date
+    trusted: bool
+    environment: Facts
+    log: Log = ""
+    warnings: Annotated[tuple[Reason, ...], Rule(maxItems=100)] = ()
+    parameters: Parameters = field(default_factory=dict)
+    """All hyper-parameters, defaults included."""
+    weight_distance: Annotated[float, Rule(minimum=0, maximum=1e9)] | None = None
+    """Normalised L2 distance of the weights to the retrained model's, where those are kept."""
+
+    @property
+    def rte(self) -> float | None:
+        """Speed-up over retraining, where both times are known."""
+        return self.retrain_seconds / self.seconds if self.retrain_seconds and self.seconds else None
+
+    def save(self, store: Store) -> None:
+        """Keep the record under its key."""
+        documents.write(store, record_kind(self.reference_digest, self.protocol_digest), self.key, self)
+
+
+@dataclass(frozen=True)
+class ProbeRecord:
+    """What is kept of one probe unit."""
+
+    cpu_seconds: float | None
+
+
+@dataclass(frozen=True)
+class ShadowUnitRecord:
+    """What is kept of one shadow unit."""
+
+    status: EndStatus
+    reason: str
+    phi: str | None
+    """SHA-256 of φ, float32 [population]: twenty times smaller than all logits, and all that attacks read."""
+    cpu_seconds: float | None
+    trusted: bool
+    log: str = ""
+
+
+@dataclass(frozen=True)
+class SwapRecord:
+    """What is kept of one swapped unit."""
+
+    status: EndStatus
+    reason: str
+    logits: str | None
+    """SHA-256 of the logits [n, classes] on every example of the data set."""
+    cpu_seconds: float | None
+    trusted: bool
+    log: str = ""
+
+
+@dataclass(frozen=True)
+class ShadowRecord:
+    """What is kept of all shadow units of one entry, or of a reference row."""
+
+    entry: Sha256
+    """The entry's id; ``retrain`` or ``original`` for the reference rows."""
+    name: Name
+    sha256: Sha256
+    """Of the entry's source; empty for the reference rows."""
+    status: EndStatus
+    reason: Reason
+    pairs: Count
+    """How many complementary pairs of splits have run."""
+    values: Sha256 | None
+    """SHA-256 of φ [population, pairs] under the names of :class:`scoring.shadows.Columns`."""
+    cpu_seconds: Seconds | None
+    """Mean over the units."""
+    narrow: Annotated[float, Rule(minimum=0, maximum=1e9)] | None
+    """Half-width of the interval at which the run was told to stop early."""
+    trusted: bool
+    date: Date
+    environment: Facts = field(default_factory=dict)
+    parameters: Parameters = field(default_factory=dict)
+    failed: Annotated[str, Rule(maxLength=200)] = ""
+    """Which unit failed."""
+    log: Log = ""
+    """Of the unit that failed."""
+
+
+def record_kind(reference_digest: str, protocol_digest: str) -> str:
+    """Return the kind of document under which the records of a track's timed units are stored."""
+    return f"units/{_folder(reference_digest, protocol_digest)}"
+
+
+def track_folder(track: Track) -> str:
+    """Return the folder of everything that hangs on how a track's units run: the last part of kinds of document."""
+    return _folder(track.reference_digest, track.protocol_digest)
+
+
+def _folder(reference_digest: str, protocol_digest: str) -> str:
+    return f"{reference_digest[:16]}-{protocol_digest[:16]}"
+
+
+def now() -> str:
+    """Return the time in UTC to the second, as records have it."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

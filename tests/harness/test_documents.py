@@ -1,0 +1,96 @@
+"""Documents of newer versions are read; damaged ones are named."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+
+from tests.harness.conftest import run
+from unlearn_bench.harness.store import documents
+from unlearn_bench.harness.store.store import SHIPPED, Store
+from unlearn_bench.harness.support.errors import StoreError
+from unlearn_bench.harness.support.serialisation import Mismatch, from_json
+
+
+@dataclass(frozen=True)
+class Inner:
+    number: float
+
+
+@dataclass(frozen=True)
+class Outer:
+    name: str
+    status: Literal["ok", "crash"]
+    count: int
+    inner: tuple[Inner, ...]
+    facts: dict[str, Any] = field(default_factory=dict)
+    missing: float | None = None
+
+
+DOCUMENT = {"name": "n", "status": "ok", "count": 1, "inner": [{"number": 1}]}
+
+
+def test_a_dataclass_comes_back_as_it_was_written(tmp_path: Path) -> None:
+    store, content = Store(tmp_path, behind=None), Outer("n", "ok", 1, (Inner(0.5), Inner(2.0)), {"a": [1]}, 3.0)
+    documents.write(store, "kind", "name", content)
+    assert documents.read(store, "kind", "name", Outer) == content
+    assert json.loads((tmp_path / "kind" / "name.json").read_text())["format"] == documents.FORMAT
+
+
+def test_keys_of_newer_versions_are_ignored_and_defaults_fill_those_of_older_ones() -> None:
+    newer = {**DOCUMENT, "more": 1, "inner": [{"number": 1, "more": 1}]}
+    assert from_json(Outer, newer) == Outer("n", "ok", 1, (Inner(1),), {}, None)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"name": None}, "name is not a string"),
+        ({"name": ...}, "has no 'name'"),
+        ({"status": "won"}, "status is not one of 'ok', 'crash'"),
+        ({"count": True}, "count is not an integer"),
+        ({"count": 1.5}, "count is not an integer"),
+        ({"inner": {}}, "inner is not a list"),
+        ({"inner": [{"number": "1"}]}, "inner/0/number is not a number"),
+        ({"inner": [{}]}, "inner/0 has no 'number'"),
+        ({"facts": []}, "facts is not an object"),
+        ({"missing": "x"}, "missing is not a number"),
+    ],
+)
+def test_what_is_not_of_the_form_is_named_with_its_place(change: dict[str, Any], words: str) -> None:
+    content = {key: value for key, value in {**DOCUMENT, **change}.items() if value is not ...}
+    with pytest.raises(Mismatch, match=words):
+        from_json(Outer, content)
+
+
+def test_a_damaged_document_is_an_error_that_names_the_file(tmp_path: Path) -> None:
+    store = Store(tmp_path, behind=None)
+    store.write("kind", "name", {**DOCUMENT, "count": "one"})
+    with pytest.raises(StoreError, match="count is not an integer") as caught:
+        documents.read(store, "kind", "name", Outer)
+    assert str(tmp_path / "kind" / "name.json") in str(caught.value)
+
+
+def test_a_document_that_only_a_newer_version_can_read_says_so(tmp_path: Path) -> None:
+    store = Store(tmp_path, behind=None)
+    store.write("kind", "name", {"format": documents.FORMAT + 1})
+    with pytest.raises(StoreError, match="update the benchmark"):
+        documents.read(store, "kind", "name", Outer)
+
+
+KINDS = ("units", "scores", "shadows", "shadow-scores", "labels", "references")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_unknown_key_in_any_shipped_document_leaves_the_board_as_it_is(kind: str, home: Path) -> None:
+    before = run("leaderboard", "--format", "json").stdout
+    shutil.copytree(SHIPPED / kind, home / kind)
+    changed = list((home / kind).rglob("*.json"))
+    for path in changed:
+        path.write_text(json.dumps({**json.loads(path.read_text()), "of a newer version": {"a": 1}, "format": 99}))
+    assert changed and run("leaderboard", "--format", "json").stdout == before
