@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import random
 import signal
 import sys
 import time
@@ -92,7 +91,7 @@ def _start(track: Track, device: str) -> None:
     """Initialise a worker process: one thread, the track's references, a device."""
     import torch
 
-    from unlearn_bench.sandbox.inside import adapter, loaders, models  # noqa: F401
+    from unlearn_bench.sandbox.inside import request  # noqa: F401
 
     global _references, _device
     _device = device
@@ -155,32 +154,27 @@ def _unlearn(references: References, unit: Unit, device: str) -> NDArray[np.floa
     from safetensors.torch import load
 
     from unlearn_bench.harness.training.recipe import infer, normaliser
-    from unlearn_bench.sandbox.inside import adapter, loaders, models
+    from unlearn_bench.sandbox.inside import models
+    from unlearn_bench.sandbox.inside.request import DeletionRequest
 
     track, dataset = unit.track, references.dataset
     state = load(references.weights(unit.original))
     for number, parts in enumerate(unit.requests(references)):
-        model = models.load(track.model_spec, state).to(device)
-        layout = adapter.layout(model)
         data: dict[str, Any] = {}
         for part, indices in parts.items():
             data[f"{part}_images"] = torch.from_numpy(dataset.images[indices])
             data[f"{part}_labels"] = torch.from_numpy(dataset.labels[indices])
-        seed = unit.request_seed(number)
-        given = loaders.make_loaders(
+        request = DeletionRequest(
+            track.model_spec,
+            state,
             data,
-            track.data.mean,
-            track.data.std,
-            track.model_spec.get("channels", 3),
-            track.protocol.batch_size,
-            seed,
-            device,
+            mean=track.data.mean,
+            std=track.data.std,
+            batch_size=track.protocol.batch_size,
+            seed=unit.request_seed(number),
+            device=device,
         )
-        random.seed(seed)
-        np.random.seed(seed)
-        torch.manual_seed(seed)
-        result = adapter.call(_module(unit.entry), model, given, dict(unit.entry.overrides))
-        state = adapter.state(result, layout)
+        state = request.unlearn(lambda: _module(unit.entry), dict(unit.entry.overrides))
     unlearned = models.load(track.model_spec, state)
     return infer(unlearned, torch.from_numpy(dataset.images), normaliser(track, device), device)
 

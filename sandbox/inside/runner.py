@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
-import random
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -46,13 +45,13 @@ class Channel:
 
 
 class Unit:
-    """Model, loaders and layout of the job in ``folder``, loaded before the entry's time begins."""
+    """The deletion request of the job in ``folder``, loaded before the entry's time begins."""
 
     def __init__(self, folder: Path) -> None:
         import torch
         from safetensors.torch import load_file
 
-        from . import adapter, loaders, models
+        from .request import DeletionRequest
 
         self.folder = folder
         self.job: dict[str, Any] = json.loads((folder / "job.json").read_text())
@@ -61,41 +60,26 @@ class Unit:
         self.device: str = self.job["device"]
         if self.device != "cpu" and not torch.cuda.is_available():
             raise RuntimeError("a GPU was asked for and torch sees none in the sandbox")
-        spec = self.job["model"]
-        self.model = models.load(spec, load_file(folder / "weights.safetensors")).to(self.device)
-        self.layout = adapter.layout(self.model)
         # the first optimiser of a process makes torch import another thousand modules: not the entry's time either
         torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.0)
         if self.device != "cpu":
             wake(self.device)
-        self.loaders = loaders.make_loaders(
+        self.request = DeletionRequest(
+            self.job["model"],
+            load_file(folder / "weights.safetensors"),
             load_file(folder / "data.safetensors"),
-            self.job["mean"],
-            self.job["std"],
-            spec.get("channels", 3),
-            self.job["batch_size"],
-            self.job["seed"],
-            self.device,
+            mean=self.job["mean"],
+            std=self.job["std"],
+            batch_size=self.job["batch_size"],
+            seed=self.job["seed"],
+            device=self.device,
         )
 
     def unlearn(self) -> bytes:
         """Import and call the entry; return the result as safetensors."""
         from safetensors.torch import save
 
-        from . import adapter
-
-        self._seed()
-        result = adapter.call(self._entry(), self.model, self.loaders, self.job["parameters"])
-        return save(adapter.state(result, self.layout))
-
-    def _seed(self) -> None:
-        import numpy as np
-        import torch
-
-        seed = self.job["seed"]
-        random.seed(seed)
-        np.random.seed(seed % 2**32)
-        torch.manual_seed(seed)
+        return save(self.request.unlearn(self._entry, self.job["parameters"]))
 
     def _entry(self) -> ModuleType:
         spec = importlib.util.spec_from_file_location("entry", self.folder / "entry.py")
