@@ -7,17 +7,21 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from click.testing import CliRunner, Result
 
+from tests.harness import forked
 from unlearn_bench.harness.cli import bench
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.store.store import Store
+from unlearn_bench.harness.support import workers
 from unlearn_bench.harness.support.hardware import machine_id
 from unlearn_bench.harness.tracks.loading import load_track
 from unlearn_bench.harness.tracks.specification import Track
+from unlearn_bench.sandbox.backends import process
 
 SMALL = """
 [data]
@@ -73,6 +77,19 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def one_thread() -> None:
     """As worker processes have it: tests run side by side, and threads that wait for one another stop each other."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def warm_processes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fork units of ``process`` and workers from a server that has torch; ``fresh_processes`` says not to."""
+    if "fresh_processes" not in request.fixturenames:
+        monkeypatch.setattr(process, "create", forked.WarmUnits)
+        monkeypatch.setattr(workers, "multiprocessing", SimpleNamespace(get_context=forked.get_context))
+
+
+@pytest.fixture
+def fresh_processes() -> None:
+    """Start units and workers as the product does."""
 
 
 @pytest.fixture

@@ -10,16 +10,32 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 from torch._dynamo.backends.registry import lookup_backend
 
 from tests.harness.conftest import run
-from tests.harness.test_inflight import Problem, alike
+from tests.harness.test_inflight import Problem as Deep
+from tests.harness.test_inflight import alike
 from unlearn_bench.harness.executors.ray.cluster import Cluster
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.support.errors import BenchError
 from unlearn_bench.harness.training import compilation, prepare, steps
 from unlearn_bench.harness.training.gpu import Trial
 from unlearn_bench.harness.training.lanes import Course
+from unlearn_bench.sandbox.inside.models import BasicBlock
+
+
+class Problem(Deep):
+    """Networks of two blocks, one of which has a shortcut of its own and ends in a small map: tracing takes long."""
+
+    def models(self) -> list[nn.Module]:
+        models = super().models()
+        for model in models:
+            model.layer1, model.layer2 = BasicBlock(8, 16, 4), BasicBlock(16, 16, 1)
+            model.layer3 = model.layer4 = nn.Identity()
+            model.fc = nn.Linear(16, 5)
+            model.to(self.kind)
+        return models
 
 
 @pytest.fixture(autouse=True)

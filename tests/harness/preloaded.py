@@ -1,0 +1,10 @@
+"""What the server of ``forked`` imports once for all of its processes; it starts no thread and computes nothing."""
+
+import timm.models  # noqa: F401
+import torch
+
+from unlearn_bench.harness.training import prepare  # noqa: F401
+from unlearn_bench.harness.units import in_workers  # noqa: F401
+from unlearn_bench.sandbox.inside import adapter, loaders, models, report, runner  # noqa: F401
+
+torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.0)  # makes torch import another thousand modules
