@@ -7,7 +7,6 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -17,11 +16,9 @@ from tests.harness import forked
 from unlearn_bench.harness.cli import bench
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.store.store import Store
-from unlearn_bench.harness.support import workers
 from unlearn_bench.harness.support.hardware import machine_id
 from unlearn_bench.harness.tracks.loading import load_track
 from unlearn_bench.harness.tracks.specification import Track
-from unlearn_bench.sandbox.backends import process
 
 SMALL = """
 [data]
@@ -83,8 +80,7 @@ def one_thread() -> None:
 def warm_processes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Fork units of ``process`` and workers from a server that has torch; ``fresh_processes`` says not to."""
     if "fresh_processes" not in request.fixturenames:
-        monkeypatch.setattr(process, "create", forked.WarmUnits)
-        monkeypatch.setattr(workers, "multiprocessing", SimpleNamespace(get_context=forked.get_context))
+        forked.install(monkeypatch)
 
 
 @pytest.fixture
@@ -112,6 +108,7 @@ def once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None
             (place / "small.toml").write_text(SMALL)
             with pytest.MonkeyPatch.context() as patch:
                 patch.setenv("BENCH_HOME", str(place / "home"))
+                forked.install(patch)
                 make(place)
             (place / "done").touch()
     return place / "home"

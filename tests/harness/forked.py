@@ -19,9 +19,14 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 from threading import Event
+from types import SimpleNamespace
 from typing import Any, Literal
 
+import pytest
+
+from unlearn_bench.harness.support import workers
 from unlearn_bench.sandbox import child, names, procfs
+from unlearn_bench.sandbox.backends import process
 from unlearn_bench.sandbox.backends.process import Process
 from unlearn_bench.sandbox.inside import models, runner
 from unlearn_bench.sandbox.session import Chunk, Exit, conduct
@@ -31,6 +36,12 @@ from unlearn_bench.sandbox.types import Job, Limits, Outcome
 CHUNK = 64 * 1024
 Streams = tuple[Connection, Connection, Connection, Connection]
 """Commands, channel, log and exit code of a unit: the ends of one side."""
+
+
+def install(patch: pytest.MonkeyPatch) -> None:
+    """Let the units of ``process`` and the workers of pools be forked while ``patch`` lasts."""
+    patch.setattr(process, "create", WarmUnits)
+    patch.setattr(workers, "multiprocessing", SimpleNamespace(get_context=get_context))
 
 
 class WarmProcess(ForkServerProcess):
@@ -75,12 +86,12 @@ def _started(job: Job, folder: Path, scratch: Path) -> Iterator[WarmUnit]:
     (channel, output), (log, errors), (ended, ending) = (context.Pipe(duplex=False) for _ in range(3))
     inside = (go, output, errors, ending)
     variables = child.variables(job.threads, str(folder), str(scratch))
-    process = context.Process(target=_lead, args=(inside, folder, scratch, variables, job.cpus, job.limits))
-    process.start()
+    leader = context.Process(target=_lead, args=(inside, folder, scratch, variables, job.cpus, job.limits))
+    leader.start()
     for stream in inside:
         stream.close()
     with commands, channel, log, ended:
-        unit = WarmUnit(process, (commands, channel, log, ended), job.limits)
+        unit = WarmUnit(leader, (commands, channel, log, ended), job.limits)
         try:
             yield unit
         finally:
@@ -122,9 +133,9 @@ def _work(
 class WarmUnit:
     """A forked unit and what it started, one session: a ``sandbox.session.Box``."""
 
-    def __init__(self, process: WarmProcess, streams: Streams, limits: Limits) -> None:
-        assert process.pid is not None
-        self._process, self._session, self._limits = process, process.pid, limits
+    def __init__(self, leader: WarmProcess, streams: Streams, limits: Limits) -> None:
+        assert leader.pid is not None
+        self._leader, self._session, self._limits = leader, leader.pid, limits
         self._commands, channel, self._log, self._ended = streams
         self._selector = selectors.DefaultSelector()
         sources: list[tuple[Connection, Literal["channel", "log"]]] = [(channel, "channel"), (self._log, "log")]
@@ -171,7 +182,7 @@ class WarmUnit:
                     with suppress(ProcessLookupError):
                         os.kill(pid, signal.SIGKILL)
                 time.sleep(0.001)
-            self._process.join()
+            self._leader.join()
             self._selector.close()
             self._exit = Exit(code, peak_memory=self._peak, log=self._rest())
         return self._exit
