@@ -30,6 +30,7 @@ from tests.baselines.recording import (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "settings", "floor"),
     [

@@ -283,6 +283,7 @@ def test_scrub_slows_down_after_three_fifths(entry: Entry, tiny: Callable[[str],
     assert not all(torch.equal(p, q) for p, q in zip(slow, fast, strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reference", ["val", "wrong", "retain"])
 def test_scrub_rewinds_to_the_epoch_that_errs_on_forget_as_the_last_does_on_val(
     reference: str, entry: Entry, original: nn.Module, digits: Digits, monkeypatch: pytest.MonkeyPatch
