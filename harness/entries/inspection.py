@@ -1,4 +1,4 @@
-"""Reads an entry without importing it: ``python -I -S inspect_source.py < entry.py`` prints what it declares as JSON.
+"""Reads an entry without importing it: ``python -I -S inspection.py < entry.py`` prints what it declares as JSON.
 
 Runs as a child with limits, because parsing hostile source can exhaust memory or the stack. Standard library only.
 """
