@@ -21,9 +21,9 @@ from typing import Any, Literal
 
 from unlearn_bench.sandbox import procfs
 from unlearn_bench.sandbox.family import Family, own_user
-from unlearn_bench.sandbox.session import Chunk, Exit, conduct
+from unlearn_bench.sandbox.session import conduct
 from unlearn_bench.sandbox.stage import owned, staged
-from unlearn_bench.sandbox.types import MIB, Job, Limits, Outcome, Sandbox
+from unlearn_bench.sandbox.types import MIB, Chunk, Exit, Job, Limits, Outcome, Sandbox
 
 LAUNCH = Path(__file__).with_name("launch.py")
 CHUNK = 64 * 1024
@@ -31,12 +31,10 @@ LONGEST_PARENT = 38
 """DataLoader workers pass tensors through sockets in the scratch folder, whose whole paths may have 108 characters."""
 RESERVED = 1024 * MIB
 """Address space that torch reserves without touching it: what may lie between the memory limit and ``RLIMIT_DATA``."""
-SIGNAL_BASE = 128
-"""A program that passes on that its child was killed by signal n ends with this and n."""
 
 
 @dataclass(frozen=True)
-class Child:
+class ChildSpec:
     """What to start for a job, and who it is afterwards."""
 
     command: Sequence[str]
@@ -46,8 +44,6 @@ class Child:
     reach: Sequence[Path]
     """Folders beside the interpreter's that the unit's user must reach."""
     family: Family
-    passes_signals: bool = False
-    """The first process is a wrapper: exit codes above 128 are signals of what it wraps."""
 
 
 def interpreter() -> str:
@@ -121,7 +117,7 @@ def scratch(user: int | None) -> Iterator[Path]:
 def run(
     backend: Sandbox,
     job: Job,
-    start: Callable[[Job, Path], AbstractContextManager[Box]],
+    start: Callable[[Job, Path], AbstractContextManager[RunningChild]],
     clock: AbstractContextManager[Any],
     stop: threading.Event | None,
 ) -> Outcome:
@@ -132,14 +128,14 @@ def run(
     if reason := backend.unavailable(job.model, job.device):
         return Outcome("infra", reason, environment=environment)
     try:
-        with staged(job) as folder, start(job, folder) as box:
-            return conduct(job, models.layout(job.model), box, clock, environment, stop)
+        with staged(job) as folder, start(job, folder) as running:
+            return conduct(job, models.layout(job.model), running, clock, environment, stop)
     except OSError as error:
         return Outcome("infra", f"{backend.name}: the unit could not be run: {error}", environment=environment)
 
 
 @contextmanager
-def started(job: Job, child: Child) -> Iterator[Box]:
+def started(job: Job, child: ChildSpec) -> Iterator[RunningChild]:
     """Start a job's process with its limits; whatever it started is dead when this is left."""
     limits = _limits(job, child.family.user)
     with subprocess.Popen(
@@ -152,19 +148,19 @@ def started(job: Job, child: Child) -> Iterator[Box]:
         env=dict(child.environment),
         start_new_session=True,
     ) as popen:
-        box = Box(popen, job.limits, child.family, child.passes_signals)
+        running = RunningChild(popen, job.limits, child.family)
         try:
-            yield box
+            yield running
         finally:
-            box.close()
+            running.close()
 
 
-class Box:
-    """A running child, leader of its own session: a ``sandbox.session.Box``."""
+class RunningChild:
+    """A running child process, the leader of its own session: a ``RunningSandbox``."""
 
-    def __init__(self, popen: subprocess.Popen[bytes], limits: Limits, family: Family, passes_signals: bool) -> None:
+    def __init__(self, popen: subprocess.Popen[bytes], limits: Limits, family: Family) -> None:
         assert popen.stdin and popen.stdout and popen.stderr
-        self._popen, self._limits, self._family, self._passes_signals = popen, limits, family, passes_signals
+        self._popen, self._limits, self._family = popen, limits, family
         self._stdin, self._log = popen.stdin.fileno(), popen.stderr.fileno()
         self._selector = selectors.DefaultSelector()
         self._open = True
@@ -218,7 +214,6 @@ class Box:
         self._peak = max([self._peak, *(procfs.peak(member.pid) for member in members)])
         self._family.kill(self._popen.pid)
         code = self._popen.wait()
-        code = SIGNAL_BASE - code if self._passes_signals and code > SIGNAL_BASE else code
         self._exit = Exit(code if by_itself else None, peak_memory=self._peak or None, log=self._rest())
         return self._exit
 

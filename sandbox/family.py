@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,15 +24,14 @@ USERS = range(60706, 61184)
 class Family:
     """The processes of one unit.
 
-    Those of its ``user``, wherever they went; without a user of its own those that ``find`` knows from the first pid.
+    Those of its ``user``, wherever they went; without a user of its own those of the first process's session.
     """
 
     user: int | None
-    find: Callable[[int], list[Member]] = procfs.members
 
     def members(self, first: int) -> list[Member]:
         """All of them, zombies included."""
-        return self.find(first) if self.user is None else procfs.owned(self.user)
+        return procfs.members(first) if self.user is None else procfs.owned(self.user)
 
     def kill(self, first: int) -> None:
         """End every one of them; returns when none is alive."""

@@ -61,18 +61,6 @@ def users() -> set[int]:
     return {owner for _, owner in _owners()}
 
 
-def descendants(pid: int) -> list[Member]:
-    """A process, its children, their children and so on, zombies included."""
-    by_parent: dict[int, list[Member]] = {}
-    for member in _all():
-        by_parent.setdefault(member.parent, []).append(member)
-    first = process(pid)
-    found = [] if first is None else [first]
-    for member in found:
-        found += by_parent.get(member.pid, [])
-    return found
-
-
 def _pids() -> Iterator[int]:
     return (int(entry.name) for entry in os.scandir(PROC) if entry.name.isdigit())
 

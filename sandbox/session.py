@@ -12,60 +12,25 @@ import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any
 
 from unlearn_bench.sandbox import frames, weights
 from unlearn_bench.sandbox.text import Log, one_line, tail
-from unlearn_bench.sandbox.types import Job, Outcome
+from unlearn_bench.sandbox.types import Job, Outcome, RunningSandbox
 from unlearn_bench.sandbox.verdict import Ending, Verdict, ending_before_go, judge
 
 if TYPE_CHECKING:
-    from unlearn_bench.sandbox.inside.models import Layout
+    from unlearn_bench.sandbox.inside.models import SafetensorsLayout
 
 TICK = 0.1
 """Seconds between two looks at the deadline and the memory."""
 REPORT_BOUND = 64 * 1024
 ERROR_BOUND = 256 * 1024
 
-Chunk = tuple[Literal["channel", "log"], bytes]
-
-
-class Exit(NamedTuple):
-    """What is left of a stopped sandbox."""
-
-    code: int | None
-    """Exit code, negative for a signal; ``None`` if it did not end by itself."""
-    oom: bool = False
-    """The engine saw the memory limit strike."""
-    peak_memory: int | None = None
-    log: bytes = b""
-    """What it had still written to its log, as far as it could be had."""
-    failure: str = ""
-    """Why it may still run and nothing more is known of it: what holds it (an engine) did not answer."""
-
-
-class Box(Protocol):
-    """A started sandbox, seen from the session."""
-
-    def receive(self, timeout: float) -> list[Chunk] | None:
-        """What arrives within ``timeout`` seconds (bounded chunks, perhaps none); ``None`` after the end."""
-
-    def send(self, data: bytes) -> None:
-        """Write to the channel."""
-
-    def cpu_seconds(self) -> float | None:
-        """CPU time used so far by all its processes."""
-
-    def over_memory(self) -> bool:
-        """Whether the host must stop it for its memory (``False`` where the engine does that)."""
-
-    def stop(self, grace: float) -> Exit:
-        """Let it end by itself for ``grace`` seconds, then kill everything in it, in bounded time. Idempotent."""
-
 
 @dataclass
-class _Talk:
-    box: Box
+class _Conversation:
+    sandbox: RunningSandbox
     parser: frames.Parser
     log: Log
     stop: threading.Event | None
@@ -75,7 +40,7 @@ class _Talk:
     def next(self, deadline: float) -> tuple[frames.Frame | Ending, float]:
         """The next frame, or why there is none, and the host's time at its last byte."""
         while True:
-            chunks = self.box.receive(min(TICK, max(0.0, deadline - time.monotonic())))
+            chunks = self.sandbox.receive(min(TICK, max(0.0, deadline - time.monotonic())))
             now = time.monotonic()
             if chunks is None:
                 return Ending("closed"), now
@@ -96,14 +61,14 @@ class _Talk:
                 return Ending("stopped"), now
             if now >= self.looked + TICK:
                 self.looked = now
-                if self.box.over_memory():
+                if self.sandbox.over_memory():
                     return Ending("memory"), now
 
 
 def conduct(
     job: Job,
-    layout: Layout,
-    box: Box,
+    layout: SafetensorsLayout,
+    sandbox: RunningSandbox,
     clock: AbstractContextManager[Any],
     environment: Mapping[str, Any],
     stop: threading.Event | None = None,
@@ -113,26 +78,28 @@ def conduct(
     ``layout`` is the architecture's; ``environment`` is what the back end knows; it wins over the sandbox's own report.
     """
     log = Log(job.limits.log)
-    before = _Talk(box, frames.Parser({frames.READY: REPORT_BOUND, frames.ERROR: ERROR_BOUND}), log, stop)
+    before = _Conversation(sandbox, frames.Parser({frames.READY: REPORT_BOUND, frames.ERROR: ERROR_BOUND}), log, stop)
     frame, _ = before.next(time.monotonic() + job.limits.startup)
     if isinstance(frame, Ending) or frame.kind != frames.READY:
-        exit_ = box.stop(grace=1.0 if isinstance(frame, Ending) and frame.why == "closed" else 0.0)
+        exit_ = sandbox.stop(grace=1.0 if isinstance(frame, Ending) and frame.why == "closed" else 0.0)
         log.add(exit_.log)
         verdict = ending_before_go(frame, exit_, job.limits)
         return Outcome("infra", verdict.reason, log=tail(_with_traceback(log, verdict)), environment=dict(environment))
     environment = {**_report(frame.payload), **environment}
 
-    after = _Talk(box, frames.Parser({frames.WEIGHTS: weights.bound(layout), frames.ERROR: ERROR_BOUND}), log, stop)
+    after = _Conversation(
+        sandbox, frames.Parser({frames.WEIGHTS: weights.bound(layout), frames.ERROR: ERROR_BOUND}), log, stop
+    )
     with clock:
-        cpu_before = box.cpu_seconds()
+        cpu_before = sandbox.cpu_seconds()
         started = time.monotonic()
         try:
-            box.send(frames.encode(frames.GO))
+            sandbox.send(frames.encode(frames.GO))
             end, finished = after.next(started + job.limits.deadline)
         except ConnectionError:
             end, finished = Ending("closed"), time.monotonic()
-        cpu_after = box.cpu_seconds()
-        exit_ = box.stop(grace=1.0 if isinstance(end, Ending) and end.why == "closed" else 0.0)
+        cpu_after = sandbox.cpu_seconds()
+        exit_ = sandbox.stop(grace=1.0 if isinstance(end, Ending) and end.why == "closed" else 0.0)
     log.add(exit_.log)
 
     verdict = judge(end, exit_, layout, job.limits)

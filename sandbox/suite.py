@@ -34,7 +34,7 @@ Weights = Literal["original", "changed"]
 
 
 @dataclass(frozen=True)
-class Attack:
+class HostileEntry:
     """One unit of an attack file and what it must end in."""
 
     name: str
@@ -60,7 +60,7 @@ class Attack:
 
 
 @dataclass(frozen=True)
-class Result:
+class AttackOutcome:
     """What became of an attack; ``why`` says in which way it deviates and is empty when it does not."""
 
     attack: str
@@ -80,7 +80,7 @@ class BadHeader(ValueError):
     """An attack file that does not say what it expects."""
 
 
-def attacks() -> list[tuple[Attack, ...]]:
+def attacks() -> list[tuple[HostileEntry, ...]]:
     """All attacks, found by folder, sorted; the variants of one file together, in their order."""
     return [parse(path.stem, path.read_bytes()) for path in sorted(FOLDER.glob("*.py"))]
 
@@ -90,7 +90,7 @@ def sources() -> frozenset[bytes]:
     return frozenset(path.read_bytes() for path in FOLDER.glob("*.py"))
 
 
-def parse(name: str, source: bytes) -> tuple[Attack, ...]:
+def parse(name: str, source: bytes) -> tuple[HostileEntry, ...]:
     """The attacks of one file, from its docstring: a title, an empty line, then lines ``key: value``.
 
     Raises:
@@ -117,19 +117,19 @@ def parse(name: str, source: bytes) -> tuple[Attack, ...]:
         raise BadHeader(f"{name}: {error}") from None
     variants = [variant.strip() for line in fields.get("variants", [""]) for variant in line.split(",")]
     log = tuple(fields.get("log", ()))
-    return tuple(Attack(name, source, title, log=log, variant=variant, **single) for variant in variants)
+    return tuple(HostileEntry(name, source, title, log=log, variant=variant, **single) for variant in variants)
 
 
 def run(
-    backend: Sandbox, job: Job, chosen: Sequence[tuple[Attack, ...]] | None = None, at_once: int = 2
-) -> Iterator[Result]:
+    backend: Sandbox, job: Job, chosen: Sequence[tuple[HostileEntry, ...]] | None = None, at_once: int = 2
+) -> Iterator[AttackOutcome]:
     """Run attacks (all, unless ``chosen``), ``at_once`` at a time, the variants of a file one after another.
 
     ``job`` comes from :func:`template`. Results come in the order of the attacks.
     """
     stop = threading.Event()
 
-    def follow(variants: tuple[Attack, ...]) -> list[Result]:
+    def follow(variants: tuple[HostileEntry, ...]) -> list[AttackOutcome]:
         return [attempt(backend, attack, job, stop) for attack in variants]
 
     with ThreadPoolExecutor(at_once) as pool:
@@ -141,7 +141,7 @@ def run(
             pool.shutdown(cancel_futures=True)
 
 
-def attempt(backend: Sandbox, attack: Attack, job: Job, stop: threading.Event | None = None) -> Result:
+def attempt(backend: Sandbox, attack: HostileEntry, job: Job, stop: threading.Event | None = None) -> AttackOutcome:
     """Run one attack and judge it."""
     from safetensors.numpy import load
 
@@ -152,10 +152,10 @@ def attempt(backend: Sandbox, attack: Attack, job: Job, stop: threading.Event | 
     outcome = backend.run(unit, nullcontext(), stop)
     seconds = time.monotonic() - start
     why = "; ".join(deviations(attack, outcome, load(job.weights), seconds))
-    return Result(attack.label, attack.expect, outcome.status, round(seconds, 1), outcome.reason, why)
+    return AttackOutcome(attack.label, attack.expect, outcome.status, round(seconds, 1), outcome.reason, why)
 
 
-def deviations(attack: Attack, outcome: Outcome, original: Mapping[str, Any], seconds: float) -> Iterator[str]:
+def deviations(attack: HostileEntry, outcome: Outcome, original: Mapping[str, Any], seconds: float) -> Iterator[str]:
     """In which ways an outcome is not what the attack expects; the original's weights are name → array."""
     if outcome.status != attack.expect:
         yield f"ended as {outcome.status}, not {attack.expect}: {outcome.reason or one_line(outcome.log[-REASON:])}"

@@ -1,4 +1,4 @@
-"""A job of the smallest model and a few random images, for the attack suite, the probes of limits and tests."""
+"""A job of the smallest model and a few random images, for the attack suite, the limit checks and tests."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol, get_args
+from typing import Any, Literal, NamedTuple, Protocol, get_args
 
 Status = Literal["ok", "invalid", "crash", "oom", "timeout", "infra", "disqualified"]
 STATUSES: tuple[Status, ...] = get_args(Status)
@@ -77,6 +77,42 @@ class Outcome:
     warnings: tuple[str, ...] = ()
     environment: Mapping[str, Any] = field(default_factory=dict)
     """Back end, image digest, library versions, device."""
+
+
+Chunk = tuple[Literal["channel", "log"], bytes]
+
+
+class Exit(NamedTuple):
+    """What is left of a stopped sandbox."""
+
+    code: int | None
+    """Exit code, negative for a signal; ``None`` if it did not end by itself."""
+    oom: bool = False
+    """The engine saw the memory limit strike."""
+    peak_memory: int | None = None
+    log: bytes = b""
+    """What it had still written to its log, as far as it could be had."""
+    failure: str = ""
+    """Why it may still run and nothing more is known of it: what holds it (an engine) did not answer."""
+
+
+class RunningSandbox(Protocol):
+    """A started sandbox, seen from the session."""
+
+    def receive(self, timeout: float) -> list[Chunk] | None:
+        """What arrives within ``timeout`` seconds (bounded chunks, perhaps none); ``None`` after the end."""
+
+    def send(self, data: bytes) -> None:
+        """Write to the channel."""
+
+    def cpu_seconds(self) -> float | None:
+        """CPU time used so far by all its processes."""
+
+    def over_memory(self) -> bool:
+        """Whether the host must stop it for its memory (``False`` where the engine does that)."""
+
+    def stop(self, grace: float) -> Exit:
+        """Let it end by itself for ``grace`` seconds, then kill everything in it, in bounded time. Idempotent."""
 
 
 class Sandbox(Protocol):

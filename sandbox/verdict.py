@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from unlearn_bench.sandbox import frames, weights
 from unlearn_bench.sandbox.text import one_line
-from unlearn_bench.sandbox.types import MIB, Limits, Status
+from unlearn_bench.sandbox.types import MIB, Exit, Limits, Status
 
 if TYPE_CHECKING:
-    from unlearn_bench.sandbox.inside.models import Layout
-    from unlearn_bench.sandbox.session import Exit
+    from unlearn_bench.sandbox.inside.models import SafetensorsLayout
 
 STRUCK = "the memory limit struck a process in the sandbox"
 STOPPED = "stopped on request"
@@ -37,7 +36,7 @@ class Verdict:
     traceback: str = ""
 
 
-def judge(end: frames.Frame | Ending, exit_: Exit, layout: Layout, limits: Limits) -> Verdict:
+def judge(end: frames.Frame | Ending, exit_: Exit, layout: SafetensorsLayout, limits: Limits) -> Verdict:
     """The verdict on an entry, after the go signal.
 
     What had arrived counts, even if the sandbox could not be stopped; nothing is held against an entry for what did
@@ -51,7 +50,7 @@ def judge(end: frames.Frame | Ending, exit_: Exit, layout: Layout, limits: Limit
     return replace(verdict, warnings=(*verdict.warnings, one_line(f"the sandbox was not stopped: {exit_.failure}")))
 
 
-def _judge(end: frames.Frame | Ending, exit_: Exit, layout: Layout, limits: Limits) -> Verdict:
+def _judge(end: frames.Frame | Ending, exit_: Exit, layout: SafetensorsLayout, limits: Limits) -> Verdict:
     if isinstance(end, frames.Frame):
         return (
             _weights(end.payload, exit_, layout) if end.kind == frames.WEIGHTS else _error(end.payload, exit_, limits)
@@ -98,7 +97,7 @@ def _too_much(limits: Limits) -> str:
     return f"more than the {limits.memory / MIB:g} MiB of memory that a unit may use"
 
 
-def _weights(payload: bytearray, exit_: Exit, layout: Layout) -> Verdict:
+def _weights(payload: bytearray, exit_: Exit, layout: SafetensorsLayout) -> Verdict:
     try:
         arrays = weights.check(payload, layout)
     except weights.InvalidWeights as error:

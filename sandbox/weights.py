@@ -18,7 +18,7 @@ import numpy as np
 from unlearn_bench.sandbox.text import one_line
 
 if TYPE_CHECKING:
-    from unlearn_bench.sandbox.inside.models import Layout
+    from unlearn_bench.sandbox.inside.models import SafetensorsLayout
 
 DTYPES: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "I64": np.dtype("<i8"), "BOOL": np.dtype("u1")}
 _PREFIX = 8
@@ -32,17 +32,17 @@ def _bytes(word: str, shape: tuple[int, ...]) -> int:
     return DTYPES[word].itemsize * math.prod(shape)
 
 
-def header_bound(layout: Layout) -> int:
+def header_bound(layout: SafetensorsLayout) -> int:
     """Longest header that can be needed: per tensor its name, its shape, two offsets and the punctuation."""
     return 1024 + sum(128 + 6 * len(name) + 24 * len(shape) for name, (_, shape) in layout.items())
 
 
-def bound(layout: Layout) -> int:
+def bound(layout: SafetensorsLayout) -> int:
     """Longest safetensors file that ``check`` can accept, in bytes."""
     return _PREFIX + header_bound(layout) + sum(_bytes(word, shape) for word, shape in layout.values())
 
 
-def check(data: bytes | bytearray, layout: Layout) -> dict[str, np.ndarray[Any, Any]]:
+def check(data: bytes | bytearray, layout: SafetensorsLayout) -> dict[str, np.ndarray[Any, Any]]:
     """Return name → array (own memory) for safetensors of exactly this layout, else raise ``InvalidWeights``.
 
     Checked: names, dtypes, shapes, offsets without gap or overlap, total size, finite values, ``running_var`` ≥ 0.
@@ -61,7 +61,7 @@ def check(data: bytes | bytearray, layout: Layout) -> dict[str, np.ndarray[Any, 
     return arrays
 
 
-def _header(data: bytes | bytearray, layout: Layout) -> tuple[Mapping[str, Any], int]:
+def _header(data: bytes | bytearray, layout: SafetensorsLayout) -> tuple[Mapping[str, Any], int]:
     length = int.from_bytes(data[:_PREFIX], "little")
     if len(data) < _PREFIX or length > min(header_bound(layout), len(data) - _PREFIX):
         raise InvalidWeights("the weights are not a safetensors file of this architecture: bad header length")
@@ -81,7 +81,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return result
 
 
-def _same_names(entries: Mapping[str, Any], layout: Layout) -> None:
+def _same_names(entries: Mapping[str, Any], layout: SafetensorsLayout) -> None:
     missing, extra = layout.keys() - entries.keys(), entries.keys() - layout.keys()
     if missing or extra:
         words = [f"{len(names)} {what} (such as {one_line(min(names), 80)!r})"

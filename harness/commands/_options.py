@@ -85,7 +85,7 @@ sandbox_option = click.option(
     default="auto",
     show_default=True,
     metavar="NAME",
-    help="docker, bubblewrap, process, or auto: docker where engine and image are there, otherwise process. "
+    help="docker, process, or auto: docker where engine and image are there, otherwise process. "
     "docker:RUNTIME is docker with another OCI runtime of the engine, such as gVisor's runsc.",
 )
 gpu_option = click.option("--gpu", type=int, metavar="INDEX", help="Run on this CUDA device instead of the CPU.")

@@ -25,7 +25,7 @@ from unlearn_bench.harness.units.unit_run import UnitContext, attempt
 from unlearn_bench.sandbox import backends, suite
 from unlearn_bench.sandbox.engine import remains
 from unlearn_bench.sandbox.engine.client import connect
-from unlearn_bench.sandbox.suite import Result
+from unlearn_bench.sandbox.suite import AttackOutcome
 from unlearn_bench.sandbox.tiny import MODEL, tiny_job
 from unlearn_bench.sandbox.types import Limits, Sandbox
 
@@ -50,7 +50,7 @@ FILES: dict[str, Callable[[Path], None]] = {
 }
 
 
-def run() -> Iterator[Result]:
+def run() -> Iterator[AttackOutcome]:
     """Every attack, then what is left of them on this machine.
 
     Raises:
@@ -71,10 +71,10 @@ def run() -> Iterator[Result]:
             start = time.monotonic()
             left = remains.remains(client, suite.sources(), before)
         status = "something" if left else "nothing"
-        yield Result("what is left", "nothing", status, round(time.monotonic() - start, 1), "", "; ".join(left))
+        yield AttackOutcome("what is left", "nothing", status, round(time.monotonic() - start, 1), "", "; ".join(left))
 
 
-def statically_refused() -> Iterator[Result]:
+def statically_refused() -> Iterator[AttackOutcome]:
     """Submissions that are refused before any container; each is made here, as none can be kept as a file."""
     with tempfile.TemporaryDirectory() as folder:
         for name in (*SOURCES, *FILES):
@@ -90,10 +90,12 @@ def statically_refused() -> Iterator[Result]:
             except entries.InvalidEntry as error:
                 status, reason = "invalid", error.message.replace(f"{folder}/", "")
             why = "" if status == "invalid" else "it was accepted"
-            yield Result(f"{name} submission", "invalid", status, round(time.monotonic() - start, 1), reason, why)
+            yield AttackOutcome(
+                f"{name} submission", "invalid", status, round(time.monotonic() - start, 1), reason, why
+            )
 
 
-def outputs(backend: Sandbox, run_id: str) -> Result:
+def outputs(backend: Sandbox, run_id: str) -> AttackOutcome:
     """Finite weights whose outputs overflow, as an entry on the default track: the sandbox cannot see it."""
     references = References(load_track("digits-resnet18"), Store())
     entry = entries.read(suite.FOLDER / f"{OVERFLOWING}.py")
@@ -104,7 +106,7 @@ def outputs(backend: Sandbox, run_id: str) -> Result:
     refused = logits is None and outcome.status == "invalid" and "not finite" in outcome.reason
     why = "" if refused else f"ended as {outcome.status}: {outcome.reason}"
     seconds = round(time.monotonic() - start, 1)
-    return Result(f"{OVERFLOWING}, inferred", "invalid", outcome.status, seconds, outcome.reason, why)
+    return AttackOutcome(f"{OVERFLOWING}, inferred", "invalid", outcome.status, seconds, outcome.reason, why)
 
 
 def show(form: str) -> int:
@@ -121,15 +123,15 @@ def show(form: str) -> int:
     return EXIT_CODES["ok" if all(result.ok for result in results) else "infra"]
 
 
-def line(result: Result) -> str:
+def line(result: AttackOutcome) -> str:
     """One result for people."""
     text = f"{'ok  ' if result.ok else 'FAIL'}  {result.attack:<44} {result.expected:<8} {result.status:<8}"
     return f"{text} {result.seconds:6.1f} s" + (f"  → {result.why}" if result.why else "")
 
 
-def markdown(results: Sequence[Result]) -> str:
+def markdown(results: Sequence[AttackOutcome]) -> str:
     """The table of the README: one row per attack file, the slowest of its units, machine and date."""
-    rows: dict[str, list[Result]] = {}
+    rows: dict[str, list[AttackOutcome]] = {}
     for result in results:
         rows.setdefault(result.attack.partition("[")[0], []).append(result)
     lines = [HEADLINE]
@@ -141,7 +143,7 @@ def markdown(results: Sequence[Result]) -> str:
     return "\n".join([MARKERS[0], summary(results), "", *lines, MARKERS[1]])
 
 
-def summary(results: Sequence[Result]) -> str:
+def summary(results: Sequence[AttackOutcome]) -> str:
     """How many attacks deviated, and on which machine and day."""
     machine, bad = hardware(), sum(not result.ok for result in results)
     with connect() as client:

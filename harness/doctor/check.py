@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Finding:
+class Check:
     """One line; ``remedy`` is empty when all is well."""
 
     subject: str

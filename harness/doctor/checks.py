@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator, Sequence
 
 from unlearn_bench.harness.doctor import engine_checks
-from unlearn_bench.harness.doctor.check import Finding
+from unlearn_bench.harness.doctor.check import Check
 from unlearn_bench.harness.entries.entry import baseline
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.store.store import Store
@@ -26,7 +26,7 @@ FREE_DISK_GIB = 5.0
 NOOP_UNITS = 5
 
 
-def examine() -> Iterator[Finding]:
+def examine() -> Iterator[Check]:
     """All findings, the quick ones first."""
     store, default = Store(), load_track("digits-resnet18")
     yield _libraries()
@@ -37,37 +37,37 @@ def examine() -> Iterator[Finding]:
     for name in backends.names():
         reason = backends.load(name).unavailable(default.model_spec, "cpu")
         what, _, remedy = (reason or "usable for the default track").partition("; ")
-        yield Finding(name, what, remedy if reason else "", needed=False)
+        yield Check(name, what, remedy if reason else "", needed=False)
         usable += [] if reason else [name]
     yield from engine_checks.containers()
     if not usable:
-        yield Finding("sandbox", "no back end is usable", "see the lines above")
+        yield Check("sandbox", "no back end is usable", "see the lines above")
         return
     yield _gpu()
     yield _neighbours(store)
-    yield _clock(References(default, store), min(usable, key=("docker", "process", "bubblewrap").index))
+    yield _clock(References(default, store), min(usable, key=("docker", "process").index))
 
 
-def _libraries() -> Finding:
+def _libraries() -> Check:
     import torch
     import torchvision
 
     versions = f"python {sys.version.split()[0]}, torch {torch.__version__}, torchvision {torchvision.__version__}"
-    return Finding("libraries", versions)
+    return Check("libraries", versions)
 
 
-def _disk(store: Store) -> Finding:
+def _disk(store: Store) -> Check:
     place = store.root
     while not place.exists():
         place = place.parent
     free = shutil.disk_usage(place).free / 2**30
     text = f"{free:.0f} GiB free for the store in {store.root}"
     if not os.access(place, os.W_OK):
-        return Finding("disk", f"{store.root} is not writable", "point BENCH_HOME at a folder that is")
-    return Finding("disk", text, "" if free >= FREE_DISK_GIB else "free some, or point BENCH_HOME elsewhere", False)
+        return Check("disk", f"{store.root} is not writable", "point BENCH_HOME at a folder that is")
+    return Check("disk", text, "" if free >= FREE_DISK_GIB else "free some, or point BENCH_HOME elsewhere", False)
 
 
-def _memory(default: Track) -> Finding:
+def _memory(default: Track) -> Check:
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**20
     wanted = default.protocol.memory_mib
     free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES") / 2**20
@@ -75,36 +75,36 @@ def _memory(default: Track) -> Finding:
         f"{total / 1024:.0f} GiB, {free / 1024:.0f} GiB of it unused; "
         f"a unit of the default track may use {wanted / 1024:.0f} GiB"
     )
-    return Finding("memory", text, "" if total >= wanted else "units may end as oom here: use a larger machine", False)
+    return Check("memory", text, "" if total >= wanted else "units may end as oom here: use a larger machine", False)
 
 
-def _references(references: References) -> Finding:
+def _references(references: References) -> Check:
     try:
         count = sum(1 for _ in references.verify())
         data = references.dataset
     except BenchError as error:
-        return Finding("references", error.message, error.remedy)
-    return Finding("references", f"{count} models of the default track and its {len(data.labels):,} images verified")
+        return Check("references", error.message, error.remedy)
+    return Check("references", f"{count} models of the default track and its {len(data.labels):,} images verified")
 
 
-def _gpu() -> Finding:
+def _gpu() -> Check:
     import torch
 
     if not torch.cuda.is_available():
-        return Finding("gpu", "none that torch can use; units run on the CPU")
-    return Finding("gpu", ", ".join(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())))
+        return Check("gpu", "none that torch can use; units run on the CPU")
+    return Check("gpu", ", ".join(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())))
 
 
-def _neighbours(store: Store) -> Finding:
+def _neighbours(store: Store) -> Check:
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) == 1:
-        return Finding("cores", "one: timed units run one at a time")
+        return Check("cores", "one: timed units run one at a time")
     cost = core_interference.measure(store, cores).neighbours_cost
     units = f"{len(cores)} timed units at once" if cost <= core_interference.TOLERANCE else "one timed unit at a time"
-    return Finding("cores", f"{len(cores)}; a busy neighbour costs {cost:+.1%}: {units}")
+    return Check("cores", f"{len(cores)}; a busy neighbour costs {cost:+.1%}: {units}")
 
 
-def _clock(references: References, name: str) -> Finding:
+def _clock(references: References, name: str) -> Check:
     """Times of repeated identity units: the overhead inside the clock, and its spread."""
     bench = UnitContext(references, backends.load(name), run_id="doctor")
     unit = SeedUnit(baseline("original"), references.track, 0)
@@ -112,10 +112,10 @@ def _clock(references: References, name: str) -> Finding:
     records = [run(bench, unit, timed_slot((core,)), None, 60.0) for _ in range(NOOP_UNITS)]
     failed = [r for r in records if r.seconds is None]
     if failed:
-        return Finding("clock", f"the identity entry failed: {failed[0].reason}", "see the lines above")
+        return Check("clock", f"the identity entry failed: {failed[0].reason}", "see the lines above")
     wall = _spread([r.seconds for r in records if r.seconds is not None])
     cpu = _spread([r.cpu_seconds for r in records if r.cpu_seconds is not None])
-    return Finding("clock", f"identity entry in {name}, {NOOP_UNITS} times: {wall}; of the CPU {cpu}")
+    return Check("clock", f"identity entry in {name}, {NOOP_UNITS} times: {wall}; of the CPU {cpu}")
 
 
 def _spread(seconds: Sequence[float]) -> str:

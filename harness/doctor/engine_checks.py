@@ -7,10 +7,10 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import nullcontext
 
-from unlearn_bench.harness.doctor.check import Finding
+from unlearn_bench.harness.doctor.check import Check
 from unlearn_bench.sandbox import backends
 from unlearn_bench.sandbox.engine.facts import Facts, facts
-from unlearn_bench.sandbox.probes import ENTRIES, limits
+from unlearn_bench.sandbox.limit_checks import ENTRIES, checks
 from unlearn_bench.sandbox.tiny import MODEL, tiny_job
 from unlearn_bench.sandbox.types import MIB, Limits
 
@@ -21,68 +21,66 @@ TOOLKIT = (
 GPU_MINUTES = 5
 
 
-def containers() -> Iterator[Finding]:
+def containers() -> Iterator[Check]:
     """Engine and image, and every limit in a real container. Nothing of it is needed where only own code runs."""
     engine = facts()
     if engine is None:
-        yield Finding("engine", "no container engine answers", START, needed=False)
+        yield Check("engine", "no container engine answers", START, needed=False)
         return
     lacking = engine.lacking
     text = engine.line + (f"; it cannot limit: {', '.join(lacking)}" if lacking else "")
     remedy = f"switch the kernel's controllers on: {', '.join(lacking)} (boot with cgroup_enable=memory swapaccount=1)"
-    yield Finding("engine", text, remedy if lacking else "", needed=False)
+    yield Check("engine", text, remedy if lacking else "", needed=False)
     yield _image(engine)
     backend = backends.load("docker")
     if backend.unavailable(MODEL, "cpu") is None:
-        for check in limits.check(backend):
-            yield Finding(check.name, check.text, check.remedy, needed=False)
+        for check in checks.check(backend):
+            yield Check(check.name, check.text, check.remedy, needed=False)
 
 
-def gpu(index: int) -> Iterator[Finding]:
+def gpu(index: int) -> Iterator[Check]:
     """The way of a GPU into a container, step by step, and a unit that trains on it."""
     ready = True
     for finding in (_driver(index), *_gpu_engine(facts())):
         ready = ready and finding.ok
         yield finding
     if not ready:
-        yield Finding("gpu unit", "not run", "see the lines above")
+        yield Check("gpu unit", "not run", "see the lines above")
         return
     bounds = Limits(deadline=60 * GPU_MINUTES, memory=16 * 1024 * MIB)
     with tiny_job((ENTRIES / "gpu.py").read_bytes(), bounds, device=f"cuda:{index}") as job:
         outcome = backends.load("docker").run(job, nullcontext())
     if outcome.status != "ok":
-        yield Finding("gpu unit", f"{outcome.status}: {outcome.reason}", f"{TOOLKIT}; then try again")
+        yield Check("gpu unit", f"{outcome.status}: {outcome.reason}", f"{TOOLKIT}; then try again")
         return
     said = outcome.log.strip().splitlines()[-1:]
-    yield Finding(
-        "gpu unit", f"trained in {outcome.seconds:.1f} s on {outcome.environment['device']}; {' '.join(said)}"
-    )
+    yield Check("gpu unit", f"trained in {outcome.seconds:.1f} s on {outcome.environment['device']}; {' '.join(said)}")
 
 
-def _image(engine: Facts) -> Finding:
+def _image(engine: Facts) -> Check:
     if not engine.images:
-        return Finding("image", "none is here", "bench image", needed=False)
-    return Finding("image", "; ".join(f"{tags or 'untagged'} {digest}" for tags, digest, _ in engine.images))
+        return Check("image", "none is here", "bench image", needed=False)
+    return Check("image", "; ".join(f"{tags or 'untagged'} {digest}" for tags, digest, _ in engine.images))
 
 
-def _driver(index: int) -> Finding:
+def _driver(index: int) -> Check:
     if shutil.which("nvidia-smi") is None:
         what = "this machine has no nvidia-smi, so no NVIDIA driver"
-        return Finding("gpu driver", what, "install the driver, or run on the CPU (without --gpu)")
+        return Check("gpu driver", what, "install the driver, or run on the CPU (without --gpu)")
     query = ["nvidia-smi", f"--id={index}", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"]
     done = subprocess.run(query, capture_output=True, text=True)
     said = (done.stdout or done.stderr).strip().splitlines()[:1]
     text = f"GPU {index}: {' '.join(said)}"
-    return Finding("gpu driver", text, "" if done.returncode == 0 else "name a GPU that `nvidia-smi -L` lists")
+    return Check("gpu driver", text, "" if done.returncode == 0 else "name a GPU that `nvidia-smi -L` lists")
 
 
-def _gpu_engine(engine: Facts | None) -> Iterator[Finding]:
+def _gpu_engine(engine: Facts | None) -> Iterator[Check]:
     if engine is None:
-        yield Finding("gpu engine", "no container engine answers", START)
+        yield Check("gpu engine", "no container engine answers", START)
         return
     passes = engine.passes_gpus()
     text = "has NVIDIA's runtime or CDI devices" if passes else "knows neither NVIDIA's runtime nor a CDI device"
-    yield Finding("gpu engine", text, "" if passes else TOOLKIT)
+    yield Check("gpu engine", text, "" if passes else TOOLKIT)
     found = [tags for tags, _, cuda in engine.images if cuda]
     text = f"{', '.join(found)} with CUDA" if found else "no image with torch for a GPU is here"
-    yield Finding("gpu image", text, "" if found else "bench image --variant full")
+    yield Check("gpu image", text, "" if found else "bench image --variant full")

@@ -24,8 +24,8 @@ from unlearn_bench.sandbox.engine.client import FAILURES, connect, explain
 from unlearn_bench.sandbox.engine.readback import NotEnforced, check
 from unlearn_bench.sandbox.engine.reap import labels, reap
 from unlearn_bench.sandbox.engine.settings import settings
-from unlearn_bench.sandbox.session import Chunk, Exit, conduct
-from unlearn_bench.sandbox.types import Job, Outcome
+from unlearn_bench.sandbox.session import conduct
+from unlearn_bench.sandbox.types import Chunk, Exit, Job, Outcome
 
 _SIGNAL_BASE = 128
 
@@ -73,8 +73,8 @@ class Docker:
                     "runtime": self.runtime or info["DefaultRuntime"],
                 }
                 confined = settings(job, image.id, folder, labels(job.run_id), info, self.runtime)
-                with self._started(client, {"name": name, **confined}, info) as box:
-                    outcome = conduct(job, models.layout(job.model), box, clock, environment, stop)
+                with self._started(client, {"name": name, **confined}, info) as running:
+                    outcome = conduct(job, models.layout(job.model), running, clock, environment, stop)
         except (stage.StageError, NotEnforced) as error:
             return Outcome("infra", str(error), environment=environment)
         except FAILURES as error:
@@ -96,16 +96,16 @@ class Docker:
     @contextmanager
     def _started(
         self, client: docker.DockerClient, confined: Mapping[str, Any], info: Mapping[str, Any]
-    ) -> Iterator[_Box]:
+    ) -> Iterator[_RunningContainer]:
         try:
             created = client.api.create_container(**confined)
             container = client.containers.prepare_model({"Id": created["Id"]})
             attached = Attached(client, container.id)
             try:
                 container.start()
-                box = _Box(container, attached)
+                running = _RunningContainer(container, attached)
                 check(confined, created["Warnings"], container.attrs, info)
-                yield box
+                yield running
             finally:
                 attached.shut()
         finally:
@@ -115,7 +115,7 @@ class Docker:
                 self._left.add(confined["name"])
 
 
-class _Box:
+class _RunningContainer:
     """A running container."""
 
     def __init__(self, container: Container, attached: Attached) -> None:

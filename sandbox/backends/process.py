@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from unlearn_bench.sandbox import child, family, stage
-from unlearn_bench.sandbox.child import Child
+from unlearn_bench.sandbox.child import ChildSpec, RunningChild
 from unlearn_bench.sandbox.family import Family, own_user
 from unlearn_bench.sandbox.types import Job, Outcome
 
@@ -51,12 +51,12 @@ class Process:
 
 
 @contextmanager
-def _started(job: Job, folder: Path) -> Iterator[child.Box]:
+def _started(job: Job, folder: Path) -> Iterator[RunningChild]:
     with own_user() as user, child.scratch(user) as scratch:
         variables = child.variables(job.threads, str(folder), str(scratch)) | _gpu(job.device)
-        unit = Child(child.runner(str(folder)), variables, scratch, (folder, scratch), Family(user))
-        with child.started(job, unit) as box:
-            yield box
+        unit = ChildSpec(child.runner(str(folder)), variables, scratch, (folder, scratch), Family(user))
+        with child.started(job, unit) as running:
+            yield running
 
 
 def _gpu(device: str) -> dict[str, str]:

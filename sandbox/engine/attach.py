@@ -16,7 +16,7 @@ from typing import Literal
 import docker
 from docker.errors import DockerException
 
-from unlearn_bench.sandbox.session import Chunk
+from unlearn_bench.sandbox.types import Chunk
 
 RECEIVE = 64 * 1024
 SEND = 30.0

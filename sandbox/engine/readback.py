@@ -44,7 +44,7 @@ REMEDIES = {
 OTHER = "look at the warnings of `docker info` and at the engine's configuration, or update the engine"
 
 
-class Difference(NamedTuple):
+class SettingMismatch(NamedTuple):
     """A setting, by the engine's name, that is not what was asked for."""
 
     name: str
@@ -58,9 +58,9 @@ class Difference(NamedTuple):
 class NotEnforced(Exception):
     """The engine does not confine a unit as it was asked to; the text names the settings and the remedy."""
 
-    def __init__(self, differences: Sequence[Difference], warnings: Sequence[str]) -> None:
-        said = [*map(str, differences), *(f"it warned: {one_line(warning, 200)}" for warning in warnings)]
-        remedy = REMEDIES.get(differences[0].name, OTHER) if differences else OTHER
+    def __init__(self, mismatches: Sequence[SettingMismatch], warnings: Sequence[str]) -> None:
+        said = [*map(str, mismatches), *(f"it warned: {one_line(warning, 200)}" for warning in warnings)]
+        remedy = REMEDIES.get(mismatches[0].name, OTHER) if mismatches else OTHER
         super().__init__(f"the engine did not apply the settings of a unit: {', '.join(said)}; {remedy}")
 
 
@@ -72,23 +72,23 @@ def check(
     Raises:
         NotEnforced: something differs, or the engine warned.
     """
-    found = differences(asked, attrs, info)
+    found = mismatches(asked, attrs, info)
     serious = [warning for warning in warnings or () if not warning.startswith(HARMLESS)]
     if found or serious:
         raise NotEnforced(found, serious)
 
 
-def differences(asked: Mapping[str, Any], attrs: Mapping[str, Any], info: Mapping[str, Any]) -> list[Difference]:
+def mismatches(asked: Mapping[str, Any], attrs: Mapping[str, Any], info: Mapping[str, Any]) -> list[SettingMismatch]:
     """All settings that are not what ``asked``, the arguments of ``api.create_container``, says."""
     return [one for one in _compared(asked, attrs, info) if _plain(one.asked) != _plain(one.found)]
 
 
-def _compared(asked: Mapping[str, Any], attrs: Mapping[str, Any], info: Mapping[str, Any]) -> Iterator[Difference]:
+def _compared(asked: Mapping[str, Any], attrs: Mapping[str, Any], info: Mapping[str, Any]) -> Iterator[SettingMismatch]:
     host, config = attrs["HostConfig"], attrs["Config"]
     wanted = {"Runtime": info["DefaultRuntime"], "NanoCpus": 0, "CpusetCpus": "", "DeviceRequests": []}
     for name, value in {**wanted, **asked["host_config"], **dict.fromkeys(UNASKED)}.items():
         if name != "Mounts":  # what was mounted, not what was noted
-            yield Difference(name, value, host.get(name))
+            yield SettingMismatch(name, value, host.get(name))
     mounts = [
         {
             "Type": mount["Type"],
@@ -98,20 +98,20 @@ def _compared(asked: Mapping[str, Any], attrs: Mapping[str, Any], info: Mapping[
         }
         for mount in asked["host_config"]["Mounts"]
     ]
-    yield Difference("Mounts", mounts, [{key: mount.get(key) for key in mounts[0]} for mount in attrs["Mounts"]])
+    yield SettingMismatch("Mounts", mounts, [{key: mount.get(key) for key in mounts[0]} for mount in attrs["Mounts"]])
     for name, key in CONFIG.items():
-        yield Difference(key, asked[name], config.get(key))
-    yield Difference("Tty", False, config.get("Tty"))
-    yield Difference("Image", asked["image"], attrs["Image"])
+        yield SettingMismatch(key, asked[name], config.get(key))
+    yield SettingMismatch("Tty", False, config.get("Tty"))
+    yield SettingMismatch("Image", asked["image"], attrs["Image"])
     networks = set(attrs["NetworkSettings"].get("Networks") or ()) - {"none"}
-    yield Difference("Networks", [], sorted(networks))
+    yield SettingMismatch("Networks", [], sorted(networks))
     # an image brings variables and labels of its own
     environment = dict(line.split("=", 1) for line in config.get("Env") or ())
     for name, wanted_pairs, found_pairs in (
         ("Env", asked["environment"], environment),
         ("Labels", asked["labels"], config.get("Labels") or {}),
     ):
-        yield Difference(name, wanted_pairs, {key: found_pairs.get(key) for key in wanted_pairs})
+        yield SettingMismatch(name, wanted_pairs, {key: found_pairs.get(key) for key in wanted_pairs})
 
 
 def _plain(value: Any) -> Any:

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-Layout = dict[str, tuple[torch.dtype, tuple[int, ...]]]
+StateLayout = dict[str, tuple[torch.dtype, tuple[int, ...]]]
 
 ROLES = ("model", "retain", "forget", "val")
 
@@ -70,12 +70,12 @@ def _positional(unlearn: Callable[..., Any], parameters: Mapping[str, Any]) -> i
     return count
 
 
-def layout(model: nn.Module) -> Layout:
+def layout(model: nn.Module) -> StateLayout:
     """Names, dtypes and shapes of a model's state."""
     return {name: (tensor.dtype, tuple(tensor.shape)) for name, tensor in model.state_dict().items()}
 
 
-def state(model: nn.Module, expected: Layout) -> dict[str, Tensor]:
+def state(model: nn.Module, expected: StateLayout) -> dict[str, Tensor]:
     """The model's state on the CPU, in the expected dtypes (so half precision is cast) and own memory.
 
     Raises ``ContractError`` that names the first difference in names or shapes.

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-Layout = dict[str, tuple[str, tuple[int, ...]]]
+SafetensorsLayout = dict[str, tuple[str, tuple[int, ...]]]
 
 
 def resnet18(*, classes: int, channels: int = 3, image_size: int = 32) -> nn.Module:
@@ -122,7 +122,7 @@ def build(spec: Mapping[str, Any]) -> nn.Module:
     return ARCHITECTURES[arguments.pop("name")](**arguments)
 
 
-def layout(spec: Mapping[str, Any]) -> Layout:
+def layout(spec: Mapping[str, Any]) -> SafetensorsLayout:
     """Names, dtypes (safetensors' words) and shapes of a model's state."""
     words = {torch.float32: "F32", torch.int64: "I64", torch.bool: "BOOL"}
     with torch.random.fork_rng(devices=[]):  # torch's meta device would import its whole compiler first

@@ -44,7 +44,7 @@ class Channel:
             sys.exit("the host closed the channel")
 
 
-class Unit:
+class LoadedJob:
     """The deletion request of the job in ``folder``, loaded before the entry's time begins."""
 
     def __init__(self, folder: Path) -> None:
@@ -106,10 +106,10 @@ def main(folder: Path) -> None:
     from . import report
 
     try:
-        unit = Unit(folder)
-        channel.send(frames.READY, report.environment(unit.device))
+        job = LoadedJob(folder)
+        channel.send(frames.READY, report.environment(job.device))
         channel.await_go()
-        weights = unit.unlearn()
+        weights = job.unlearn()
     except BaseException as error:  # also sys.exit() and KeyboardInterrupt of an entry: all of it goes to the host
         channel.send(frames.ERROR, report.failure(error))
     else:

@@ -14,11 +14,11 @@ from unlearn_bench.harness.cli import bench
 from unlearn_bench.harness.doctor import attack_suite
 from unlearn_bench.harness.entries import entry
 from unlearn_bench.sandbox import backends, suite
-from unlearn_bench.sandbox.suite import Result
+from unlearn_bench.sandbox.suite import AttackOutcome
 from unlearn_bench.sandbox.tiny import MODEL
 
-GOOD = Result("good", "crash", "crash", 1.25, "exit code 4")
-BAD = Result("many[b]", "invalid", "ok", 2.0, "", "ended as ok, not invalid")
+GOOD = AttackOutcome("good", "crash", "crash", 1.25, "exit code 4")
+BAD = AttackOutcome("many[b]", "invalid", "ok", 2.0, "", "ended as ok, not invalid")
 README = Path(suite.__file__).with_name("README.md")
 
 
@@ -45,8 +45,10 @@ def test_every_attack_passes_the_static_check(path: Path) -> None:
 
 
 @pytest.mark.parametrize("results, code", [([GOOD], 0), ([GOOD, BAD], 20)])
-def test_the_command_reports_and_fails(results: list[Result], code: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    def run() -> Iterator[Result]:
+def test_the_command_reports_and_fails(
+    results: list[AttackOutcome], code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run() -> Iterator[AttackOutcome]:
         yield from results
 
     monkeypatch.setattr(attack_suite, "run", run)
@@ -63,7 +65,7 @@ def test_the_command_reports_and_fails(results: list[Result], code: int, monkeyp
 
 def test_units_of_one_file_are_one_row(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attack_suite, "summary", lambda results: "summary")
-    table = attack_suite.markdown([GOOD, BAD, Result("many[a]", "invalid", "invalid", 7.0, "")])
+    table = attack_suite.markdown([GOOD, BAD, AttackOutcome("many[a]", "invalid", "invalid", 7.0, "")])
     assert "| good | crash | crash | 1.2 |\n| many × 2 | invalid | ok, invalid | 7.0 |" in table
 
 

@@ -47,7 +47,7 @@ def test_the_way_of_a_gpu_is_proven_by_a_unit(status: Any, code: int, monkeypatc
             return Outcome(status, "no GPU", seconds=1.5, log="1 GPU in the sandbox: X", environment={"device": "X"})
 
     monkeypatch.setattr(engine_checks, "facts", lambda: Facts({**INFO, "Runtimes": {"nvidia": {}}}, CUDA))
-    monkeypatch.setattr(engine_checks, "_driver", lambda index: engine_checks.Finding("gpu driver", f"GPU {index}"))
+    monkeypatch.setattr(engine_checks, "_driver", lambda index: engine_checks.Check("gpu driver", f"GPU {index}"))
     monkeypatch.setattr(engine_checks.backends, "load", lambda name: Engine())
     result = run("doctor", "--gpu", "1")
     assert result.exit_code == code
@@ -59,5 +59,5 @@ def test_the_way_of_a_gpu_is_proven_by_a_unit(status: Any, code: int, monkeypatc
 def test_the_doctor_examines_this_machine() -> None:
     result = run("doctor")
     lines = {line[6:19].strip(): line for line in result.stdout.splitlines()}
-    assert {"engine", "image", "memory limit", "processes", "disk", "memory", "clock", "bubblewrap"} <= set(lines)
+    assert {"engine", "image", "memory limit", "processes", "disk", "memory", "clock", "process"} <= set(lines)
     assert "of the CPU median" in lines["clock"] and "cgroup v" in lines["engine"] and "sha256:" in lines["image"]

@@ -42,7 +42,7 @@ def put(references: References, name: str, source: bytes, trusted: bool, seconds
             logits=logits,
             date="2026-01-01T00:00:00+00:00",
             trusted=trusted,
-            environment={"backend": "docker" if trusted else "bubblewrap"},
+            environment={"backend": "docker" if trusted else "process"},
         ).save(references.store)
 
 

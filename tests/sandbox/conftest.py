@@ -59,20 +59,8 @@ def docker_sandbox() -> Sandbox:
     return backend
 
 
-@pytest.fixture(scope="session")
-def bubblewrap_sandbox() -> Sandbox:
-    """The bubblewrap back end; where it cannot be used a loud skip."""
-    backend = load("bubblewrap")
-    if (reason := backend.unavailable(SPEC, "cpu")) is not None:
-        pytest.skip(f"THE BUBBLEWRAP BACK END IS NOT TESTED: {reason}")
-    return backend
-
-
-@pytest.fixture(params=["process", "bubblewrap", pytest.param("docker", marks=pytest.mark.docker)])
+@pytest.fixture(params=["process", pytest.param("docker", marks=pytest.mark.docker)])
 def backend(request: pytest.FixtureRequest) -> Sandbox:
-    if request.param == "bubblewrap":
-        wrapped: Sandbox = request.getfixturevalue("bubblewrap_sandbox")
-        return wrapped
     if request.param == "docker":
         sandbox: Sandbox = request.getfixturevalue("docker_sandbox")
         return sandbox

@@ -44,7 +44,7 @@ def nothing_left(docker_sandbox: Sandbox, job: Job) -> Iterator[None]:
 
 @pytest.mark.usefixtures("nothing_left")
 @pytest.mark.parametrize("attack", suite.attacks(), ids=lambda variants: variants[0].name)
-def test_attack(attack: tuple[suite.Attack, ...], docker_sandbox: Sandbox, job: Job, private_tmp: Path) -> None:
+def test_attack(attack: tuple[suite.HostileEntry, ...], docker_sandbox: Sandbox, job: Job, private_tmp: Path) -> None:
     results = list(suite.run(docker_sandbox, job, [attack]))
     assert [(result.attack, result.why) for result in results if not result.ok] == []
     assert len(results) == len(attack)

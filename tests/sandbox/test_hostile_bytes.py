@@ -18,8 +18,8 @@ from safetensors.numpy import save
 
 from unlearn_bench.sandbox.engine.attach import Demultiplexer, StreamError
 from unlearn_bench.sandbox.frames import ERROR, READY, WEIGHTS, Parser, encode, header
-from unlearn_bench.sandbox.session import ERROR_BOUND, REPORT_BOUND, Chunk, Exit, conduct
-from unlearn_bench.sandbox.types import MIB, STATUSES, Job, Limits, Outcome
+from unlearn_bench.sandbox.session import ERROR_BOUND, REPORT_BOUND, conduct
+from unlearn_bench.sandbox.types import MIB, STATUSES, Chunk, Exit, Job, Limits, Outcome
 from unlearn_bench.sandbox.weights import InvalidWeights, bound, check
 
 LAYOUT = {

@@ -112,7 +112,7 @@ def test_what_was_asked_for_is_no_difference() -> None:
     ],
 )
 def test_each_setting_of_the_host_is_compared(name: str, value: Any) -> None:
-    (found,) = readback.differences(ASKED, altered("HostConfig", name, to=value), INFO)
+    (found,) = readback.mismatches(ASKED, altered("HostConfig", name, to=value), INFO)
     assert found.name == name
     with pytest.raises(readback.NotEnforced, match=rf"{name} is .+; \S+ .+"):
         readback.check(ASKED, [], altered("HostConfig", name, to=value), INFO)
@@ -139,13 +139,13 @@ def test_each_setting_of_the_host_is_compared(name: str, value: Any) -> None:
     ],
 )
 def test_each_setting_of_the_container_is_compared(name: str, place: tuple[str | int, ...], value: Any) -> None:
-    assert [one.name for one in readback.differences(ASKED, altered(*place, to=value), INFO)] == [name]
+    assert [one.name for one in readback.mismatches(ASKED, altered(*place, to=value), INFO)] == [name]
 
 
 def test_another_runtime_is_compared_too() -> None:
     asked = settings(JOB, "sha256:0", Path("/stage"), {"unlearn-bench.run": "r"}, INFO, "runsc")
-    assert [one.name for one in readback.differences(asked, INSPECTED, INFO)] == ["Runtime"]
-    assert readback.differences(asked, altered("HostConfig", "Runtime", to="runsc"), INFO) == []
+    assert [one.name for one in readback.mismatches(asked, INSPECTED, INFO)] == ["Runtime"]
+    assert readback.mismatches(asked, altered("HostConfig", "Runtime", to="runsc"), INFO) == []
 
 
 def test_the_message_says_what_whose_and_the_remedy() -> None:

@@ -16,8 +16,8 @@ import pytest
 from safetensors.numpy import save
 
 from unlearn_bench.sandbox.frames import encode, header
-from unlearn_bench.sandbox.session import Chunk, Exit, conduct
-from unlearn_bench.sandbox.types import MIB, Job, Limits, Outcome
+from unlearn_bench.sandbox.session import conduct
+from unlearn_bench.sandbox.types import MIB, Chunk, Exit, Job, Limits, Outcome
 
 LAYOUT = {"w": ("F32", (4,))}
 READY = encode(b"R", json.dumps({"torch": "1.0\x1b[31m", "backend": "forged"}).encode())

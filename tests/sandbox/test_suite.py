@@ -19,13 +19,13 @@ from safetensors.numpy import load
 
 from unlearn_bench.sandbox import suite
 from unlearn_bench.sandbox.engine import remains
-from unlearn_bench.sandbox.suite import Attack, BadHeader, deviations, parse
+from unlearn_bench.sandbox.suite import BadHeader, HostileEntry, deviations, parse
 from unlearn_bench.sandbox.tiny import tiny_job
 from unlearn_bench.sandbox.types import Job, Limits, Outcome
 
 ORIGINAL = {"w": np.ones(2, np.float32)}
 SOURCE = b"the source of a planted stage"
-PLAIN = Attack("plain", b"", "does nothing", "ok")
+PLAIN = HostileEntry("plain", b"", "does nothing", "ok")
 FINE = Outcome("ok", weights=ORIGINAL, seconds=1.0)
 
 
@@ -44,7 +44,9 @@ variants: c
 raise SystemExit
 '''
     first, second, third = parse("name", source)
-    assert first == Attack("name", source, "Tries it.", "crash", 2.5, 700, "exit code: 4", ("one", "two"), variant="a")
+    assert first == HostileEntry(
+        "name", source, "Tries it.", "crash", 2.5, 700, "exit code: 4", ("one", "two"), variant="a"
+    )
     assert [second.label, third.label] == ["name[b]", "name[c]"]
 
 
@@ -96,7 +98,7 @@ def test_every_file_says_what_it_expects() -> None:
         (PLAIN, replace(FINE, log="left\u202eright"), "the log is not a few KiB of printable text"),
     ],
 )
-def test_what_deviates_is_said(attack: Attack, outcome: Outcome, words: str) -> None:
+def test_what_deviates_is_said(attack: HostileEntry, outcome: Outcome, words: str) -> None:
     found = list(deviations(attack, outcome, ORIGINAL, 1.0))
     assert any(words in line for line in found), found
 

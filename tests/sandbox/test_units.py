@@ -250,5 +250,5 @@ def test_all_but_a_cpu_is_awake_before_the_unit_is_ready(
     with stage.staged(make_job(FINE_TUNE)) as folder:
         path = folder / "job.json"
         path.write_text(path.read_text().replace('"device": "cpu"', f'"device": "{device}"'))
-        runner.Unit(folder)
+        runner.LoadedJob(folder)
     assert seen == woken

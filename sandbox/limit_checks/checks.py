@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from unlearn_bench.sandbox.engine import settings
-from unlearn_bench.sandbox.probes import ENTRIES
+from unlearn_bench.sandbox.limit_checks import ENTRIES
 from unlearn_bench.sandbox.tiny import tiny_job
 from unlearn_bench.sandbox.types import MIB, Limits, Outcome, Sandbox
 
@@ -23,7 +23,7 @@ UPDATE = (
 
 
 @dataclass(frozen=True)
-class Check:
+class LimitCheck:
     """One limit; ``remedy`` is empty when it holds."""
 
     name: str
@@ -32,14 +32,14 @@ class Check:
     remedy: str = ""
 
 
-def check(backend: Sandbox) -> Iterator[Check]:
+def check(backend: Sandbox) -> Iterator[LimitCheck]:
     """Try every limit, in three containers."""
     core = max(os.sched_getaffinity(0))
     limits = Limits(deadline=60, memory=MEMORY, processes=PROCESSES, scratch=SCRATCH)
     outcome = _run(backend, "limits", limits, {"scratch": SCRATCH}, (core,))
     found = {line["name"]: line for line in map(_parsed, outcome.log.splitlines()) if line is not None}
     if outcome.status != "ok" or not found:
-        yield Check("limits", f"the probing unit ended as {outcome.status}: {outcome.reason}", "see `docker info`")
+        yield LimitCheck("limits", f"the probing unit ended as {outcome.status}: {outcome.reason}", "see `docker info`")
         return
     yield from judge(found, core)
     yield _memory(_run(backend, "memory", limits, {"size": 2 * MEMORY}))
@@ -62,7 +62,7 @@ def _parsed(line: str) -> dict[str, Any] | None:
     return content if isinstance(content, dict) and "name" in content else None
 
 
-def judge(found: dict[str, dict[str, Any]], core: int) -> Iterator[Check]:
+def judge(found: dict[str, dict[str, Any]], core: int) -> Iterator[LimitCheck]:
     """From the probing unit's report to one line per limit."""
     user = found["user"]
     capabilities = int(user["effective"], 16) | int(user["bounding"], 16)
@@ -112,7 +112,7 @@ def judge(found: dict[str, dict[str, Any]], core: int) -> Iterator[Check]:
     yield _line("processes", forked < PROCESSES, f"{PROCESSES} allowed, {forked} children could be started", UPDATE)
 
 
-def _ulimits(found: dict[str, Any]) -> Check:
+def _ulimits(found: dict[str, Any]) -> LimitCheck:
     wanted = [settings.OPEN_FILES, 0, SCRATCH, settings.MEMLOCK]
     held = found["opened"] < settings.OPEN_FILES and bool(found["large"]) and found["mlock"] != 0
     text = (
@@ -124,17 +124,17 @@ def _ulimits(found: dict[str, Any]) -> Check:
     return _line("ulimits", held and found["hard"] == wanted, text, UPDATE)
 
 
-def _memory(outcome: Outcome) -> Check:
+def _memory(outcome: Outcome) -> LimitCheck:
     ended = outcome.status if outcome.status == "ok" else f"{outcome.status}: {outcome.reason}"
     text = f"a unit with {MEMORY / MIB:g} MiB touched twice that: {ended}"
     remedy = "" if outcome.status == "oom" else UPDATE + "; rootless engines on cgroup v1 ignore limits"
-    return Check("memory limit", text, remedy)
+    return LimitCheck("memory limit", text, remedy)
 
 
-def _deadline(outcome: Outcome) -> Check:
+def _deadline(outcome: Outcome) -> LimitCheck:
     text = f"a unit that sleeps past its deadline of 1 s: {outcome.status}"
-    return Check("deadline", text, "" if outcome.status == "timeout" else f"{outcome.reason}: try again")
+    return LimitCheck("deadline", text, "" if outcome.status == "timeout" else f"{outcome.reason}: try again")
 
 
-def _line(name: str, holds: bool, text: str, remedy: str) -> Check:
-    return Check(name, text, "" if holds else remedy)
+def _line(name: str, holds: bool, text: str, remedy: str) -> LimitCheck:
+    return LimitCheck(name, text, "" if holds else remedy)

@@ -1,4 +1,4 @@
-"""An entry that tries every limit of its sandbox, and reports one JSON object per line. Run by ``sandbox.probes``."""
+"""Try every limit of the sandbox, and print one JSON object per line. Run by ``sandbox.limit_checks``."""
 
 import ctypes
 import json

@@ -1,4 +1,4 @@
-"""An entry that takes more memory than it may have. Run by ``sandbox.probes``."""
+"""An entry that takes more memory than it may have. Run by ``sandbox.limit_checks``."""
 
 
 def unlearn(model, retain, *, size=0):

@@ -1,4 +1,4 @@
-"""The doctor's probes: they pass on a real engine, and see every limit that is not there."""
+"""The doctor's checks of limits: they pass on a real engine, and see every limit that is not there."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from unlearn_bench.sandbox.engine import settings
 from unlearn_bench.sandbox.engine.facts import Facts, facts
-from unlearn_bench.sandbox.probes import limits
+from unlearn_bench.sandbox.limit_checks import checks
 from unlearn_bench.sandbox.types import Sandbox
 
 GOOD: dict[str, dict[str, Any]] = {
@@ -17,9 +17,9 @@ GOOD: dict[str, dict[str, Any]] = {
     "root": {"mount": "ro", "write": "Read-only", "stage": "Read-only", "proc": "Read-only"},
     "network": {"interfaces": ["lo"], "connect": "Network is unreachable"},
     "noexec": {"tmp": "Permission denied", "shm": "Permission denied"},
-    "ulimits": {"hard": [4096, 0, limits.SCRATCH, 65536], "opened": 4000, "large": "File too large", "mlock": -1},
-    "scratch": {"bytes": limits.SCRATCH, "inodes": 16000},
-    "shm": {"bytes": limits.SCRATCH},
+    "ulimits": {"hard": [4096, 0, checks.SCRATCH, 65536], "opened": 4000, "large": "File too large", "mlock": -1},
+    "scratch": {"bytes": checks.SCRATCH, "inodes": 16000},
+    "shm": {"bytes": checks.SCRATCH},
     "cores": {"affinity": [1], "used": 0.99},
     "processes": {"forked": 46},
 }
@@ -38,35 +38,35 @@ GOOD: dict[str, dict[str, Any]] = {
         ("network", "interfaces", ["lo", "eth0"]),
         ("network", "connect", ""),
         ("noexec", "shm", ""),
-        ("ulimits", "hard", [1048576, 0, limits.SCRATCH, 65536]),
+        ("ulimits", "hard", [1048576, 0, checks.SCRATCH, 65536]),
         ("ulimits", "opened", 100_000),
         ("ulimits", "large", ""),
         ("ulimits", "mlock", 0),
-        ("scratch", "bytes", 10 * limits.SCRATCH),
+        ("scratch", "bytes", 10 * checks.SCRATCH),
         ("scratch", "inodes", 100_000),
-        ("shm", "bytes", 10 * limits.SCRATCH),
+        ("shm", "bytes", 10 * checks.SCRATCH),
         ("cores", "affinity", [0, 1]),
         ("cores", "used", 1.9),
         ("processes", "forked", 5000),
     ],
 )
 def test_one_limit_that_does_not_hold_is_one_failing_line(line: str, key: str, value: object) -> None:
-    assert [check.name for check in limits.judge(GOOD, 1) if check.remedy] == []
+    assert [check.name for check in checks.judge(GOOD, 1) if check.remedy] == []
     report = copy.deepcopy(GOOD)
     report[line][key] = value
-    failing = [check for check in limits.judge(report, 1) if check.remedy]
+    failing = [check for check in checks.judge(report, 1) if check.remedy]
     assert len(failing) == 1 and failing[0].text
 
 
 @pytest.mark.docker
 @pytest.mark.slow
 def test_every_limit_holds_on_this_engine(docker_sandbox: Sandbox) -> None:
-    checks = list(limits.check(docker_sandbox))
-    assert {check.name for check in checks} == {
+    tried = list(checks.check(docker_sandbox))
+    assert {check.name for check in tried} == {
         "user", "read-only", "network", "noexec", "ulimits", "scratch", "shm", "cpu limit", "processes",
         "memory limit", "deadline",
     }  # fmt: skip
-    assert [check for check in checks if check.remedy] == []
+    assert [check for check in tried if check.remedy] == []
 
 
 @pytest.mark.docker
@@ -80,7 +80,7 @@ def test_an_engine_that_ignores_its_limits_is_found_out(
 
     confined = settings._confined
     monkeypatch.setattr(settings, "_confined", loose)
-    failing = {check.name for check in limits.check(docker_sandbox) if check.remedy}
+    failing = {check.name for check in checks.check(docker_sandbox) if check.remedy}
     assert {"user", "read-only", "ulimits", "scratch", "shm", "cpu limit", "processes", "memory limit"} <= failing
 
 

@@ -1,4 +1,4 @@
-"""An entry that trains on the GPU that it was given. Run by ``sandbox.probes``."""
+"""An entry that trains on the GPU that it was given. Run by ``sandbox.limit_checks``."""
 
 import torch
 

@@ -1,7 +1,0 @@
-"""An entry that does not end. Run by ``sandbox.probes``."""
-
-import time
-
-
-def unlearn(model, retain):
-    time.sleep(600)
