@@ -18,7 +18,7 @@ from torch import Tensor
 from unlearn_bench.harness.support.errors import StoreError
 from unlearn_bench.harness.support.files import write_file
 from unlearn_bench.harness.support.hardware import torch_version
-from unlearn_bench.harness.training.steps import mixed
+from unlearn_bench.harness.training.mixed_precision import uses_bfloat16
 
 if TYPE_CHECKING:
     from unlearn_bench.harness.references.references import References, Role
@@ -39,7 +39,7 @@ class State:
     seconds: float
     """CPU seconds that they took."""
     tensors: Mapping[str, Tensor]
-    """See ``harness.training.steps.Lane.state``."""
+    """See ``harness.training.step.TrainingLoop.state``."""
 
 
 class Checkpoint:
@@ -47,7 +47,7 @@ class Checkpoint:
 
     def __init__(self, references: References, task: Sequence[Role]) -> None:
         track = references.track
-        precision = "bfloat16" if mixed(track.recipe, torch.device("cpu")) else "float32"
+        precision = "bfloat16" if uses_bfloat16(track.recipe, torch.device("cpu")) else "float32"
         named = [track.reference_digest, torch_version(), precision, *(role.name for role in task)]
         name = hashlib.sha256("\n".join(named).encode()).hexdigest()[:32]
         self.path = references.store.checkpoint(name)

@@ -1,4 +1,4 @@
-"""A GPU that trains reference models: the track's data lies on it, and its lanes serve one task after the other."""
+"""A GPU that trains reference models: the track's data lies on it, and one task after the other is trained there."""
 
 from __future__ import annotations
 
@@ -15,20 +15,25 @@ from torch import nn
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.support.errors import BenchError
 from unlearn_bench.harness.tracks.specification import Recipe
-from unlearn_bench.harness.training.lanes import Course, InFlight, open_lanes, suggested
-from unlearn_bench.harness.training.recipe import infer, normaliser
+from unlearn_bench.harness.training.inference import infer, normaliser
+from unlearn_bench.harness.training.interleaved import (
+    InterleavedTraining,
+    TrainingJob,
+    interleaved_training,
+    suggested_in_flight,
+)
 
 logger = logging.getLogger(__name__)
 
-TRIAL = 20
-"""Steps of a trial."""
+MEASURED_STEPS = 20
+"""Steps of a short training that measures time and memory."""
 
 
 @dataclass(frozen=True)
-class Trial:
+class GpuMeasurement:
     """What a short training showed."""
 
-    at_once: int
+    in_flight: int
     """Models in flight that there was memory for."""
     seconds: float
     """Wall time of one step of all of them."""
@@ -36,23 +41,29 @@ class Trial:
     """Bytes of GPU memory per model in flight."""
 
 
-class Resident:
-    """One device (``cuda:0``, …; ``cpu`` goes the same way without graphs and streams) and the models in flight on it.
+class GpuTrainer:
+    """Train models on one device: ``cuda:0``, …, or ``cpu``, which does the same without graphs and streams."""
 
-    ``at_once`` models are in flight, by default as many as their size suggests, or fewer where memory lacks; their
-    steps may be ``compiled``.
-    """
+    def __init__(
+        self, references: References, device: str, in_flight: int | None = None, compiled: bool = False
+    ) -> None:
+        """Put the data set on the device.
 
-    def __init__(self, references: References, device: str, at_once: int | None = None, compiled: bool = False) -> None:
+        Args:
+            references: with the track and its data set.
+            device: as torch names it.
+            in_flight: models at a time; default: as many as their size suggests. Fewer if memory is exhausted.
+            compiled: let ``torch.compile`` fuse the steps.
+        """
         track, dataset = references.track, references.dataset
-        self.device, self._wanted, self._compiled = torch.device(device), at_once, compiled
+        self.device, self._wanted, self._compiled = torch.device(device), in_flight, compiled
         layout = torch.channels_last if dataset.images.shape[1] > 1 else torch.contiguous_format
         self._images = torch.from_numpy(dataset.images).to(self.device, memory_format=layout)
         self._labels = torch.from_numpy(dataset.labels).to(self.device)
         self._to_input = normaliser(track, device)
         self._channels = track.model_spec.get("channels", 3)
         self._key: tuple[Recipe, int] | None = None
-        self._flight: InFlight | None = None
+        self._training: InterleavedTraining | None = None
 
     def train(
         self,
@@ -65,57 +76,57 @@ class Resident:
         """Train models in place (on the CPU); arguments as those of ``harness.training.recipe.train``.
 
         Returns:
-            Which ones are trained: all, unless the memory ended before.
+            Which ones are trained: all, unless the memory was exhausted before.
 
         Raises:
-            BenchError: the memory does not suffice for a single one.
+            BenchError: there is not enough memory for a single one.
         """
-        flight = self._lanes(models[0], recipe, len(subsets[0]))
-        courses = [Course(*each) for each in zip(models, subsets, seeds, strict=True)]
-        done: list[Course] = []
+        training = self._training_for(models[0], recipe, len(subsets[0]))
+        jobs = [TrainingJob(*each) for each in zip(models, subsets, seeds, strict=True)]
+        done: list[TrainingJob] = []
         try:
-            done.extend(flight.train(courses, on_epoch))
+            done.extend(training.train(jobs, on_epoch))
         except BenchError:
-            self._key = self._flight = None
+            self._key = self._training = None
             if not done:
                 raise
-        return [any(course is other for other in done) for course in courses]
+        return [any(job is other for other in done) for job in jobs]
 
     def infer(self, model: nn.Module) -> NDArray[np.float32]:
-        """Logits [n, classes] on every example, in float32."""
+        """Compute the logits [n, classes] of a model on every example, in float32."""
         return infer(model, self._images, self._to_input, str(self.device))
 
-    def trial(self, models: Sequence[nn.Module], subset: NDArray[np.int64], recipe: Recipe) -> Trial:
-        """Train a few steps twice, of which the first ones warm up; ``models`` are as many as may be in flight."""
-        steps = max(1, min(TRIAL, len(subset) // recipe.batch_size))
+    def measure(self, models: Sequence[nn.Module], subset: NDArray[np.int64], recipe: Recipe) -> GpuMeasurement:
+        """Train a few steps twice, where the first time warms up; ``models`` are as many as may be in flight."""
+        steps = max(1, min(MEASURED_STEPS, len(subset) // recipe.batch_size))
         few, short = subset[: steps * recipe.batch_size], replace(recipe, epochs=1)
         for _ in range(2):
             start = time.perf_counter()
             self.train(models, [few] * len(models), range(len(models)), short)
             seconds = time.perf_counter() - start
-        assert self._flight is not None
-        at_once = min(self._flight.wanted, len(models))
-        self._key = self._flight = memory = None
+        assert self._training is not None
+        in_flight = min(self._training.wanted, len(models))
+        self._key = self._training = memory = None
         if self.device.type == "cuda":
             data = self._images.nbytes + self._labels.nbytes
-            memory = (torch.cuda.max_memory_reserved(self.device) - data) // at_once
-            torch.cuda.empty_cache()  # other processes go on from here
-        return Trial(at_once, seconds / steps / -(-len(models) // at_once), memory)
+            memory = (torch.cuda.max_memory_reserved(self.device) - data) // in_flight
+            torch.cuda.empty_cache()  # the processes that train need it
+        return GpuMeasurement(in_flight, seconds / steps / -(-len(models) // in_flight), memory)
 
-    def _lanes(self, template: nn.Module, recipe: Recipe, count: int) -> InFlight:
-        """The lanes for these models; of the last kind only, because they hold memory."""
-        if self._flight is None or self._key != (recipe, count):
-            self._key = self._flight = None
+    def _training_for(self, template: nn.Module, recipe: Recipe, count: int) -> InterleavedTraining:
+        """Return the training for such models; only the last kind is kept, because it holds memory."""
+        if self._training is None or self._key != (recipe, count):
+            self._key = self._training = None
             shape = self._channels, *self._images.shape[2:]
-            self._wanted = self._wanted or suggested(template, shape, recipe.batch_size)
+            self._wanted = self._wanted or suggested_in_flight(template, shape, recipe.batch_size)
             data = self._images, self._labels
-            self._flight = open_lanes(
+            self._training = interleaved_training(
                 template, *data, count, recipe, self._to_input, self._wanted, self._say, compiled=self._compiled
             )
             self._key = recipe, count
-        return self._flight
+        return self._training
 
     def _say(self, text: str) -> None:
-        assert self._flight is not None
-        self._wanted = self._flight.wanted  # the lanes of the next kind need not try again
+        assert self._training is not None
+        self._wanted = self._training.wanted  # the next kind of models need not try more again
         logger.info("%s: %s", self.device, text)

@@ -1,7 +1,7 @@
 """bfloat16 copies of the weights that mixed precision multiplies, made all at once instead of one at every use.
 
-Autocast casts each weight of each layer where it is used, and each gradient back: on a GPU more than forty kernels of a
-ResNet18's three hundred. The numbers are the same.
+Autocast casts each weight of each layer where it is used, and each gradient back: on a GPU these are more than forty
+of the three hundred kernels of a ResNet18's step. The numbers are the same.
 """
 
 from __future__ import annotations
@@ -11,34 +11,48 @@ import copy
 import torch
 from torch import Tensor, nn
 
+from unlearn_bench.harness.tracks.specification import Recipe
 from unlearn_bench.harness.training.grouped import GroupedLinear
 
 CAST = nn.Conv2d, nn.Linear, GroupedLinear
 """Layers whose products autocast takes in bfloat16."""
 
 
-class Lowered:
-    """A network that shares all but those weights with another one, which keeps them in float32."""
+def uses_bfloat16(recipe: Recipe, device: torch.device) -> bool:
+    """Return whether the recipe allows bfloat16 and the device computes in it; emulated, it is several times slower."""
+    if recipe.precision != "bfloat16":
+        return False
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return bool(torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+class Bfloat16Copies:
+    """A twin of a network: the weights of its products are bfloat16 copies, everything else is shared.
+
+    Attributes:
+        network: the twin, which computes.
+        weights: of the first network, in float32; the optimizer changes them.
+        copies: of ``weights``, in bfloat16.
+    """
 
     def __init__(self, network: nn.Module) -> None:
         self.weights: list[Tensor] = []
-        """Of the other network, in float32: what an optimizer changes."""
         self.copies: list[Tensor] = []
         self.network = self._twin(network)
         self._gradients: list[Tensor] = []
 
     @torch.no_grad()
     def refresh(self) -> None:
-        """Take over the weights of the other network."""
+        """Copy the float32 weights again."""
         torch._foreach_copy_(self.copies, self.weights)
 
     @torch.no_grad()
-    def give_gradients(self) -> None:
-        """Move the gradients to the float32 weights."""
-        if not self._gradients:  # which `update` does without
+    def move_gradients(self) -> None:
+        """Move the gradients of the copies to the float32 weights."""
+        if not self._gradients:  # made at the first use, which a compiled step never comes to
             self._gradients = [torch.empty_like(weight) for weight in self.weights]
-        found = [copied.grad for copied in self.copies if copied.grad is not None]
-        torch._foreach_copy_(self._gradients, found)
+        torch._foreach_copy_(self._gradients, [copied.grad for copied in self.copies if copied.grad is not None])
         for weight, gradient, copied in zip(self.weights, self._gradients, self.copies, strict=True):
             weight.grad, copied.grad = gradient, None
 
@@ -56,33 +70,3 @@ class Lowered:
         self.weights.append(weight)
         self.copies.append(copied)
         return copied
-
-
-@torch.no_grad()
-def update(
-    weights: list[Tensor],
-    copies: list[Tensor],
-    momenta: list[Tensor],
-    gradients: list[Tensor],
-    rate: Tensor | float,
-    momentum: float,
-    decay: float,
-) -> None:
-    """A step as ``torch.optim.SGD`` takes it, for ``torch.compile`` to fuse with the casts.
-
-    Args:
-        weights: changed in place, like ``momenta``.
-        copies: in bfloat16, of the first ones of ``weights``.
-        momenta: of all weights; zeros before the first step.
-        gradients: of all weights, those of ``copies`` in bfloat16.
-        rate: the learning rate.
-        momentum: factor of the last step.
-        decay: of the weights.
-    """
-    change = torch._foreach_mul(weights, decay)
-    torch._foreach_add_(change, gradients)
-    torch._foreach_mul_(momenta, momentum)
-    torch._foreach_add_(momenta, change)
-    torch._foreach_sub_(weights, torch._foreach_mul(momenta, rate))
-    if copies:
-        torch._foreach_copy_(copies, weights[: len(copies)])

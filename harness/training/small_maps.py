@@ -34,12 +34,14 @@ class SmallMapConv2d(nn.Conv2d):
         return super().forward(x)
 
 
-def adapted(network: M) -> M:
-    """The network with such convolutions in the place of its own; parameters and buffers are shared, not copied."""
+def with_small_map_convolutions(network: M) -> M:
+    """Return the network with such convolutions in place of its own; parameters and buffers are shared, not copied."""
     other = copy.copy(network)  # shares the dictionaries of parameters and buffers
     if type(network) is nn.Conv2d:
         other.__class__ = SmallMapConv2d  # type: ignore[assignment]
-    other._modules = {name: None if child is None else adapted(child) for name, child in network._modules.items()}
+    other._modules = {
+        name: None if child is None else with_small_map_convolutions(child) for name, child in network._modules.items()
+    }
     return other
 
 

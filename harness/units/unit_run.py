@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.support.device_locks import Turns
 from unlearn_bench.harness.support.hardware import hardware
-from unlearn_bench.harness.training.recipe import infer, normaliser
+from unlearn_bench.harness.training.inference import infer, normaliser
 from unlearn_bench.harness.units import entry_sources, unit_store
 from unlearn_bench.harness.units.records import Record, now
 from unlearn_bench.harness.units.slots import Slot

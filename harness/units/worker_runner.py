@@ -153,7 +153,7 @@ def _unlearn(references: References, unit: Unit, device: str) -> NDArray[np.floa
     import torch
     from safetensors.torch import load
 
-    from unlearn_bench.harness.training.recipe import infer, normaliser
+    from unlearn_bench.harness.training.inference import infer, normaliser
     from unlearn_bench.sandbox.inside import models
     from unlearn_bench.sandbox.inside.request import DeletionRequest
 

@@ -140,31 +140,32 @@ def train_missing(
 def _train(
     references: References, wanted: Sequence[Role], workers: int | None, gpus: Sequence[int], in_flight: int | None
 ) -> None:
-    from unlearn_bench.harness.training import prepare
+    from unlearn_bench.harness.training.plan import plan_training
+    from unlearn_bench.harness.training.run import run_plan
 
     cluster, devices = current(), _here(gpus)
     if cluster is not None:
         workers = workers or cluster.trainings(bool(gpus))
     elif devices:
         workers = len(devices)
-    plan = prepare.plan(references, workers, wanted, devices, in_flight)
+    plan = plan_training(references, workers, wanted, devices, in_flight)
     track = references.track
     at_once = f"{plan.workers} at a time"
     if plan.devices:
-        at_once = f"{plan.at_once} in flight on {' and '.join(plan.devices)}"
+        at_once = f"{plan.in_flight} in flight on {' and '.join(plan.devices)}"
     memory = "" if plan.memory is None else f", {plan.memory / 1e9:.1f} GB of GPU memory per model in flight"
     logger.info(
         f"{track.name}: {plan.models} reference models to train, {at_once}: "
         f"about {span(plan.seconds)}, {plan.disk / 1e6:.1f} MB of disk{memory}"
         + (f"; {plan.done} of {plan.epochs} epochs were done before an interruption" if plan.done else "")
     )
-    if plan.uncompiled:
-        logger.info("steps are not compiled, which would save time: %s", plan.uncompiled)
+    if plan.compile_obstacle:
+        logger.info("steps are not compiled, which would save time: %s", plan.compile_obstacle)
     references.store.needs_room(plan.disk)
     unit, pool = "GPU" if plan.devices else "CPU", None if cluster is None else cluster.train
     with (
         Bar(f"training {track.name}", plan.epochs, unit="epochs", done=plan.done) as bar,
-        closing(prepare.run(references, plan, lambda count: bar.at(plan.done + count), pool)) as models,
+        closing(run_plan(references, plan, lambda count: bar.at(plan.done + count), pool)) as models,
     ):
         for trained in models:
             bar.line(f"trained {trained.role.name} in {trained.seconds:.1f} {unit} s")

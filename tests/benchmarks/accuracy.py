@@ -22,10 +22,11 @@ from tests.benchmarks import plain
 from unlearn_bench.harness.references.references import References, Role
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.tracks.loading import load_track
-from unlearn_bench.harness.training import prepare
-from unlearn_bench.harness.training.gpu import Resident
-from unlearn_bench.harness.training.lanes import MOST
-from unlearn_bench.harness.training.recipe import infer, initial, normaliser
+from unlearn_bench.harness.training.gpu import GpuTrainer
+from unlearn_bench.harness.training.inference import infer, normaliser
+from unlearn_bench.harness.training.interleaved import MOST
+from unlearn_bench.harness.training.recipe import initial_model
+from unlearn_bench.harness.training.task import train_task
 
 
 def main() -> None:
@@ -37,7 +38,7 @@ def main() -> None:
     parser.add_argument("--precision", nargs="+", default=["float32", "bfloat16"], choices=["float32", "bfloat16"])
     parser.add_argument("--emulate", action="store_true", help="bfloat16 on a CPU that only emulates it: slow")
     parser.add_argument("--resident", action="store_true", help="on a CPU, the way that a GPU goes, but for graphs")
-    parser.add_argument("--compiled", action="store_true", help="of a resident, the same with compiled steps, too")
+    parser.add_argument("--compiled", action="store_true", help="with --resident: with compiled steps as well")
     parser.add_argument("--workers", type=int, default=0, help="of the plain loop's loader")
     options = parser.parse_args()
     if options.compiled and options.device == "cpu" and not options.resident:
@@ -59,16 +60,17 @@ def main() -> None:
             if options.emulate and precision == "bfloat16":
                 stack.enter_context(
                     patch(
-                        "unlearn_bench.harness.training.steps.mixed", lambda recipe, _: recipe.precision == "bfloat16"
+                        "unlearn_bench.harness.training.step.uses_bfloat16",
+                        lambda recipe, _: recipe.precision == "bfloat16",
                     )
                 )
             for compiled in (False, True) if options.compiled else (False,):
                 name = f"ours, {precision}{', compiled' if compiled else ''}"
                 changed = References(replace(references.track, recipe=replace(recipe, precision=precision)), Store())
-                resident = None
+                gpu = None
                 if options.resident or options.device != "cpu":
-                    resident = Resident(changed, options.device, min(options.seeds, MOST), compiled)
-                show(name, ours(changed, options.seeds, options.device, resident), found)
+                    gpu = GpuTrainer(changed, options.device, min(options.seeds, MOST), compiled)
+                show(name, ours(changed, options.seeds, options.device, gpu), found)
 
 
 def show(name: str, values: Sequence[float], others: Sequence[float] | None) -> None:
@@ -96,15 +98,15 @@ def plainly(references: References, seed: int, device: str, workers: int) -> flo
     track, data, role = references.track, references.dataset, Role("original", seed)
     channels = track.model_spec.get("channels", 3)
     pictures = plain.Pictures(data.images, data.labels, track.data.mean, track.data.std, channels)
-    model = initial(track, role)
+    model = initial_model(track, role)
     torch.manual_seed(seed)
     plain.train(model, pictures, references.training_set(role), track.recipe, device, workers)
     return accuracy(references, model, seed, device)
 
 
-def ours(references: References, seeds: int, device: str, resident: Resident | None) -> list[float]:
+def ours(references: References, seeds: int, device: str, gpu: GpuTrainer | None) -> list[float]:
     """As ``bench prepare`` trains them: several at once where that is faster."""
-    models = prepare._train(references, [Role("original", seed) for seed in range(seeds)], resident=resident)
+    models = train_task(references, [Role("original", seed) for seed in range(seeds)], gpu=gpu)
     return [accuracy(references, model, seed, device) for seed, model in enumerate(models)]
 
 

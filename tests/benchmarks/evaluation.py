@@ -16,7 +16,8 @@ import torch
 
 from tests.benchmarks import plain
 from tests.benchmarks.training import case, cpu_seconds, threaded
-from unlearn_bench.harness.training.recipe import infer, keep_memory, normaliser
+from unlearn_bench.harness.training.inference import infer, normaliser
+from unlearn_bench.harness.training.memory import keep_memory
 from unlearn_bench.sandbox.inside.models import build
 from unlearn_bench.scoring.accuracy import margins
 

@@ -34,10 +34,14 @@ from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.tracks.loading import load_track
 from unlearn_bench.harness.tracks.specification import Track
 from unlearn_bench.harness.training.grouped import Grouped, can_group
-from unlearn_bench.harness.training.lanes import Course, open_lanes
-from unlearn_bench.harness.training.prepare import GROUP
-from unlearn_bench.harness.training.recipe import keep_memory, normaliser, train
-from unlearn_bench.harness.training.steps import Lane, mixed, rates, recorder
+from unlearn_bench.harness.training.inference import normaliser
+from unlearn_bench.harness.training.interleaved import TrainingJob, interleaved_training
+from unlearn_bench.harness.training.memory import keep_memory
+from unlearn_bench.harness.training.mixed_precision import uses_bfloat16
+from unlearn_bench.harness.training.plan import GROUP
+from unlearn_bench.harness.training.recipe import train
+from unlearn_bench.harness.training.recorders import recorder_for
+from unlearn_bench.harness.training.step import TrainingLoop, rates
 from unlearn_bench.sandbox.inside.models import build
 
 MINI = Path(__file__).parents[1] / "data"
@@ -130,15 +134,15 @@ class Flight:
         template, recipe = build(chosen.track.model_spec), chosen.track.recipe
         to_input, size = normaliser(chosen.track, device), len(chosen.rows)
         data = images, labels, size, recipe, to_input
-        self.flight = open_lanes(template, *data, count, print, compiled=compiled)
-        self.courses = [Course(build(chosen.track.model_spec), chosen.rows, seed) for seed in range(count)]
+        self.flight = interleaved_training(template, *data, count, print, compiled=compiled)
+        self.jobs = [TrainingJob(build(chosen.track.model_spec), chosen.rows, seed) for seed in range(count)]
         self.memory = 0
         self.on_gpu = device != "cpu"
 
     def run(self) -> None:
         before = torch.cuda.memory_reserved() if self.on_gpu else 0
         with threaded(1):
-            for _ in self.flight.train(self.courses):
+            for _ in self.flight.train(self.jobs):
                 pass
         if self.on_gpu:
             self.memory = max(self.memory, torch.cuda.memory_reserved() - before)
@@ -152,11 +156,13 @@ class Together:
         images, labels = chosen.tensors(device)
         network = Grouped([fresh(chosen.track.model_spec) for _ in range(count)]).to(place)
         to_input, self.rows = normaliser(chosen.track, device), [chosen.rows] * count
-        self.lane = Lane(network, images, labels, len(chosen.rows), recipe, to_input, count, recorder(place))
+        self.loop = TrainingLoop(
+            network, images, labels, len(chosen.rows), recipe, to_input, count, recorder_for(place)
+        )
 
     def run(self) -> None:
-        steps = self.lane.train(self.rows, range(len(self.rows)))
-        with threaded(1), self.lane.turn():
+        steps = self.loop.train(self.rows, range(len(self.rows)))
+        with threaded(1), self.loop.stream():
             for _ in steps:
                 pass
         if torch.cuda.is_available():
@@ -293,7 +299,7 @@ def measure(found: list[Way], rounds: int) -> None:
 def show(name: str, found: list[Way], chosen: Case, options: argparse.Namespace) -> None:
     recipe = replace(load_track(chosen.track.name).recipe, batch_size=chosen.track.recipe.batch_size)
     total = len(rates(chosen.track.recipe, -(-len(chosen.rows) // recipe.batch_size)))
-    native = mixed(recipe, torch.device(options.device))
+    native = uses_bfloat16(recipe, torch.device(options.device))
     precision = "bfloat16" if native else "float32"
     print(f"\n{name}: {total} steps of {recipe.batch_size}, {precision}, {options.rounds} rounds, median; "
           f"load {os.getloadavg()[0]:.1f}")  # fmt: skip

@@ -29,9 +29,9 @@ from unlearn_bench.sandbox import child, names, procfs
 from unlearn_bench.sandbox.backends import process
 from unlearn_bench.sandbox.backends.process import Process
 from unlearn_bench.sandbox.inside import models, runner
-from unlearn_bench.sandbox.session import Chunk, Exit, conduct
+from unlearn_bench.sandbox.session import conduct
 from unlearn_bench.sandbox.stage import owned, staged
-from unlearn_bench.sandbox.types import Job, Limits, Outcome
+from unlearn_bench.sandbox.types import Chunk, Exit, Job, Limits, Outcome
 
 CHUNK = 64 * 1024
 Streams = tuple[Connection, Connection, Connection, Connection]

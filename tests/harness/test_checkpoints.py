@@ -22,8 +22,10 @@ from unlearn_bench.harness.support import progress
 from unlearn_bench.harness.support.errors import StoreError
 from unlearn_bench.harness.tracks.loading import load_track
 from unlearn_bench.harness.tracks.specification import Track
-from unlearn_bench.harness.training import checkpoints, prepare
+from unlearn_bench.harness.training import checkpoints, plan
 from unlearn_bench.harness.training.checkpoints import Checkpoint
+from unlearn_bench.harness.training.plan import plan_training
+from unlearn_bench.harness.training.task import train_task
 
 ONE = [Role("retrained", 0)]
 GROUP = [Role("retrained", 0), Role("retrained", 1), Role("null", 0)]
@@ -58,15 +60,15 @@ def test_it_ends_with_the_model_of_a_training_without_a_break(
 ) -> None:
     monkeypatch.setattr(checkpoints, "EVERY", 0.0)
     references = with_recipe(small_track, epochs=5, **changes)
-    expected = bits(prepare._train(references, task))
+    expected = bits(train_task(references, task))
     for epochs in (2, 2, 1):  # 1 is written down, then 2, then nothing
         with pytest.raises(Killed):
-            prepare._train(references, task, on_epoch=killed_after(epochs), checkpoint=Checkpoint(references, task))
+            train_task(references, task, on_epoch=killed_after(epochs), checkpoint=Checkpoint(references, task))
     checkpoint = Checkpoint(references, task)
     state = checkpoint.read()
     assert state is not None and state.epochs == 2 and checkpoint.seconds >= state.seconds > 0
     said: list[None] = []
-    done = prepare._train(references, task, on_epoch=lambda: said.append(None), checkpoint=Checkpoint(references, task))
+    done = train_task(references, task, on_epoch=lambda: said.append(None), checkpoint=Checkpoint(references, task))
     assert len(said) == 3 and bits(done) == expected
 
 
@@ -80,21 +82,23 @@ def test_the_command_goes_on_after_a_kill(
     expected = References(track, Store()).manifest["roles"]
     home.rename(tmp_path / "without")
     script = f"""
-import multiprocessing
-from unlearn_bench.harness.training import checkpoints, prepare
+import torch
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.tracks.loading import load_track
+from unlearn_bench.harness.training import checkpoints
+from unlearn_bench.harness.training.plan import plan_training
+from unlearn_bench.harness.training.task import TaskTrainer
 
 checkpoints.EVERY = 0.0
-track = load_track({str(small)!r})
-task = prepare.plan(References(track, Store()), 1).tasks[0]
-prepare._start_worker(multiprocessing.get_context("spawn").Value("q", 0), track, None, 8, False)
-prepare._work(task)
+torch.set_num_threads(1)
+references = References(load_track({str(small)!r}), Store())
+task = plan_training(references, 1).tasks[0]
+TaskTrainer(references, lambda count: None).train(task)
 """
     process = subprocess.Popen([sys.executable, "-c", script], env={**os.environ})
     epochs = 0
-    task = prepare.plan(References(track, Store()), 1).tasks[0]
+    task = plan_training(References(track, Store()), 1).tasks[0]
     until = time.monotonic() + 120
     while epochs < 4 and process.poll() is None and time.monotonic() < until:
         time.sleep(0.02)
@@ -119,10 +123,10 @@ def test_what_has_changed_on_the_disk_is_refused_by_name(
     small: Path, small_track: Track, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     references = References(small_track, Store())
-    task = prepare.plan(references, 1).tasks[0]
+    task = plan_training(references, 1).tasks[0]
     with monkeypatch.context() as often:
         often.setattr(checkpoints, "EVERY", 0.0)
-        prepare._train(references, task, checkpoint=Checkpoint(references, task))
+        train_task(references, task, checkpoint=Checkpoint(references, task))
     path = Checkpoint(references, task).path
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
@@ -134,7 +138,7 @@ def test_what_has_changed_on_the_disk_is_refused_by_name(
 
 
 def test_a_short_training_is_not_written_down(references: References) -> None:
-    prepare._train(references, ONE, checkpoint=Checkpoint(references, ONE))
+    train_task(references, ONE, checkpoint=Checkpoint(references, ONE))
     assert Checkpoint(references, ONE).read() is None
 
 
@@ -147,18 +151,18 @@ def test_another_training_does_not_take_it(small_track: Track, monkeypatch: pyte
 
 
 def test_the_announced_cost_is_that_of_what_is_left(small_track: Track, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prepare, "_time_step", lambda *_: 1000.0)
+    monkeypatch.setattr(plan, "_time_step", lambda *_: 1000.0)
     references = with_recipe(small_track, epochs=4)
-    before = prepare.plan(references, 1)
+    before = plan_training(references, 1)
     task = before.tasks[0]
     monkeypatch.setattr(checkpoints, "EVERY", 0.0)
     with pytest.raises(Killed):
-        prepare._train(references, task, on_epoch=killed_after(3), checkpoint=Checkpoint(references, task))
-    after = prepare.plan(references, 1)
+        train_task(references, task, on_epoch=killed_after(3), checkpoint=Checkpoint(references, task))
+    after = plan_training(references, 1)
     assert after.done == 2 * len(task) and after.epochs == before.epochs
-    share = prepare._steps(references, task[0]) / before.steps
+    share = plan._steps(references, task[0]) / before.steps
     assert after.steps == pytest.approx(before.steps * (1 - share / 2)) and after.seconds < before.seconds
-    parameters = sum(p.numel() for p in prepare._train(references, ONE, limit=64)[0].parameters())
-    monkeypatch.setattr(prepare, "_time_step", lambda *_: 0.0)
+    parameters = sum(p.numel() for p in train_task(references, ONE, limit=64)[0].parameters())
+    monkeypatch.setattr(plan, "_time_step", lambda *_: 0.0)
     monkeypatch.setattr(checkpoints, "EVERY", 300.0)
-    assert after.disk - prepare.plan(references, 1).disk == 2 * 8 * parameters * 8, "two files for eight models"
+    assert after.disk - plan_training(references, 1).disk == 2 * 8 * parameters * 8, "two files for eight models"

@@ -25,8 +25,11 @@ from unlearn_bench.harness.store.store import SHIPPED, Store
 from unlearn_bench.harness.support.errors import StoreError
 from unlearn_bench.harness.tracks.loading import load_track
 from unlearn_bench.harness.tracks.specification import Track
-from unlearn_bench.harness.training import prepare
-from unlearn_bench.harness.training.recipe import infer, normaliser
+from unlearn_bench.harness.training import plan, task
+from unlearn_bench.harness.training.inference import infer, normaliser
+from unlearn_bench.harness.training.plan import TrainingPlan, plan_training
+from unlearn_bench.harness.training.run import run_plan
+from unlearn_bench.harness.training.task import TrainedModel, train_task
 from unlearn_bench.sandbox.inside import models
 
 
@@ -64,8 +67,8 @@ def test_originals_and_retrained_start_alike_and_differ_from_the_null(references
 
 
 def test_a_model_trains_alike_in_any_group(references: References) -> None:
-    alone, other = (prepare._train(references, [Role("retrained", seed)])[0] for seed in (1, 0))
-    beside = prepare._train(references, [Role("null", 0), Role("retrained", 1), Role("null", 1)])[1]
+    alone, other = (train_task(references, [Role("retrained", seed)])[0] for seed in (1, 0))
+    beside = train_task(references, [Role("null", 0), Role("retrained", 1), Role("null", 1)])[1]
 
     def apart(one: torch.nn.Module, two: torch.nn.Module) -> float:
         pairs = zip(one.state_dict().values(), two.state_dict().values(), strict=True)
@@ -99,14 +102,14 @@ def test_killing_prepare_at_random_moments_loses_no_finished_model(small: Path, 
 def test_the_announced_cost_counts_every_model_of_every_task(
     references: References, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(prepare, "_time_step", lambda _, task: float(len(task)))  # a second per model
-    total = sum(prepare._steps(references, role) for role in references.missing())
-    assert prepare.plan(references, 1).seconds == pytest.approx(total)
-    assert prepare.plan(references, 2).seconds == pytest.approx(total / 2)
+    monkeypatch.setattr(plan, "_time_step", lambda _, task: float(len(task)))  # a second per model
+    total = sum(plan._steps(references, role) for role in references.missing())
+    assert plan_training(references, 1).seconds == pytest.approx(total)
+    assert plan_training(references, 2).seconds == pytest.approx(total / 2)
     wanted = [Role("original", 0), Role("retrained", 0)]
-    longer, shorter = (prepare._steps(references, role) for role in wanted)
+    longer, shorter = (plan._steps(references, role) for role in wanted)
     assert longer > shorter
-    assert prepare.plan(references, 2, wanted).seconds == longer, "the end of the longest task"
+    assert plan_training(references, 2, wanted).seconds == longer, "the end of the longest task"
 
 
 def test_neither_start_nor_warm_up_count_as_a_step(references: References, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,9 +118,9 @@ def test_neither_start_nor_warm_up_count_as_a_step(references: References, monke
             on_epoch()
 
     clock = iter([100.0, 150.0, 151.0, 152.0, 153.0])  # the first step is slow, and what comes before it
-    monkeypatch.setattr(prepare, "_train", trained)
-    monkeypatch.setattr(prepare.time, "perf_counter", lambda: next(clock))
-    assert prepare._time_step(references, [Role("original", 0)]) == 1.0
+    monkeypatch.setattr(task, "train_task", trained)
+    monkeypatch.setattr(plan.time, "perf_counter", lambda: next(clock))
+    assert plan._time_step(references, [Role("original", 0)]) == 1.0
 
 
 def test_training_ends_where_its_results_cannot_be_kept(
@@ -125,10 +128,10 @@ def test_training_ends_where_its_results_cannot_be_kept(
 ) -> None:
     ended = []
 
-    def pool(*_: object) -> Generator[list[prepare.Trained]]:
+    def pool(*_: object) -> Generator[list[TrainedModel]]:
         try:
             for role in references.missing():
-                yield [prepare.Trained(role, b"", np.zeros(1, np.float32), 0.0, False)]
+                yield [TrainedModel(role, b"", np.zeros(1, np.float32), 0.0, False)]
         finally:
             ended.append(True)
 
@@ -137,7 +140,7 @@ def test_training_ends_where_its_results_cannot_be_kept(
 
     monkeypatch.setattr(References, "add", full)
     with pytest.raises(OSError, match="No space") as caught:
-        list(prepare.run(references, prepare.Plan((), 1, 0, 0.0, 0, 0), print, pool))
+        list(run_plan(references, TrainingPlan((), 1, 0, 0.0, 0, 0), print, pool))
     assert ended, "though somebody still holds the error, and with it the frames"
     assert caught.tb is not None
 

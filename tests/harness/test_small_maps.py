@@ -14,7 +14,7 @@ from torch import nn
 from unlearn_bench.harness.tracks.specification import Recipe
 from unlearn_bench.harness.training import small_maps
 from unlearn_bench.harness.training.recipe import train
-from unlearn_bench.harness.training.small_maps import SMALL, SmallMapConv2d, adapted
+from unlearn_bench.harness.training.small_maps import SMALL, SmallMapConv2d, with_small_map_convolutions
 from unlearn_bench.sandbox.inside.models import build
 
 
@@ -52,7 +52,7 @@ def test_small_maps_change_no_result(layer: dict[str, Any], size: tuple[int, int
     torch.manual_seed(0)
     plain = nn.Conv2d(4, 4, **{"bias": False, **layer}).double()
     images = torch.randn(3, 4, *size, dtype=torch.float64).contiguous(memory_format=layout)
-    for one, other in zip(outcomes(adapted(plain), images), outcomes(plain, images), strict=True):
+    for one, other in zip(outcomes(with_small_map_convolutions(plain), images), outcomes(plain, images), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-13)
 
 
@@ -68,7 +68,7 @@ def test_a_map_of_one_pixel_lies_in_memory_as_its_gradient_does(kernel: int) -> 
 def test_a_network_shares_its_parameters_and_keeps_its_results(name: str, more: dict[str, int], size: int) -> None:
     torch.manual_seed(0)
     plain = build({"name": name, "classes": 5, "channels": 1, **more}).double()
-    fitted = adapted(plain)
+    fitted = with_small_map_convolutions(plain)
     assert not any(type(module) is nn.Conv2d for module in fitted.modules())
     assert all(one is other for one, other in zip(fitted.parameters(), plain.parameters(), strict=True))
     images = torch.randn(4, 1, size, size, dtype=torch.float64)
@@ -103,7 +103,7 @@ def test_training_takes_the_products(count: int, monkeypatch: pytest.MonkeyPatch
 
 FAULTS = """
 import resource, torch
-from unlearn_bench.harness.training.recipe import keep_memory
+from unlearn_bench.harness.training.memory import keep_memory
 keep_memory()
 for step in range(20):
     if step == 10:

@@ -37,7 +37,8 @@ from unlearn_bench.harness.units.unit_run import UnitContext
 from unlearn_bench.sandbox.types import Outcome, Sandbox
 
 if TYPE_CHECKING:
-    from unlearn_bench.harness.training.prepare import Plan, Trained
+    from unlearn_bench.harness.training.plan import TrainingPlan
+    from unlearn_bench.harness.training.task import TrainedModel
 
 logger = logging.getLogger(__name__)
 
@@ -123,7 +124,9 @@ class Cluster:
 
     # what runs there
 
-    def train(self, references: References, plan: Plan, on_progress: Callable[[int], None]) -> Generator[list[Trained]]:
+    def train(
+        self, references: References, plan: TrainingPlan, on_progress: Callable[[int], None]
+    ) -> Generator[list[TrainedModel]]:
         """Train a plan's tasks on all nodes, on their GPUs where the plan is for GPUs; yields each task's models."""
         gpu = bool(plan.devices)
         self._check(references.track, None, False)
@@ -131,11 +134,11 @@ class Cluster:
         each = plan.seconds * plan.workers / len(plan.tasks)
         compiled = plan.compiled and each > compilation.WORTH  # a task's process compiles for itself
 
-        def work(task: tuple[Role, ...], slot: Slot) -> list[Trained]:
-            flight = (plan.at_once, compiled) if gpu else None
+        def work(task: tuple[Role, ...], slot: Slot) -> list[TrainedModel]:
+            flight = (plan.in_flight, compiled) if gpu else None
             arguments = (references.track, task, flight, self._dataset(references), counter)
             what = f"the training of {task[0].name}"
-            trained: list[Trained] = self._call(node.train, arguments, stop, what, gpus=float(gpu))
+            trained: list[TrainedModel] = self._call(node.train, arguments, stop, what, gpus=float(gpu))
             return trained
 
         with counting(self._ray, on_progress, plan.epochs - plan.done) as counter:

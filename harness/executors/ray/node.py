@@ -35,7 +35,7 @@ from unlearn_bench.harness.units.unit_run import UnitContext, attempt
 from unlearn_bench.sandbox.types import Outcome, Sandbox
 
 if TYPE_CHECKING:
-    from unlearn_bench.harness.training import prepare
+    from unlearn_bench.harness.training.task import TrainedModel
 
 PACKAGES = ("baselines", "harness", "sandbox", "scoring")
 
@@ -181,23 +181,20 @@ def direct(expected: Code, unit: Unit, deadline: float, parcel: Parcel, original
 
 def train(
     expected: Code, track: Track, task: Sequence[Role], flight: tuple[int, bool] | None, parcel: Parcel, counter: Any
-) -> list[prepare.Trained]:
+) -> list[TrainedModel]:
     """Train the models of one task; with ``flight`` on this task's GPU: how many at a time, and whether compiled.
 
     ``counter`` gets epochs.
     """
-    from unlearn_bench.harness.training import prepare
-    from unlearn_bench.harness.training.recipe import keep_memory
+    from unlearn_bench.harness.training.gpu import GpuTrainer
+    from unlearn_bench.harness.training.memory import keep_memory
+    from unlearn_bench.harness.training.task import TaskTrainer
 
     _start(expected)
-    prepare._report = counter.add.remote
-    prepare._references = references = Carried(track, parcel, {})
-    if flight is not None:
-        from unlearn_bench.harness.training.gpu import Resident
-
-        prepare._resident = Resident(references, f"cuda:{_gpu()}", *flight)
     keep_memory()
-    return prepare._work(task)
+    references = Carried(track, parcel, {})
+    gpu = None if flight is None else GpuTrainer(references, f"cuda:{_gpu()}", *flight)
+    return TaskTrainer(references, counter.add.remote, gpu).train(task)
 
 
 def _start(expected: Code) -> None:

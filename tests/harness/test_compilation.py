@@ -14,14 +14,16 @@ from torch import nn
 from torch._dynamo.backends.registry import lookup_backend
 
 from tests.harness.conftest import run
-from tests.harness.test_inflight import Problem as Deep
-from tests.harness.test_inflight import alike
+from tests.harness.test_interleaved import Problem as Deep
+from tests.harness.test_interleaved import alike
 from unlearn_bench.harness.executors.ray.cluster import Cluster
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.support.errors import BenchError
-from unlearn_bench.harness.training import compilation, prepare, steps
-from unlearn_bench.harness.training.gpu import Trial
-from unlearn_bench.harness.training.lanes import Course
+from unlearn_bench.harness.training import compilation
+from unlearn_bench.harness.training import plan as planning
+from unlearn_bench.harness.training.gpu import GpuMeasurement
+from unlearn_bench.harness.training.interleaved import TrainingJob
+from unlearn_bench.harness.training.plan import plan_training
 from unlearn_bench.sandbox.inside.models import BasicBlock
 
 
@@ -40,9 +42,9 @@ class Problem(Deep):
 
 @pytest.fixture(autouse=True)
 def _nothing_compiled_elsewhere() -> Iterator[None]:
-    steps._compiled.cache_clear()
+    compilation._compiled.cache_clear()
     yield
-    steps._compiled.cache_clear()
+    compilation._compiled.cache_clear()
 
 
 @pytest.fixture
@@ -65,12 +67,12 @@ def test_compiled_steps_train_the_same_models(made: list[str]) -> None:
     problem = Problem()
     flown, alone = problem.models(), problem.models()
     flight = problem.flight(2, [], compiled=True)
-    courses = [Course(m, problem.subsets[i], 10 + i) for i, m in enumerate(flown)]
-    list(flight.train(courses[:1]))
-    assert set(made) == {"_loss", "update"}
+    jobs = [TrainingJob(m, problem.subsets[i], 10 + i) for i, m in enumerate(flown)]
+    list(flight.train(jobs[:1]))
+    assert set(made) == {"_loss", "sgd_update"}
     made.clear()
-    list(flight.train(courses[1:]))
-    assert len(flight._lanes) == 2 and made == [], "what the first lane compiled serves the second"
+    list(flight.train(jobs[1:]))
+    assert len(flight._loops) == 2 and made == [], "what the first loop compiled serves the second"
     problem.fly(1, alone)
     for one, other in zip(flown, alone, strict=True):
         alike(one, other)
@@ -81,12 +83,12 @@ def test_compiled_steps_in_bfloat16_train_nearly_the_same_model(
 ) -> None:
     """Roundings differ; what a step leaves behind for the next one would show."""
     monkeypatch.setattr(
-        "unlearn_bench.harness.training.steps.mixed", lambda recipe, device: True
+        "unlearn_bench.harness.training.step.uses_bfloat16", lambda recipe, device: True
     )  # a CPU may only emulate it
     problem = Problem(kind=torch.float32)
     start, flown, alone = (problem.models()[0] for _ in range(3))
-    list(problem.flight(1, [], compiled=True).train([Course(flown, problem.subsets[0], 1)]))
-    list(problem.flight(1, []).train([Course(alone, problem.subsets[0], 1)]))
+    list(problem.flight(1, [], compiled=True).train([TrainingJob(flown, problem.subsets[0], 1)]))
+    list(problem.flight(1, []).train([TrainingJob(alone, problem.subsets[0], 1)]))
     way, apart = (torch.dist(model.fc.weight, alone.fc.weight) for model in (start, flown))
     assert apart < 0.1 * way
 
@@ -99,7 +101,7 @@ def test_no_memory_while_compiling_means_fewer_in_flight(monkeypatch: pytest.Mon
     monkeypatch.setattr(torch, "compile", lambda function, **options: compiler(function, backend=full, **options))
     problem, said = Problem(), list[str]()
     with pytest.raises(BenchError, match="does not suffice to train one model"):
-        list(problem.flight(1, said, compiled=True).train([Course(problem.models()[0], problem.subsets[0], 1)]))
+        list(problem.flight(1, said, compiled=True).train([TrainingJob(problem.models()[0], problem.subsets[0], 1)]))
     assert said == []
 
 
@@ -112,7 +114,7 @@ def test_a_step_that_cannot_be_compiled_runs_as_it_is_and_says_so(monkeypatch: p
     problem, said = Problem(), list[str]()
     flown, alone = problem.models(), problem.models()
     flight = problem.flight(2, said, compiled=True)
-    list(flight.train([Course(m, problem.subsets[i], 10 + i) for i, m in enumerate(flown)]))
+    list(flight.train([TrainingJob(m, problem.subsets[i], 10 + i) for i, m in enumerate(flown)]))
     assert len(said) == 1 and "cannot be compiled" in said[0] and "no kernel for this" in said[0]
     problem.fly(1, alone)
     for one, other in zip(flown, alone, strict=True):
@@ -122,21 +124,21 @@ def test_a_step_that_cannot_be_compiled_runs_as_it_is_and_says_so(monkeypatch: p
 def test_a_long_training_on_a_gpu_is_compiled(references: References, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the machine can; otherwise the command says what it lacks."""
     seconds = [100.0]
-    monkeypatch.setattr(prepare, "_trial", lambda *_: Trial(2, seconds[0], 10**9))
+    monkeypatch.setattr(planning, "_measure", lambda *_: GpuMeasurement(2, seconds[0], 10**9))
     monkeypatch.setattr(compilation, "obstacle", lambda device: None)
-    assert prepare.plan(references, devices=["cuda:0"]).compiled
+    assert plan_training(references, devices=["cuda:0"]).compiled
     monkeypatch.setattr(compilation, "obstacle", lambda device: "there is no C compiler")
-    plan = prepare.plan(references, devices=["cuda:0"])
-    assert (plan.compiled, plan.uncompiled) == (False, "there is no C compiler")
+    plan = plan_training(references, devices=["cuda:0"])
+    assert (plan.compiled, plan.compile_obstacle) == (False, "there is no C compiler")
     seconds[0] = 1e-4
-    plan = prepare.plan(references, devices=["cuda:0"])
-    assert (plan.compiled, plan.uncompiled) == (False, None), "it would not pay"
+    plan = plan_training(references, devices=["cuda:0"])
+    assert (plan.compiled, plan.compile_obstacle) == (False, None), "it would not pay"
 
 
 def test_the_command_says_what_compiling_lacks(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("unlearn_bench.harness.workflows.session._here", lambda gpus: ("cuda:0",))
-    monkeypatch.setattr(prepare, "_trial", lambda *_: Trial(1, 100.0, None))
-    monkeypatch.setattr(prepare, "run", lambda *_: (model for model in ()))
+    monkeypatch.setattr(planning, "_measure", lambda *_: GpuMeasurement(1, 100.0, None))
+    monkeypatch.setattr("unlearn_bench.harness.training.run.run_plan", lambda *_: (model for model in ()))
     monkeypatch.setattr(compilation, "obstacle", lambda device: "there is no C compiler")
     assert (
         "not compiled, which would save time: there is no C compiler" in run("prepare", str(small), "--gpu", "0").stderr
@@ -157,8 +159,8 @@ def test_on_a_cluster_it_must_pay_for_each_task(
     for name, answer in {"_check": None, "_dataset": None, "trainings": 2}.items():
         monkeypatch.setattr(Cluster, name, lambda *_, answer=answer: answer)
     monkeypatch.setattr(Cluster, "_call", lambda self, function, arguments, *_, **__: sent.append(arguments) or [])
-    monkeypatch.setattr(prepare, "_trial", lambda *_: Trial(1, 1.0, None))
-    plan = replace(prepare.plan(references, 2, devices=["cuda:0", "cuda:1"]), seconds=seconds, compiled=True)
+    monkeypatch.setattr(planning, "_measure", lambda *_: GpuMeasurement(1, 1.0, None))
+    plan = replace(plan_training(references, 2, devices=["cuda:0", "cuda:1"]), seconds=seconds, compiled=True)
     assert len(plan.tasks) == 6
     list(cluster.train(references, plan, lambda _: None))
     assert {flight for _, _, flight, *_ in sent} == {(1, expected)}

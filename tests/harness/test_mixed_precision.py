@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from unlearn_bench.harness.training.mixed_precision import Lowered, update
+from unlearn_bench.harness.training.compilation import sgd_update
+from unlearn_bench.harness.training.mixed_precision import Bfloat16Copies
 from unlearn_bench.sandbox.inside.models import build
 
 SPEC = {"name": "resnet18_narrow", "classes": 5, "channels": 1, "width": 8}
@@ -30,22 +31,22 @@ def sgd(network: nn.Module) -> torch.optim.SGD:
     return torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4, fused=True)
 
 
-def test_training_with_lowered_weights_gives_the_bits_of_autocast() -> None:
+def test_training_with_half_weights_gives_the_bits_of_autocast() -> None:
     torch.manual_seed(0)
     plain = build(SPEC).train()
     network = copy.deepcopy(plain)
-    lowered, one, other = Lowered(network), sgd(plain), sgd(network)
-    assert {weight.dtype for weight in lowered.copies} == {torch.bfloat16}
-    assert len(lowered.copies) == 22, "20 convolutions and the weight and bias of the last layer"
+    half, one, other = Bfloat16Copies(network), sgd(plain), sgd(network)
+    assert {weight.dtype for weight in half.copies} == {torch.bfloat16}
+    assert len(half.copies) == 22, "20 convolutions and the weight and bias of the last layer"
     for seed in range(3):
         one.zero_grad()
         other.zero_grad()
         backward(plain, seed)
-        backward(lowered.network, seed)
-        lowered.give_gradients()
+        backward(half.network, seed)
+        half.move_gradients()
         one.step()
         other.step()
-        lowered.refresh()
+        half.refresh()
     for name, value in plain.state_dict().items():  # statistics of batch-norm are shared
         assert torch.equal(value, network.state_dict()[name]), name
     assert not torch.equal(network.state_dict()["fc.weight"], build(SPEC).state_dict()["fc.weight"])
@@ -64,7 +65,7 @@ def test_an_update_is_a_step_of_sgd(rate: Tensor | float) -> None:
         for weight, gradient in zip(expected, gradients, strict=True):
             weight.grad = gradient.double()
         optimizer.step()
-        update(weights, copies, momenta, gradients, rate, 0.9, 0.05)
+        sgd_update(weights, copies, momenta, gradients, rate, 0.9, 0.05)
         for weight, other in zip(weights, expected, strict=True):
             torch.testing.assert_close(weight, other.detach())
         assert torch.equal(copies[0], weights[0].bfloat16())

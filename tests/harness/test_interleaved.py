@@ -25,11 +25,17 @@ from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support.errors import BenchError
 from unlearn_bench.harness.tracks.loading import load_track
 from unlearn_bench.harness.tracks.specification import Recipe
-from unlearn_bench.harness.training import prepare
-from unlearn_bench.harness.training.gpu import Resident
-from unlearn_bench.harness.training.lanes import Course, open_lanes, out_of_memory, suggested
-from unlearn_bench.harness.training.recipe import infer, normaliser, train
-from unlearn_bench.harness.training.steps import Lane, Rehearsed, batch_sizes, mixed, recorder
+from unlearn_bench.harness.training.gpu import GpuTrainer
+from unlearn_bench.harness.training.inference import infer, normaliser
+from unlearn_bench.harness.training.interleaved import TrainingJob, interleaved_training, suggested_in_flight
+from unlearn_bench.harness.training.memory import out_of_memory
+from unlearn_bench.harness.training.mixed_precision import uses_bfloat16
+from unlearn_bench.harness.training.plan import plan_training
+from unlearn_bench.harness.training.recipe import train
+from unlearn_bench.harness.training.recorders import EagerRecorder, recorder_for
+from unlearn_bench.harness.training.run import run_plan
+from unlearn_bench.harness.training.step import TrainingLoop, batch_sizes
+from unlearn_bench.harness.training.task import train_task
 from unlearn_bench.harness.units.unit_kinds import SeedUnit
 from unlearn_bench.harness.units.worker_runner import WorkerRunner
 from unlearn_bench.sandbox.inside.models import build
@@ -59,21 +65,21 @@ class Problem:
     def to_input(self, x: Tensor) -> Tensor:
         return x.to(self.kind) / 255
 
-    def fly(self, wanted: int, models: Sequence[nn.Module], said: list[str] | None = None) -> list[Course]:
+    def fly(self, wanted: int, models: Sequence[nn.Module], said: list[str] | None = None) -> list[TrainingJob]:
         flight = self.flight(wanted, [] if said is None else said)
-        return list(flight.train([Course(m, self.subsets[i], 10 + i) for i, m in enumerate(models)]))
+        return list(flight.train([TrainingJob(m, self.subsets[i], 10 + i) for i, m in enumerate(models)]))
 
     def flight(
         self,
         wanted: int,
         said: list[str],
-        record: Any = recorder,
+        record: Any = recorder_for,
         template: nn.Module | None = None,
         compiled: bool = False,
     ) -> Any:
         template = template or self.models()[0]
         data = self.images, self.labels, self.count
-        return open_lanes(template, *data, RECIPE, self.to_input, wanted, said.append, record, compiled)
+        return interleaved_training(template, *data, RECIPE, self.to_input, wanted, said.append, record, compiled)
 
 
 def alike(one: nn.Module, other: nn.Module, rtol: float = 1e-9, atol: float = 1e-11) -> None:
@@ -99,13 +105,13 @@ def test_a_model_that_comes_second_into_the_buffers_is_the_model_trained_first(
     device: str, in_bfloat16: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "unlearn_bench.harness.training.steps.mixed", lambda recipe, device: in_bfloat16
+        "unlearn_bench.harness.training.step.uses_bfloat16", lambda recipe, device: in_bfloat16
     )  # a CPU may only emulate it
     problem = Problem(device, torch.float32)
     torch.backends.cudnn.deterministic = True
     first = problem.models()[1]
     second = problem.models()[:2]
-    next(iter(problem.flight(1, []).train([Course(first, problem.subsets[1], 11)])))
+    next(iter(problem.flight(1, []).train([TrainingJob(first, problem.subsets[1], 11)])))
     problem.fly(1, second)
     alike(second[1], first, 0, 0)  # the same operations on the same numbers: no weight, momentum or statistic is left
 
@@ -113,10 +119,10 @@ def test_a_model_that_comes_second_into_the_buffers_is_the_model_trained_first(
 @pytest.mark.parametrize("device", [CPU, CUDA])
 def test_nothing_inside_an_epoch_makes_the_host_wait(device: str) -> None:
     problem = Problem(device, torch.float32)
-    lane = problem.flight(1, [])._make()
+    loop = problem.flight(1, [])._make()
     steps = len(batch_sizes(COUNT, RECIPE.batch_size))
-    training = lane.train([problem.subsets[0]], [10])
-    with lane.turn():
+    training = loop.train([problem.subsets[0]], [10])
+    with loop.stream():
         next(training)
         if device == "cpu":
             with Waits() as seen:
@@ -159,7 +165,7 @@ def test_the_counter_of_waits_sees_one() -> None:
     assert len(seen.waits) >= 2
 
 
-class Full(Rehearsed):
+class Full(EagerRecorder):
     """A device with room for some lanes: the next one raises what CUDA raises."""
 
     def __init__(self, room: Iterator[bool]) -> None:
@@ -178,9 +184,9 @@ def test_out_of_memory_means_fewer_in_flight_and_the_same_models() -> None:
     room = iter([True] * 2 * sizes + [False] * 10)
     flown, alone = problem.models(), problem.models()
     flight = problem.flight(4, said, lambda device: Full(room))
-    courses = [Course(m, problem.subsets[i], 10 + i) for i, m in enumerate(flown)]
-    assert sorted(map(id, flight.train(courses))) == sorted(map(id, courses)), "each once"
-    assert said == ["out of memory: going on with 2 at a time"]
+    jobs = [TrainingJob(m, problem.subsets[i], 10 + i) for i, m in enumerate(flown)]
+    assert sorted(map(id, flight.train(jobs))) == sorted(map(id, jobs)), "each once"
+    assert said == ["out of memory: continuing with 2 at a time"]
     problem.fly(1, alone)
     for one, other in zip(flown, alone, strict=True):
         alike(one, other)
@@ -190,19 +196,19 @@ def test_out_of_memory_in_the_middle_keeps_what_is_finished_and_trains_the_rest_
     problem, said = Problem(), list[str]()
     flown, alone = problem.models(), problem.models()
     flight = problem.flight(2, said)
-    original, calls = Lane._sent, list[int]()
+    original, calls = TrainingLoop._sent, list[int]()
 
-    def sent(self: Lane, drawn: Tensor) -> Tensor:  # another process takes the memory in the third epoch's draw
+    def sent(self: TrainingLoop, drawn: Tensor) -> Tensor:  # another process takes the memory in the third epoch's draw
         calls.append(1)
         if len(calls) == 6:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return original(self, drawn)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Lane, "_sent", sent)
-        courses = [Course(m, problem.subsets[i], 10 + i) for i, m in enumerate(flown)]
-        assert sorted(map(id, flight.train(courses))) == sorted(map(id, courses)), "each once"
-    assert said == ["out of memory: going on with 1 at a time"]
+        patch.setattr(TrainingLoop, "_sent", sent)
+        jobs = [TrainingJob(m, problem.subsets[i], 10 + i) for i, m in enumerate(flown)]
+        assert sorted(map(id, flight.train(jobs))) == sorted(map(id, jobs)), "each once"
+    assert said == ["out of memory: continuing with 1 at a time"]
     problem.fly(2, alone)
     for one, other in zip(flown, alone, strict=True):
         alike(one, other)
@@ -212,14 +218,14 @@ def test_no_room_for_a_single_model_ends_with_what_to_do() -> None:
     problem = Problem()
     flight = problem.flight(2, [], lambda device: Full(iter([False])))
     with pytest.raises(BenchError, match="does not suffice to train one model"):
-        list(flight.train([Course(problem.models()[0], problem.subsets[0], 1)]))
+        list(flight.train([TrainingJob(problem.models()[0], problem.subsets[0], 1)]))
 
 
 def test_another_error_is_not_taken_for_memory() -> None:
     problem = Problem()
     flight = problem.flight(2, [])
     with pytest.raises(IndexError):
-        list(flight.train([Course(problem.models()[0], np.full(COUNT, 64), 1)]))
+        list(flight.train([TrainingJob(problem.models()[0], np.full(COUNT, 64), 1)]))
     assert not out_of_memory(RuntimeError("CUDA error: an illegal memory access"))
     hidden = RuntimeError("CUDA error: operation failed due to a previous error during capture")
     hidden.__context__ = torch.OutOfMemoryError("CUDA out of memory")
@@ -230,19 +236,19 @@ LIMITED = """
 import re, resource, sys
 import torch
 from torch import nn
-from tests.harness.test_inflight import COUNT, Course, Problem
+from tests.harness.test_interleaved import COUNT, TrainingJob, Problem
 torch.set_num_threads(1)
 problem = Problem(kind=torch.float32)
 def wide():
     return nn.Sequential(nn.Flatten(), nn.Linear(64, 150_000), nn.ReLU(), nn.Linear(150_000, 5))
-models = [wide() for _ in range(4)]  # 42 MB each; a lane holds weights, gradients, momentum and one batch
+models = [wide() for _ in range(4)]  # 42 MB each; a loop holds weights, gradients, momentum and one batch
 said = []
-list(problem.flight(1, said, template=models[0]).train([Course(models[0], problem.subsets[0], 1)]))
+list(problem.flight(1, said, template=models[0]).train([TrainingJob(models[0], problem.subsets[0], 1)]))
 now = int(re.search(r"VmSize:\\s+(\\d+)", open("/proc/self/status").read()).group(1)) * 1024
 resource.setrlimit(resource.RLIMIT_AS, (now + 400_000_000,) * 2)
 flight = problem.flight(4, said, template=models[0])
-courses = [Course(m, problem.subsets[i], 10 + i) for i, m in enumerate(models)]
-done = list(flight.train(courses))
+jobs = [TrainingJob(m, problem.subsets[i], 10 + i) for i, m in enumerate(models)]
+done = list(flight.train(jobs))
 print(len(done), flight.wanted, said)
 """
 
@@ -253,7 +259,7 @@ def test_a_real_limit_of_memory_means_fewer_in_flight() -> None:
     result = subprocess.run([sys.executable, "-c", LIMITED], capture_output=True, text=True, timeout=300)
     assert result.returncode == 0, result.stderr
     done, wanted, said = result.stdout.strip().split(maxsplit=2)
-    assert (done, said) == ("4", f"['out of memory: going on with {wanted} at a time']")
+    assert (done, said) == ("4", f"['out of memory: continuing with {wanted} at a time']")
     assert 1 <= int(wanted) < 4
 
 
@@ -266,11 +272,11 @@ def test_a_real_limit_of_gpu_memory_means_fewer_in_flight() -> None:
     try:
         models = [wide, *(nn.Sequential(*[type(m)(*a) for m, a in _parts(wide)]) for _ in range(3))]
         flight = problem.flight(4, said, template=wide)
-        courses = [Course(m, problem.subsets[i], 10 + i) for i, m in enumerate(models)]
-        assert len(list(flight.train(courses))) == 4
+        jobs = [TrainingJob(m, problem.subsets[i], 10 + i) for i, m in enumerate(models)]
+        assert len(list(flight.train(jobs))) == 4
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0, 0)
-    assert said == [f"out of memory: going on with {flight.wanted} at a time"]
+    assert said == [f"out of memory: continuing with {flight.wanted} at a time"]
 
 
 def _parts(model: nn.Sequential) -> list[tuple[nn.Module, tuple[int, ...]]]:
@@ -287,14 +293,14 @@ def test_batches_are_spread_evenly_in_two_sizes_at_most() -> None:
 @pytest.mark.slow
 def test_prepare_trains_the_same_models_in_flight_as_in_groups(references: References) -> None:
     """`bench prepare --gpu` but for the device: plan, trial, processes bound to devices, store."""
-    plan = prepare.plan(references, devices=["cpu", "cpu"], in_flight=2)
+    plan = plan_training(references, devices=["cpu", "cpu"], in_flight=2)
     assert plan.workers == 2 and plan.at_once == 2 and plan.models == 6 and plan.seconds > 0
     assert max(map(len, plan.tasks)) <= 2
-    done = list(prepare.run(references, plan, lambda epochs: None))
+    done = list(run_plan(references, plan, lambda epochs: None))
     assert len(done) == 6 and not references.missing()
     assert "gpu_seconds" in references.manifest["roles"]["original/0"]
     role = Role("retrained", 1)
-    expected = infer(prepare._train(references, [role])[0], torch.from_numpy(references.dataset.images),
+    expected = infer(train_task(references, [role])[0], torch.from_numpy(references.dataset.images),
                      normaliser(references.track))  # fmt: skip
     found = references.logits(role)
     agree = (found.argmax(1) == expected.argmax(1)).mean()
@@ -307,9 +313,9 @@ def accuracies(device: str, precision: Any, home: Path, compiled: bool = False) 
     track = replace(track, recipe=replace(track.recipe, epochs=4, precision=precision, lr=0.05))
     references = References(track, Store(home))
     roles = [Role("original", seed) for seed in range(3)]
-    resident = Resident(references, device, 2, compiled) if device != "cpu" else None
+    gpu = GpuTrainer(references, device, 2, compiled) if device != "cpu" else None
     right = []
-    for role, model in zip(roles, prepare._train(references, roles, resident=resident), strict=True):
+    for role, model in zip(roles, train_task(references, roles, gpu=gpu), strict=True):
         held_out = np.concatenate([references.parts(role.seed)[part] for part in ("val", "test")])
         images = torch.from_numpy(references.dataset.images)
         logits = infer(model, images, normaliser(track, device), device)
@@ -349,7 +355,7 @@ def test_without_bfloat16_a_recipe_that_allows_it_trains_in_float32() -> None:
     data = problem.images, problem.labels, problem.subsets[:1]
     with Kinds():
         train(problem.models()[:1], *data, [1], recipe, problem.to_input)
-    assert kinds == {torch.bfloat16 if mixed(recipe, torch.device("cpu")) else torch.float32}
+    assert kinds == {torch.bfloat16 if uses_bfloat16(recipe, torch.device("cpu")) else torch.float32}
 
 
 @pytest.mark.gpu
@@ -378,7 +384,7 @@ def test_how_many_are_in_flight_follows_from_the_work_of_a_batch() -> None:
     narrow = build({"name": "resnet18_narrow", "classes": 10, "channels": 1, "width": 8})
     wide = build({"name": "resnet18_narrow", "classes": 10, "width": 64})
     stem = build({"name": "resnet18", "classes": 10})
-    assert suggested(narrow, (1, 8, 8), 128) == 8
-    assert suggested(stem, (3, 32, 32), 256) == 8
-    assert suggested(wide, (3, 32, 32), 256) == 2
-    assert suggested(stem, (3, 224, 224), 256) == 1
+    assert suggested_in_flight(narrow, (1, 8, 8), 128) == 8
+    assert suggested_in_flight(stem, (3, 32, 32), 256) == 8
+    assert suggested_in_flight(wide, (3, 32, 32), 256) == 2
+    assert suggested_in_flight(stem, (3, 224, 224), 256) == 1
