@@ -131,7 +131,7 @@ def _work(
 
 
 class WarmUnit:
-    """A forked unit and what it started, one session: a ``sandbox.session.Box``."""
+    """A forked unit and what it started, one session: a ``sandbox.types.RunningSandbox``."""
 
     def __init__(self, leader: WarmProcess, streams: Streams, limits: Limits) -> None:
         assert leader.pid is not None
