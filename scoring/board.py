@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from unlearn_bench.scoring.groups import GROUPS
 from unlearn_bench.scoring.intervals import mean_intervals
 from unlearn_bench.scoring.membership import F, Membership, membership
+from unlearn_bench.scoring.metric import Metric
+from unlearn_bench.scoring.metric_table import per_seed, ranked
 from unlearn_bench.scoring.ranks import dense_ranks
-from unlearn_bench.scoring.rows import RANKED, ULIRA, VALUES, Metric, Shadows, checked
+from unlearn_bench.scoring.rows import ULIRA, Shadows, checked
 from unlearn_bench.scoring.umia import indiscernibility
 
 RESAMPLES = 500
 LETTERS = (*GROUPS, "F")
-SPREAD = ("retdev", "indisc")
-"""Values whose spread over the seeds is stated."""
 
 
 def track_board(
@@ -36,9 +36,10 @@ def track_board(
 
     * ``entry``, ``kind``, ``state``, ``reason`` (string), ``seeds_ok``, ``seeds_total`` (int): see
       ``scoring.rows.standings``
-    * for each of ``VALUES``: ``<v>``, ``<v>_low``, ``<v>_high`` (float): mean over the ok seeds and its 95 % t interval
-      (one seed: low = high = mean), for ``rte`` geometric. NaN without an ok seed; ``rte`` also if an ok seed lacks it
-    * ``retdev_sd``, ``indisc_sd`` (float): standard deviation over the ok seeds, NaN below two: the reliability
+    * for each metric ``<m>`` that seeds have a value of: ``<m>``, ``<m>_low``, ``<m>_high`` (float): mean over the ok
+      seeds and its 95 % t interval (one seed: low = high = mean), geometric for ratios. NaN without an ok seed, and
+      where the metric is unknown for one of them
+    * ``<m>_sd`` (float) where the metric declares a spread: standard deviation over the ok seeds, NaN below two
     * ``indisc_of_mean`` (float): Indisc of the mean MIA accuracy; it hides swings between seeds
     * for each ranked metric ``<m>``: ``group_<m>`` (string): G1, G2, G3, F; NA for references and where the metric is
       unknown, which then counts as nothing. ``keep_<m>`` (float): the share of resamples in which the row keeps its
@@ -63,8 +64,8 @@ def track_board(
         letters = np.array([*LETTERS, None], dtype=object)[codes[0]]
         board[f"group_{metric}"] = pd.array(letters, dtype="string")
         board[f"keep_{metric}"] = np.where(codes[0] < F, (codes[1:] == codes[0]).mean(axis=0), np.nan)
-    ranked = ~board["state"].isin(["incomplete", "reference"])
-    return _ordered(pd.concat([board, _rankings([groups], names, ranked)], axis=1))
+    placed = ~board["state"].isin(["incomplete", "reference"])
+    return _ordered(pd.concat([board, _rankings([groups], names, placed)], axis=1))
 
 
 def overall_board(
@@ -81,8 +82,8 @@ def overall_board(
     ``groups``: the memberships of these rows on each track, where they are known.
 
     * ``entry``, ``kind``, ``state`` (string; ``ranked`` or ``reference``), ``tracks`` (int)
-    * ``retdev``, ``indisc``, ``rte`` (float): mean over tracks of the tracks' means (``rte``: geometric), NaN if any
-      track lacks it
+    * for each ranked metric ``<m>``: ``<m>`` (float): mean over tracks of the tracks' means (geometric for ratios), NaN
+      if it is unknown on any track
     * for each ranked metric ``<m>``: ``G1_<m>``, ``G2_<m>``, ``G3_<m>``, ``F_<m>`` (int): in how many tracks, as in
       Table 1 of the paper; ``rank_<m>`` (Int64)
     * ``G1``, ``G2``, ``G3``, ``F``, ``rank``, ``rank_low``, ``rank_high``: as ``track_board``, over metrics and tracks
@@ -102,10 +103,10 @@ def overall_board(
 
     kinds = groups[0].standings["kind"].reindex(names)
     board = pd.DataFrame({"kind": kinds, "state": kinds.where(kinds == "reference", "ranked"), "tracks": len(seeds)})
-    for metric in RANKED:
+    for metric in ranked():
         values = np.array([_averages(part, metric, names) for part in parts.values()])
-        board[metric.column] = np.exp(np.log(values).mean(axis=0)) if metric.log else values.mean(axis=0)
-    tallies = _tallies(groups, names, [metric.column for metric in RANKED])
+        board[metric.name] = np.exp(np.log(values).mean(axis=0)) if metric.ratio else values.mean(axis=0)
+    tallies = _tallies(groups, names, [metric.name for metric in ranked()])
     for column, tally in tallies.items():
         for place, letter in enumerate(LETTERS):
             board[f"{letter}_{column}"] = tally[0, :, place]
@@ -113,38 +114,41 @@ def overall_board(
 
 
 def _means(rows: pd.DataFrame, names: pd.Index) -> pd.DataFrame:
-    """Means and intervals [entries, 3 × values + 1] over the ok seeds of one track."""
-    logarithmic = [metric.column for metric in RANKED if metric.log]
+    """Means, intervals and spreads over the ok seeds of one track, one row per entry."""
+    metrics = per_seed()
     good = rows[rows["status"] == "ok"]
-    table = good[list(VALUES)].to_numpy(np.float64, copy=True)
-    logs = [VALUES.index(column) for column in logarithmic]
+    table = good[[metric.name for metric in metrics]].to_numpy(np.float64, copy=True)
+    logs = [column for column, metric in enumerate(metrics) if metric.ratio]
     table[:, logs] = np.log(table[:, logs])
-    found: dict[str, dict[str, float]] = {}
+    means: dict[str, dict[str, float]] = {}
     for entry, places in good.groupby("entry").indices.items():
         seeds = np.ascontiguousarray(table[places].T)
         ends = np.array(mean_intervals(seeds))
         ends[:, logs] = np.exp(ends[:, logs])
-        line = found[str(entry)] = {}
-        for column, (mean, low, high) in zip(VALUES, ends.T.tolist(), strict=True):
-            line |= {column: mean, f"{column}_low": low, f"{column}_high": high}
-        for column in SPREAD:
-            own = seeds[VALUES.index(column)]
-            line[f"{column}_sd"] = float(own.std(ddof=1)) if own.size > 1 else np.nan
-        line["indisc_of_mean"] = indiscernibility(line["umia"])
-    columns = [f"{column}{end}" for column in VALUES for end in ("", "_low", "_high")]
-    columns += [*(f"{column}_sd" for column in SPREAD), "indisc_of_mean"]
-    return pd.DataFrame.from_dict(found, orient="index", columns=columns, dtype=float).reindex(names)
+        numbers = means[str(entry)] = {}
+        for metric, values, (mean, low, high) in zip(metrics, seeds, ends.T.tolist(), strict=True):
+            numbers |= {metric.name: mean, f"{metric.name}_low": low, f"{metric.name}_high": high}
+            if metric.spread:
+                numbers[f"{metric.name}_sd"] = float(values.std(ddof=1)) if values.size > 1 else np.nan
+        numbers["indisc_of_mean"] = indiscernibility(numbers["umia"])
+    return pd.DataFrame.from_dict(means, orient="index", columns=seed_columns(), dtype=float).reindex(names)
+
+
+def seed_columns() -> list[str]:
+    """Columns of a track's board that come from the values of single seeds."""
+    columns = [f"{metric.name}{end}" for metric in per_seed() for end in ("", "_low", "_high")]
+    return [*columns, *(f"{metric.name}_sd" for metric in per_seed() if metric.spread), "indisc_of_mean"]
 
 
 def _averages(rows: pd.DataFrame, metric: Metric, names: pd.Index) -> NDArray[np.float64]:
-    """Means [entries] of a metric over the ok seeds of one track; NaN if any of them lacks it."""
+    """Means [entries] of a metric over the ok seeds of one track; NaN where it is unknown for one of them."""
     good = rows[rows["status"] == "ok"]
-    numbers = good[metric.column].to_numpy(np.float64)
-    table = pd.DataFrame({"entry": good["entry"], "number": np.log(numbers) if metric.log else numbers})
+    numbers = good[metric.name].to_numpy(np.float64)
+    table = pd.DataFrame({"entry": good["entry"], "number": np.log(numbers) if metric.ratio else numbers})
     grouped = table.groupby("entry")["number"]
     average = (grouped.sum(min_count=1) / grouped.size()).where(grouped.count() == grouped.size())
     found = average.reindex(names).to_numpy(np.float64)
-    return np.asarray(np.exp(found) if metric.log else found, dtype=np.float64)
+    return np.asarray(np.exp(found) if metric.ratio else found, dtype=np.float64)
 
 
 def _shadow_columns(shadows: Sequence[Shadows], names: pd.Index) -> pd.DataFrame:
@@ -168,18 +172,18 @@ def _tallies(groups: Sequence[Membership], names: pd.Index, metrics: Sequence[st
     return found
 
 
-def _rankings(groups: Sequence[Membership], names: pd.Index, ranked: pd.Series[bool]) -> pd.DataFrame:
+def _rankings(groups: Sequence[Membership], names: pd.Index, placed: pd.Series[bool]) -> pd.DataFrame:
     """Membership counts over all metrics, both overall ranks with their ranges, and a rank on each metric.
 
-    NA where ``ranked`` is false; for the rank with U-LiRA also where a row did not run it.
+    NA where ``placed`` is false; for the rank with U-LiRA also where a row did not run it.
     """
-    tallies = _tallies(groups, names, [metric.column for metric in RANKED])
+    tallies = _tallies(groups, names, [metric.name for metric in ranked()])
     total = np.sum(list(tallies.values()), axis=0)
-    board = pd.DataFrame(total[0], columns=list(LETTERS), index=ranked.index)
-    chosen = ranked.to_numpy(bool)
+    board = pd.DataFrame(total[0], columns=list(LETTERS), index=placed.index)
+    chosen = placed.to_numpy(bool)
     _add_rank(board, "rank", total, chosen)
     for metric, tally in tallies.items():
-        board[f"rank_{metric}"] = _column(dense_ranks(tally[0][chosen, : len(GROUPS)]), ranked.index, chosen)
+        board[f"rank_{metric}"] = _column(dense_ranks(tally[0][chosen, : len(GROUPS)]), placed.index, chosen)
     attacked = [one for one in groups if ULIRA in one.codes]
     if attacked:
         tally = _tallies(attacked, names, [ULIRA])[ULIRA]

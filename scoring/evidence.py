@@ -14,7 +14,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from unlearn_bench.scoring.accuracy import cross_entropy, margins
+from unlearn_bench.scoring.accuracy import Accuracies, accuracies, cross_entropy, margins
+from unlearn_bench.scoring.retention import Retention, retention
 
 Floats = NDArray[np.floating]
 Indices = NDArray[np.integer]
@@ -57,6 +58,21 @@ class ModelEvidence:
         class is forgotten those that its examples can be told from by membership alone."""
         test, kinds = self.parts["test"], self.labels if self.subclasses is None else self.subclasses
         return test[np.isin(kinds[test], kinds[self.parts["forget"]])]
+
+    @cached_property
+    def accuracies(self) -> Accuracies:
+        """RA, FA, VA and TA of the model."""
+        return accuracies(self.logits, self.labels, self.parts)
+
+    @cached_property
+    def retrained_accuracies(self) -> Accuracies:
+        """RA, FA, VA and TA of the retrained model of the same seed."""
+        return accuracies(self.retrained, self.labels, self.parts)
+
+    @cached_property
+    def retention(self) -> Retention:
+        """The model's accuracies over the retrained model's."""
+        return retention(self.accuracies, self.retrained_accuracies)
 
     @cached_property
     def losses(self) -> NDArray[np.float64]:

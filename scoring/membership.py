@@ -11,7 +11,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from unlearn_bench.scoring.groups import GROUPS, cut_points, places
-from unlearn_bench.scoring.rows import RANKED, ULIRA, Metric, Shadows, standings
+from unlearn_bench.scoring.metric import Metric
+from unlearn_bench.scoring.metric_table import ranked
+from unlearn_bench.scoring.rows import ULIRA, Shadows, standings
 from unlearn_bench.scoring.umia import indiscernibility
 
 F = len(GROUPS)
@@ -68,9 +70,9 @@ def membership(
         codes[name] = code
         return limits[0]
 
-    for metric in RANKED:
-        limits = group(metric.column, _means(rows, table.index[usable], metric, draws), metric.lower_is_better)
-        cuts[metric.column] = np.exp(limits) if metric.log else limits
+    for metric in ranked():
+        limits = group(metric.name, _means(rows, table.index[usable], metric, draws), metric.better == "low")
+        cuts[metric.name] = np.exp(limits) if metric.ratio else limits
     if shadows:
         cuts[ULIRA] = group(ULIRA, _ulira(shadows, table.index[usable], resamples, rng), False)
         for one in shadows:
@@ -96,8 +98,8 @@ def _ulira(
 
 def _means(rows: pd.DataFrame, entries: pd.Index, metric: Metric, draws: NDArray[np.intp]) -> NDArray[np.float64]:
     """Means [draws, entries] on the metric's scale; NaN in row 0 where a seed of an entry lacks the metric."""
-    values = rows.pivot(index="entry", columns="seed", values=metric.column).reindex(entries).to_numpy(np.float64)
-    if metric.log:
+    values = rows.pivot(index="entry", columns="seed", values=metric.name).reindex(entries).to_numpy(np.float64)
+    if metric.ratio:
         values = np.log(values)
     if not values.size:
         return np.empty((len(draws), len(entries)))

@@ -6,8 +6,8 @@ Columns (others are ignored):
 * ``kind``: ``baseline`` (shipped, sets the cut points), ``entry`` (a submission) or ``reference`` (Retrain, Original:
   shown, never ranked)
 * ``status``: ``ok``, ``infra`` (the benchmark's fault, counts as not run yet) or any other: the entry's own failure
-* the ``VALUES``: accuracies, retention, MIA accuracy and Indisc, RTE; finite where the status is ``ok``, ignored
-  elsewhere. ``rte`` may be NaN where no retraining time is known
+* every metric that has a value per seed (``scoring.metric_table.per_seed``): finite where the status is ``ok``, ignored
+  elsewhere. Those that are not ``required``, such as ``rte``, may be NaN where they are unknown
 * ``ra_retrain``: RA of the same seed's retrained model; ``classes``: number of classes of the track
 """
 
@@ -21,24 +21,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from unlearn_bench.scoring import metric_table
+
 KINDS = ("baseline", "entry", "reference")
-VALUES = ("ra", "fa", "va", "ta", "rr", "fr", "tr", "retdev", "umia", "indisc", "rte")
-COLUMNS = ("entry", "kind", "track", "seed", "status", *VALUES, "ra_retrain", "classes")
-
-
-@dataclass(frozen=True)
-class Metric:
-    """A column that entries are grouped and ranked by."""
-
-    column: str
-    lower_is_better: bool
-    log: bool = False
-    """Averaged and clustered on a logarithmic scale (ratios)."""
-
-
-RANKED = (Metric("retdev", True), Metric("indisc", False), Metric("rte", False, log=True))
 ULIRA = "ulira"
-"""The fourth metric, of the second overall rank: Indisc of the U-LiRA accuracy over all pairs of shadow splits."""
+"""The metric of the second overall rank: entries are grouped by the Indisc of their U-LiRA accuracy."""
+
+
+def columns() -> list[str]:
+    """Columns of the table, in order."""
+    values = (metric.name for metric in metric_table.per_seed())
+    return ["entry", "kind", "track", "seed", "status", *values, "ra_retrain", "classes"]
 
 
 @dataclass(frozen=True)
@@ -60,10 +53,10 @@ class Shadows:
 
 def checked(rows: pd.DataFrame, seeds: Mapping[str, int]) -> pd.DataFrame:
     """The rows of the tracks in ``seeds`` (track → number of seeds it wants), ordered; ``ValueError`` for bad rows."""
-    missing = [column for column in COLUMNS if column not in rows.columns]
+    missing = [column for column in columns() if column not in rows.columns]
     if missing:
         raise ValueError(f"columns missing: {', '.join(missing)}")
-    table = rows.loc[rows["track"].isin(list(seeds)), list(COLUMNS)]
+    table = rows.loc[rows["track"].isin(list(seeds)), columns()]
     table = table.sort_values(["track", "entry", "seed"], ignore_index=True)
     if table.duplicated(["track", "entry", "seed"]).any():
         twice = table[table.duplicated(["track", "entry", "seed"])].iloc[0]
@@ -75,16 +68,23 @@ def checked(rows: pd.DataFrame, seeds: Mapping[str, int]) -> pd.DataFrame:
     for track, group in table.groupby("track"):
         if group["seed"].nunique() > seeds[str(track)]:
             raise ValueError(f"{group['seed'].nunique()} seeds on {track}, which wants {seeds[str(track)]}")
-    ok = table[table["status"] == "ok"]
-    finite = np.isfinite(ok[[*VALUES, "ra_retrain"]].drop(columns="rte").to_numpy(np.float64)).all(axis=1)
+    _check_values(table[table["status"] == "ok"])
+    return table
+
+
+def _check_values(finished: pd.DataFrame) -> None:
+    required = [metric.name for metric in metric_table.per_seed() if metric.required]
+    finite = np.isfinite(finished[[*required, "ra_retrain"]].to_numpy(np.float64)).all(axis=1)
     if not finite.all():
-        worst = ok[~finite].iloc[0]
+        worst = finished[~finite].iloc[0]
         raise ValueError(
             f"{worst['entry']}, seed {worst['seed']} of {worst['track']}: status ok with values not finite"
         )
-    if (ok["rte"] <= 0).any() or np.isinf(ok["rte"].to_numpy(np.float64)).any():
-        raise ValueError("rte must be positive and finite, or NaN where no retraining time is known")
-    return table
+    for metric in metric_table.per_seed():
+        values = finished[metric.name].to_numpy(np.float64)
+        if np.isinf(values).any() or (metric.ratio and (values <= 0).any()):
+            sign = "positive and finite" if metric.ratio else "finite"
+            raise ValueError(f"{metric.name} must be {sign}, or NaN where it is unknown")
 
 
 def standings(rows: pd.DataFrame, seeds: int) -> pd.DataFrame:

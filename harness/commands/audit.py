@@ -91,7 +91,7 @@ def command(
         content = {
             "entry": method.name,
             "fitted": audit.fitted(found),
-            "level": audit.LEVEL,
+            "level": audit.level(),
             "changes": [{**dataclasses.asdict(one), "better": one.better} for one in found],
             "zero": zero,
         }

@@ -35,7 +35,7 @@ def command(entry: str, track: str, secret: Path | None, organiser: bool, as_jso
     Of a sealed track only status words and numbers over all seeds, unless --organiser asks for the inside.
     """
     from unlearn_bench.harness.references.references import References
-    from unlearn_bench.harness.report import tables
+    from unlearn_bench.harness.report import tables, unit_table
     from unlearn_bench.harness.results import attack_panel, board, review, scores
     from unlearn_bench.harness.results.board_entries import candidates, find, shadow_records
     from unlearn_bench.harness.store.store import Store
@@ -61,7 +61,7 @@ def command(entry: str, track: str, secret: Path | None, organiser: bool, as_jso
     if as_json:
         row = json.loads(ranked[ranked["entry"] == entry].to_json(orient="records"))
         units = [
-            {**dataclasses.asdict(r), "scores": None if s is None else dataclasses.asdict(s)}
+            {**dataclasses.asdict(r), "scores": None if s is None else dataclasses.asdict(s.stored())}
             for r, s in zip(records, per_seed.values(), strict=True)
         ]
         panel = [dataclasses.asdict(one) for one in attack_panel.findings(references, candidate)]
@@ -91,19 +91,9 @@ def command(entry: str, track: str, secret: Path | None, organiser: bool, as_jso
     for name, value in sorted({k: v for r in records for k, v in r.environment.items()}.items()):
         click.echo(f"{name:<12} {value}")
     distances = any(record.weight_distance is not None for record in records)
-    click.echo(f"{'seed':>4} {'status':<8}{'RetDev':>7} {'Indisc':>7} {'U-MIA':>6} {'RA':>6} {'FA':>6} {'TA':>6} "
-               f"{'wall s':>7} {'CPU s':>7} {'RTE':>6} {'peak MiB':>9}{'  ‖ΔW‖' if distances else ''}")  # fmt: skip
+    click.echo(unit_table.head(distances))
     for record in records:
-        s = per_seed[record.seed]
-        numbers = " " * 42 if s is None else (
-            f"{s.retdev:>7.3f} {s.indisc:>7.3f} {s.umia:>6.3f} {s.ra:>6.3f} {s.fa:>6.3f} {s.ta:>6.3f}"
-        )  # fmt: skip
-        click.echo(
-            f"{record.seed:>4} {record.status:<8}{numbers} {_number(record.seconds, 7, 2)} "
-            f"{_number(record.cpu_seconds, 7, 2)} {_number(record.rte, 6, 2)} "
-            f"{_number(None if record.peak_memory is None else record.peak_memory / 2**20, 9, 0)}"
-            + (_number(record.weight_distance, 6, 3) if distances else "")
-        )
+        click.echo(unit_table.line(record, per_seed[record.seed], distances))
         log = record.log.splitlines() if loaded.sealed and record.status != "ok" else []
         for line in ([record.reason] if record.reason else []) + list(record.warnings) + log:
             click.echo(f"     {line}")
@@ -157,7 +147,3 @@ def _public(references: References, candidate: Candidate, ranked: pd.DataFrame, 
     lines = [f"{candidate.name} on {references.track.name} ({candidate.kind}, sealed): {units}"]
     lines.append(tables.verdict(ranked, candidate.name))
     return "\n".join([*lines, tables.panel(findings)] if findings else lines)
-
-
-def _number(value: float | None, width: int, digits: int) -> str:
-    return f"{'–':>{width}}" if value is None else f"{value:>{width}.{digits}f}"

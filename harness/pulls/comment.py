@@ -13,6 +13,7 @@ import pandas as pd
 
 from unlearn_bench.harness.report import tables
 from unlearn_bench.sandbox.text import one_line
+from unlearn_bench.scoring.metric_table import ranked
 
 TITLE = 80
 HARMLESS = str.maketrans(
@@ -64,8 +65,8 @@ def _entry(entry: Mapping[str, Any], sealed: bool) -> list[str]:
         lines += [f"units: {counts}", ""]
     elif entry["seeds"]:
         signs = " ".join(f"{one['seed']}{'✓' if one['status'] == 'ok' else '✗'}" for one in entry["seeds"])
-        names = {"retdev": "RetDev", "indisc": "Indisc", "rte": "RTE"}
-        bars = [f"{name} {_strip([one[key] for one in entry['seeds']])}" for key, name in names.items()]
+        metrics = [metric for metric in ranked() if metric.name in entry["seeds"][0]]
+        bars = [f"{each.title} {_strip([one[each.name] for one in entry['seeds']])}" for each in metrics]
         lines += [f"seeds `{signs}` · {' · '.join(bars)}", ""]
     if entry["status"] != "ok":
         where = [str(one["seed"]) for one in entry["seeds"] if one["status"] == entry["status"]]

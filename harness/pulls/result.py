@@ -188,7 +188,7 @@ def finish(document: Document) -> Document:
 
 def _seed(references: References, record: Record) -> Document:
     found = scores.of_record(references, record)
-    numbers = {name: None if found is None else getattr(found, name) for name in ("retdev", "indisc")}
+    numbers = {name: None if found is None else found.metrics[name] for name in ("retdev", "indisc")}
     return {"seed": record.seed, "status": record.status, **numbers, "rte": record.rte}
 
 

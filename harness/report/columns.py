@@ -2,78 +2,58 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import pandas as pd
 
-from unlearn_bench.scoring.board import SPREAD
+from unlearn_bench.scoring import metric_table
 from unlearn_bench.scoring.groups import GROUPS
-from unlearn_bench.scoring.rows import RANKED, ULIRA, VALUES
+from unlearn_bench.scoring.metric import Metric
+from unlearn_bench.scoring.rows import ULIRA
 
-_MEANINGS = {
-    "ra": "accuracy on R",
-    "fa": "accuracy on F",
-    "va": "accuracy on V",
-    "ta": "accuracy on T",
-    "rr": "RA over Retrain's",
-    "fr": "FA over Retrain's",
-    "tr": "TA over Retrain's",
-    "retdev": "\\|RR−1\\| + \\|FR−1\\| + \\|TR−1\\|",
-    "umia": "accuracy of U-MIA",
-    "indisc": "1 − \\|2·U-MIA − 1\\|",
-    "rte": "Retrain's time over the entry's (geometric mean)",
+Column = tuple[str, str]
+"""pandas dtype, and meaning as plain text; in ``code`` what stands in a cell."""
+
+_ENTRY: dict[str, Column] = {
+    "entry": ("string", "name of the method"),
+    "kind": ("string", "`baseline`, `entry` or `reference`"),
+    "state": (
+        "string",
+        "`ok`, `failed`, `incomplete`, `unusable`, `reference`, `disqualified`, `untrusted sandbox`",
+    ),
+    "reason": ("string", "why the state is not `ok`"),
+    "badge": (
+        "string",
+        "`baseline`, `verified`, `not reproduced`, `self-reported`, `untrusted sandbox` or `reference`",
+    ),
+    "verified": ("string", "what running published units again gave: `verified`, `not reproduced`, or empty"),
+    "trusted": ("boolean", "every unit that needs one came from a trusted sandbox"),
+    "inconsistent": ("string", "why U-LiRA has no group here; empty when all is well"),
+    "hardware": ("string", "classes of machine that the timed units ran on"),
+    "date": ("string", "day of the newest unit"),
+    "seeds_ok": ("Int64", "seeds that ended `ok`"),
+    "seeds_total": ("Int64", "seeds that the track wants"),
 }
-_METRICS = (*(metric.column for metric in RANKED), ULIRA)
 
 
-def _columns() -> dict[str, tuple[str, str]]:
-    found = {
-        "entry": ("string", "name of the method"),
-        "kind": ("string", "`baseline`, `entry` or `reference`"),
-        "state": (
-            "string",
-            "`ok`, `failed`, `incomplete`, `unusable`, `reference`, `disqualified`, `untrusted sandbox`",
-        ),
-        "reason": ("string", "why the state is not `ok`"),
-        "badge": (
-            "string",
-            "`baseline`, `verified`, `not reproduced`, `self-reported`, `untrusted sandbox` or `reference`",
-        ),
-        "verified": ("string", "what running published units again gave: `verified`, `not reproduced`, or empty"),
-        "trusted": ("boolean", "every unit that needs one came from a trusted sandbox"),
-        "inconsistent": ("string", "why U-LiRA has no group here; empty when all is well"),
-        "hardware": ("string", "classes of machine that the timed units ran on"),
-        "date": ("string", "day of the newest unit"),
-        "seeds_ok": ("Int64", "seeds that ended `ok`"),
-        "seeds_total": ("Int64", "seeds that the track wants"),
-    }
-    for value in VALUES:
-        found[value] = ("Float64", f"{_MEANINGS[value]}, mean over the seeds")
-        found[f"{value}_low"] = ("Float64", "lower end of its 95 % interval")
-        found[f"{value}_high"] = ("Float64", "upper end")
-        if value in SPREAD:
-            found[f"{value}_sd"] = ("Float64", "its standard deviation over the seeds: how reliable the method is")
-    found["indisc_of_mean"] = ("Float64", "Indisc of the mean U-MIA accuracy: hides swings between seeds")
-    found[ULIRA] = ("Float64", "accuracy of U-LiRA")
-    found[f"{ULIRA}_low"] = ("Float64", "lower end of its 95 % interval over pairs of splits")
-    found[f"{ULIRA}_high"] = ("Float64", "upper end")
-    found[f"{ULIRA}_indisc"] = ("Float64", "1 − \\|2·accuracy − 1\\|")
-    for metric in _METRICS:
-        found[f"group_{metric}"] = ("string", "`G1`, `G2`, `G3` or `F`")
-        found[f"keep_{metric}"] = ("Float64", "share of resamples in which the row keeps that group")
-    for letter in (*GROUPS, "F"):
-        found[letter] = ("Int64", f"in how many of the metrics of `rank` the row is {letter}")
-    for rank, meaning in (("rank", "rank over RetDev, Indisc, RTE"), ("rank_with_ulira", "rank with U-LiRA, too")):
-        found[rank] = ("Int64", meaning)
-        found[f"{rank}_low"] = ("Int64", "best rank of its 95 % range over resampled seeds")
-        found[f"{rank}_high"] = ("Int64", "worst")
-    for one in RANKED:
-        found[f"rank_{one.column}"] = ("Int64", f"rank by the group of `{one.column}` alone")
-    return found
+@cache
+def columns() -> dict[str, Column]:
+    """Name → type and meaning, in their order.
+
+    Raises:
+        ValueError: a metric has the name of another column.
+    """
+    table = dict(_ENTRY)
+    for some in (_of_metrics(), _of_groups(), _of_ranks()):
+        if twice := sorted(table.keys() & some.keys()):
+            raise ValueError(f"a metric may not have the name of another column: {', '.join(twice)}")
+        table |= some
+    return table
 
 
-COLUMNS = _columns()
-"""Name → (pandas dtype, meaning as Markdown)."""
-DTYPES = {name: dtype for name, (dtype, _) in COLUMNS.items()}
-"""For ``pandas.read_csv(path, dtype=DTYPES)``."""
+def dtypes() -> dict[str, str]:
+    """Types by name, for ``pandas.read_csv(path, dtype=dtypes())``."""
+    return {name: dtype for name, (dtype, _) in columns().items()}
 
 
 def ordered(board: pd.DataFrame) -> pd.DataFrame:
@@ -82,13 +62,63 @@ def ordered(board: pd.DataFrame) -> pd.DataFrame:
     Raises:
         ValueError: the board has a column that is not documented, or lacks one.
     """
-    missing = set(COLUMNS) - set(board.columns) - {f"group_{ULIRA}", f"keep_{ULIRA}"}
-    if odd := sorted(missing | set(board.columns) - set(COLUMNS)):
+    missing = set(columns()) - set(board.columns) - {f"group_{ULIRA}", f"keep_{ULIRA}"}
+    if odd := sorted(missing | set(board.columns) - set(columns())):
         raise ValueError(f"columns of the board and of its documentation differ: {', '.join(odd)}")
-    return board.reindex(columns=list(COLUMNS)).astype(DTYPES)
+    return board.reindex(columns=list(columns())).astype(dtypes())
 
 
 def documentation() -> str:
     """The columns as a Markdown table."""
-    rows = [f"| `{name}` | `{dtype}` | {meaning} |" for name, (dtype, meaning) in COLUMNS.items()]
-    return "\n".join(["| column | pandas dtype | |", "|---|---|---|", *rows])
+    lines = []
+    for name, (dtype, meaning) in columns().items():
+        escaped = meaning.replace("|", "\\|")
+        lines.append(f"| `{name}` | `{dtype}` | {escaped} |")
+    return "\n".join(["| column | pandas dtype | |", "|---|---|---|", *lines])
+
+
+def _of_metrics() -> dict[str, Column]:
+    table: dict[str, Column] = {}
+    for metric in metric_table.per_seed():
+        table |= _mean(metric, "lower end of its 95 % interval")
+        if metric.spread:
+            table[f"{metric.name}_sd"] = (
+                "Float64",
+                "its standard deviation over the seeds: how reliable the method is",
+            )
+    table["indisc_of_mean"] = ("Float64", "Indisc of the mean U-MIA accuracy: hides swings between seeds")
+    for metric in metric_table.metrics():
+        if metric.reads == "shadows":
+            table |= _mean(metric, "lower end of its 95 % interval over pairs of splits")
+    table[f"{ULIRA}_indisc"] = ("Float64", "1 − |2·accuracy − 1|")
+    return table
+
+
+def _mean(metric: Metric, low: str) -> dict[str, Column]:
+    return {
+        metric.name: ("Float64", f"{metric.meaning}, {metric.averaging}"),
+        f"{metric.name}_low": ("Float64", low),
+        f"{metric.name}_high": ("Float64", "upper end"),
+    }
+
+
+def _of_groups() -> dict[str, Column]:
+    table: dict[str, Column] = {}
+    for metric in metric_table.grouped():
+        table[f"group_{metric.name}"] = ("string", "`G1`, `G2`, `G3` or `F`")
+        table[f"keep_{metric.name}"] = ("Float64", "share of resamples in which the row keeps that group")
+    for letter in (*GROUPS, "F"):
+        table[letter] = ("Int64", f"in how many of the metrics of `rank` the row is {letter}")
+    return table
+
+
+def _of_ranks() -> dict[str, Column]:
+    table: dict[str, Column] = {}
+    metrics = ", ".join(metric.title for metric in metric_table.ranked())
+    for rank, meaning in (("rank", f"rank over {metrics}"), ("rank_with_ulira", "rank over these and U-LiRA")):
+        table[rank] = ("Int64", meaning)
+        table[f"{rank}_low"] = ("Int64", "best rank of its 95 % range over resampled seeds")
+        table[f"{rank}_high"] = ("Int64", "worst")
+    for metric in metric_table.ranked():
+        table[f"rank_{metric.name}"] = ("Int64", f"rank by the group of `{metric.name}` only")
+    return table

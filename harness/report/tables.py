@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -16,6 +17,8 @@ from unlearn_bench.harness.results.review import NOT_REPRODUCED, VERIFIED
 from unlearn_bench.harness.tracks.specification import Track
 from unlearn_bench.scoring.gate import Reading
 from unlearn_bench.scoring.intervals import mean_interval
+from unlearn_bench.scoring.metric import Metric
+from unlearn_bench.scoring.metric_table import by_weight, grouped, leading, metric_named, ranked, shown
 from unlearn_bench.scoring.paired import Difference
 
 if TYPE_CHECKING:
@@ -23,8 +26,9 @@ if TYPE_CHECKING:
     from unlearn_bench.harness.units.records import Record
     from unlearn_bench.scoring.unpaired import Change  # whose scipy.stats takes longer than a board
 
-GROUPED = ("retdev", "indisc", "rte", "ulira")
 NONE = "–"
+WIDTH = 100
+"""Columns of the terminal's table."""
 SIGNS = {VERIFIED: "✓", NOT_REPRODUCED: "?"}
 """Signs of marks after a row's name in a table."""
 
@@ -41,12 +45,11 @@ def table(board: pd.DataFrame, track: Track, null: Mapping[str, float], floor: f
     ]  # reference rows stand last
     lines += [*shown[: -references.sum()], "─" * len(head), *shown[-references.sum() :]]
     band = f", U-LiRA {null['ulira_low']:.3f} to {null['ulira_high']:.3f}" if "ulira" in null else ""
-    lines.append(
-        f"zero line (a second retrained model): RetDev {null['retdev']:.3f}, Indisc {null['indisc']:.3f}, "
-        f"U-MIA {null['umia']:.3f}{band}"
-    )
-    also = ", U-LiRA" if attacked else ""
-    lines.append(f"groups: RetDev, Indisc, RTE{also}; G1 best, F failed. rank: by G1, G2, G3 counts; bootstrap range")
+    models = [metric for metric in by_weight() if metric.reads == "model" and metric.name in null]
+    numbers = (f"{metric.title} {null[metric.name]:.{metric.digits}f}" for metric in models)
+    lines.append(f"zero line (a second retrained model): {', '.join(numbers)}{band}")
+    titles = ", ".join(metric.title for metric in _grouped(attacked))
+    lines.append(f"groups: {titles}; G1 best, F failed. rank: by G1, G2, G3 counts; bootstrap range")
     lines.append("MIA: accuracy of U-MIA; above .5 F still looks seen, below .5 it looks less seen than the test set")
     if attacked:
         lines.append(
@@ -74,10 +77,7 @@ Cell = Callable[["pd.Series[Any]"], str]
 
 
 def _columns(attacked: bool) -> list[tuple[str, str, Cell]]:
-    """Heading, format and content of the table's columns, 100 characters in all."""
-
-    def number(metric: str) -> Cell:
-        return lambda row: _number(row[metric], 3)
+    """Heading, format and content of the table's columns, at most 100 characters where metrics do not claim more."""
 
     def name(width: int) -> Cell:
         def cell(row: pd.Series[Any]) -> str:
@@ -87,38 +87,55 @@ def _columns(attacked: bool) -> list[tuple[str, str, Cell]]:
 
         return cell
 
-    def groups(metrics: Sequence[str]) -> Cell:
-        return lambda row: " ".join(group(row, metric) for metric in metrics)
+    def groups(row: pd.Series[Any]) -> str:
+        return "  " + " ".join(group(row, metric.name) for metric in _grouped(attacked))
 
     def seeds(row: pd.Series[Any]) -> str:
         return "" if row["state"] == "reference" else f"{row['seeds_ok']}/{row['seeds_total']}"
 
-    spreads: list[tuple[str, str, Cell]] = [
-        ("RetDev", "<14", lambda row: _spread(row, "retdev", 3)),
-        ("Indisc", "<14", lambda row: _spread(row, "indisc", 3)),
-    ]
+    columns: list[tuple[str, str, Cell]] = [("rank", "<6", rank)]
     if attacked:
-        return [
-            ("rank", "<6", rank),
-            ("+LiRA", "<6", lambda row: rank(row, "rank_with_ulira")),
-            ("method", "<15", name(15)),
-            *spreads,
-            ("LiRA", ">5", lambda row: _number(row["ulira"], 3) + ("!" if row["inconsistent"] else "")),
-            ("RTE", ">8", speed),
-            ("  groups", "<14", lambda row: "  " + groups(GROUPED)(row)),
-            ("seeds", ">6", seeds),
-            ("MIA", ">6", number("umia")),
-            ("TA", ">6", number("ta")),
-        ]
-    return [
-        ("rank", "<6", rank),
-        ("method", "<18", name(18)),
-        *spreads,
-        ("RTE", ">7", speed),
-        ("  groups", "<11", lambda row: "  " + groups(GROUPED[:3])(row)),
-        ("seeds", ">6", seeds),
-        *((metric[-3:].upper(), ">6", number(metric)) for metric in ("umia", "ra", "fa", "ta")),
-    ]
+        columns.append(("+LiRA", "<6", lambda row: rank(row, "rank_with_ulira")))
+    columns.append(("method", "<15", name(15)) if attacked else ("method", "<18", name(18)))
+    first = [metric for metric in leading("table") if attacked or metric.reads != "shadows"]
+    columns += [_leading(metric, attacked) for metric in first]
+    columns += [("  groups", f"<{3 * len(_grouped(attacked)) + 2}", groups), ("seeds", ">6", seeds)]
+    room = WIDTH - sum(int(width[1:]) for _, width, _ in columns)
+    room -= sum(_width(metric) for metric in shown("table") if not metric.ranked)
+    for metric in by_weight():
+        if metric.ranked or not metric.shown & {"table", "wide table"}:
+            continue
+        if "table" not in metric.shown:
+            if _width(metric) > room:
+                continue
+            room -= _width(metric)
+        columns.append((metric.heading or metric.title, f">{_width(metric)}", partial(_mean, metric)))
+    return columns
+
+
+def _grouped(attacked: bool) -> tuple[Metric, ...]:
+    return grouped() if attacked else ranked()
+
+
+def _width(metric: Metric) -> int:
+    return max(6, len(metric.heading or metric.title) + 2)
+
+
+def _leading(metric: Metric, attacked: bool) -> tuple[str, str, Cell]:
+    """The column of a metric that entries are grouped by: with its interval where there is room."""
+    title = metric.heading or metric.title
+    if metric.ratio:
+        return title, ">8" if attacked else ">7", partial(_mean, metric)
+    if metric.reads == "shadows":
+        return title, ">5", lambda row: _mean(metric, row) + ("!" if row["inconsistent"] else "")
+    return title, "<14", lambda row: _spread(row, metric.name, metric.digits)
+
+
+def _mean(metric: Metric, row: pd.Series[Any]) -> str:
+    value = row.get(metric.name, math.nan)
+    if metric.ratio:
+        return NONE if pd.isna(value) else f"{value:.{metric.digits}f}×"
+    return _number(value, metric.digits)
 
 
 def _shortened(text: str, width: int) -> str:
@@ -127,35 +144,23 @@ def _shortened(text: str, width: int) -> str:
 
 def markdown(board: pd.DataFrame) -> str:
     """The board as a Markdown table; reference rows last."""
-    heads = [
-        "rank",
-        "with U-LiRA",
-        "method",
-        "RetDev",
-        "Indisc",
-        "U-LiRA",
-        "RTE",
-        "groups",
-        "seeds",
-        "U-MIA",
-        "RA",
-        "FA",
-        "TA",
-    ]
+    first = leading("markdown")
+    others = [metric for metric in shown("markdown") if not metric.ranked]
+    titles = [metric.title for metric in first]
+    heads = ["rank", "with U-LiRA", "method", *titles, "groups", "seeds", *(metric.title for metric in others)]
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for _, row in board.iterrows():
-        groups = " ".join(group(row, metric) for metric in GROUPED)
-        numbers = [_spread(row, metric, 3) for metric in ("retdev", "indisc", "ulira")]
-        numbers[2] += "!" if row["inconsistent"] else ""
-        seeds = f"{row['seeds_ok']}/{row['seeds_total']}"
-        accuracies = [_number(row[m], 3) for m in ("umia", "ra", "fa", "ta")]
-        ranks = [rank(row), rank(row, "rank_with_ulira")]
         badges = [
             *([row["state"]] if row["state"] in UNRANKED else []),
             *([row["verified"]] if row["verified"] else []),
         ]
         badge = f" ({', '.join(badges)})" if badges else ""
-        cells = [*ranks, f"{row['entry']}{badge}", *numbers, speed(row), groups, seeds, *accuracies]
+        cells = [rank(row), rank(row, "rank_with_ulira"), f"{row['entry']}{badge}"]
+        for metric in first:
+            cell = _mean(metric, row) if metric.ratio else _spread(row, metric.name, metric.digits)
+            cells.append(cell + ("!" if metric.reads == "shadows" and row["inconsistent"] else ""))
+        cells.append(" ".join(group(row, metric.name) for metric in grouped()))
+        cells += [f"{row['seeds_ok']}/{row['seeds_total']}", *(_mean(metric, row) for metric in others)]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -180,17 +185,13 @@ def gate(readings: Sequence[Reading], ran: bool) -> str:
     return f"cheap attacks: {', '.join(numbers)}\n{end}"
 
 
-def speed(row: pd.Series[Any]) -> str:
-    return NONE if pd.isna(row["rte"]) else f"{row['rte']:.1f}×"
-
-
 def _number(value: float, digits: int) -> str:
     text = NONE if math.isnan(value) else f"{value:.{digits}f}"
     return text[1:] if text.startswith("0.") else text
 
 
 def _spread(row: pd.Series[Any], metric: str, digits: int) -> str:
-    if math.isnan(row[metric]):
+    if math.isnan(row.get(metric, math.nan)):
         return NONE
     half = (row[f"{metric}_high"] - row[f"{metric}_low"]) / 2
     return f"{row[metric]:.{digits}f}" + (f" ± {half:.{digits}f}" if half else "")
@@ -208,14 +209,18 @@ def verdict(board: pd.DataFrame, entry: str) -> str:
         place = f"rank {rank(row)} of {ranked}"
     if row["seeds_ok"] == 0:
         return f"{place} · {seeds}"
-    numbers = {
-        "retdev": f"RetDev {_spread(row, 'retdev', 3)}",
-        "indisc": f"Indisc {row['indisc']:.2f}",
-        "rte": f"RTE {speed(row)}",
-    }
-    if not math.isnan(row["ulira"]) or group(row, "ulira") != NONE:
-        numbers["ulira"] = f"U-LiRA {_number(row['ulira'], 3)}"
-    parts = [text if group(row, m) == NONE else f"{text} ({group(row, m)})" for m, text in numbers.items()]
+    parts = []
+    for metric in grouped():
+        letter = group(row, metric.name)
+        if metric.reads == "shadows" and math.isnan(row[metric.name]) and letter == NONE:
+            continue
+        if metric.name == "indisc":
+            number = f"{row['indisc']:.2f}"  # no interval, to keep to one line
+        elif metric.ratio or metric.reads == "shadows":
+            number = _mean(metric, row)
+        else:
+            number = _spread(row, metric.name, metric.digits)
+        parts.append(f"{metric.title} {number}" + ("" if letter == NONE else f" ({letter})"))
     return " · ".join([place, *parts, seeds, *([row["verified"]] if row["verified"] else [])])
 
 
@@ -254,40 +259,39 @@ def panel(findings: Sequence[Finding]) -> str:
     return "\n".join(lines)
 
 
-METRICS = {"retdev": "RetDev", "indisc": "Indisc", "umia": "U-MIA", "rte": "RTE", "ulira": "U-LiRA"}
-
-
 def comparison(a: str, b: str, differences: Sequence[Difference]) -> str:
     """Paired differences of two entries; ``*`` where the interval excludes equality."""
-    lines = [f"{'':<8}{_shortened(a, 16):>16}{_shortened(b, 16):>16}{'difference':>26}"]
+    width = max(8, *(len(metric_named(one.metric).title) + 1 for one in differences))
+    lines = [f"{'':<{width}}{_shortened(a, 16):>16}{_shortened(b, 16):>16}{'difference':>26}"]
     for one in differences:
+        digits = 3 if one.ratio else metric_named(one.metric).digits
         if one.ratio:
             change = f"× {one.change.mean:.2f} ({one.change.low:.2f} to {one.change.high:.2f})"
         else:
-            change = f"{one.change.mean:+.3f} ± {one.change.half_width:.3f}"
-        values = f"{one.a:>16.3f}{one.b:>16.3f}"
-        name = METRICS.get(one.metric, one.metric.upper())
-        lines.append(f"{name:<8}{values}{change:>26} {'*' if one.clear else ' '} n = {one.change.n}")
+            change = f"{one.change.mean:+.{digits}f} ± {one.change.half_width:.{digits}f}"
+        values = f"{one.a:>16.{digits}f}{one.b:>16.{digits}f}"
+        title = f"{metric_named(one.metric).title:<{width}}"
+        lines.append(f"{title}{values}{change:>26} {'*' if one.clear else ' '} n = {one.change.n}")
     lines.append("* the 95 % interval of the paired difference excludes equality; n seeds (U-LiRA: pairs of splits)")
     return "\n".join(line.rstrip() for line in lines)
 
 
-def audit(name: str, changes: Sequence[Change], fitted: Sequence[str], zero: Mapping[str, tuple[float, float]]) -> str:
+def audit(entry: str, changes: Sequence[Change], fitted: Sequence[str], zero: Mapping[str, tuple[float, float]]) -> str:
     """An entry on public and on fresh seeds, and the verdict; ``*`` where the public ones are clearly better."""
-    lines = [f"{_shortened(name, 16):<16}{'public seeds':>18}{'fresh seeds':>18}{'public against fresh':>30}"]
+    lines = [f"{_shortened(entry, 16):<16}{'public seeds':>18}{'fresh seeds':>18}{'public against fresh':>30}"]
     for one in changes:
         means = [f"{side.mean:.3f} ± {side.half_width:.3f}" for side in (one.public, one.fresh)]
         sign = "× " if one.ratio else ""
         change = f"{sign}{one.mean:{'' if one.ratio else '+'}.3f} ({one.low:.3f} to {one.high:.3f})"
-        title = METRICS.get(one.metric, one.metric.upper())
+        title = metric_named(one.metric).title
         star = " *" if one.metric in fitted else ""
         lines.append(f"{title:<16}{means[0]:>18}{means[1]:>18}{change:>30}{star}")
-    for metric, (public, fresh) in zero.items():
+    for name, (public, fresh) in zero.items():
         zeros = f"{public:.3f} public, {fresh:.3f} fresh"
-        lines.append(f"zero line of {METRICS[metric]} (a second retrained model): {zeros}")
+        lines.append(f"zero line of {metric_named(name).title} (a second retrained model): {zeros}")
     sizes = f"{changes[0].public.n} against {changes[0].fresh.n}"
     if fitted:
-        better = " and ".join(METRICS[metric] for metric in fitted)
+        better = " and ".join(metric_named(name).title for name in fitted)
         lines.append(f"verdict: FITTED: {better} significantly better on the public seeds ({sizes})")
     else:
         lines.append(f"verdict: no sign of fitting: nothing ranked is clearly better on the public seeds ({sizes})")
@@ -306,7 +310,7 @@ def verification(record: Record, again: Record, differences: Sequence[Repetition
         change = f"× {one.again / one.published:.2f}" if ratio else f"{one.again - one.published:+.4f}"
         limit = NONE if math.isnan(one.limit) else f"{'× ' if ratio else ''}{one.limit:.{2 if ratio else 4}f}"
         limit = limit if one.judged else "(elsewhere)"
-        name = METRICS.get(one.metric, one.metric if ratio else one.metric.upper())
+        name = one.metric if ratio else metric_named(one.metric).title
         star = " *" if one.exceeds else ""
         lines.append(f"{name:<8}{one.published:>12.4f}{one.again:>12.4f}{change:>14}{limit:>12}{star}")
     return "\n".join(lines)

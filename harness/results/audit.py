@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -16,13 +17,20 @@ from unlearn_bench.harness.tracks.specification import Track
 from unlearn_bench.harness.units import unit_store
 from unlearn_bench.harness.units.records import Record, track_folder
 from unlearn_bench.harness.units.unit_kinds import SeedUnit
-from unlearn_bench.scoring.rows import RANKED
+from unlearn_bench.scoring import metric_table
+from unlearn_bench.scoring.metric import Metric
 from unlearn_bench.scoring.unpaired import Change, change
 
-LEVEL = 1 - 0.05 / len(RANKED)
-"""Of each interval that the verdict rests on: all ranked metrics together err in 5 %, half of that by fitting."""
-SHOWN = ("umia", "ra", "fa", "ta")
-"""Metrics that are shown beside the ranked ones and not judged."""
+
+def level() -> float:
+    """Level of each interval that the verdict rests on: all ranked metrics together err in 5 %, half by fitting."""
+    return 1 - 0.05 / len(metric_table.ranked())
+
+
+def metrics() -> list[Metric]:
+    """Metrics that are compared: the ranked ones, which are judged, and those that are shown beside them."""
+    ranked = metric_table.ranked()
+    return [*ranked, *(metric for metric in metric_table.shown("audit") if metric not in ranked)]
 
 
 @dataclass(frozen=True)
@@ -72,35 +80,35 @@ def changes(public: References, fresh: References, entry: Entry) -> list[Change]
     both = [(references, records(references, entry)) for references in (public, fresh)]
     values = [_values(references, found) for references, found in both]
     table = []
-    for metric in RANKED:
-        name = metric.column
-        if name == "rte" and len({timing_class(record.environment) for _, found in both for record in found}) > 1:
+    for metric in metrics():
+        if metric.reads == "run" and len({timing_class(record.environment) for _, of in both for record in of}) > 1:
             continue
-        known = [one[name] for one in values]
+        known = [each[metric.name] for each in values]
         if all(known):
-            table.append(change(name, *known, lower_is_better=metric.lower_is_better, ratio=metric.log, level=LEVEL))
-    return table + [change(name, *(one[name] for one in values), level=LEVEL) for name in SHOWN]
+            lower = metric.better == "low"
+            table.append(change(metric.name, *known, lower_is_better=lower, ratio=metric.ratio, level=level()))
+    return table
 
 
 def fitted(found: list[Change]) -> list[str]:
     """The ranked metrics that are significantly better on the public seeds."""
-    ranked = {metric.column for metric in RANKED}
+    ranked = {metric.name for metric in metric_table.ranked()}
     return [one.metric for one in found if one.metric in ranked and one.better]
 
 
 def zero_lines(public: References, fresh: References) -> Mapping[str, tuple[float, float]]:
     """What a second retrained model scores on both sets: how much harder the one is than the other."""
     found = {}
-    for name in ("retdev", "indisc"):
-        means = [
-            scores.mean([scores.of_reference(one, "null", seed) for seed in range(one.track.protocol.seeds)], name)
-            for one in (public, fresh)
-        ]
-        found[name] = (means[0], means[1])
+    for metric in metric_table.ranked():
+        if metric.null:
+            means = [scores.null_mean(references, metric.name) for references in (public, fresh)]
+            if not any(map(math.isnan, means)):
+                found[metric.name] = (means[0], means[1])
     return found
 
 
 def _values(references: References, found: list[Record]) -> dict[str, list[float]]:
-    own = [scores.of_record(references, record) for record in found]
-    table = {n: [getattr(s, n) for s in own if s is not None] for n in ("retdev", "indisc", *SHOWN)}
-    return {**table, "rte": [record.rte for record in found if record.rte is not None]}
+    """Metric → its values on the seeds that have one."""
+    scored = [(scores.of_record(references, record), record) for record in found]
+    values = {metric.name: [scores.value(metric, *seed) for seed in scored] for metric in metrics()}
+    return {name: [value for value in of if value is not None] for name, of in values.items()}

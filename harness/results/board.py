@@ -21,10 +21,11 @@ from unlearn_bench.harness.tracks.specification import Track
 from unlearn_bench.harness.units import probe_units
 from unlearn_bench.harness.units import shadow_units as shadows
 from unlearn_bench.harness.units.records import Record, ShadowRecord
-from unlearn_bench.scoring.board import RESAMPLES, SPREAD, overall_board, track_board
+from unlearn_bench.scoring import metric_table
+from unlearn_bench.scoring.board import RESAMPLES, overall_board, seed_columns, track_board
 from unlearn_bench.scoring.groups import GROUPS
 from unlearn_bench.scoring.membership import Membership, membership
-from unlearn_bench.scoring.rows import COLUMNS, VALUES, Shadows, checked
+from unlearn_bench.scoring.rows import Shadows, checked, columns
 
 
 def rows(references: References, present: Sequence[Candidate] | None = None) -> pd.DataFrame:
@@ -42,7 +43,7 @@ def rows(references: References, present: Sequence[Candidate] | None = None) -> 
             found = scores.of_reference(references, kind, seed)
             run = timed.get(name, {}).get(seed)
             table.append(_row(references.track, name, "reference", seed, "ok", found, run))
-    return pd.DataFrame(table, columns=[*COLUMNS])
+    return pd.DataFrame(table, columns=columns())
 
 
 def shadow_scores(
@@ -168,8 +169,7 @@ def board(references: References, public: bool = False, found: Results | None = 
     ranked["trusted"] = [found.trusted.get(name, True) for name in names]
     if track.sealed:  # an entry may choose by failing which seeds are ok: their means are not for participants
         partial = (ranked["seeds_ok"] < ranked["seeds_total"]) & (ranked["kind"] != "reference")
-        numbers = [f"{value}{end}" for value in VALUES for end in ("", "_low", "_high")]
-        ranked.loc[partial, [*numbers, *(f"{value}_sd" for value in SPREAD), "indisc_of_mean"]] = np.nan
+        ranked.loc[partial, seed_columns()] = np.nan
     ranked["verified"] = [found.mark(name).verified for name in names]
     ranked["inconsistent"] = [found.inconsistent.get(name, "") for name in names]
     said = [found.badge(name, str(kind)) for name, kind in zip(names, ranked["kind"], strict=True)]
@@ -235,8 +235,8 @@ def null(references: References, known: Sequence[Candidate] | None = None) -> di
 
     ``ulira``, ``ulira_low``, ``ulira_high`` where shadow models are there: retrained against retrained, the null band.
     """
-    found = [scores.of_reference(references, "null", seed) for seed in range(references.track.protocol.seeds)]
-    numbers = {name: scores.mean(found, name) for name in ("retdev", "umia", "indisc")}
+    means = {each.name: scores.null_mean(references, each.name) for each in metric_table.of_models() if each.null}
+    numbers = {name: mean for name, mean in means.items() if not np.isnan(mean)}
     _, band = shadow_scores(references, known).get(shadows.RETRAIN, (None, None))
     if band is not None:
         own = band.attacks["ulira"]
@@ -256,15 +256,13 @@ def _shadows(track: Track, name: str, record: ShadowRecord, found: ShadowScores 
 def _row(
     track: Track, name: str, kind: str, seed: int, status: str, found: Scores | None, record: Record | None
 ) -> dict[str, object]:
-    values = {column: getattr(found, column, None) for column in VALUES if column != "rte"}
     return {
         "entry": name,
         "kind": kind,
         "track": track.name,
         "seed": seed,
         "status": status,
-        **values,
-        "rte": None if record is None else record.rte,
+        **{metric.name: scores.value(metric, found, record) for metric in metric_table.per_seed()},
         "ra_retrain": None if found is None else found.ra_retrain,
         "classes": track.data.classes,
     }

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,16 +17,15 @@ from unlearn_bench.harness.references.references import Kind, References, Role
 from unlearn_bench.harness.store import documents
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support.digests import digest
+from unlearn_bench.harness.support.errors import DataError, StoreError
 from unlearn_bench.harness.tracks.specification import Track
 from unlearn_bench.harness.units import shadow_units, unit_store
 from unlearn_bench.harness.units.records import Record, ShadowRecord, track_folder
-from unlearn_bench.scoring import panel
-from unlearn_bench.scoring.accuracy import accuracies
+from unlearn_bench.scoring import metric_table, panel
 from unlearn_bench.scoring.distances import weight_distance
 from unlearn_bench.scoring.evidence import ModelEvidence
-from unlearn_bench.scoring.retention import retention
+from unlearn_bench.scoring.metric import Metric
 from unlearn_bench.scoring.ulira import ulira
-from unlearn_bench.scoring.umia import indiscernibility
 
 VERSION = 3
 """Raised whenever the same logits would give other numbers."""
@@ -33,23 +34,44 @@ Numbers = Mapping[str, float]
 
 @dataclass(frozen=True)
 class Scores:
-    """One model's numbers for one seed (evaluation page, section 3): fractions in [0, 1], RetDev from 0 up."""
+    """One model's numbers for one seed."""
 
-    ra: float
-    fa: float
-    va: float
-    ta: float
-    rr: float
-    fr: float
-    tr: float
-    retdev: float
+    metrics: Numbers
+    """Metrics that read one model (``scoring.metric_table.of_models``), where they are known."""
     absolute: tuple[str, ...]
     """Parts whose retention is an absolute difference, because the retrained model's accuracy is 0 there."""
-    umia: float
-    indisc: float
     ra_retrain: float
     attacks: Mapping[str, Numbers] = field(default_factory=dict)
     """Numbers of every attack of the panel that reads one model."""
+
+    @classmethod
+    def of_stored(cls, stored: Any) -> Scores:
+        """Scores from their stored form; numbers of attacks serve the metrics that were declared later."""
+        metrics = {}
+        for metric in metric_table.of_models():
+            attack, number = metric.attack or ("", "")
+            value = getattr(stored, metric.name)
+            if value is None:
+                value = stored.attacks.get(attack, {}).get(number)
+            if value is not None:
+                metrics[metric.name] = value
+        return cls(metrics, stored.absolute, stored.ra_retrain, stored.attacks)
+
+    def stored(self) -> Any:
+        """The stored form: a dataclass that has every metric beside the other numbers."""
+        form = _stored_form(metric_table.of_models())
+        return form(absolute=self.absolute, ra_retrain=self.ra_retrain, attacks=self.attacks, **self.metrics)
+
+
+@cache
+def _stored_form(metrics: tuple[Metric, ...]) -> type[Any]:
+    fields: list[tuple[str, Any] | tuple[str, Any, Any]] = []
+    for metric in metrics:
+        fields.append((metric.name, float) if metric.required else (metric.name, float | None, None))
+        if metric.name == "retdev":
+            fields.append(("absolute", tuple[str, ...]))  # beside what it explains
+    fields += [("ra_retrain", float), ("attacks", Mapping[str, Numbers], field(default_factory=dict))]
+    return dataclasses.make_dataclass("StoredScores", fields, frozen=True, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -82,25 +104,41 @@ def model_evidence(references: References, seed: int, logits: NDArray[Any]) -> M
 def score(references: References, seed: int, logits: NDArray[Any]) -> Scores:
     """Scores of logits [n, classes] against the retrained model of the same seed."""
     evidence = model_evidence(references, seed, logits)
-    own = accuracies(logits, evidence.labels, evidence.parts)
-    retrained = accuracies(evidence.retrained, evidence.labels, evidence.parts)
-    kept = retention(own, retrained)
     attacks = {attack.name: attack.run(evidence) for attack in panel.reading("model")}
-    return Scores(
-        ra=own.retain,
-        fa=own.forget,
-        va=own.val,
-        ta=own.test,
-        rr=kept.rr,
-        fr=kept.fr,
-        tr=kept.tr,
-        retdev=kept.retdev,
-        absolute=kept.absolute,
-        umia=attacks["umia"]["accuracy"],
-        indisc=indiscernibility(attacks["umia"]["accuracy"]),
-        ra_retrain=retrained.retain,
-        attacks=attacks,
-    )
+    metrics = {metric.name: _computed(metric, evidence, attacks) for metric in metric_table.of_models()}
+    known = {name: value for name, value in metrics.items() if value is not None}
+    return Scores(known, evidence.retention.absolute, evidence.retrained_accuracies.retain, attacks)
+
+
+def _computed(metric: Metric, evidence: ModelEvidence, attacks: Mapping[str, Numbers]) -> float | None:
+    if metric.attack is not None:
+        attack, number = metric.attack
+        return attacks[attack][number]
+    assert metric.compute is not None
+    return metric.compute(evidence)
+
+
+def _complete(
+    references: References, place: str, name: str, seed: int, logits: Callable[[], NDArray[Any] | None]
+) -> Scores | None:
+    """Stored scores, with the metrics that were declared since where the arrays for them are here."""
+    document = documents.read(references.store, place, name, _stored_form(metric_table.of_models()))
+    if document is None:
+        return None
+    stored = Scores.of_stored(document)
+    added = [each for each in metric_table.of_models() if each.compute is not None and each.name not in stored.metrics]
+    if not added:
+        return stored
+    try:
+        array = logits()
+        evidence = None if array is None else model_evidence(references, seed, array)
+    except (DataError, StoreError):  # scores may be read where neither data nor reference models are
+        return stored
+    if evidence is None:
+        return stored
+    values = {metric.name: _computed(metric, evidence, stored.attacks) for metric in added}
+    known = {name: value for name, value in values.items() if value is not None}
+    return keep(references.store, place, name, replace(stored, metrics={**stored.metrics, **known}))
 
 
 def shadow_score(references: References, record: ShadowRecord) -> ShadowScores:
@@ -119,7 +157,8 @@ def of_record(references: References, record: Record) -> Scores | None:
     store, kind = references.store, _kind(references.track)
     if record.status != "ok":
         return None
-    if (stored := documents.read(store, kind, record.key, Scores)) is not None:
+    stored = _complete(references, kind, record.key, record.seed, lambda: unit_store.logits(store, record))
+    if stored is not None:
         return stored
     logits = unit_store.logits(store, record)
     return None if logits is None else keep(store, kind, record.key, score(references, record.seed, logits))
@@ -128,7 +167,8 @@ def of_record(references: References, record: Record) -> Scores | None:
 def of_reference(references: References, kind: Kind, seed: int) -> Scores:
     """Scores of a reference model: Retrain's RetDev is 0 by definition, ``null`` is the zero line of every number."""
     store, place, name = references.store, _kind(references.track), f"{kind}-{seed}"
-    if (stored := documents.read(store, place, name, Scores)) is not None:
+    stored = _complete(references, place, name, seed, lambda: references.logits(Role(kind, seed)))
+    if stored is not None:
         return stored
     return keep(store, place, name, score(references, seed, references.logits(Role(kind, seed))))
 
@@ -200,10 +240,23 @@ AnyScores = TypeVar("AnyScores", Scores, ShadowScores)
 
 def keep(store: Store, kind: str, name: str, scores: AnyScores) -> AnyScores:
     """Store scores as a document; returns them."""
-    documents.write(store, kind, name, scores)
+    documents.write(store, kind, name, scores.stored() if isinstance(scores, Scores) else scores)
     return scores
 
 
+def value(metric: Metric, scores: Scores | None, record: Record | None) -> float | None:
+    """The metric of one seed, from its scores or from its run; ``None`` where it is unknown."""
+    if metric.reads == "run":
+        assert metric.compute is not None
+        return None if record is None else metric.compute(record)
+    return None if scores is None else scores.metrics.get(metric.name)
+
+
+def null_mean(references: References, name: str) -> float:
+    """Mean of one metric over the null models of all seeds; NaN where one of them lacks it."""
+    return mean([of_reference(references, "null", seed) for seed in range(references.track.protocol.seeds)], name)
+
+
 def mean(scores: list[Scores], name: str) -> float:
-    """Mean of one number over seeds."""
-    return float(np.mean([getattr(s, name) for s in scores]))
+    """Mean of one metric over seeds; NaN where one of them lacks it."""
+    return float(np.mean([each.metrics.get(name, math.nan) for each in scores]))

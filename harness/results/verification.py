@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from unlearn_bench.harness.entries.entry import Entry, retrain
@@ -25,14 +25,23 @@ from unlearn_bench.harness.support.hardware import timing_class
 from unlearn_bench.harness.units import entry_sources, unit_store
 from unlearn_bench.harness.units.records import Record
 from unlearn_bench.harness.units.timed_units import DRIFT
+from unlearn_bench.scoring import metric_table
+from unlearn_bench.scoring.metric import Metric
 from unlearn_bench.scoring.repeat import reproducibility_limit
 
-PARTS = {"ra": "retain", "fa": "forget", "va": "val", "ta": "test"}
-METRICS = (*PARTS, "retdev", "umia")
-LEVEL = 1 - 0.05 / (len(METRICS) + 1)
 EXAMPLES = 3
 """Examples of a part that may change sides, however little the seeds differ."""
 EXIT_CODES: Mapping[Verdict, int] = {"consistent": 0, "inconsistent": 14, "cannot tell": 15}
+
+
+def metrics() -> list[Metric]:
+    """Metrics of the model that are compared; seconds are compared beside them."""
+    return [metric for metric in metric_table.of_models() if "verify" in metric.shown]
+
+
+def level() -> float:
+    """Level of each reproducibility limit, so that all numbers of a unit together err in 5 % (Bonferroni)."""
+    return 1 - 0.05 / (len(metrics()) + 1)
 
 
 @dataclass(frozen=True)
@@ -128,16 +137,19 @@ def _differences(references: References, candidate: Candidate, record: Record, a
     known = [one for one in everything.values() if one is not None]
     table = []
     if before is not None and now is not None:
-        for metric in METRICS:
-            if metric == "retdev" and candidate.kind == "reference":
+        for metric in metrics():
+            name = metric.name
+            if name == "retdev" and candidate.kind == "reference":
                 continue  # 0 by definition
-            values = [getattr(one, metric) for one in known]
-            limit = reproducibility_limit(values, LEVEL, _least(references, record.seed, metric))
-            table.append(Difference(metric, getattr(before, metric), getattr(now, metric), limit, True))
+            if name not in before.metrics or name not in now.metrics:
+                continue
+            values = [each.metrics[name] for each in known if name in each.metrics]
+            limit = reproducibility_limit(values, level(), _least(references, record.seed, metric))
+            table.append(Difference(name, before.metrics[name], now.metrics[name], limit, True))
     if record.seconds and again.seconds:
         times = [one for one in candidate.records.values() if one.seconds]
         classes = {timing_class(one.environment) for one in (record, again)}
-        limit = reproducibility_limit([math.log(one.seconds or 1) for one in times], LEVEL, math.log(1 + 2 * DRIFT))
+        limit = reproducibility_limit([math.log(one.seconds or 1) for one in times], level(), math.log(1 + 2 * DRIFT))
         table.append(Difference("seconds", record.seconds, again.seconds, math.exp(limit), len(classes) == 1))
     return table
 
@@ -148,12 +160,9 @@ def _scores(references: References, candidate: Candidate, record: Record) -> Sco
     return scores.of_record(references, record)
 
 
-def _least(references: References, seed: int, metric: str) -> float:
+def _least(references: References, seed: int, metric: Metric) -> float:
     sizes = {part: len(indices) for part, indices in references.split(seed).parts().items()}
-    if metric in PARTS:
-        return EXAMPLES / sizes[PARTS[metric]]
-    parts: Sequence[str] = ("retain", "forget", "test") if metric == "retdev" else ("forget",)
-    return sum(EXAMPLES / sizes[part] for part in parts)
+    return sum(EXAMPLES / sizes[part] for part in metric.parts)
 
 
 def _identical(references: References, record: Record, again: Record) -> bool:

@@ -239,7 +239,7 @@ def canaries(references: References, records: list[Record]) -> dict[str, bytes]:
         found[f"{record.name} {record.seed} logits"] = (record.logits or "no logits")[:32].encode()
         own = None if record.status != "ok" or record.name == "retrain" else scores.of_record(references, record)
         numbers = {"seconds": record.seconds or 0.0, "CPU": record.cpu_seconds or 0.0}
-        numbers |= {} if own is None else {name: getattr(own, name) for name in ("retdev", "umia")}
+        numbers |= {} if own is None else {name: own.metrics[name] for name in ("retdev", "umia")}
         for name, number in numbers.items():
             for form, text in {"rounded": f"{number:.6g}", "cut": repr(number)[:8]}.items():
                 if len(text.replace(".", "").lstrip("0")) >= 5:  # fewer digits turn up by chance: no fingerprint

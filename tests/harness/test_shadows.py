@@ -135,7 +135,7 @@ def test_what_is_stored_is_scored_again_to_the_same_numbers(scored: References, 
     record = next(iter(candidates(scored)[0].records.values()))
     right = scores.of_record(scored, record)
     assert right is not None
-    scores.put(scored, record.key, replace(right, ra=0.123))
+    scores.put(scored, record.key, replace(right, metrics={**right.metrics, "ra": 0.123}))
     run("rescore", "--track", str(small))
     assert scores.of_record(scored, record) == right
 
@@ -243,7 +243,7 @@ def test_half_precision_moves_no_metric_by_more_than_one_example_does(default: R
     assert result.logits is not None
     full, rounded = (scores.score(default, 0, z) for z in (result.logits, half(result.logits).astype(np.float32)))
     for name in ("ra", "fa", "va", "ta", "retdev"):
-        assert getattr(rounded, name) == pytest.approx(getattr(full, name), abs=1e-3), name
+        assert rounded.metrics[name] == pytest.approx(full.metrics[name], abs=1e-3), name
     one = 2 / (2 * 128 * 3)  # a loss at the threshold may change sides: of 2 · 128 in one of 3 chunks, twice in Indisc
     for attack, numbers in full.attacks.items():
         assert rounded.attacks[attack] == pytest.approx(numbers, abs=1e-3 + one), attack

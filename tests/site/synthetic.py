@@ -76,7 +76,7 @@ def fill(root: Path, tracks: Sequence[str], entries: Sequence[Entry], drawn_curv
         for kind in SEED_KINDS:
             base = {"original": 0.28, "retrained": 0.0, "null": 0.08}[kind]
             for seed in range(track.protocol.seeds):
-                _put(root, place, f"{kind}-{seed}", dataclasses.asdict(_scores(rng, base)))
+                _put(root, place, f"{kind}-{seed}", dataclasses.asdict(_scores(rng, base).stored()))
             if drawn_curves:
                 _put(root, curves._kind(references), kind, dataclasses.asdict(_curves(rng)))
         for entry in entries:
@@ -91,7 +91,7 @@ def _entry(root: Path, references: References, entry: Entry, rng: Any, place: st
         keys.append(record.key)
         folder = record_kind(record.reference_digest, record.protocol_digest)
         _put(root, folder, record.key, dataclasses.asdict(record))
-        _put(root, place, record.key, dataclasses.asdict(_scores(rng, level)))
+        _put(root, place, record.key, dataclasses.asdict(_scores(rng, level).stored()))
     if drawn_curves:
         _put(root, curves._kind(references), digest(sorted(keys)), dataclasses.asdict(_curves(rng)))
 
@@ -130,17 +130,19 @@ def _scores(rng: Any, level: float) -> Scores:
     umia = float(np.clip(0.5 + level / 4 + rng.normal(0, 0.01), 0.3, 0.9))
     numbers = {"umia": {"accuracy": umia, "indisc": 1 - abs(2 * umia - 1)}, "rmia": {"auc": umia, "tpr_1": 0.01}}
     return Scores(
-        ra=0.99,
-        fa=0.8,
-        va=0.78,
-        ta=0.77,
-        rr=1.0,
-        fr=1.0 + retdev / 2,
-        tr=1.0 - retdev / 2,
-        retdev=retdev,
+        metrics={
+            "ra": 0.99,
+            "fa": 0.8,
+            "va": 0.78,
+            "ta": 0.77,
+            "rr": 1.0,
+            "fr": 1.0 + retdev / 2,
+            "tr": 1.0 - retdev / 2,
+            "retdev": retdev,
+            "umia": umia,
+            "indisc": 1 - abs(2 * umia - 1),
+        },
         absolute=(),
-        umia=umia,
-        indisc=1 - abs(2 * umia - 1),
         ra_retrain=0.99,
         attacks=numbers,
     )

@@ -27,10 +27,10 @@ def written(stored: Built, place: Path, form: str, track: str) -> Path:
 
 @pytest.mark.parametrize("track", [TRACK, MADE_UP[0]])
 def test_csv_json_and_parquet_have_the_documented_columns_and_types(stored: Built, tmp_path: Path, track: str) -> None:
-    csv = pd.read_csv(written(stored, tmp_path, "csv", track), dtype=columns.DTYPES, keep_default_na=True)
+    csv = pd.read_csv(written(stored, tmp_path, "csv", track), dtype=columns.dtypes(), keep_default_na=True)
     parquet = pd.read_parquet(written(stored, tmp_path, "parquet", track))
-    assert list(csv.columns) == list(parquet.columns) == list(columns.COLUMNS)
-    for name, dtype in columns.DTYPES.items():
+    assert list(csv.columns) == list(parquet.columns) == list(columns.columns())
+    for name, dtype in columns.dtypes().items():
         assert str(csv[name].dtype) == str(parquet[name].dtype) == dtype, name
     rows = json.loads(written(stored, tmp_path, "json", track).read_text())["rows"]
     assert [row["entry"] for row in rows] == csv["entry"].tolist() == parquet["entry"].tolist()

@@ -14,27 +14,18 @@ import jinja2
 from markupsafe import Markup
 
 from unlearn_bench.harness.report.site import entry_pages, entry_plots, gather, headings, plots
-from unlearn_bench.harness.report.site.model import TITLES, Board, Number, Page, slug
+from unlearn_bench.harness.report.site.model import Board, Number, Page, slug
 from unlearn_bench.harness.results.badges import DISQUALIFIED
 from unlearn_bench.harness.results.board import Results
 from unlearn_bench.harness.support.parallel import side_by_side
+from unlearn_bench.scoring.metric import Metric
+from unlearn_bench.scoring.metric_table import ranked, titles
 
 HERE = Path(__file__).parent
 RULES = HERE.parents[2] / "submissions" / "RULES.md"
 INDEX = "index.html"
 CHUNK = 64
 """Entry pages that a worker makes at a time."""
-RANKING = (
-    "Per track and metric the shipped baselines are clustered into three groups by their means over the seeds (Ward’s "
-    "method on the line; RTE on a log scale). Half-way between the clusters lie the cut points between G1, G2 and G3. "
-    "Every other entry falls between fixed cut points, so that no submission moves another’s group. A method is F "
-    "unless all of its seeds end ok and its models are usable: a mean RA of at least 1.5 / classes and of half of "
-    "Retrain’s.",
-    "The rank counts memberships over metrics and tracks and sorts by G1, then G2, then G3, all descending; methods "
-    "with equal counts share a rank, and stand in the order of RetDev + 1 − Indisc. There are two ranks: over RetDev, "
-    "Indisc and RTE, and with U-LiRA as a fourth metric among the methods that ran it. The range of a rank covers "
-    "95 % of 500 resamples of the seeds.",
-)
 
 
 @dataclass(frozen=True)
@@ -124,7 +115,7 @@ def _site(tracks: Sequence[Results], public: bool) -> Site:
 def _static_files() -> Iterator[tuple[str, str]]:
     for path in sorted((HERE / "static").iterdir()):
         yield f"static/{path.name}", path.read_text(encoding="utf-8")
-    yield "rules.html", _environment().get_template("rules.html").render(root="", ranking=RANKING, **_rules())
+    yield "rules.html", _environment().get_template("rules.html").render(root="", ranking=_ranking(), **_rules())
 
 
 def _board_files(site: Site, board: Board, menu: object) -> Iterator[tuple[str, str]]:
@@ -152,9 +143,6 @@ def _menu(boards: Sequence[Board], where: Mapping[str, str]) -> list[tuple[str, 
 
 
 def _board(board: Board, menu: object) -> dict[str, Any]:
-    keys = [
-        key for key in (headings.SINGLE if board.single else headings.SEVERAL) if board.attacked or "lira" not in key
-    ]
     drawn: list[tuple[str, str, Markup | None]] = [
         (
             "Retention against indiscernibility",
@@ -184,7 +172,10 @@ def _board(board: Board, menu: object) -> dict[str, Any]:
         "root": "",
         "board": board,
         "menu": menu,
-        "heads": [(key, *headings.HEADS[key]) for key in keys],
+        "heads": headings.board_heads(board.single, board.attacked),
+        "metrics": headings.board_metrics(board.single, board.attacked),
+        "ranked": ranked(),
+        "over": titles(ranked()),
         "facets": facets,
         "plots": [(heading, words, svg) for heading, words, svg in drawn if svg is not None],
     }
@@ -215,9 +206,23 @@ def _page(page: Page, board_file: str, ranked: int, elsewhere: Sequence[tuple[st
         "elsewhere": elsewhere,
         "plots": drawn,
         "tables": tables,
-        "seed_columns": headings.SEEDS,
-        "keys": {title: key for key, title in TITLES.items()},
+        "seed_columns": headings.unit_columns(),
     }
+
+
+def _ranking() -> tuple[str, str]:
+    over = titles(ranked())
+    return (
+        "Per track and metric the shipped baselines are clustered into three groups by their means over the seeds "
+        "(Ward’s method on the line; RTE on a log scale). Half-way between the clusters lie the cut points between G1, "
+        "G2 and G3. Every other entry falls between fixed cut points, so that no submission moves another’s group. A "
+        "method is F unless all of its seeds end ok and its models are usable: a mean RA of at least 1.5 / classes and "
+        "of half of Retrain’s.",
+        "The rank counts memberships over metrics and tracks and sorts by G1, then G2, then G3, all descending; "
+        "methods with equal counts share a rank, and stand in the order of RetDev + 1 − Indisc. There are two ranks: "
+        f"over {over}, and with U-LiRA as a fourth metric among the methods that ran it. The range of a rank covers "
+        "95 % of 500 resamples of the seeds.",
+    )
 
 
 def _rules() -> dict[str, Any]:
@@ -252,12 +257,13 @@ def _fixed(value: float | None, digits: int) -> str:
     return "–" if value is None else f"{value:.{digits}f}"
 
 
-def _interval(number: Number, metric: str, digits: int) -> str:
+def _interval(number: Number, metric: Metric) -> str:
     """``0.079 ± 0.034``; of a ratio and of an accuracy with an interval of its own the two ends."""
+    digits = metric.digits
     ends = f"{number.low:.{digits}f}–{number.high:.{digits}f}"
-    if metric == "rte":
+    if metric.ratio:
         return f"{number.mean:.{digits}f}×" + (f" ({ends})" if number.half else "")
-    if metric == "ulira":
+    if metric.reads == "shadows":
         return f"{number.mean:.{digits}f} ({ends})"
     return f"{number.mean:.{digits}f}" + (f" ± {number.half:.{digits}f}" if number.half else "")
 

@@ -13,14 +13,14 @@ from unlearn_bench.harness.report.site.model import Number, Page, Row, Seed, num
 from unlearn_bench.harness.results import attack_panel, curves
 from unlearn_bench.harness.results.board import REFERENCES, Results
 from unlearn_bench.harness.results.board_entries import Candidate
-from unlearn_bench.harness.results.scores import Scores
+from unlearn_bench.harness.results.scores import Scores, value
 from unlearn_bench.harness.units import disclosure, entry_sources, tuning
 from unlearn_bench.harness.units.records import Record
+from unlearn_bench.scoring.metric import Metric
+from unlearn_bench.scoring.metric_table import shown
 
 LOG = 4000
 """Characters of a log that a page shows."""
-NUMBERS = ("retdev", "indisc", "umia", "ra", "fa", "va", "ta")
-
 
 Rows = Mapping[str, tuple[Row, Mapping[Any, Any]]]
 """Entry → its row, as on the page and as in the table."""
@@ -96,11 +96,9 @@ def _findings(found: Results, candidate: Candidate) -> tuple[tuple[str, str, flo
     return tuple((one.attack, one.number, one.value, one.null, one.original) for one in table)
 
 
-def _numbers(values: Mapping[Any, Any]) -> tuple[tuple[str, Number], ...]:
-    titles = ("RetDev", "Indisc", "U-MIA", "RA", "FA", "VA", "TA", "RR", "FR", "TR", "RTE", "U-LiRA")
-    columns = ("retdev", "indisc", "umia", "ra", "fa", "va", "ta", "rr", "fr", "tr", "rte", "ulira")
-    found = [(title, number(values, column)) for title, column in zip(titles, columns, strict=True)]
-    return tuple((title, one) for title, one in found if one is not None)
+def _numbers(values: Mapping[Any, Any]) -> tuple[tuple[Metric, Number], ...]:
+    means = [(metric, number(values, metric.name)) for metric in shown("entry page")]
+    return tuple((metric, mean) for metric, mean in means if mean is not None)
 
 
 def _parameters(record: Record, entry: Entry | None, max_epochs: int) -> tuple[tuple[str, str, str], ...]:
@@ -133,8 +131,8 @@ def _search(choice: Mapping[str, Any] | None, trials: int, units: int) -> dict[s
 
 
 def _seed(record: Record, score: Scores | None) -> Seed:
-    numbers: dict[str, float | None] = {name: None if score is None else getattr(score, name) for name in NUMBERS}
-    numbers |= {"seconds": record.seconds, "cpu_seconds": record.cpu_seconds, "rte": record.rte}
+    numbers = {metric.name: value(metric, score, record) for metric in shown("seeds page")}
+    numbers |= {"seconds": record.seconds, "cpu_seconds": record.cpu_seconds}
     numbers["peak_mib"] = None if record.peak_memory is None else record.peak_memory / 2**20
     warnings = tuple(plain(line, LOG) for line in record.warnings)
     return Seed(record.seed, record.status, numbers, plain(record.reason, LOG), warnings)
@@ -154,8 +152,8 @@ def _shadows(found: Results, name: str) -> str:
 def _environment(records: list[Record]) -> dict[str, str]:
     found: dict[str, set[str]] = {}
     for record in records:
-        for name, value in record.environment.items():
-            found.setdefault(plain(name), set()).add(plain(value))
+        for name, word in record.environment.items():
+            found.setdefault(plain(name), set()).add(plain(word))
     return {name: "; ".join(sorted(values)) for name, values in sorted(found.items())}
 
 

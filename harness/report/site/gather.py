@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from unlearn_bench.harness.references.references import References
-from unlearn_bench.harness.report.site.model import METRICS, Board, Number, Part, Row, number, place, plain, slug
-from unlearn_bench.harness.report.tables import group
+from unlearn_bench.harness.report.site.model import LETTERS, Board, Number, Part, Row, number, place, plain, slug
+from unlearn_bench.harness.report.tables import NONE, group
 from unlearn_bench.harness.results import board, scores
 from unlearn_bench.harness.results.badges import UNTRUSTED
 from unlearn_bench.harness.results.board import Results
@@ -20,6 +20,8 @@ from unlearn_bench.harness.results.board_entries import shipped_kinds
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support.parallel import side_by_side
 from unlearn_bench.harness.tracks.specification import Track
+from unlearn_bench.scoring.metric import Metric
+from unlearn_bench.scoring.metric_table import by_weight, grouped, ranked
 from unlearn_bench.scoring.umia import sampling_error
 
 OVERALL, ARCHITECTURES, DATA_SETS, TRACKS = "Overall", "By architecture", "By data set", "Tracks"
@@ -63,9 +65,9 @@ def boards(tracks: Sequence[Results], public: bool) -> tuple[list[Board], dict[s
     cells: dict[str, dict[tuple[str, str], str]] = {}
     for name, table in tables.items():
         for row in table.to_dict("records"):
-            for metric in METRICS:
-                if (letter := group(row, metric)) in ("G1", "G2", "G3", "F"):
-                    cells.setdefault(str(row["entry"]), {})[(name, metric)] = letter
+            for metric in grouped():
+                if (letter := group(row, metric.name)) in LETTERS:
+                    cells.setdefault(str(row["entry"]), {})[(name, metric.name)] = letter
     several = [(OVERALL, "All tracks", tracks)] if len(tracks) > 1 else []
     for family, key in ((ARCHITECTURES, _architecture), (DATA_SETS, _data_set)):
         for name in sorted({key(one) for one in tracks}):
@@ -93,7 +95,10 @@ def _track(found: Results, table: pd.DataFrame, cells: Mapping[str, Mapping[tupl
     rows = []
     for values in table.to_dict("records"):
         name = str(values["entry"])
-        seeds = {metric: tuple(getattr(one, metric) for one in own.get(name, ())) for metric in ("retdev", "indisc")}
+        seeds = {
+            metric.name: tuple(each.metrics[metric.name] for each in own.get(name, ()) if metric.name in each.metrics)
+            for metric in _with_spread()
+        }
         mine = {key: letter for key, letter in cells.get(name, {}).items() if key[0] == track.name}
         linked = f"entries/{slug(track.name)}/{slug(name)}.html" if name in found.candidates else ""
         rows.append(row(values, linked, mine, seeds))
@@ -107,7 +112,7 @@ def _track(found: Results, table: pd.DataFrame, cells: Mapping[str, Mapping[tupl
         ("Model", _architecture(found)),
         ("Examples", parts),
         ("Model seeds", str(track.protocol.seeds)),
-        ("Zero line", f"RetDev {null['retdev']:.3f}, Indisc {null['indisc']:.3f}: a second retrained model"),
+        ("Zero line", f"{_zero_line(null)}: a second retrained model"),
         ("Ties", f"Indisc differs by {sampling_error(splits.forget, splits.test):.3f} by the choice of F and T alone"),
     ]
     if "ulira" in null:
@@ -151,8 +156,7 @@ def _several(
         entry = str(values["entry"])
         mine = {key: letter for key, letter in cells.get(entry, {}).items() if key[0] in names}
         counts = {
-            metric: tuple(int(values[f"{letter}_{metric}"]) for letter in ("G1", "G2", "G3", "F"))
-            for metric in METRICS[:3]
+            metric.name: tuple(int(values[f"{letter}_{metric.name}"]) for letter in LETTERS) for metric in ranked()
         }
         home = f"entries/{slug(names[0])}/{slug(entry)}.html"  # it leads on to the entry's other tracks
         linked = home if entry in some[0].candidates else ""
@@ -181,10 +185,12 @@ def row(
     """A row of a page from a row of a board."""
     part: Part = "reference" if values["state"] == "reference" else "unranked" if pd.isna(values["rank"]) else "ranked"
     numbers: dict[str, Number] = {}
-    for metric in METRICS:
-        if metric in values and (found := number(values, metric)) is not None:
-            numbers[metric] = found
-    pair = (float(values.get("retdev_sd", np.nan)), float(values.get("indisc_sd", np.nan)))
+    for metric in by_weight():
+        mean = number(values, metric.name) if metric.ranked or "board page" in metric.shown else None
+        if mean is not None:
+            numbers[metric.name] = mean
+    spread = tuple(float(values.get(f"{metric.name}_sd", np.nan)) for metric in _with_spread())
+    groups = {each.name: letter for each in grouped() if (letter := group(values, each.name)) != NONE}
     return Row(
         name=plain(values["entry"]),
         link=link,
@@ -195,9 +201,9 @@ def row(
         rank=place(values, "rank"),
         rank_with_ulira=place(values, "rank_with_ulira"),
         values=numbers,
-        groups={m: letter for m in METRICS if (letter := group(values, m)) != "–"} if counts is None else {},
+        groups=groups if counts is None else {},
         counts=counts or {},  # type: ignore[arg-type]
-        spread=None if np.isnan(pair).any() else pair,
+        spread=None if not spread or np.isnan(spread).any() else spread,
         seeds_ok=int(values.get("seeds_ok", 0)),
         seeds_total=int(values.get("seeds_total", 0)),
         inconsistent=plain(values.get("inconsistent", "")),
@@ -206,6 +212,15 @@ def row(
         cells=cells,
         seeds=seeds,
     )
+
+
+def _with_spread() -> list[Metric]:
+    return [metric for metric in by_weight() if metric.spread]
+
+
+def _zero_line(null: Mapping[str, float]) -> str:
+    some = [metric for metric in ranked() if metric.name in null]
+    return ", ".join(f"{metric.title} {null[metric.name]:.{metric.digits}f}" for metric in some)
 
 
 def _notes(table: pd.DataFrame) -> tuple[str, ...]:

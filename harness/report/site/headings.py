@@ -2,66 +2,67 @@
 
 from __future__ import annotations
 
-HEADS = {
-    "rank": ("Rank", "low", "Rank over RetDev, Indisc and RTE, with its range when the seeds are drawn again"),
-    "lira-rank": ("+LiRA", "low", "Rank with U-LiRA as a fourth metric"),
-    "method": ("Method", "low", "Name of the entry; its page has everything that is known of it"),
-    "retdev": (
-        "RetDev",
-        "low",
-        "|RR−1| + |FR−1| + |TR−1|: how far the accuracies on R, F and T are from Retrain’s; 0 is best",
-    ),
-    "indisc": (
-        "Indisc",
-        "high",
-        "1 − |2·U-MIA − 1|: how little an attack on losses tells F from unseen data; 1 is best",
-    ),
-    "ulira": ("U-LiRA", "low", "Accuracy of an attack per example: forgotten, or never seen? .5 is chance and best"),
-    "rte": ("RTE", "high", "Run time efficiency: Retrain’s time over the method’s; geometric mean and interval"),
-    "spread": (
-        "Spread",
-        "low",
-        "Reliability: standard deviation over the seeds of RetDev / Indisc; sorted by the larger one",
-    ),
-    "seeds": ("Seeds", "high", "Seeds that ended ok, of those that the track wants"),
-    "g-retdev": (
-        "RetDev G1·G2·G3·F",
-        "high",
-        "On how many tracks it is in which group by RetDev; sorted by G1, then G2, then G3",
-    ),
-    "g-indisc": ("Indisc G1·G2·G3·F", "high", "The same by Indisc"),
-    "g-rte": ("RTE G1·G2·G3·F", "high", "The same by RTE"),
-    "badge": ("Badge", "low", "Who vouches for the row"),
-    "hardware": ("Hardware", "low", "Class of machine that timed it: RTE is a ratio within one machine"),
-    "date": ("Date", "high", "Day of the newest unit"),
-}
-"""Key → heading, direction of a first click, meaning."""
-SINGLE = (
-    "rank",
-    "lira-rank",
-    "method",
-    "retdev",
-    "indisc",
-    "ulira",
-    "rte",
-    "spread",
-    "seeds",
-    "badge",
-    "hardware",
-    "date",
-)
-SEVERAL = ("rank", "lira-rank", "method", "g-retdev", "g-indisc", "g-rte", "retdev", "indisc", "rte", "badge")
-SEEDS = (
-    ("retdev", "RetDev", 3),
-    ("indisc", "Indisc", 3),
-    ("umia", "U-MIA", 3),
-    ("ra", "RA", 3),
-    ("fa", "FA", 3),
-    ("va", "VA", 3),
-    ("ta", "TA", 3),
-    ("seconds", "wall s", 2),
-    ("cpu_seconds", "CPU s", 2),
-    ("rte", "RTE", 2),
-    ("peak_mib", "peak MiB", 0),
-)
-"""Of a unit: number, heading, digits."""
+from unlearn_bench.scoring.metric import Metric
+from unlearn_bench.scoring.metric_table import by_weight, leading, ranked, shown, titles
+
+Head = tuple[str, str, str, str]
+"""Key, heading, direction of a first click, meaning."""
+
+
+def board_metrics(single: bool, attacked: bool) -> list[Metric]:
+    """Metrics whose means are columns of a board: of one track, or of several, which have the ranked ones only."""
+    first = [metric for metric in leading("board page") if metric.reads != "shadows" or (single and attacked)]
+    return [*first, *(metric for metric in shown("board page") if single and not metric.ranked)]
+
+
+def board_heads(single: bool, attacked: bool) -> list[Head]:
+    """Columns of a board, in order; ``attacked``: whether any row ran U-LiRA."""
+    over = titles(ranked())
+    heads = [("rank", "Rank", "low", f"Rank over {over}, with its range when the seeds are drawn again")]
+    if attacked:
+        heads.append(("lira-rank", "+LiRA", "low", "Rank with U-LiRA as a fourth metric"))
+    heads.append(("method", "Method", "low", "Name of the entry; its page has everything that is known of it"))
+    means = [_mean(metric) for metric in board_metrics(single, attacked)]
+    badge = ("badge", "Badge", "low", "Who vouches for the row")
+    if not single:
+        return [*heads, *_counts(), *means, badge]
+    spread = " / ".join(metric.title for metric in by_weight() if metric.spread)
+    return [
+        *heads,
+        *means,
+        (
+            "spread",
+            "Spread",
+            "low",
+            f"Reliability: standard deviation over the seeds of {spread}; sorted by the larger one",
+        ),
+        ("seeds", "Seeds", "high", "Seeds that ended ok, of those that the track wants"),
+        badge,
+        ("hardware", "Hardware", "low", "Class of machine that timed it: RTE is a ratio within one machine"),
+        ("date", "Date", "high", "Day of the newest unit"),
+    ]
+
+
+def unit_columns() -> list[tuple[str, str, int]]:
+    """Columns of the units of an entry: number, heading, digits."""
+    models = [_unit(metric) for metric in shown("seeds page") if metric.reads == "model"]
+    runs = [_unit(metric) for metric in shown("seeds page") if metric.reads == "run"]
+    return [*models, ("seconds", "wall s", 2), ("cpu_seconds", "CPU s", 2), *runs, ("peak_mib", "peak MiB", 0)]
+
+
+def _mean(metric: Metric) -> Head:
+    return metric.name, metric.title, metric.better or "high", metric.hint or metric.meaning
+
+
+def _counts() -> list[Head]:
+    first, *others = ranked()
+    meaning = f"On how many tracks it is in which group by {first.title}; sorted by G1, then G2, then G3"
+    meanings = [meaning, *(f"The same by {metric.title}" for metric in others)]
+    return [
+        (f"g-{metric.name}", f"{metric.title} G1·G2·G3·F", "high", meaning)
+        for metric, meaning in zip(ranked(), meanings, strict=True)
+    ]
+
+
+def _unit(metric: Metric) -> tuple[str, str, int]:
+    return metric.name, metric.title, metric.digits if metric.unit_digits is None else metric.unit_digits

@@ -14,9 +14,8 @@ import pandas as pd
 
 from unlearn_bench.harness.entries.entry import NAME
 from unlearn_bench.harness.results.curves import Curves
+from unlearn_bench.scoring.metric import Metric
 
-METRICS = ("retdev", "indisc", "rte", "ulira")
-TITLES = {"retdev": "RetDev", "indisc": "Indisc", "rte": "RTE", "ulira": "U-LiRA"}
 LETTERS = ("G1", "G2", "G3", "F")
 Part = Literal["ranked", "unranked", "reference"]
 _HIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
@@ -66,8 +65,8 @@ class Row:
     """Metric → G1, G2, G3 or F; of a board over several tracks empty."""
     counts: Mapping[str, tuple[int, int, int, int]]
     """Over several tracks: metric → in how many of them the row is G1, G2, G3, F."""
-    spread: tuple[float, float] | None = None
-    """Standard deviations over the seeds of RetDev and Indisc."""
+    spread: tuple[float, ...] | None = None
+    """Standard deviations over the seeds, of the metrics that declare a spread."""
     seeds_ok: int = 0
     seeds_total: int = 0
     inconsistent: str = ""
@@ -140,7 +139,7 @@ class Page:
     statuses: Mapping[str, int]
     findings: tuple[tuple[str, str, float, float, float], ...]
     """Attack, number, value, zero line, Original."""
-    numbers: tuple[tuple[str, Number], ...]
+    numbers: tuple[tuple[Metric, Number], ...]
     summary: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)
     digests: Mapping[str, str] = field(default_factory=dict)
@@ -183,7 +182,7 @@ def place(row: Mapping[str, Any], name: str) -> Range | None:
 
 def number(row: Mapping[str, Any], name: str) -> Number | None:
     """A value of a board's row; ``None`` where it is not known."""
-    mean = float(row[name])
+    mean = float(row.get(name, math.nan))
     if math.isnan(mean):
         return None
     low, high = (float(row.get(f"{name}_{end}", mean)) for end in ("low", "high"))

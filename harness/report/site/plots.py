@@ -9,9 +9,10 @@ from itertools import pairwise
 import pandas as pd
 from markupsafe import Markup
 
-from unlearn_bench.harness.report.site.model import LETTERS, METRICS, TITLES, Board, Row
+from unlearn_bench.harness.report.site.model import LETTERS, Board, Row
 from unlearn_bench.harness.report.site.svg import WIDTH, across, line, linear, picture, steps, tag, text, up
 from unlearn_bench.harness.results.badges import DISQUALIFIED
+from unlearn_bench.scoring.metric_table import by_weight, grouped, titles
 
 MOST = 60
 """Rows of a plot that has one line per method; the first ones by rank are shown."""
@@ -138,34 +139,36 @@ def ulira_rows(board: pd.DataFrame) -> Named:
 
 
 def strips(board: Board) -> Markup | None:
-    """RetDev and Indisc of every seed, one line per method: how far a method can be relied on."""
-    rows = [row for row in board.rows if row.seeds.get("retdev")][:MOST]
+    """Metrics that declare a spread, of every seed, one line per method: how far a method can be relied on."""
+    metrics = [metric for metric in by_weight() if metric.spread]
+    rows = [row for row in board.rows if metrics and all(row.seeds.get(metric.name) for metric in metrics)][:MOST]
     if not rows:
         return None
-    top, half = 26, (WIDTH - NAMES) / 2
+    top, half = 26, (WIDTH - NAMES) / len(metrics)
     bottom = top + ROW * len(rows) + 4
     parts = []
-    for index, metric in enumerate(("retdev", "indisc")):
-        values = [value for row in rows for value in row.seeds[metric]]
-        low, high = (0.0, max(values) * 1.02 + 0.01) if metric == "retdev" else (min(values) - 0.02, 1.0)
+    for index, metric in enumerate(metrics):
+        values = [value for row in rows for value in row.seeds[metric.name]]
+        low, high = (0.0, max(values) * 1.02 + 0.01) if metric.better == "low" else (min(values) - 0.02, 1.0)
         left = NAMES + index * half
         x = linear(low, high, left + 8, left + half - 12)
         ticks = steps(low, high, 4)
         parts += across(x, ticks, top, bottom, [f"{tick:g}" for tick in ticks])
-        parts.append(text(left + half / 2, 16, TITLES[metric], "middle", font_weight="600"))
+        parts.append(text(left + half / 2, 16, metric.title, "middle", font_weight="600"))
         for place, row in enumerate(rows):
             y = top + 2 + ROW * (place + 0.5)
-            marks = "".join(f"M{x(value):.1f} {y - 6:.0f}v12" for value in row.seeds[metric])
-            said = tag("title", f"{row.name}: " + ", ".join(f"{value:.3f}" for value in row.seeds[metric]))
+            marks = "".join(f"M{x(value):.1f} {y - 6:.0f}v12" for value in row.seeds[metric.name])
+            said = tag("title", f"{row.name}: " + ", ".join(f"{value:.3f}" for value in row.seeds[metric.name]))
             kind = "other" if row.part == "reference" else "mark"
             parts.append(tag("path", said, class_=f"tick {kind}", d=marks, fill="none"))
     parts += [text(NAMES - 12, top + 6 + ROW * (i + 0.5), shortened(row.name), "end") for i, row in enumerate(rows)]
-    return picture(f"RetDev and Indisc of every seed of {len(rows)} methods", bottom + 24, parts)
+    return picture(f"{titles(metrics)} of every seed of {len(rows)} methods", bottom + 24, parts)
 
 
 def group_map(board: Board) -> Markup | None:
     """The group of every method on every track and metric: the paper's Table 1 at a glance."""
-    metrics = [m for m in METRICS if any(key[1] == m for row in board.rows for key in row.cells)]
+    known = [each for each in grouped() if any(key[1] == each.name for row in board.rows for key in row.cells)]
+    names, metrics = {metric.name: metric.title for metric in known}, [metric.name for metric in known]
     keys = [(track, m) for m in metrics for track in board.tracks if any((track, m) in row.cells for row in board.rows)]
     rows = [row for row in board.rows if row.cells][:MOST]
     if not rows or not keys:
@@ -176,7 +179,7 @@ def group_map(board: Board) -> Markup | None:
     parts = []
     for metric in metrics:
         own = [starts[key] for key in keys if key[1] == metric]
-        parts.append(text((own[0] + own[-1] + cell) / 2, 18, TITLES[metric], "middle", font_weight="600"))
+        parts.append(text((own[0] + own[-1] + cell) / 2, 18, names[metric], "middle", font_weight="600"))
     if not board.single:
         for key, start in starts.items():
             parts.append(_turned(shortened(key[0], 17), start + cell / 2 + 4, top - 6, -60, class_="soft small"))
@@ -185,7 +188,7 @@ def group_map(board: Board) -> Markup | None:
         parts.append(text(NAMES - 12, y + 15, shortened(row.name), "end"))
         for key, start in starts.items():
             letter = row.cells.get(key, "–")
-            said = tag("title", f"{row.name}, {TITLES[key[1]]} on {key[0]}: {letter}")
+            said = tag("title", f"{row.name}, {names[key[1]]} on {key[0]}: {letter}")
             box = tag("rect", x=start, y=y, width=cell - 2, height=ROW - 2.0, class_=_kind(letter))
             short = letter if cell > 22 else letter[-1]
             word = text(start + cell / 2 - 1, y + 15, short, "middle", class_=f"in {_kind(letter)}")

@@ -1,0 +1,43 @@
+"""Two entries of a track side by side, paired seed by seed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from unlearn_bench.harness.references.references import References
+from unlearn_bench.harness.results import board, scores
+from unlearn_bench.harness.results.board_entries import Candidate
+from unlearn_bench.harness.support.errors import USAGE, BenchError
+from unlearn_bench.scoring import metric_table
+from unlearn_bench.scoring.paired import Difference, difference
+
+Values = Mapping[str, Mapping[int, float]]
+"""Metric → seed, or pair of shadow splits, → value."""
+
+
+def comparison(references: References, a: Candidate, b: Candidate) -> list[Difference]:
+    """Differences of every metric that both entries have a value of on a seed, or on a pair of shadow splits.
+
+    Raises:
+        BenchError: the two have no finished seed in common.
+    """
+    left, right = (_values(references, entry) for entry in (a, b))
+    shared = [
+        metric for metric in metric_table.shown("compare") if left[metric.name].keys() & right[metric.name].keys()
+    ]
+    if not any(metric.reads == "model" for metric in shared):
+        remedy = "compare entries that have run the same seeds; bench show NAME lists them"
+        raise BenchError(f"{a.name} and {b.name} have no finished seed in common", "your command", remedy, USAGE)
+    return [difference(each.name, left[each.name], right[each.name], ratio=each.ratio) for each in shared]
+
+
+def _values(references: References, entry: Candidate) -> Values:
+    seeds = {seed: (scores.of_record(references, record), record) for seed, record in entry.records.items()}
+    _, shadows = board.shadow_scores(references).get(entry.name, (None, None))
+    pairs = {} if shadows is None else dict(enumerate(shadows.pair_accuracies))
+    values = {}
+    for metric in metric_table.shown("compare"):
+        of_seeds = {seed: scores.value(metric, *scored) for seed, scored in seeds.items()}
+        known = {seed: value for seed, value in of_seeds.items() if value is not None}
+        values[metric.name] = pairs if metric.reads == "shadows" else known
+    return values

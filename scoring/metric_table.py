@@ -1,0 +1,90 @@
+"""The table of metrics: every declaration in ``scoring/metrics``, found by folder."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Sequence
+from functools import cache
+
+from unlearn_bench.scoring import metrics as folder
+from unlearn_bench.scoring.metric import Metric, Place
+
+_ORDER = ("model", "run", "shadows")
+
+
+@cache
+def metrics() -> tuple[Metric, ...]:
+    """All metrics in the order of the columns: by what they read, by file, and as they stand in the file.
+
+    Raises:
+        ValueError: a file has no ``METRICS``, or two metrics have one name.
+    """
+    table: dict[str, Metric] = {}
+    for module in sorted(pkgutil.iter_modules(folder.__path__), key=lambda module: module.name):
+        declared = getattr(importlib.import_module(f"{folder.__name__}.{module.name}"), "METRICS", None)
+        if not isinstance(declared, tuple) or not all(isinstance(each, Metric) for each in declared):
+            raise ValueError(f"scoring/metrics/{module.name}.py must define METRICS, a tuple of Metric")
+        for metric in declared:
+            if metric.name in table:
+                raise ValueError(f"scoring/metrics/{module.name}.py declares {metric.name}, which another file has")
+            table[metric.name] = metric
+    return tuple(sorted(table.values(), key=lambda metric: _ORDER.index(metric.reads)))
+
+
+def metric_named(name: str) -> Metric:
+    """The metric of this name.
+
+    Raises:
+        ValueError: there is none; says which there are and how to add one.
+    """
+    for each in metrics():
+        if each.name == name:
+            return each
+    allowed = ", ".join(each.name for each in metrics())
+    raise ValueError(f"no metric is called {name!r}; there are {allowed}. A new one is a file in scoring/metrics")
+
+
+def per_seed() -> tuple[Metric, ...]:
+    """Metrics that every seed of an entry has a value of, in the order of the columns."""
+    return tuple(each for each in metrics() if each.reads != "shadows")
+
+
+def of_models() -> tuple[Metric, ...]:
+    """Metrics of one unlearned model, in the order of the columns."""
+    return tuple(each for each in metrics() if each.reads == "model")
+
+
+def by_weight() -> tuple[Metric, ...]:
+    """All metrics in the order for people: of models the ranked ones, attacks, the rest; then runs and shadows."""
+
+    def weight(metric: Metric) -> tuple[int, int]:
+        return _ORDER.index(metric.reads), 0 if metric.ranked else 1 if metric.attack is not None else 2
+
+    return tuple(sorted(metrics(), key=weight))
+
+
+def shown(place: Place) -> tuple[Metric, ...]:
+    """Metrics that are shown in this place, in the order for people."""
+    return tuple(each for each in by_weight() if place in each.shown)
+
+
+def grouped() -> tuple[Metric, ...]:
+    """Metrics by which entries are put into groups, those of shadow models last."""
+    return tuple(each for each in by_weight() if each.ranked)
+
+
+def ranked() -> tuple[Metric, ...]:
+    """Metrics of the first overall rank: grouped ones of which every seed has a value."""
+    return tuple(each for each in grouped() if each.reads != "shadows")
+
+
+def leading(place: Place) -> tuple[Metric, ...]:
+    """Grouped metrics that are shown in this place, quality before cost."""
+    return tuple(sorted((each for each in shown(place) if each.ranked), key=lambda each: each.reads == "run"))
+
+
+def titles(some: Sequence[Metric]) -> str:
+    """``RetDev, Indisc and RTE``."""
+    *first, last = (each.title for each in some)
+    return f"{', '.join(first)} and {last}" if first else last

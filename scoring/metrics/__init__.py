@@ -1,0 +1,1 @@
+"""Metrics, one subject per file; ``scoring.metric_table`` finds them by this folder."""
