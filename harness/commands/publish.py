@@ -47,17 +47,17 @@ def command(
     from unlearn_bench.harness.tracks.loading import load_track
 
     references = References(load_track(track, secret), Store())
-    document = result.read(folder)
-    if head is not None and document["head"] != head:
-        raise result.BadResult(f"it is the result of {document['head'][:12]}, not of {head[:12]}")
-    checked = publication.check(references, folder, document, other_harness=other_harness)
-    if repo is not None and document["entries"]:
-        publication.same_as(Repository(repo), document)
+    scored = result.read(folder)
+    if head is not None and scored.head != head:
+        raise result.BadResult(f"it is the result of {scored.head[:12]}, not of {head[:12]}")
+    checked = publication.check(references, folder, scored, other_harness=other_harness)
+    if repo is not None and scored.entries:
+        publication.same_as(Repository(repo), scored)
     if not only_check:
-        count = publication.merge(references, document, checked)
+        count = publication.merge(references, scored, checked)
         click.echo(f"appended {count} records of {len(checked)} entries to {references.store.root}")
     else:
         click.echo(f"ok: {len(checked)} entries may be published")
     if comment is not None:
-        write_file(comment, publication.comment_of(references, document).encode())
+        write_file(comment, publication.comment_of(references, scored).encode())
         click.echo(f"wrote {comment}")

@@ -12,7 +12,7 @@ from unlearn_bench.harness.commands._options import gpu_option, json_option, lir
 from unlearn_bench.harness.commands._verbs import verb
 
 if TYPE_CHECKING:
-    from unlearn_bench.harness.pulls.result import Document
+    from unlearn_bench.harness.pulls.result import PullResult
 
 
 @verb(
@@ -55,13 +55,12 @@ def command(
     failed (see bench --help). Writes the comment to $GITHUB_STEP_SUMMARY, too, where that is set.
     """
     from unlearn_bench.harness.pulls import comment as comments
-    from unlearn_bench.harness.pulls import provenance, pull_request, result
+    from unlearn_bench.harness.pulls import outcome, provenance, publication, pull_request, result
     from unlearn_bench.harness.pulls.git import Repository
     from unlearn_bench.harness.references.references import References
     from unlearn_bench.harness.store.store import Store
     from unlearn_bench.harness.tracks.loading import load_track
     from unlearn_bench.harness.units import disclosure
-    from unlearn_bench.harness.units.records import track_folder
     from unlearn_bench.harness.units.tuning import tuned
     from unlearn_bench.harness.workflows import session
 
@@ -71,14 +70,13 @@ def command(
     pull = pull_request.read(repository, base, head, allow_change)
     harness = provenance.of_commit(repository, pull.base)
     click.echo(harness.line, err=True)
-    kind = f"pulls/{track_folder(loaded)}"
-    known = None if smoke else store.read(kind, pull.head)
     references = References(loaded, store)
-    if known is not None:
-        click.echo(f"{pull.head[:12]} was scored on {known['date']}: this is that result", err=True)
-        document = result.validate(known)
+    scored = None if smoke else publication.find(references, pull.head)
+    stored = scored is not None
+    if scored is not None:
+        click.echo(f"{pull.head[:12]} was scored on {scored.date}: this is that result", err=True)
     else:
-        document = result.start(references, pull, harness, "smoke" if smoke else "score")
+        entries = []
         for submission in pull.submissions:
             disclosure.within_quota(store, submission.entry, loaded)
         if pull.submissions:
@@ -93,30 +91,30 @@ def command(
                 if lira and not smoke and all(record.status == "ok" for record in records):
                     attacked = tuned(submission.entry, loaded, store, "shadow")
                     (shadow,) = session.run_shadows(references, [attacked], sandbox, gpu, None, False)
-                document["entries"].append(result.entry(references, submission, records, shadow))
-        result.finish(document)
-    text = comments.comment(document)
-    if known is None and not smoke and document["status"] != "refused" and document["exit_code"] != 20:
-        store.write(kind, pull.head, result.validate(document))
+                entries.append(outcome.entry_result(references, submission, records, shadow))
+        scored = outcome.pull_result(references, pull, harness, smoke=smoke, entries=entries)
+    text = comments.comment(scored)
+    if not stored and not smoke and scored.status != "refused" and scored.exit_code != 20:
+        publication.keep(references, scored)
     if out is not None:
-        result.write(out, document, text, result.blobs(references, document))
+        result.write(out, scored, text, outcome.blobs(references, scored))
     if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
         with Path(summary).open("a", encoding="utf-8") as file:
             file.write(text)
     if as_json:
         import json
 
-        click.echo(json.dumps(document, indent=1))
+        click.echo(json.dumps(result.to_json(scored), indent=1))
     else:
-        _report(document)
-    if pull.refusals and known is None:
+        _report(scored)
+    if pull.refusals and not stored:
         raise pull_request.refused(pull)
-    if document["exit_code"]:
-        raise click.exceptions.Exit(document["exit_code"])
+    if scored.exit_code:
+        raise click.exceptions.Exit(scored.exit_code)
 
 
-def _report(document: Document) -> None:
-    for entry in document["entries"]:
-        click.echo(f"{entry['name']}: {entry['verdict'] or 'not on the board'}")
-        if entry["status"] != "ok":
-            click.echo(f"  {entry['status']}; whose: {entry['whose']}; do: {entry['remedy']}")
+def _report(scored: PullResult) -> None:
+    for entry in scored.entries:
+        click.echo(f"{entry.name}: {entry.verdict or 'not on the board'}")
+        if entry.status != "ok":
+            click.echo(f"  {entry.status}; whose: {entry.whose}; do: {entry.remedy}")

@@ -1,16 +1,17 @@
-"""The comment on a pull request, in Markdown, from a result document.
+"""The comment on a pull request, in Markdown, from a result.
 
 Of a participant's text only the title reaches it, and the entry's name, whose alphabet is harmless.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from unlearn_bench.harness.pulls.result import EntryResult, PullResult
 from unlearn_bench.harness.report import tables
 from unlearn_bench.sandbox.text import one_line
 from unlearn_bench.scoring.metric_table import ranked
@@ -33,50 +34,50 @@ def title(text: str) -> str:
     return f"`{plain.strip() or '–'}`"
 
 
-def comment(document: Mapping[str, Any]) -> str:
-    """Verdict, neighbours on the board, a strip over the seeds, and what failed and whose it was."""
-    track = document["track"]
-    smoke = " (smoke run: one seed, no rank)" if document["kind"] == "smoke" else ""
-    lines = [f"### unlearn-bench: `{track['name']}`{smoke}", ""]
-    if document["refusals"]:
+def comment(result: PullResult) -> str:
+    """Return the comment: verdict, neighbours on the board, a strip over the seeds, what failed and whose it was."""
+    track = result.track
+    smoke = " (smoke run: one seed, no rank)" if result.kind == "smoke" else ""
+    lines = [f"### unlearn-bench: `{track.name}`{smoke}", ""]
+    if result.refusals:
         lines += ["**Refused**; nothing was run.", ""]
-        for one in document["refusals"]:
-            subject = f"`{one['path']}`" if one["path"] else "The pull request, or a file of it,"
-            lines.append(f"- {subject} {one['what']}: {one['remedy']}")
+        for refusal in result.refusals:
+            subject = f"`{refusal.path}`" if refusal.path else "The pull request, or a file of it,"
+            lines.append(f"- {subject} {refusal.what}: {refusal.remedy}")
         lines.append("")
-    for entry in document["entries"]:
-        lines += _entry(entry, bool(track["sealed"]))
-    harness = document["harness"]
-    source = "of the base commit" if harness["matches_base"] else "**not that of the base commit**"
+    for entry in result.entries:
+        lines += _entry(entry, track.sealed)
+    harness = result.harness
+    source = "of the base commit" if harness.matches_base else "**not that of the base commit**"
     lines.append(
-        f"<sub>head `{document['head'][:12]}` · base `{document['base'][:12]}` · harness {_plain(harness['version'])} "
-        f"`{harness['digest'][:12]}`, {source} · {document['date']}</sub>"
+        f"<sub>head `{result.head[:12]}` · base `{result.base[:12]}` · harness {_plain(harness.version)} "
+        f"`{harness.digest[:12]}`, {source} · {result.date}</sub>"
     )
     return "\n".join(lines) + "\n"
 
 
-def _entry(entry: Mapping[str, Any], sealed: bool) -> list[str]:
-    lines = [f"**`{entry['name']}`** {title(entry['title'])} ({entry['change']})", ""]
-    lines += [f"**{_plain(entry['verdict']) or 'not on the board'}**", ""]
-    if entry["neighbours"]:
-        lines += [tables.markdown(_frame(entry["neighbours"])), ""]
-    counts = ", ".join(f"{count} {status}" for status, count in entry["statuses"].items())
+def _entry(entry: EntryResult, sealed: bool) -> list[str]:
+    lines = [f"**`{entry.name}`** {title(entry.title)} ({entry.change})", ""]
+    lines += [f"**{_plain(entry.verdict) or 'not on the board'}**", ""]
+    if entry.neighbours:
+        lines += [tables.markdown(_frame(entry.neighbours)), ""]
+    counts = ", ".join(f"{count} {status}" for status, count in entry.statuses.items())
     if sealed:
         lines += [f"units: {counts}", ""]
-    elif entry["seeds"]:
-        signs = " ".join(f"{one['seed']}{'✓' if one['status'] == 'ok' else '✗'}" for one in entry["seeds"])
-        metrics = [metric for metric in ranked() if metric.name in entry["seeds"][0]]
-        bars = [f"{each.title} {_strip([one[each.name] for one in entry['seeds']])}" for each in metrics]
+    elif entry.seeds:
+        signs = " ".join(f"{seed.seed}{'✓' if seed.status == 'ok' else '✗'}" for seed in entry.seeds)
+        metrics = [metric for metric in ranked() if hasattr(entry.seeds[0], metric.name)]
+        bars = [f"{each.title} {_strip([getattr(seed, each.name) for seed in entry.seeds])}" for each in metrics]
         lines += [f"seeds `{signs}` · {' · '.join(bars)}", ""]
-    if entry["status"] != "ok":
-        where = [str(one["seed"]) for one in entry["seeds"] if one["status"] == entry["status"]]
+    if entry.status != "ok":
+        where = [str(seed.seed) for seed in entry.seeds if seed.status == entry.status]
         place = f" on seed {', '.join(where)}" if where else ""
-        lines += [f"failed: `{entry['status']}`{place}. Whose: {_plain(entry['whose'])}. {_plain(entry['remedy'])}", ""]
+        lines += [f"failed: `{entry.status}`{place}. Whose: {_plain(entry.whose)}. {_plain(entry.remedy)}", ""]
     return lines
 
 
-def _frame(rows: list[Mapping[str, Any]]) -> pd.DataFrame:
-    frame = pd.DataFrame(rows)
+def _frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    frame = pd.DataFrame(list(rows))
     for column in map(str, frame.columns):
         if column not in TEXTS and not column.startswith("group_"):
             frame[column] = pd.to_numeric(frame[column], errors="coerce")

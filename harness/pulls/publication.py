@@ -8,24 +8,22 @@ from __future__ import annotations
 
 import datetime
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
 from unlearn_bench.harness.entries.entry import SIZE, Entry, InvalidEntry, baseline_names, from_source
-from unlearn_bench.harness.pulls import comment, pull_request, result
+from unlearn_bench.harness.pulls import comment, outcome, pull_request
 from unlearn_bench.harness.pulls.git import Repository
-from unlearn_bench.harness.pulls.result import BadResult, Document
+from unlearn_bench.harness.pulls.result import BadResult, EntryResult, PullResult, read_file
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.store import documents
-from unlearn_bench.harness.support.serialisation import Mismatch, from_json
 from unlearn_bench.harness.units import entry_sources, probe_units, shadow_units
 from unlearn_bench.harness.units.records import Record, ShadowRecord, record_kind, track_folder
 from unlearn_bench.harness.units.unit_kinds import SeedUnit
 
-T = TypeVar("T")
 SPARE = 1 << 16
 """Bytes that a file of arrays may have beside its numbers."""
 
@@ -34,140 +32,155 @@ SPARE = 1 << 16
 class Checked:
     """One entry of a result that may be merged."""
 
-    document: Document
+    result: EntryResult
     entry: Entry
-    records: tuple[Record, ...]
-    shadow: ShadowRecord | None
     blobs: dict[str, bytes]
 
 
-def check(references: References, place: Path, document: Document, *, other_harness: bool = False) -> list[Checked]:
-    """Check what a result folder says, against this installation's track and rules.
+def check(references: References, folder: Path, result: PullResult, *, other_harness: bool = False) -> list[Checked]:
+    """Check what a result says, and the arrays in its folder, against this installation's track and rules.
 
     Raises:
         BadResult: it cannot be published; names the first reason.
     """
     track = references.track
-    if document["kind"] != "score":
+    if result.kind != "score":
         raise BadResult("a smoke run is not published", "run bench score-pr without --smoke")
-    if document["entries"] and not document["harness"]["matches_base"] and not other_harness:
+    if result.entries and not result.harness.matches_base and not other_harness:
         raise BadResult(
             "it was scored by a harness that is not that of the base commit",
             "score it again from a checkout of the base commit, or say --other-harness",
         )
-    about = {name: document["track"][name] for name in ("reference_digest", "protocol_digest", "analysis_digest")}
-    if document["track"]["name"] != track.name or any(getattr(track, name) != value for name, value in about.items()):
+    names = ("name", "reference_digest", "protocol_digest", "analysis_digest")
+    if any(getattr(track, name) != getattr(result.track, name) for name in names):
         raise BadResult(f"it is of another track than {track.name}", "name its track with --track")
-    if track.sealed and any(entry["records"] for entry in document["entries"]):
+    if track.sealed and any(entry.records for entry in result.entries):
         raise BadResult("a result of a sealed track holds no records", "the organiser's own store has them")
-    names = [entry["name"] for entry in document["entries"]]
-    if len(set(names)) != len(names):
+    entries = [entry.name for entry in result.entries]
+    if len(set(entries)) != len(entries):
         raise BadResult("it has an entry twice")
-    return [_entry(references, place, entry) for entry in document["entries"] if entry["records"]]
+    return [_entry(references, folder, entry) for entry in result.entries if entry.records]
 
 
-def same_as(repository: Repository, document: Document) -> None:
+def same_as(repository: Repository, result: PullResult) -> None:
     """Check that a result is of the commits that it names: the same entries, byte for byte.
 
     Raises:
         BadResult: it is not. GitError: the commits are not here.
     """
-    allow = any(entry["change"] == "changed" for entry in document["entries"])
-    pull = pull_request.read(repository, document["base"], document["head"], allow)
-    there = [(one.path, one.blob, one.entry.sha256) for one in pull.submissions]
-    if there != [(one["path"], one["blob"], one["sha256"]) for one in document["entries"]]:
-        raise BadResult(f"its entries are not those of commit {document['head'][:12]}", "score that commit again")
+    allow = any(entry.change == "changed" for entry in result.entries)
+    pull = pull_request.read(repository, result.base, result.head, allow)
+    added = [(one.path, one.blob, one.entry.sha256) for one in pull.submissions]
+    if added != [(entry.path, entry.blob, entry.sha256) for entry in result.entries]:
+        raise BadResult(f"its entries are not those of commit {result.head[:12]}", "score that commit again")
 
 
-def merge(references: References, document: Document, checked: list[Checked]) -> int:
-    """Append what was checked to the store; returns the number of new records. Arrays come before what names them.
+def merge(references: References, result: PullResult, checked: list[Checked]) -> int:
+    """Append what was checked to the store; return the number of new records. Arrays come before what names them.
 
     Raises:
-        BadResult: a unit is there already with another outcome; nothing was written.
+        BadResult: a unit is published already with another outcome; nothing was written.
     """
     store, track = references.store, references.track
     kind = record_kind(track.reference_digest, track.protocol_digest)
     with store.lock("publish"):
         new = []
-        for one in checked:
-            for record in one.records:
-                published = documents.read(store, kind, record.key, Record)
-                if published is None:
-                    new.append(record)
-                elif published != record:
-                    what = f"{record.name}, seed {record.seed}, is published already with another outcome"
-                    raise BadResult(what, "bench verify runs a published unit again")
+        for record in (record for one in checked for record in one.result.records):
+            published = documents.read(store, kind, record.key, Record)
+            if published is None:
+                new.append(record)
+            elif published != record:
+                what = f"{record.name}, seed {record.seed}, is published already with another outcome"
+                raise BadResult(what, "bench verify runs a published unit again")
         for one in checked:
             entry_sources.keep(store, one.entry)
             for content in one.blobs.values():
                 store.put(content)
-            if one.shadow is not None:
-                probe_units.keep(references, one.shadow.entry, one.document["shadow"]["probes"])
-                shadow_units.keep(references, one.shadow)
+            if (shadow := one.result.shadow) is not None:
+                probe_units.keep(references, shadow.record.entry, shadow.probes)
+                shadow_units.keep(references, shadow.record)
         for record in new:
             record.save(store)
         if checked:
-            store.write(f"pulls/{track_folder(track)}", document["head"], document)
+            keep(references, result)
     return len(new)
 
 
-def comment_of(references: References, document: Document) -> str:
-    """The comment, with the places that its entries have on this store's board."""
-    entries = [one | (result.place(references, one["name"]) if one["records"] else {}) for one in document["entries"]]
-    return comment.comment(result.validate(document | {"entries": entries}))
+def keep(references: References, result: PullResult) -> None:
+    """Keep a result in the store, by its head commit."""
+    documents.write(references.store, _kind(references), result.head, result)
 
 
-def _entry(references: References, place: Path, document: Document) -> Checked:
-    name = document["name"]
-    if document["path"] != f"{pull_request.FOLDER}/{name}.py" or name.casefold() in {
-        n.casefold() for n in baseline_names()
-    }:
+def find(references: References, head: str) -> PullResult | None:
+    """Return the result of an earlier run on a head commit, or ``None``."""
+    return documents.read(references.store, _kind(references), head, PullResult)
+
+
+def comment_of(references: References, result: PullResult) -> str:
+    """Return the comment, with the places that the result's entries have on this store's board."""
+    entries = []
+    for entry in result.entries:
+        if entry.records:
+            place = outcome.standing(references, entry.name)
+            entry = replace(entry, verdict=place.verdict, neighbours=place.neighbours)
+        entries.append(entry)
+    return comment.comment(replace(result, entries=tuple(entries)))
+
+
+def _kind(references: References) -> str:
+    return f"pulls/{track_folder(references.track)}"
+
+
+def _entry(references: References, folder: Path, result: EntryResult) -> Checked:
+    name = result.name
+    shipped = {baseline.casefold() for baseline in baseline_names()}
+    if result.path != f"{pull_request.FOLDER}/{name}.py" or name.casefold() in shipped:
         raise BadResult(f"{name} is not the name of its file, or that of a shipped method")
-    sizes = {document["sha256"]: SIZE}
-    classes, total = references.track.data.classes, len(references.labels)
-    for record in document["records"]:
-        if record["logits"]:
-            sizes[record["logits"]] = 4 * classes * total + SPARE
-    shadow = document["shadow"]["record"] if document["shadow"] else None
-    if shadow and shadow["values"]:
-        sizes[shadow["values"]] = 4 * 4 * len(references.population) * references.track.protocol.lira_splits + SPARE
     blobs = {}
-    for sha256, size in sizes.items():
-        blobs[sha256] = result.read_file(place / "blobs" / sha256, size)
+    for sha256, size in _sizes(references, result).items():
+        blobs[sha256] = read_file(folder / "blobs" / sha256, size)
         if hashlib.sha256(blobs[sha256]).hexdigest() != sha256:
-            raise BadResult(f"{place / 'blobs' / sha256} does not match its digest")
+            raise BadResult(f"{folder / 'blobs' / sha256} does not match its digest")
     try:
-        entry = from_source(name, blobs[document["sha256"]])
+        entry = from_source(name, blobs[result.sha256])
     except InvalidEntry as error:
         raise BadResult(f"{name} does not pass bench check: {error.message}") from None
-    records = tuple(_record(references, entry, one, blobs) for one in document["records"])
-    if len({record.seed for record in records}) != len(records):
+    for record in result.records:
+        _check_record(references, entry, record, blobs)
+    if len({record.seed for record in result.records}) != len(result.records):
         raise BadResult(f"{name} has a seed twice")
-    kept = None if shadow is None else _shadow(references, entry, shadow, blobs)
-    return Checked(document, entry, records, kept, blobs)
+    if result.shadow is not None:
+        _check_shadows(references, entry, result.shadow.record, blobs)
+    return Checked(result, entry, blobs)
 
 
-def _record(references: References, entry: Entry, document: Document, blobs: dict[str, bytes]) -> Record:
-    record, track = _parsed(Record, document), references.track
+def _sizes(references: References, result: EntryResult) -> dict[str, int]:
+    """SHA-256 of every file that a result of an entry needs, and the bytes that it may have."""
+    sizes = {result.sha256: SIZE}
+    for record in result.records:
+        if record.logits:
+            sizes[record.logits] = 4 * references.track.data.classes * len(references.labels) + SPARE
+    if result.shadow is not None and (values := result.shadow.record.values):
+        sizes[values] = 4 * 4 * len(references.population) * references.track.protocol.lira_splits + SPARE
+    return sizes
+
+
+def _check_record(references: References, entry: Entry, record: Record, blobs: dict[str, bytes]) -> None:
+    track, unit_name = references.track, f"{entry.name}, seed {record.seed}"
     entry = _with(entry, record.parameters)
     unit = SeedUnit(entry, track, record.seed)
     ours = (entry.name, entry.sha256, entry.id, track.name, track.reference_digest, track.protocol_digest, unit.key)
-    said = (record.name, record.sha256, record.entry, record.track, record.reference_digest, record.protocol_digest)
-    if (*said, record.key) != ours or record.seed >= track.protocol.seeds:
-        raise BadResult(f"{entry.name}, seed {record.seed}: the record is not of this entry and track")
+    theirs = (record.name, record.sha256, record.entry, record.track, record.reference_digest, record.protocol_digest)
+    if (*theirs, record.key) != ours or record.seed >= track.protocol.seeds:
+        raise BadResult(f"{unit_name}: the record is not of this entry and track")
     _plausible(record)
     if (record.status == "ok") != (record.logits is not None):
-        raise BadResult(
-            f"{entry.name}, seed {record.seed}: {record.status} with{'' if record.logits else 'out'} outputs"
-        )
+        raise BadResult(f"{unit_name}: {record.status} with{'' if record.logits else 'out'} outputs")
     if record.logits is not None:
-        shape = (len(references.labels), track.data.classes)
-        _arrays(blobs[record.logits], {"logits": shape}, f"{entry.name}, seed {record.seed}")
-    return record
+        _arrays(blobs[record.logits], {"logits": (len(references.labels), track.data.classes)}, unit_name)
 
 
-def _shadow(references: References, entry: Entry, document: Document, blobs: dict[str, bytes]) -> ShadowRecord:
-    record = _parsed(ShadowRecord, document)
+def _check_shadows(references: References, entry: Entry, record: ShadowRecord, blobs: dict[str, bytes]) -> None:
     entry = _with(entry, record.parameters)
     pairs = references.track.protocol.lira_splits // 2
     if (record.name, record.sha256, record.entry) != (entry.name, entry.sha256, entry.id) or record.pairs > pairs:
@@ -179,14 +192,6 @@ def _shadow(references: References, entry: Entry, document: Document, blobs: dic
         shape = (len(references.population), record.pairs)
         names = ("forgotten", "never", "retained", "absent")
         _arrays(blobs[record.values], dict.fromkeys(names, shape), f"{entry.name}, shadow units")
-    return record
-
-
-def _parsed(form: type[T], document: Document) -> T:
-    try:
-        return from_json(form, document)
-    except Mismatch as error:
-        raise BadResult(f"the result does not have the form of its schema: {error}") from None
 
 
 def _with(entry: Entry, parameters: Any) -> Entry:

@@ -9,11 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 from unlearn_bench.harness.entries.entry import SIZE, Entry, InvalidEntry, baseline, baseline_names, from_source
 from unlearn_bench.harness.pulls.git import Change, Repository
 from unlearn_bench.harness.support.errors import EXIT_CODES, BenchError
+from unlearn_bench.harness.support.field_types import Reason
+from unlearn_bench.harness.support.json_schema import Rule
 
 FOLDER = "submissions"
 MOST = 5
@@ -35,13 +37,13 @@ MODES = {
 class Refusal:
     """One thing that keeps a pull request from being scored."""
 
-    path: str
+    path: Annotated[str, Rule(pattern="^[A-Za-z0-9_./-]{0,100}$")]
     """The path where it is plain enough to be shown anywhere, else empty."""
-    what: str
-    """In the benchmark's own words, nothing of the pull request in them."""
-    remedy: str
-    detail: str = ""
-    """For the maintainer alone: may quote the pull request."""
+    what: Annotated[str, Rule(maxLength=300)]
+    """In the benchmark's own words, without any of the pull request's."""
+    remedy: Annotated[str, Rule(maxLength=300)]
+    detail: Reason = ""
+    """Only for the maintainer: may quote the pull request."""
 
 
 @dataclass(frozen=True)

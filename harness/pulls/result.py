@@ -1,7 +1,8 @@
-"""The result of scoring a pull request: a JSON document with a published schema, and the arrays that it names.
+"""The result of scoring a pull request: its form, and the folder that holds it.
 
-A folder: ``result.json``, ``comment.md``, and ``blobs/<sha256>`` with sources, logits and φ. Who reads it trusts none
-of it: ``read`` checks the form, ``harness.pulls.publication`` what it says.
+A folder: ``result.json``, ``comment.md``, and ``blobs/<sha256>`` with sources, logits and φ. Whoever reads it trusts
+none of it: :func:`read` checks the form against the schema that follows from these dataclasses (published by
+``harness.pulls.schema``), ``harness.pulls.publication`` checks what it says.
 """
 
 from __future__ import annotations
@@ -10,31 +11,135 @@ import dataclasses
 import json
 import os
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Final, Literal
 
-import pandas as pd
-
-from unlearn_bench.harness.pulls.provenance import Harness
-from unlearn_bench.harness.pulls.pull_request import PullRequest, Submission
-from unlearn_bench.harness.references.references import References
-from unlearn_bench.harness.report import tables
-from unlearn_bench.harness.results import board, scores
+from unlearn_bench.harness.pulls.pull_request import MOST, SHOWN, Refusal
+from unlearn_bench.harness.support import json_schema
 from unlearn_bench.harness.support.errors import EXIT_CODES, USAGE, BenchError
+from unlearn_bench.harness.support.field_types import NAME, Commit, Count, Date, Name, Seconds, Seed, Sha256
 from unlearn_bench.harness.support.files import write_file
-from unlearn_bench.harness.units import disclosure, probe_units
-from unlearn_bench.harness.units.blame import BLAME
-from unlearn_bench.harness.units.records import Record, ShadowRecord, now
+from unlearn_bench.harness.support.json_schema import Rule
+from unlearn_bench.harness.support.serialisation import Mismatch, from_json
+from unlearn_bench.harness.units.records import EndStatus, Record, ShadowRecord
 
-FORMAT = "unlearn-bench/pull-request/1"
-SCHEMA = Path(__file__).parent / "schemas" / "pull_request.json"
+FORMAT: Final = "unlearn-bench/pull-request/1"
 LARGEST = 64 << 20
 """Bytes of a result document."""
-NEIGHBOURS = 2
-"""Rows shown above and below an entry."""
-Document = dict[str, Any]
+DIFFERING = 50
+"""Files that are listed of a harness that differs."""
+UNITS = 9999
+
+ExitCode = Annotated[int, Rule(enum=sorted(EXIT_CODES.values()))]
+Row = Annotated[
+    Mapping[str, Any],
+    Rule(
+        maxProperties=200,
+        propertyNames={"pattern": "^[A-Za-z0-9_]{1,40}$"},
+        additionalProperties={"type": ["string", "number", "boolean", "null"], "maxLength": 400},
+        required=["entry", "state"],
+        properties={"entry": {"type": "string", "pattern": f"^{NAME}$"}},
+    ),
+]
+"""One row of a board by column."""
+
+
+@dataclass(frozen=True)
+class HarnessSource:
+    """Which installation scored, and whether its source is that of the base commit."""
+
+    version: Annotated[str, Rule(maxLength=40)]
+    digest: Sha256
+    matches_base: bool
+    differing: Annotated[tuple[Annotated[str, Rule(maxLength=300)], ...], Rule(maxItems=DIFFERING)]
+
+
+@dataclass(frozen=True)
+class ScoredTrack:
+    """On which track."""
+
+    name: Name
+    title: Annotated[str, Rule(maxLength=200)]
+    reference_digest: Sha256
+    protocol_digest: Sha256
+    analysis_digest: Sha256
+    sealed: bool
+
+
+@dataclass(frozen=True)
+class SeedResult:
+    """One timed unit in brief."""
+
+    seed: Seed
+    status: EndStatus
+    retdev: float | None
+    indisc: float | None
+    rte: float | None
+
+
+@dataclass(frozen=True)
+class ShadowResult:
+    """The shadow units of an entry, and the CPU seconds of its probe units by seed."""
+
+    record: ShadowRecord
+    probes: Annotated[
+        Mapping[Annotated[str, Rule(pattern="^[0-9]{1,4}$")], Seconds | None],
+        Rule(maxProperties=10),
+    ]
+
+
+@dataclass(frozen=True)
+class EntryResult:
+    """What became of one entry: its place with its neighbours, its seeds, its records. No records of a sealed track."""
+
+    name: Name
+    path: Annotated[str, Rule(pattern=rf"^submissions/{NAME}\.py$")]
+    blob: Commit
+    sha256: Sha256
+    title: Annotated[str, Rule(maxLength=80)]
+    change: Literal["added", "changed"]
+    status: EndStatus
+    exit_code: ExitCode
+    whose: Annotated[str, Rule(maxLength=40)]
+    remedy: Annotated[str, Rule(maxLength=300)]
+    verdict: Annotated[str, Rule(maxLength=400)]
+    neighbours: Annotated[tuple[Row, ...], Rule(maxItems=9)]
+    """Rows of the board around the entry's own, best first."""
+    statuses: Annotated[Mapping[str, Count], Rule(propertyNames={"enum": [*EXIT_CODES]})]
+    """How many units ended in which status."""
+    seeds: Annotated[tuple[SeedResult, ...], Rule(maxItems=UNITS)]
+    records: Annotated[tuple[Record, ...], Rule(maxItems=UNITS)]
+    shadow: ShadowResult | None
+
+    def blobs(self) -> list[str]:
+        """Return the SHA-256 of the entry's source and arrays, where the result has its records."""
+        if not self.records:
+            return []
+        arrays = [record.logits for record in self.records]
+        if self.shadow is not None:
+            arrays.append(self.shadow.record.values)
+        return sorted({self.sha256, *(sha256 for sha256 in arrays if sha256 is not None)})
+
+
+@dataclass(frozen=True)
+class PullResult:
+    """What ``bench score-pr`` made of a pull request."""
+
+    format: Literal["unlearn-bench/pull-request/1"]
+    kind: Literal["score", "smoke"]
+    date: Date
+    base: Commit
+    head: Commit
+    merge_base: Commit
+    harness: HarnessSource
+    track: ScoredTrack
+    status: Literal["ok", "refused", "failed"]
+    exit_code: ExitCode
+    refusals: Annotated[tuple[Refusal, ...], Rule(maxItems=SHOWN)]
+    entries: Annotated[tuple[EntryResult, ...], Rule(maxItems=MOST)]
 
 
 class BadResult(BenchError):
@@ -48,16 +153,20 @@ class BadResult(BenchError):
 
 @cache
 def schema() -> dict[str, Any]:
-    """The JSON Schema (2020-12) of a result."""
-    content: dict[str, Any] = json.loads(SCHEMA.read_text(encoding="utf-8"))
-    return content
+    """Return the JSON Schema (2020-12) of a result."""
+    return json_schema.schema(
+        PullResult,
+        "What bench score-pr made of a pull request",
+        "Written by bench score-pr, read by bench publish; both validate it. Arrays that it names by SHA-256 lie "
+        "beside it in blobs/.",
+    )
 
 
-def validate(document: object) -> Document:
-    """The document, if it has the schema's form.
+def parse(document: object) -> PullResult:
+    """Return a parsed JSON document as a result.
 
     Raises:
-        BadResult: names the first place that has not.
+        BadResult: it has not the schema's form; names the first place.
     """
     from jsonschema import Draft202012Validator
 
@@ -65,30 +174,47 @@ def validate(document: object) -> Document:
     if errors:
         place = "/".join(map(str, errors[0].absolute_path)) or "the document"
         raise BadResult(f"the result does not have the form of its schema: {place!a}: {errors[0].validator}")
-    assert isinstance(document, dict)
+    try:
+        return from_json(PullResult, document)
+    except Mismatch as error:  # 1.0 is an integer for JSON Schema
+        raise BadResult(f"the result does not have the form of its schema: {str(error)!a}") from None
+
+
+def to_json(result: PullResult) -> dict[str, Any]:
+    """Return a result as a JSON document, in its schema's form.
+
+    Raises:
+        BadResult: it holds what its schema does not allow.
+    """
+    document: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(result), allow_nan=False))
+    parse(document)
     return document
 
 
-def write(folder: Path, document: Document, comment: str, blobs: Mapping[str, bytes]) -> None:
-    """Write a result; the document last, so that a reader finds all or nothing."""
-    validate(document)
+def write(folder: Path, result: PullResult, comment: str, blobs: Mapping[str, bytes]) -> None:
+    """Write a result folder; the document last, so that a reader finds all or nothing."""
+    document = to_json(result)
     for sha256, content in blobs.items():
         write_file(folder / "blobs" / sha256, content)
     write_file(folder / "comment.md", comment.encode())
     write_file(folder / "result.json", json.dumps(document, indent=1, allow_nan=False).encode() + b"\n")
 
 
-def read(folder: Path) -> Document:
-    """The document of a result folder, in its schema's form."""
+def read(folder: Path) -> PullResult:
+    """Return the result in a folder.
+
+    Raises:
+        BadResult: there is none, it is not JSON, or it has not its schema's form.
+    """
     try:
         document = json.loads(read_file(folder / "result.json", LARGEST), parse_constant=_no_constant)
     except (ValueError, RecursionError):
         raise BadResult(f"{folder / 'result.json'} is not JSON") from None
-    return validate(document)
+    return parse(document)
 
 
 def read_file(path: Path, largest: int) -> bytes:
-    """The bytes of a regular file of limited size; follows no link."""
+    """Return the bytes of a regular file of limited size; follow no link."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError as error:
@@ -102,109 +228,3 @@ def read_file(path: Path, largest: int) -> bytes:
 
 def _no_constant(text: str) -> None:
     raise ValueError(text)
-
-
-def start(references: References, pull: PullRequest, harness: Harness, kind: str) -> Document:
-    """A result without entries: what was to be scored, by what, on which track."""
-    track = references.track
-    return {
-        "format": FORMAT,
-        "kind": kind,
-        "date": now(),
-        "base": pull.base,
-        "head": pull.head,
-        "merge_base": pull.merge_base,
-        "harness": {
-            "version": harness.version,
-            "digest": harness.digest,
-            "matches_base": harness.matches,
-            "differing": list(harness.differing[:50]),
-        },
-        "track": {
-            "name": track.name,
-            "title": track.analysis.title,
-            "reference_digest": track.reference_digest,
-            "protocol_digest": track.protocol_digest,
-            "analysis_digest": track.analysis_digest,
-            "sealed": bool(track.sealed),
-        },
-        "status": "refused" if pull.refusals else "ok",
-        "exit_code": EXIT_CODES["invalid"] if pull.refusals else 0,
-        "refusals": [dataclasses.asdict(one) for one in pull.refusals],
-        "entries": [],
-    }
-
-
-def entry(
-    references: References, submission: Submission, records: Sequence[Record], shadow: ShadowRecord | None
-) -> Document:
-    """What became of one entry: its row with its neighbours, its seeds, its records. Of a sealed track no records."""
-    ended: list[Record | ShadowRecord] = [*records, *([shadow] if shadow else [])]
-    worst = next((one for one in ended if one.status != "ok"), None)
-    whose, remedy = ("", "") if worst is None else BLAME[worst.status]
-    about = submission.entry
-    sealed = references.track.sealed
-    standing = place(references, about.name)
-    return {
-        "name": about.name,
-        "path": submission.path,
-        "blob": submission.blob,
-        "sha256": about.sha256,
-        "title": about.title[:80],
-        "change": submission.change,
-        "status": "ok" if worst is None else worst.status,
-        "exit_code": 0 if worst is None else EXIT_CODES[worst.status],
-        "whose": whose,
-        "remedy": remedy,
-        **standing,
-        "statuses": disclosure.tally(records),
-        "seeds": [] if sealed else [_seed(references, record) for record in records],
-        "records": []
-        if sealed
-        else [dataclasses.asdict(record) | {"warnings": list(record.warnings)} for record in records],
-        "shadow": None if sealed or shadow is None else _shadow(references, shadow),
-    }
-
-
-def place(references: References, name: str) -> Document:
-    """Where an entry stands on the board of what is stored: ``verdict`` and ``neighbours`` (rows, best first)."""
-    ranked = board.board(references)
-    if not (ranked["entry"] == name).any():
-        return {"verdict": "", "neighbours": []}
-    rows = ranked[ranked["kind"] != "reference"].reset_index(drop=True)
-    at = int(rows.index[rows["entry"] == name][0])
-    near = rows.iloc[max(0, at - NEIGHBOURS) : at + NEIGHBOURS + 1]
-    rows = pd.concat([near, ranked[ranked["kind"] == "reference"]])
-    return {"verdict": tables.verdict(ranked, name), "neighbours": json.loads(rows.to_json(orient="records"))}
-
-
-def finish(document: Document) -> Document:
-    """The status and exit code of the whole: those of the first entry that failed."""
-    failed = [one for one in document["entries"] if one["status"] != "ok"]
-    if failed:
-        document |= {"status": "failed", "exit_code": failed[0]["exit_code"]}
-    return document
-
-
-def _seed(references: References, record: Record) -> Document:
-    found = scores.of_record(references, record)
-    numbers = {name: None if found is None else found.metrics[name] for name in ("retdev", "indisc")}
-    return {"seed": record.seed, "status": record.status, **numbers, "rte": record.rte}
-
-
-def _shadow(references: References, record: ShadowRecord) -> Document:
-    return {"record": dataclasses.asdict(record), "probes": probe_units.measured(references, record.entry)}
-
-
-def blobs(references: References, document: Document) -> dict[str, bytes]:
-    """What the document names by SHA-256: sources, logits, φ."""
-    return {sha256: references.store.get(sha256) for one in document["entries"] for sha256 in named(one)}
-
-
-def named(entry: Document) -> list[str]:
-    """SHA-256 of an entry's source and arrays, as far as its document has records."""
-    if not entry["records"]:
-        return []
-    arrays = [record["logits"] for record in entry["records"]]
-    shadow = [entry["shadow"]["record"]["values"]] if entry["shadow"] else []
-    return sorted({entry["sha256"], *(sha256 for sha256 in [*arrays, *shadow] if sha256 is not None)})

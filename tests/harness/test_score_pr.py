@@ -15,7 +15,7 @@ from tests.harness.conftest import once, run
 from tests.harness.gitrepo import Repo
 from tests.sandbox.conftest import docker_sandbox  # noqa: F401
 from unlearn_bench.harness.cli import bench
-from unlearn_bench.harness.pulls import comment, provenance
+from unlearn_bench.harness.pulls import comment, outcome, provenance, schema
 from unlearn_bench.harness.pulls import result as pull_result
 from unlearn_bench.harness.pulls.git import Repository
 from unlearn_bench.harness.references.references import References, Role
@@ -137,7 +137,7 @@ def test_a_pull_request_is_scored_published_and_stands_on_the_board(
     assert "mine: rank 1 of 1 · RetDev " in first.stdout and "the source of the base commit" in first.stderr
     assert not (fork.path / "submissions/mine.py").exists(), "nothing is checked out"
     document = pull_result.read(out)
-    assert (document["head"], document["status"], document["harness"]["matches_base"]) == (head, "ok", True)
+    assert (document.head, document.status, document.harness.matches_base) == (head, "ok", True)
     text = (out / "comment.md").read_text()
     assert summary.read_text() == text and "**rank 1 of 1 · RetDev " in text and "seeds `0✓ 1✓`" in text
     assert "heading" not in text and "script" not in text, "of a participant's text the title alone"
@@ -190,7 +190,7 @@ def test_a_refused_pull_request_runs_nothing_and_says_why(small: Path, bare: Rep
         and "and 2 more" in result.stderr
     )
     document = pull_result.read(tmp_path / "out")
-    assert document["status"] == "refused" and not document["entries"]
+    assert document.status == "refused" and not document.entries
     text = (tmp_path / "out" / "comment.md").read_text()
     assert "**Refused**" in text and "- `harness/results/board.py` is outside of submissions/" in text
     assert "@" not in text and "<b>" not in text
@@ -254,10 +254,10 @@ def result(prepared: References, small: Path, bare: Repo, tmp_path: Path) -> Pat
             )
         )  # fmt: skip
         records[-1].save(prepared.store)
-    document = pull_result.start(prepared, pull, harness, "score")
-    document["entries"].append(pull_result.entry(prepared, submission, records, None))
+    entries = [outcome.entry_result(prepared, submission, records, None)]
+    document = outcome.pull_result(prepared, pull, harness, smoke=False, entries=entries)
     folder = tmp_path / "result"
-    pull_result.write(folder, document, "", pull_result.blobs(prepared, document))
+    pull_result.write(folder, document, "", outcome.blobs(prepared, document))
     shutil.rmtree(prepared.store.root / "units")
     return folder
 
@@ -369,14 +369,14 @@ def test_arrays_that_lie_are_not_published(result: Path, small: Path, tmp_path: 
     place.write_bytes(kept)
     assert run(*command).exit_code == 0
     good["entries"][0]["neighbours"][0]["entry"] = "www.example.org"
-    assert "| `www.example.org` |" in comment.comment(pull_result.validate(good)), "no name becomes a link"
+    assert "| `www.example.org` |" in comment.comment(pull_result.parse(good)), "no name becomes a link"
 
 
-def test_the_schema_is_one_and_ships_with_the_package() -> None:
+def test_the_published_schema_is_what_the_dataclasses_give() -> None:
     from jsonschema import Draft202012Validator
 
     Draft202012Validator.check_schema(pull_result.schema())
-    assert pull_result.SCHEMA.resolve().is_relative_to(ROOT / "harness")
+    assert schema.SCHEMA.read_text() == schema.text(), "run python -m unlearn_bench.harness.pulls.schema"
 
 
 def test_commands_are_found_under_their_names() -> None:

@@ -58,7 +58,7 @@ def test_units_that_nobody_waits_for_do_not_run(small_track: Track, monkeypatch:
         return UntimedResult("ok", "", None, 0.0)
 
     monkeypatch.setattr(worker_runner, "_run", unit)
-    workers = worker_runner.Workers(small_track)
+    workers = worker_runner.WorkerRunner(small_track)
     with ThreadPoolExecutor(1) as pool:
         workers._pool = pool  # type: ignore[assignment]
         results = workers.run(range(9), 1.0)  # type: ignore[arg-type]

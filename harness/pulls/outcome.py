@@ -1,0 +1,126 @@
+"""From the records of a pull request's entries to its result."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from unlearn_bench.harness.pulls.provenance import Harness
+from unlearn_bench.harness.pulls.pull_request import PullRequest, Submission
+from unlearn_bench.harness.pulls.result import (
+    DIFFERING,
+    FORMAT,
+    EntryResult,
+    HarnessSource,
+    PullResult,
+    ScoredTrack,
+    SeedResult,
+    ShadowResult,
+)
+from unlearn_bench.harness.references.references import References
+from unlearn_bench.harness.report import tables
+from unlearn_bench.harness.results import board, scores
+from unlearn_bench.harness.support.errors import EXIT_CODES
+from unlearn_bench.harness.units import disclosure, probe_units
+from unlearn_bench.harness.units.blame import BLAME
+from unlearn_bench.harness.units.records import Record, ShadowRecord, now
+
+NEIGHBOURS = 2
+"""Rows shown above and below an entry."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where an entry stands on a board; nothing where it is not on it."""
+
+    verdict: str = ""
+    neighbours: tuple[dict[str, Any], ...] = ()
+    """Rows around the entry's own, best first."""
+
+
+def pull_result(
+    references: References, pull: PullRequest, harness: Harness, *, smoke: bool, entries: Sequence[EntryResult] = ()
+) -> PullResult:
+    """Return the result of a pull request; its exit code is that of the first entry that failed."""
+    track = references.track
+    failed = [entry for entry in entries if entry.status != "ok"]
+    exit_code = EXIT_CODES["invalid"] if pull.refusals else failed[0].exit_code if failed else 0
+    return PullResult(
+        format=FORMAT,
+        kind="smoke" if smoke else "score",
+        date=now(),
+        base=pull.base,
+        head=pull.head,
+        merge_base=pull.merge_base,
+        harness=HarnessSource(harness.version, harness.digest, harness.matches, harness.differing[:DIFFERING]),
+        track=ScoredTrack(
+            name=track.name,
+            title=track.analysis.title,
+            reference_digest=track.reference_digest,
+            protocol_digest=track.protocol_digest,
+            analysis_digest=track.analysis_digest,
+            sealed=bool(track.sealed),
+        ),
+        status="refused" if pull.refusals else "failed" if failed else "ok",
+        exit_code=exit_code,
+        refusals=pull.refusals,
+        entries=tuple(entries),
+    )
+
+
+def entry_result(
+    references: References, submission: Submission, records: Sequence[Record], shadow: ShadowRecord | None
+) -> EntryResult:
+    """Return what became of one entry."""
+    ended: list[Record | ShadowRecord] = [*records, *([shadow] if shadow else [])]
+    failed = next((record for record in ended if record.status != "ok"), None)
+    whose, remedy = ("", "") if failed is None else BLAME[failed.status]
+    entry, sealed = submission.entry, bool(references.track.sealed)
+    place = standing(references, entry.name)
+    return EntryResult(
+        name=entry.name,
+        path=submission.path,
+        blob=submission.blob,
+        sha256=entry.sha256,
+        title=entry.title[:80],
+        change=submission.change,
+        status="ok" if failed is None else failed.status,
+        exit_code=0 if failed is None else EXIT_CODES[failed.status],
+        whose=whose,
+        remedy=remedy,
+        verdict=place.verdict,
+        neighbours=place.neighbours,
+        statuses=disclosure.tally(records),
+        seeds=() if sealed else tuple(_seed(references, record) for record in records),
+        records=() if sealed else tuple(records),
+        shadow=None
+        if sealed or shadow is None
+        else ShadowResult(shadow, probe_units.measured(references, shadow.entry)),
+    )
+
+
+def standing(references: References, name: str) -> Standing:
+    """Return where an entry stands on the board of what is stored."""
+    ranked = board.board(references)
+    if not (ranked["entry"] == name).any():
+        return Standing()
+    rows = ranked[ranked["kind"] != "reference"].reset_index(drop=True)
+    at = int(rows.index[rows["entry"] == name][0])
+    near = rows.iloc[max(0, at - NEIGHBOURS) : at + NEIGHBOURS + 1]
+    rows = pd.concat([near, ranked[ranked["kind"] == "reference"]])
+    return Standing(tables.verdict(ranked, name), tuple(json.loads(rows.to_json(orient="records"))))
+
+
+def blobs(references: References, result: PullResult) -> dict[str, bytes]:
+    """Return what a result names by SHA-256: sources, logits, φ."""
+    return {sha256: references.store.get(sha256) for entry in result.entries for sha256 in entry.blobs()}
+
+
+def _seed(references: References, record: Record) -> SeedResult:
+    numbers = scores.of_record(references, record)
+    retdev, indisc = (None, None) if numbers is None else (numbers.metrics["retdev"], numbers.metrics["indisc"])
+    return SeedResult(record.seed, record.status, retdev, indisc, record.rte)
