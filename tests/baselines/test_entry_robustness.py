@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -93,12 +94,17 @@ def test_one_epoch(path: Path) -> None:
     unlearn(path, *problem("resnet"), **{name: 1 for name in defaults if name == "epochs"})
 
 
-@each_entry
-@pytest.mark.parametrize("architecture", SPECS)
+@cache
+def of_a_usual_model(path: Path, architecture: str) -> dict[str, Tensor]:
+    model, loaders = problem(architecture)
+    return unlearn(path, model.eval(), loaders)
+
+
 @pytest.mark.parametrize("state", ODD_STATES)
+@pytest.mark.parametrize("architecture", SPECS)
+@each_entry
 def test_odd_states_of_the_model_neither_break_nor_matter(path: Path, architecture: str, state: str) -> None:
-    usual, loaders = problem(architecture)
-    expected = unlearn(path, usual.eval(), loaders)
+    expected = of_a_usual_model(path, architecture)
     model, loaders = problem(architecture)
     ODD_STATES[state](model)
     found = unlearn(path, model, loaders)

@@ -84,11 +84,13 @@ from pathlib import Path
 from unlearn_bench.harness.tracks import loading
 
 loading.CATALOGUE = Path({catalogue!r})
-from unlearn_bench.harness.cli import main
 
-main()
+if __name__ == "__main__":
+    from unlearn_bench.harness.cli import main
+
+    main()
 """
-"""The command, whose only track is the tiny one."""
+"""The command, whose only track is the tiny one, also in its worker processes."""
 
 
 @pytest.mark.slow

@@ -48,7 +48,7 @@ def sandbox(name: str, references: References) -> UnitContext:
 
 
 @pytest.fixture(params=["process", pytest.param("docker", marks=pytest.mark.docker)])
-def bench(request: pytest.FixtureRequest, prepared: References) -> UnitContext:
+def bench(request: pytest.FixtureRequest, prepared: References, fresh_processes: None) -> UnitContext:
     return sandbox(request.param, prepared)
 
 

@@ -83,7 +83,7 @@ def test_killing_prepare_at_random_moments_loses_no_finished_model(small: Path, 
     small.write_text(small.read_text().replace("seeds = 2", "seeds = 8").replace("epochs = 2", "epochs = 12"))
     command = [sys.executable, "-m", "unlearn_bench.harness", "prepare", str(small), "--workers", "2"]
     rng, seen = random.Random(0), {}
-    for _ in range(6):
+    for _ in range(4):
         process = subprocess.Popen(command, env={**os.environ}, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
         until = time.monotonic() + rng.uniform(4, 12)
         while time.monotonic() < until and process.poll() is None:

@@ -129,7 +129,7 @@ def test_killing_submit_at_random_moments_loses_no_unit_and_counts_none_twice(
         "process",
     ]
     rng, seen = random.Random(1), {}
-    for _ in range(6):
+    for _ in range(4):
         process = subprocess.Popen(
             command, env=_environment(home), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
         )

@@ -17,6 +17,8 @@ from unlearn_bench.harness.tracks.specification import Track
 from unlearn_bench.harness.units import worker_runner
 from unlearn_bench.harness.units.runner import UntimedResult
 
+pytestmark = pytest.mark.usefixtures("fresh_processes")
+
 
 def note(folder: Path) -> None:
     (folder / str(os.getpid())).touch()
