@@ -63,6 +63,7 @@ def test_forgets_and_keeps(
 # FCS
 
 
+@pytest.mark.slow
 def test_fcs_first_pass_brings_the_forget_set_nearer_to_uniform(
     entry: Entry, original: nn.Module, digits: Digits, digits_loaders: Any
 ) -> None:

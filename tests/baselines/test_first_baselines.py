@@ -36,6 +36,7 @@ def one_batch(*data: tuple[Tensor, Tensor]) -> list[Any]:
     return [torch.utils.data.DataLoader(torch.utils.data.TensorDataset(*pair), batch_size=64) for pair in data]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "parameters", "floor"),
     [
@@ -60,6 +61,7 @@ def test_retain_accuracy_survives(
     assert accuracy(unlearned, digits["retain"]) > floor
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["msg", "shrink_perturb"])
 def test_forget_accuracy_falls_towards_test_accuracy(
     name: str, entry: Entry, original: nn.Module, digits: Digits, digits_loaders: Any
@@ -69,6 +71,7 @@ def test_forget_accuracy_falls_towards_test_accuracy(
     assert accuracy(unlearned, digits["forget"]) < 0.95
 
 
+@pytest.mark.slow
 def test_retrain_learns_the_retain_set_alone(
     entry: Entry, original: nn.Module, digits: Digits, digits_loaders: Any
 ) -> None:
@@ -126,6 +129,7 @@ def test_ng_plus_steps_along_the_mix_in_train_mode(a: float, entry: Entry, origi
     assert not torch.equal(before.bn1.running_mean, after.bn1.running_mean)
 
 
+@pytest.mark.slow
 def test_ng_plus_hurts_the_forget_set_more_than_the_retain_set(
     entry: Entry, original: nn.Module, digits: Digits, digits_loaders: Any
 ) -> None:

@@ -168,6 +168,7 @@ def test_salun_decays_the_weights_inside_the_mask(
         torch.testing.assert_close(free - decayed, 0.1 * 0.5 * old * mask, atol=1e-4, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_salun_forgets_with_a_part_of_the_weights(
     entry: Entry, original: nn.Module, digits: Digits, digits_loaders: Any
 ) -> None:
@@ -211,6 +212,7 @@ def test_bt_hands_adam_the_divergence_from_both_teachers(
     torch.testing.assert_close(got, [p.grad for p in start.parameters()], atol=1e-5, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_bt_leads_forget_to_the_bad_teacher_and_retain_to_the_original(
     entry: Entry, original: nn.Module, digits: Digits, digits_loaders: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -314,6 +316,7 @@ def test_scrub_stops_while_the_state_is_finite(rewind: bool, entry: Entry, tiny:
     assert all(tensor.isfinite().all() for tensor in unlearned.state_dict().values())
 
 
+@pytest.mark.slow
 def test_scrub_forgets_and_keeps(entry: Entry, original: nn.Module, digits: Digits, digits_loaders: Any) -> None:
     unlearned = entry("scrub").unlearn(original, *digits_loaders, lr=0.02)
     assert accuracy(unlearned, digits["forget"]) < 0.95 < accuracy(unlearned, digits["retain"])
