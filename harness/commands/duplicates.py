@@ -42,7 +42,7 @@ def command(track: str, secret: Path | None, out: Path | None, as_json: bool) ->
     loaded = load_track(track, secret)
     disclosure.not_public(loaded, "where near-duplicates lie")
     references = References(loaded, Store())
-    images, labels, split = references.dataset.images, references.labels, references.split(0)
+    images, labels, split = references.examples.dataset.images, references.examples.labels, references.examples.split(0)
     with Bar("comparing images", len(images), "images") as bar:
         found = near_duplicates.groups(images, bar.step)
     sizes = np.bincount(found)

@@ -27,7 +27,8 @@ def command(track: str, secret: Path | None, out: Path) -> None:
     """
     from unlearn_bench.harness.data import splits
     from unlearn_bench.harness.references import memorisation
-    from unlearn_bench.harness.references.references import References, shadow_originals
+    from unlearn_bench.harness.references.references import References
+    from unlearn_bench.harness.references.roles import shadow_originals
     from unlearn_bench.harness.store.store import Store
     from unlearn_bench.harness.tracks.loading import load_track
     from unlearn_bench.harness.units import disclosure

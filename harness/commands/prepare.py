@@ -12,7 +12,8 @@ from unlearn_bench.harness.commands._options import executor_option, secret_opti
 from unlearn_bench.harness.commands._verbs import verb
 
 if TYPE_CHECKING:
-    from unlearn_bench.harness.references.references import References, Role
+    from unlearn_bench.harness.references.references import References
+    from unlearn_bench.harness.references.roles import Role
 
 
 @verb(
@@ -82,7 +83,8 @@ def command(
     fetched, and every byte is checked against the SHA-256 in the manifest.
     """
     from unlearn_bench.harness.data import datasets
-    from unlearn_bench.harness.references import publication, references
+    from unlearn_bench.harness.references import publication, roles
+    from unlearn_bench.harness.references.references import References
     from unlearn_bench.harness.store.store import Store
     from unlearn_bench.harness.tracks.loading import load_track
     from unlearn_bench.harness.units import disclosure
@@ -98,13 +100,13 @@ def command(
     store = Store(behind=None) if from_scratch else Store()
     if download:
         datasets.load(loaded.data, download=True)
-    found = references.References(loaded, store)
-    wanted = references.roles(loaded)
+    found = References(loaded, store)
+    wanted = roles.roles(loaded)
     if lira:
         session.needs_shadows(loaded)
-        wanted += references.shadow_roles(loaded)
+        wanted += roles.shadow_roles(loaded)
     if swap:
-        wanted += references.swap_roles(loaded)
+        wanted += roles.swap_roles(loaded)
     path = manifest or publication.place(track)
     if fetch is not None:
         _fetch(found, wanted, fetch, path)

@@ -64,7 +64,7 @@ def command(
     """
     from typing import cast
 
-    from unlearn_bench.harness.references.references import tuning_roles
+    from unlearn_bench.harness.references.roles import tuning_roles
     from unlearn_bench.harness.support.files import write_file
     from unlearn_bench.harness.support.progress import Bar
     from unlearn_bench.harness.tracks.loading import load_track

@@ -81,7 +81,7 @@ def _memory(default: Track) -> Check:
 def _references(references: References) -> Check:
     try:
         count = sum(1 for _ in references.verify())
-        data = references.dataset
+        data = references.examples.dataset
     except BenchError as error:
         return Check("references", error.message, error.remedy)
     return Check("references", f"{count} models of the default track and its {len(data.labels):,} images verified")

@@ -159,9 +159,9 @@ def _sizes(references: References, result: EntryResult) -> dict[str, int]:
     sizes = {result.sha256: SIZE}
     for record in result.records:
         if record.logits:
-            sizes[record.logits] = 4 * references.track.data.classes * len(references.labels) + SPARE
+            sizes[record.logits] = 4 * references.track.data.classes * len(references.examples.labels) + SPARE
     if result.shadow is not None and (values := result.shadow.record.values):
-        sizes[values] = 4 * 4 * len(references.population) * references.track.protocol.lira_splits + SPARE
+        sizes[values] = 4 * 4 * len(references.examples.population) * references.track.protocol.lira_splits + SPARE
     return sizes
 
 
@@ -177,7 +177,7 @@ def _check_record(references: References, entry: Entry, record: Record, blobs: d
     if (record.status == "ok") != (record.logits is not None):
         raise BadResult(f"{unit_name}: {record.status} with{'' if record.logits else 'out'} outputs")
     if record.logits is not None:
-        _arrays(blobs[record.logits], {"logits": (len(references.labels), track.data.classes)}, unit_name)
+        _arrays(blobs[record.logits], {"logits": (len(references.examples.labels), track.data.classes)}, unit_name)
 
 
 def _check_shadows(references: References, entry: Entry, record: ShadowRecord, blobs: dict[str, bytes]) -> None:
@@ -189,7 +189,7 @@ def _check_shadows(references: References, entry: Entry, record: ShadowRecord, b
     if (record.status == "ok") != (record.values is not None):
         raise BadResult(f"{entry.name}: shadow units {record.status} with{'' if record.values else 'out'} outputs")
     if record.values is not None:
-        shape = (len(references.population), record.pairs)
+        shape = (len(references.examples.population), record.pairs)
         names = ("forgotten", "never", "retained", "absent")
         _arrays(blobs[record.values], dict.fromkeys(names, shape), f"{entry.name}, shadow units")
 

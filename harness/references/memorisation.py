@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from unlearn_bench.harness.references.references import References, shadow_originals
+from unlearn_bench.harness.references.references import References
+from unlearn_bench.harness.references.roles import shadow_originals
 from unlearn_bench.scoring.accuracy import cross_entropy
 from unlearn_bench.scoring.memorisation import memorisation
 
@@ -16,12 +17,12 @@ def values(references: References) -> NDArray[np.float32]:
     Raises:
         StoreError: a shadow original is not trained.
     """
-    population, labels = references.population, references.labels
+    population, labels = references.examples.population, references.examples.labels
     roles = shadow_originals(references.track)
     losses = np.stack([cross_entropy(references.logits(role)[population], labels[population]) for role in roles])
     trained = np.zeros(losses.shape, dtype=bool)
     for row, role in zip(trained, roles, strict=True):
-        row[references.design.half(role.seed)] = True
+        row[references.examples.design.half(role.seed)] = True
     found = np.full(len(labels), np.nan, dtype=np.float32)
     found[population] = memorisation(np.exp(-losses), trained)
     return found

@@ -14,7 +14,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from unlearn_bench.harness.references.references import References, Role
+from unlearn_bench.harness.references.references import References
+from unlearn_bench.harness.references.roles import Role
 from unlearn_bench.harness.store.remote import Absent, Remote
 from unlearn_bench.harness.store.store import Store, blob_path
 from unlearn_bench.harness.support.errors import EXIT_CODES, USAGE, BenchError, TrackError

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from unlearn_bench.harness.entries.entry import shipped_digests
-from unlearn_bench.harness.references.references import Kind, References
+from unlearn_bench.harness.references.references import References
+from unlearn_bench.harness.references.roles import RoleKind
 from unlearn_bench.harness.results import scores
 from unlearn_bench.harness.results.badges import DISQUALIFIED, UNTRUSTED, badge, worst
 from unlearn_bench.harness.results.board_entries import REFERENCES, Candidate, candidates, shadow_records
@@ -80,7 +81,7 @@ class Results:
             self._scores[record.key] = scores.of_record(self.references, record)
         return self._scores[record.key]
 
-    def zero(self, kind: Kind, seed: int) -> Scores:
+    def zero(self, kind: RoleKind, seed: int) -> Scores:
         """As ``scores.of_reference``, each parsed once."""
         found = self._scores.get((kind, seed))
         if found is None:

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from functools import cache
 
 from unlearn_bench.harness.entries.entry import Kind, baseline, baseline_names, shipped_digests
-from unlearn_bench.harness.references.references import Kind as ReferenceKind
 from unlearn_bench.harness.references.references import References
+from unlearn_bench.harness.references.roles import RoleKind
 from unlearn_bench.harness.support.errors import USAGE, BenchError
 from unlearn_bench.harness.tracks.specification import Track
 from unlearn_bench.harness.units import shadow_units, unit_store
 from unlearn_bench.harness.units.records import Record, ShadowRecord
 
-REFERENCES: Mapping[str, ReferenceKind] = {"original": "original", "retrain": "retrained"}
+REFERENCES: Mapping[str, RoleKind] = {"original": "original", "retrain": "retrained"}
 """Reference rows: the shipped entry that is timed, and the reference model whose logits count."""
 
 

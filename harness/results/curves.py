@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from unlearn_bench.harness.references.references import Kind, References, Role
+from unlearn_bench.harness.references.references import References
+from unlearn_bench.harness.references.roles import Role, RoleKind
 from unlearn_bench.harness.store import documents
 from unlearn_bench.harness.support.digests import digest
 from unlearn_bench.harness.support.errors import DataError, StoreError
@@ -47,7 +48,7 @@ def of_records(references: References, records: Iterable[Record]) -> Curves | No
     return _keep(references, name, ((seed, logits) for seed, logits in models if logits is not None))
 
 
-def of_reference(references: References, kind: Kind) -> Curves | None:
+def of_reference(references: References, kind: RoleKind) -> Curves | None:
     """Over the reference models of all seeds; ``None`` as above."""
     if (known := _read(references, kind)) is not None:
         return known
@@ -62,9 +63,9 @@ def _read(references: References, name: str) -> Curves | None:
 def _keep(references: References, name: str, models: Iterable[tuple[int, NDArray[np.float32]]]) -> Curves | None:
     sides = []
     try:
-        labels = references.labels
+        labels = references.examples.labels
         for seed, logits in models:
-            parts = references.parts(seed)
+            parts = references.examples.parts(seed)
             sides.append([cross_entropy(logits[parts[part]], labels[parts[part]]) for part in ("forget", "test")])
     except (DataError, StoreError):  # records may be read where neither data nor reference models are
         return None

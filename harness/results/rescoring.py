@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from unlearn_bench.harness.references.references import SEED_KINDS, Kind, References, Role, swap_roles
+from unlearn_bench.harness.references.references import References
+from unlearn_bench.harness.references.roles import SEED_KINDS, Role, RoleKind, swap_roles
 from unlearn_bench.harness.results import scores
 from unlearn_bench.harness.results.board_entries import candidates, shadow_records
 from unlearn_bench.harness.support.parallel import side_by_side
@@ -24,7 +25,7 @@ CHUNK = 5
 class Reference:
     """A reference model of one seed, as a thing to score."""
 
-    kind: Kind
+    kind: RoleKind
     seed: int
 
 
@@ -87,7 +88,7 @@ def _side_by_side(
 ) -> Iterator[tuple[Scored, Found]]:
     if not things:
         return
-    _ = references.reference_phi, references.lacks  # read once, for all processes
+    _ = references.reference_phi, references.examples.lacks  # read once, for all processes
     chunks = [things[i : i + CHUNK] for i in range(0, len(things), CHUNK)]
     done = 0
     for chunk, found in zip(

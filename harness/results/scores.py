@@ -13,7 +13,8 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from unlearn_bench.harness.references.references import Kind, References, Role
+from unlearn_bench.harness.references.references import References
+from unlearn_bench.harness.references.roles import Role, RoleKind
 from unlearn_bench.harness.store import documents
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support.digests import digest
@@ -92,12 +93,12 @@ def model_evidence(references: References, seed: int, logits: NDArray[Any]) -> M
         logits=logits,
         original=references.logits(Role("original", seed)),
         retrained=references.logits(Role("retrained", seed)),
-        labels=references.labels,
-        parts=references.split(seed).parts(),
+        labels=references.examples.labels,
+        parts=references.examples.split(seed).parts(),
         reference_phi=references.reference_phi,
-        lacks=references.lacks,
+        lacks=references.examples.lacks,
         seed=references.track.analysis.umia_seed,
-        subclasses=references.subclasses,
+        subclasses=references.examples.subclasses,
     )
 
 
@@ -164,7 +165,7 @@ def of_record(references: References, record: Record) -> Scores | None:
     return None if logits is None else keep(store, kind, record.key, score(references, record.seed, logits))
 
 
-def of_reference(references: References, kind: Kind, seed: int) -> Scores:
+def of_reference(references: References, kind: RoleKind, seed: int) -> Scores:
     """Scores of a reference model: Retrain's RetDev is 0 by definition, ``null`` is the zero line of every number."""
     store, place, name = references.store, _kind(references.track), f"{kind}-{seed}"
     stored = _complete(references, place, name, seed, lambda: references.logits(Role(kind, seed)))
@@ -217,7 +218,7 @@ def copy(references: References, record: Record, target: Store) -> None:
         keep(target, _kind(references.track), record.key, found)
 
 
-def copy_reference(references: References, kind: Kind, seed: int, target: Store) -> None:
+def copy_reference(references: References, kind: RoleKind, seed: int, target: Store) -> None:
     """Put a reference model's scores into another store."""
     keep(target, _kind(references.track), f"{kind}-{seed}", of_reference(references, kind, seed))
 

@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 
 from unlearn_bench.harness.data import labels
-from unlearn_bench.harness.references.references import HALF_MAX, SEED_KINDS, References, half, roles
+from unlearn_bench.harness.references.references import HALF_MAX, References, half
+from unlearn_bench.harness.references.roles import SEED_KINDS, roles
 from unlearn_bench.harness.results import scores
 from unlearn_bench.harness.results.board_entries import candidates, shadow_records
 from unlearn_bench.harness.store.store import Store
@@ -36,7 +37,7 @@ def export_references(references: References, target: Store) -> int:
             if sha is not None:
                 target.put(references.store.get(sha), compress=True)
     target.write("references", references.track.reference_digest, manifest)
-    labels.keep(target, references.track, references.labelled)
+    labels.keep(target, references.track, references.examples.labelled)
     return _size(target)
 
 

@@ -161,7 +161,7 @@ def _scores(references: References, candidate: Candidate, record: Record) -> Sco
 
 
 def _least(references: References, seed: int, metric: Metric) -> float:
-    sizes = {part: len(indices) for part, indices in references.split(seed).parts().items()}
+    sizes = {part: len(indices) for part, indices in references.examples.split(seed).parts().items()}
     return sum(EXAMPLES / sizes[part] for part in metric.parts)
 
 

@@ -21,7 +21,8 @@ from unlearn_bench.harness.support.hardware import torch_version
 from unlearn_bench.harness.training.mixed_precision import uses_bfloat16
 
 if TYPE_CHECKING:
-    from unlearn_bench.harness.references.references import References, Role
+    from unlearn_bench.harness.references.references import References
+    from unlearn_bench.harness.references.roles import Role
 
 EVERY = 300.0
 """Wall seconds from one to the next; a training that takes less is never written down."""

@@ -55,7 +55,7 @@ class GpuTrainer:
             in_flight: models at a time; default: as many as their size suggests. Fewer if memory is exhausted.
             compiled: let ``torch.compile`` fuse the steps.
         """
-        track, dataset = references.track, references.dataset
+        track, dataset = references.track, references.examples.dataset
         self.device, self._wanted, self._compiled = torch.device(device), in_flight, compiled
         layout = torch.channels_last if dataset.images.shape[1] > 1 else torch.contiguous_format
         self._images = torch.from_numpy(dataset.images).to(self.device, memory_format=layout)

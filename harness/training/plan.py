@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from unlearn_bench.harness.references.references import References, Role
+from unlearn_bench.harness.references.references import References
+from unlearn_bench.harness.references.roles import Role
 from unlearn_bench.harness.support import device_locks
 from unlearn_bench.harness.support.device_locks import Turns
 
@@ -94,7 +95,7 @@ def plan_training(
     begun = [0 if devices else _begun(references, task) for task in tasks]
     steps = [_steps(references, task[0], epochs) for epochs, task in zip(begun, tasks, strict=True)]
     kept = sum(role.kind != "shadow-retrained" for role in missing)
-    disk = 4 * size * kept + 4 * len(references.labels) * track.data.classes * len(missing)
+    disk = 4 * size * kept + 4 * len(references.examples.labels) * track.data.classes * len(missing)
     if measured is not None:
         seconds = sum(steps) * measured.seconds / workers
     else:
@@ -125,7 +126,7 @@ def _tasks(references: References, missing: Sequence[Role], most: int, workers: 
     """Divide models into tasks of ``most`` models or fewer that all take the same number of steps."""
     from unlearn_bench.harness.training.task import epochs_of
 
-    sizes = {role: (len(references.training_set(role)), epochs_of(references.track, role)) for role in missing}
+    sizes = {role: (len(references.examples.training_set(role)), epochs_of(references.track, role)) for role in missing}
     tasks: list[tuple[Role, ...]] = []
     for size in sorted(set(sizes.values()), reverse=True):
         alike = [role for role in missing if sizes[role] == size]
@@ -147,7 +148,7 @@ def _steps(references: References, role: Role, done: int = 0) -> int:
     from unlearn_bench.harness.training.task import epochs_of
 
     track = references.track
-    return (epochs_of(track, role) - done) * -(-len(references.training_set(role)) // track.recipe.batch_size)
+    return (epochs_of(track, role) - done) * -(-len(references.examples.training_set(role)) // track.recipe.batch_size)
 
 
 def _time_step(references: References, task: Sequence[Role]) -> float:
@@ -179,4 +180,4 @@ def _measure(references: References, roles: Sequence[Role], device: str, in_flig
     trainer = GpuTrainer(references, device, in_flight)
     models = [initial_model(track, role) for role in roles[: in_flight or MOST]]
     with Turns((device_locks.gpu(device),)).turn():
-        return trainer.measure(models, references.training_set(roles[0]), track.recipe)
+        return trainer.measure(models, references.examples.training_set(roles[0]), track.recipe)

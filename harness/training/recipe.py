@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from unlearn_bench.harness.references.references import Role, initial_seed
+from unlearn_bench.harness.references.roles import Role, initial_seed
 from unlearn_bench.harness.tracks.specification import Recipe, Track
 from unlearn_bench.harness.training.checkpoints import Checkpoint
 from unlearn_bench.harness.training.grouped import Grouped

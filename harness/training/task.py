@@ -12,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from unlearn_bench.harness.references.references import References, Role, order_seed
+from unlearn_bench.harness.references.references import References
+from unlearn_bench.harness.references.roles import Role, order_seed
 from unlearn_bench.harness.support import device_locks
 from unlearn_bench.harness.support.device_locks import Turns
 from unlearn_bench.harness.tracks.specification import Track
@@ -83,7 +84,7 @@ class TaskTrainer:
             state = {name: t.half() if t.is_floating_point() else t for name, t in state.items()}
             model.load_state_dict(state)
         if gpu is None:
-            logits = infer(model, torch.from_numpy(self.references.dataset.images), normaliser(track))
+            logits = infer(model, torch.from_numpy(self.references.examples.dataset.images), normaliser(track))
         else:
             logits = gpu.infer(model)
         if not np.isfinite(logits).all():
@@ -116,9 +117,9 @@ def train_task(
     Returns:
         One model for each role; ``None`` for those that the memory of a GPU was not enough for.
     """
-    track, dataset = references.track, references.dataset
+    track, dataset = references.track, references.examples.dataset
     members = [initial_model(track, role) for role in task]
-    subsets = [references.training_set(role)[:limit] for role in task]
+    subsets = [references.examples.training_set(role)[:limit] for role in task]
     seeds = [order_seed(track, role) for role in task]
     recipe = replace(track.recipe, epochs=epochs_of(track, task[0]))
     if gpu is not None:

@@ -51,7 +51,7 @@ def of_shadows(references: References, record: ShadowRecord) -> str:
     """Return why the shadow units of an entry are inconsistent; empty where they are not, or nothing was measured."""
     if record.status != "ok" or (expected := _expected(references, record.entry)) is None:
         return ""
-    share = len(references.shadow_parts(0, 0)["retain"]) / references.track.splits.retain
+    share = len(references.examples.shadow_parts(0, 0)["retain"]) / references.track.splits.retain
     return _reason("shadow", record.cpu_seconds, expected, share)
 
 

@@ -51,5 +51,5 @@ def deadline(references: References, unit: Unit) -> float:
     protocol = references.track.protocol
     records = seed_records(references.store, references.track)
     times = [record.retrain_seconds for record in records if record.retrain_seconds is not None]
-    share = len(unit.parts(references)["retain"]) / references.track.splits.retain
+    share = len(unit.parts(references.examples)["retain"]) / references.track.splits.retain
     return max(protocol.deadline_floor, protocol.deadline_factor * max(times, default=0.0) * share)

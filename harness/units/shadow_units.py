@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unlearn_bench.harness.entries.entry import Entry
-from unlearn_bench.harness.references.references import References, Role
+from unlearn_bench.harness.references.references import References
+from unlearn_bench.harness.references.roles import Role
 from unlearn_bench.harness.store import documents
 from unlearn_bench.harness.support.hardware import hardware, torch_version
 from unlearn_bench.harness.units import unit_store
@@ -70,7 +71,7 @@ def estimate(references: References, todo: Sequence[ShadowUnit], runner: Runner)
     timed = unit_store.find(references.store, SeedUnit(first.entry, first.track, 0))
     if timed is None or timed.cpu_seconds is None:
         return None
-    share = len(first.parts(references)["retain"]) / references.track.splits.retain
+    share = len(first.parts(references.examples)["retain"]) / references.track.splits.retain
     return len(todo) * (timed.cpu_seconds * share + runner.overhead) / runner.at_once
 
 
@@ -151,7 +152,7 @@ def evidence(references: References, record: ShadowRecord) -> ShadowEvidence:
         retrained_never=retrained.never[:, :p],
         original=original.forgotten[:, :p],
         original_never=original.never[:, :p],
-        labels=references.labels[references.population],
+        labels=references.examples.labels[references.examples.population],
     )
     return found.null() if record.entry == RETRAIN else found
 
@@ -165,7 +166,7 @@ def _reference(references: References, name: str) -> ShadowRecord:
     stored = documents.read(references.store, document_kind(references), name, ShadowRecord)
     if stored is not None:
         return stored
-    shadows, protocol = references.design, references.track.protocol
+    shadows, protocol = references.examples.design, references.track.protocol
     splits, sets = range(protocol.lira_splits), range(protocol.lira_forget_sets)
     if name == RETRAIN:
         columns = gather(
@@ -184,9 +185,9 @@ def _reference(references: References, name: str) -> ShadowRecord:
 
 
 def _reference_phi(references: References, role: Role) -> NDArray[np.float32]:
-    population = references.population
+    population = references.examples.population
     logits = references.logits(role)[population]
-    return margins(logits, references.labels[population]).astype(np.float32)
+    return margins(logits, references.examples.labels[population]).astype(np.float32)
 
 
 def _half_width(references: References, entry: Entry, pairs: int) -> float:
@@ -205,7 +206,7 @@ def _gathered(references: References, entry: Entry, pairs: int) -> Columns:
                 rows.append(np.frombuffer(references.store.get(record.phi), dtype="<f4"))
             yield np.stack(rows)
 
-    return gather(references.design, splits())
+    return gather(references.examples.design, splits())
 
 
 def _complete(references: References, record: ShadowRecord, entry: Entry) -> ShadowRecord:
@@ -254,8 +255,8 @@ def _finished(references: References, unit: ShadowUnit) -> ShadowUnitRecord | No
 def _keep_unit(references: References, unit: ShadowUnit, result: UntimedResult, trusted: bool) -> None:
     phi = None
     if result.logits is not None:
-        population = references.population
-        values = margins(result.logits[population], references.labels[population]).astype("<f4").tobytes()
+        population = references.examples.population
+        values = margins(result.logits[population], references.examples.labels[population]).astype("<f4").tobytes()
         phi = references.store.put(values)
     seconds = None if result.cpu_seconds is None else round(result.cpu_seconds, 4)
     record = ShadowUnitRecord(result.status, result.reason, phi, seconds, trusted, result.log)

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unlearn_bench.harness.entries.entry import Entry
-from unlearn_bench.harness.references.references import References, Role
+from unlearn_bench.harness.references.references import References
+from unlearn_bench.harness.references.roles import Role
 from unlearn_bench.harness.units import unit_store
 from unlearn_bench.harness.units.records import Record, SwapRecord
 from unlearn_bench.harness.units.runner import Runner, UntimedResult, deadline
@@ -87,7 +88,7 @@ def _evidence(
     return SwapEvidence(
         logits=logits,
         swapped=twin,
-        labels=references.labels,
-        forget=references.split(seed).forget,
-        substitute=references.substitute(seed),
+        labels=references.examples.labels,
+        forget=references.examples.split(seed).forget,
+        substitute=references.examples.substitute(seed),
     )

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unlearn_bench.harness.entries.entry import Entry
-from unlearn_bench.harness.references.references import References, tuning_shadows
+from unlearn_bench.harness.references.references import References
+from unlearn_bench.harness.references.roles import tuning_shadows
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support.digests import digest
 from unlearn_bench.harness.support.seeds import derive
@@ -65,7 +66,7 @@ def losses(references: References, unit: Unit, logits: NDArray[Any], objective: 
     ``paper`` compares with the retrained model of the same unit. ``oracle-free`` needs none: R and V as accurate as in
     the original, F as accurate as V.
     """
-    labels, parts = references.labels, unit.parts(references)
+    labels, parts = references.examples.labels, unit.parts(references.examples)
     own = accuracies(logits, labels, parts)
     if objective == "paper":
         target = accuracies(references.logits(unit.target), labels, parts)
@@ -73,7 +74,7 @@ def losses(references: References, unit: Unit, logits: NDArray[Any], objective: 
         original = accuracies(references.logits(unit.original), labels, parts)
         target = Accuracies(original.retain, own.val, original.val, original.test)
     loss = cross_entropy(logits, labels)
-    kinds, val = references.subclasses, parts["val"]
+    kinds, val = references.examples.subclasses, parts["val"]
     unseen = val[np.isin(kinds[val], kinds[parts["forget"]])]  # as on the board, of F's classes
     attack = umia(loss[parts["forget"]], loss[unseen], references.track.analysis.umia_seed)
     return Losses(

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unlearn_bench.harness.entries.entry import Entry
-from unlearn_bench.harness.references.references import References, Role
+from unlearn_bench.harness.references.examples import Examples
+from unlearn_bench.harness.references.roles import Role
 from unlearn_bench.harness.support.digests import digest
 from unlearn_bench.harness.support.seeds import derive
 from unlearn_bench.harness.tracks.specification import Track
@@ -69,7 +70,7 @@ class Unit(ABC, Generic[R]):
         return Role("retrained", self.seed)
 
     @abstractmethod
-    def parts(self, references: References) -> dict[str, NDArray[np.int64]]:
+    def parts(self, examples: Examples) -> dict[str, NDArray[np.int64]]:
         """Return the indices of R, F, V and T."""
 
     @property
@@ -91,12 +92,12 @@ class Unit(ABC, Generic[R]):
         """Return the random seed of one of the unit's deletion requests; the first has the unit's own."""
         return derive(self.random_seed, number) if number else self.random_seed
 
-    def requests(self, references: References) -> list[dict[str, NDArray[np.int64]]]:
+    def requests(self, examples: Examples) -> list[dict[str, NDArray[np.int64]]]:
         """Return R, F and V of each deletion request in turn: R still holds what later ones delete.
 
         One request unless the track divides F (sequential deletion); the last ones are a little smaller then.
         """
-        parts = self.parts(references)
+        parts = self.parts(examples)
         given = {part: parts[part] for part in ("retain", "forget", "val")}
         sets = np.array_split(parts["forget"], self.track.protocol.requests)
         return [
@@ -125,8 +126,8 @@ class _OfModelSeed(Unit[R]):
     def original(self) -> Role:
         return Role("original", self.seed)
 
-    def parts(self, references: References) -> dict[str, NDArray[np.int64]]:
-        return references.parts(self.seed)
+    def parts(self, examples: Examples) -> dict[str, NDArray[np.int64]]:
+        return examples.parts(self.seed)
 
     @property
     def description(self) -> str:
@@ -183,8 +184,8 @@ class ShadowUnit(Unit[ShadowUnitRecord]):
     def target(self) -> Role:
         return Role("shadow-retrained", self.seed, self.forget_set)
 
-    def parts(self, references: References) -> dict[str, NDArray[np.int64]]:
-        return references.shadow_parts(self.seed, self.forget_set)
+    def parts(self, examples: Examples) -> dict[str, NDArray[np.int64]]:
+        return examples.shadow_parts(self.seed, self.forget_set)
 
     @property
     def description(self) -> str:
@@ -211,8 +212,8 @@ class SwapUnit(Unit[SwapRecord]):
     def original(self) -> Role:
         return Role("swap", self.seed)
 
-    def parts(self, references: References) -> dict[str, NDArray[np.int64]]:
-        return references.swapped_parts(self.seed)
+    def parts(self, examples: Examples) -> dict[str, NDArray[np.int64]]:
+        return examples.swapped_parts(self.seed)
 
     @property
     def description(self) -> str:

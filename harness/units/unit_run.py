@@ -58,7 +58,7 @@ class UnitContext:
             name.update(indices.tobytes())
         path = self.references.store.root / "inputs" / f"{name.hexdigest()}.safetensors"
         if not path.is_file():
-            dataset = self.references.dataset
+            dataset = self.references.examples.dataset
             arrays: dict[str, NDArray[Any]] = {}
             for part, indices in parts.items():
                 arrays[f"{part}_images"] = dataset.images[indices]
@@ -95,7 +95,7 @@ def attempt(
     if context.elsewhere is not None:
         return context.elsewhere(unit, slot, deadline, context)
     weights, done = context.references.weights(unit.original), None
-    for number, parts in enumerate(unit.requests(context.references)):
+    for number, parts in enumerate(unit.requests(context.references.examples)):
         left = deadline - (0.0 if done is None else done.seconds or 0.0)
         outcome = _tried(context, _job(context, unit, slot, left, weights, parts, number), slot)
         done = outcome if done is None else _after(done, outcome)
@@ -170,7 +170,7 @@ def _logits(
     assert outcome.weights is not None
     state = {name: torch.from_numpy(np.array(array)) for name, array in outcome.weights.items()}
     model = models.load(unit.track.model_spec, state)
-    images = torch.from_numpy(context.references.dataset.images)
+    images = torch.from_numpy(context.references.examples.dataset.images)
     try:
         logits = infer(model, images, normaliser(unit.track, device), device)
     except torch.OutOfMemoryError:  # others are on that GPU; float32 is float32

@@ -98,7 +98,7 @@ def _start(track: Track, device: str) -> None:
     torch.set_num_threads(1)
     torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.0)  # makes torch import another thousand modules
     _references = References(track, Store())
-    _ = _references.dataset  # nor does the first unit pay for loading it
+    _ = _references.examples.dataset  # nor does the first unit pay for loading it
 
 
 def _run(unit: Unit, deadline: float) -> UntimedResult:
@@ -157,9 +157,9 @@ def _unlearn(references: References, unit: Unit, device: str) -> NDArray[np.floa
     from unlearn_bench.sandbox.inside import models
     from unlearn_bench.sandbox.inside.request import DeletionRequest
 
-    track, dataset = unit.track, references.dataset
+    track, dataset = unit.track, references.examples.dataset
     state = load(references.weights(unit.original))
-    for number, parts in enumerate(unit.requests(references)):
+    for number, parts in enumerate(unit.requests(references.examples)):
         data: dict[str, Any] = {}
         for part, indices in parts.items():
             data[f"{part}_images"] = torch.from_numpy(dataset.images[indices])

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from unlearn_bench.harness.entries.entry import Entry, baseline, read
 from unlearn_bench.harness.executors.choice import current
-from unlearn_bench.harness.references.references import References, Role, roles, shadow_roles, swap_roles
+from unlearn_bench.harness.references.references import References
+from unlearn_bench.harness.references.roles import Role, roles, shadow_roles, swap_roles
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support.errors import EXIT_CODES, USAGE, BenchError
 from unlearn_bench.harness.support.files import write_file

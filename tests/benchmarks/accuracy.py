@@ -19,7 +19,8 @@ from scipy import stats
 from torch import nn
 
 from tests.benchmarks import plain
-from unlearn_bench.harness.references.references import References, Role
+from unlearn_bench.harness.references.references import References
+from unlearn_bench.harness.references.roles import Role
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.tracks.loading import load_track
 from unlearn_bench.harness.training.gpu import GpuTrainer
@@ -88,19 +89,19 @@ def difference(values: Sequence[float], others: Sequence[float]) -> str:
 
 
 def accuracy(references: References, model: nn.Module, seed: int, device: str) -> float:
-    rows = references.split(seed).test
-    images, labels = references.dataset.images[rows], references.dataset.labels[rows]
+    rows = references.examples.split(seed).test
+    images, labels = references.examples.dataset.images[rows], references.examples.dataset.labels[rows]
     logits = infer(model, torch.from_numpy(images), normaliser(references.track, device), device)
     return float((logits.argmax(1) == labels).mean())
 
 
 def plainly(references: References, seed: int, device: str, workers: int) -> float:
-    track, data, role = references.track, references.dataset, Role("original", seed)
+    track, data, role = references.track, references.examples.dataset, Role("original", seed)
     channels = track.model_spec.get("channels", 3)
     pictures = plain.Pictures(data.images, data.labels, track.data.mean, track.data.std, channels)
     model = initial_model(track, role)
     torch.manual_seed(seed)
-    plain.train(model, pictures, references.training_set(role), track.recipe, device, workers)
+    plain.train(model, pictures, references.examples.training_set(role), track.recipe, device, workers)
     return accuracy(references, model, seed, device)
 
 

@@ -20,7 +20,8 @@ import torch
 from scipy import stats
 
 from unlearn_bench.harness.entries.entry import Entry, baseline, baseline_names
-from unlearn_bench.harness.references.references import References, Role, roles
+from unlearn_bench.harness.references.references import References
+from unlearn_bench.harness.references.roles import Role, roles
 from unlearn_bench.harness.results.scores import model_evidence
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support.files import write_file

@@ -29,7 +29,8 @@ import torch
 
 from tests.benchmarks import plain
 from unlearn_bench.harness.data import datasets as data
-from unlearn_bench.harness.references.references import References, Role
+from unlearn_bench.harness.references.references import References
+from unlearn_bench.harness.references.roles import Role
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.tracks.loading import load_track
 from unlearn_bench.harness.tracks.specification import Track
@@ -82,7 +83,7 @@ def case(name: str, steps: int, batch: int | None = None) -> Case:
     peer = dict(track.model_spec)
     if name == "digits":
         references = References(track, Store())
-        dataset, rows = references.dataset, references.training_set(Role("original", 0))
+        dataset, rows = references.examples.dataset, references.examples.training_set(Role("original", 0))
     else:
         kind = "cifar10-mini" if name == "cifar-stem" else "fashionmnist-mini"
         dataset = data.load(replace(track.data, name="npz", path=str(MINI / f"{kind}.npz")))

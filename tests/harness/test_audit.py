@@ -11,7 +11,8 @@ import pytest
 
 from tests.harness.conftest import SMALL, run
 from unlearn_bench.harness.entries.entry import baseline
-from unlearn_bench.harness.references.references import References, roles
+from unlearn_bench.harness.references.references import References
+from unlearn_bench.harness.references.roles import roles
 from unlearn_bench.harness.report import tables
 from unlearn_bench.harness.results import audit
 from unlearn_bench.harness.store.store import Store
@@ -66,8 +67,8 @@ def test_fresh_seeds_differ_from_the_public_ones_and_are_kept(small_track: Track
     store = Store()
     fresh = audit.fresh_track(store, small_track, 3)
     public, other = References(small_track, store), References(fresh, store)
-    for part, indices in public.split(0).parts().items():
-        assert set(indices) != set(other.split(0).parts()[part])
+    for part, indices in public.examples.split(0).parts().items():
+        assert set(indices) != set(other.examples.split(0).parts()[part])
     assert fresh.reference_digest != small_track.reference_digest
     entry = baseline("ft")
     assert SeedUnit(entry, fresh, 0).random_seed != SeedUnit(entry, small_track, 0).random_seed
@@ -83,7 +84,9 @@ def test_an_entry_fitted_to_the_public_splits_is_found_out_and_an_honest_one_is_
     references = References(learnt, Store())
     session.train_missing(references, roles(references.track))
     known = [
-        hashlib.sha256(references.dataset.images[references.split(seed).retain].tobytes()).hexdigest()[:16]
+        hashlib.sha256(
+            references.examples.dataset.images[references.examples.split(seed).retain].tobytes()
+        ).hexdigest()[:16]
         for seed in range(4)
     ]
     store, kind = references.store, f"audits/{track_folder(learnt)}"

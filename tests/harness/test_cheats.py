@@ -20,7 +20,8 @@ from safetensors.numpy import load as parse
 
 from tests.harness.conftest import SMALL, run
 from unlearn_bench.harness.entries.entry import from_source, read
-from unlearn_bench.harness.references.references import References, Role
+from unlearn_bench.harness.references.references import References
+from unlearn_bench.harness.references.roles import Role
 from unlearn_bench.harness.results import scores
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.tracks.loading import load_track

@@ -16,7 +16,8 @@ import pytest
 import torch
 
 from tests.harness.conftest import run
-from unlearn_bench.harness.references.references import References, Role
+from unlearn_bench.harness.references.references import References
+from unlearn_bench.harness.references.roles import Role
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support import progress
 from unlearn_bench.harness.support.errors import StoreError

@@ -12,7 +12,8 @@ import pytest
 
 from tests.harness.conftest import run
 from unlearn_bench.harness.entries.entry import Entry, baseline, from_source
-from unlearn_bench.harness.references.references import References, Role, half
+from unlearn_bench.harness.references.references import References, half
+from unlearn_bench.harness.references.roles import Role
 from unlearn_bench.harness.results import board
 from unlearn_bench.harness.results.board_entries import candidates
 from unlearn_bench.harness.store.store import Store
@@ -49,7 +50,9 @@ def default() -> References:
 
 def attacked(references: References, entry: Entry, timed: float, shadow: float) -> ShadowRecord:
     """The record of an entry whose seed units and shadow units cost so many CPU seconds."""
-    cost = Costing(len(references.dataset.labels), lambda unit: shadow if isinstance(unit, ShadowUnit) else timed)
+    cost = Costing(
+        len(references.examples.dataset.labels), lambda unit: shadow if isinstance(unit, ShadowUnit) else timed
+    )
     list(probe_units.measure(references, probe_units.pending(references, entry), cost))
     return shadow_units.run(references, entry, cost)
 
@@ -124,7 +127,7 @@ def test_the_yardstick_runs_once_for_foreign_files_and_never_for_shipped_ones(de
 
 
 def test_a_yardstick_that_fails_fails_the_run(default: References, monkeypatch: pytest.MonkeyPatch) -> None:
-    entry, examples = foreign(), len(default.dataset.labels)
+    entry, examples = foreign(), len(default.examples.dataset.labels)
 
     class Crashing(Costing):
         def run(self, units: Sequence[Unit], deadline: float) -> Iterator[tuple[Unit, UntimedResult]]:
@@ -141,7 +144,7 @@ def test_a_yardstick_that_fails_fails_the_run(default: References, monkeypatch: 
 
 
 def test_swapped_units_have_the_same_yardstick(default: References) -> None:
-    entry, examples = foreign(), len(default.dataset.labels)
+    entry, examples = foreign(), len(default.examples.dataset.labels)
     for seed in range(10):  # what they start from; only their cost is looked at
         default.add(Role("swap", seed), b"", half(np.zeros((examples, 10))).astype(np.float32), {})
     costs = Costing(examples, lambda unit: 4.0 if isinstance(unit, SwapUnit) else 1.0)

@@ -113,14 +113,14 @@ def test_the_command_tells_what_a_split_parts_and_mends_it(doubled: Path) -> Non
     after = json.loads(run("duplicates", "--track", str(doubled), "--json").stdout)
     assert (after["forget_with_one_in_r"], after["test_with_one_in_r_or_f"]) == (0, 0)
     references = References(load_track(str(doubled)), Store())
-    groups = references.numbers.groups
-    assert groups is not None and len({references.split(seed).forget.tobytes() for seed in range(2)}) == 2
-    half = references.population[references.design.half(0)]
-    other = references.population[references.design.half(1)]
+    groups = references.examples.numbers.groups
+    assert groups is not None and len({references.examples.split(seed).forget.tobytes() for seed in range(2)}) == 2
+    half = references.examples.population[references.examples.design.half(0)]
+    other = references.examples.population[references.examples.design.half(1)]
     assert not np.isin(groups[half], groups[other]).any(), "shadow models"
-    one, two = (references.population[references.design.members(0, number)] for number in range(2))
+    one, two = (references.examples.population[references.examples.design.members(0, number)] for number in range(2))
     assert not np.isin(groups[one], groups[two]).any()
-    swapped = references.swapped_parts(0)
+    swapped = references.examples.swapped_parts(0)
     assert not np.isin(groups[swapped["forget"]], groups[swapped["test"]]).any(), "SWAP"
 
 
@@ -141,10 +141,10 @@ def test_groups_that_are_missing_or_others_are_refused(doubled: Path) -> None:
     table, path = read_track(str(doubled))
     table["splits"] |= {"groups": "groups.npy", "groups_sha256": "00"}
     with pytest.raises(DataError, match=r"no file of groups at .*groups\.npy"):
-        References(parse_track(table, path), Store()).split(0)
+        References(parse_track(table, path), Store()).examples.split(0)
     np.save(path.parent / "groups.npy", np.arange(448))
     with pytest.raises(DataError, match="not the file of groups that the track declares"):
-        References(parse_track(table, path), Store()).split(0)
+        References(parse_track(table, path), Store()).examples.split(0)
 
 
 def test_groups_of_another_data_set_or_too_large_ones_are_refused() -> None:

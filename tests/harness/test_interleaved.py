@@ -20,7 +20,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.harness.conftest import run
 from unlearn_bench.harness.entries.entry import baseline
-from unlearn_bench.harness.references.references import References, Role
+from unlearn_bench.harness.references.references import References
+from unlearn_bench.harness.references.roles import Role
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support.errors import BenchError
 from unlearn_bench.harness.tracks.loading import load_track
@@ -300,7 +301,7 @@ def test_prepare_trains_the_same_models_in_flight_as_in_groups(references: Refer
     assert len(done) == 6 and not references.missing()
     assert "gpu_seconds" in references.manifest["roles"]["original/0"]
     role = Role("retrained", 1)
-    expected = infer(train_task(references, [role])[0], torch.from_numpy(references.dataset.images),
+    expected = infer(train_task(references, [role])[0], torch.from_numpy(references.examples.dataset.images),
                      normaliser(references.track))  # fmt: skip
     found = references.logits(role)
     agree = (found.argmax(1) == expected.argmax(1)).mean()
@@ -316,10 +317,10 @@ def accuracies(device: str, precision: Any, home: Path, compiled: bool = False) 
     gpu = GpuTrainer(references, device, 2, compiled) if device != "cpu" else None
     right = []
     for role, model in zip(roles, train_task(references, roles, gpu=gpu), strict=True):
-        held_out = np.concatenate([references.parts(role.seed)[part] for part in ("val", "test")])
-        images = torch.from_numpy(references.dataset.images)
+        held_out = np.concatenate([references.examples.parts(role.seed)[part] for part in ("val", "test")])
+        images = torch.from_numpy(references.examples.dataset.images)
         logits = infer(model, images, normaliser(track, device), device)
-        right.append((logits.argmax(1) == references.dataset.labels)[held_out].mean())
+        right.append((logits.argmax(1) == references.examples.dataset.labels)[held_out].mean())
     return float(np.mean(right))
 
 

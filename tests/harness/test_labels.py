@@ -34,26 +34,26 @@ def own(track: Track, place: Path, seed: int) -> Track:
 def test_labels_and_splits_of_declared_data_outlive_the_file(small_track: Track, place: Path) -> None:
     track = own(small_track, place, seed=0)
     first = References(track, Store())
-    parts = first.split(0).parts()
+    parts = first.examples.split(0).parts()
     (place / "mine.npz").unlink()
     again = References(track, Store())
-    np.testing.assert_array_equal(again.labels, first.dataset.labels)
-    assert again.labels.dtype == np.int64
-    for name, indices in again.split(0).parts().items():
+    np.testing.assert_array_equal(again.examples.labels, first.examples.dataset.labels)
+    assert again.examples.labels.dtype == np.int64
+    for name, indices in again.examples.split(0).parts().items():
         np.testing.assert_array_equal(indices, parts[name])
     with pytest.raises(DataError, match=r"mine\.npz"):
-        _ = again.dataset
+        _ = again.examples.dataset
 
 
 def test_of_another_data_set_other_labels_are_read(small_track: Track, place: Path) -> None:
     for seed in (0, 1):
         references = References(own(small_track, place, seed), Store())
-        np.testing.assert_array_equal(references.labels, np.load(place / "mine.npz")["labels"])
+        np.testing.assert_array_equal(references.examples.labels, np.load(place / "mine.npz")["labels"])
 
 
 def test_labels_that_no_digest_vouches_for_are_not_kept(references: References) -> None:
     assert references.track.data.sha256 is None
-    np.testing.assert_array_equal(references.labels, references.dataset.labels)
+    np.testing.assert_array_equal(references.examples.labels, references.examples.dataset.labels)
     assert not (references.store.root / "labels").exists()
 
 

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from tests.harness.conftest import run
 from tests.harness.test_submit import FINE_TUNE
-from unlearn_bench.harness.references.references import References, Role
+from unlearn_bench.harness.references.references import References
+from unlearn_bench.harness.references.roles import Role
 from unlearn_bench.harness.report import tables
 from unlearn_bench.harness.results import board, review, scores, verification
 from unlearn_bench.harness.results.board_entries import candidates

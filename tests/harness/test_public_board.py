@@ -10,7 +10,8 @@ import pytest
 
 from tests.harness.conftest import run
 from unlearn_bench.harness.entries.entry import BASELINES
-from unlearn_bench.harness.references.references import References, Role
+from unlearn_bench.harness.references.references import References
+from unlearn_bench.harness.references.roles import Role
 from unlearn_bench.harness.results import board
 from unlearn_bench.harness.results.badges import UNTRUSTED, worst
 from unlearn_bench.harness.units import unit_store

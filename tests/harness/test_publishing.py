@@ -21,7 +21,8 @@ from tests.harness.conftest import SMALL, run
 from tests.harness.test_machine_failures import fill, tiny_disk  # noqa: F401
 from tests.harness.test_submit import FINE_TUNE
 from unlearn_bench.harness.references.publication import place
-from unlearn_bench.harness.references.references import References, Role, shadow_roles
+from unlearn_bench.harness.references.references import References
+from unlearn_bench.harness.references.roles import Role, shadow_roles
 from unlearn_bench.harness.store.store import Store
 
 

@@ -18,8 +18,9 @@ import pytest
 import torch
 
 from tests.harness.conftest import run
-from unlearn_bench.harness.references import references as refs
-from unlearn_bench.harness.references.references import References, Role
+from unlearn_bench.harness.references import roles
+from unlearn_bench.harness.references.references import References
+from unlearn_bench.harness.references.roles import Role
 from unlearn_bench.harness.results import scores
 from unlearn_bench.harness.store.store import SHIPPED, Store
 from unlearn_bench.harness.support.errors import StoreError
@@ -57,13 +58,15 @@ def test_prepare_trains_what_is_missing_and_nothing_twice(prepared: References, 
 
 def test_originals_and_retrained_start_alike_and_differ_from_the_null(references: References) -> None:
     track = references.track
-    seeds = {kind: refs.initial_seed(track, Role(kind, 0)) for kind in ("original", "retrained", "null")}  # type: ignore[arg-type]
+    seeds = {kind: roles.initial_seed(track, Role(kind, 0)) for kind in ("original", "retrained", "null")}  # type: ignore[arg-type]
     assert seeds["original"] == seeds["retrained"] != seeds["null"]
-    orders = {refs.order_seed(track, Role(kind, seed)) for kind in ("original", "retrained", "null") for seed in (0, 1)}  # type: ignore[arg-type]
+    orders = {
+        roles.order_seed(track, Role(kind, seed)) for kind in ("original", "retrained", "null") for seed in (0, 1)
+    }  # type: ignore[arg-type]
     assert len(orders) == 6
-    parts = references.split(0)
-    assert set(references.training_set(Role("original", 0))) == set(parts.retain) | set(parts.forget)
-    assert set(references.training_set(Role("retrained", 0))) == set(parts.retain)
+    parts = references.examples.split(0)
+    assert set(references.examples.training_set(Role("original", 0))) == set(parts.retain) | set(parts.forget)
+    assert set(references.examples.training_set(Role("retrained", 0))) == set(parts.retain)
 
 
 def test_a_model_trains_alike_in_any_group(references: References) -> None:
@@ -192,7 +195,7 @@ def test_export_writes_what_ships_and_reads_back_the_same(prepared: References, 
     assert run("prepare", str(small), "--export", str(tmp_path / "out")).exit_code == 0
     shipped = References(prepared.track, Store(tmp_path / "empty", behind=tmp_path / "out"))
     assert not shipped.missing()
-    for role in refs.roles(prepared.track):
+    for role in roles.roles(prepared.track):
         assert np.array_equal(shipped.logits(role), prepared.logits(role))
     original = Role("original", 1)
     assert shipped.weights(original) == prepared.weights(original)
@@ -216,7 +219,7 @@ class TestTheShippedReferences:
 
         role = Role("original", 4)
         model = models.load(shipped.track.model_spec, load_state(shipped.weights(role)))
-        images = torch.from_numpy(shipped.dataset.images)
+        images = torch.from_numpy(shipped.examples.dataset.images)
         exact = torch.from_numpy(infer(model, images, normaliser(shipped.track))).log_softmax(1)
         stored = torch.from_numpy(shipped.logits(role))
         torch.testing.assert_close(stored, exact, rtol=2e-3, atol=2e-3)
@@ -224,7 +227,7 @@ class TestTheShippedReferences:
     def test_half_precision_moves_no_metric_of_the_board(self, shipped: References) -> None:
         from safetensors.torch import load as load_state
 
-        images = torch.from_numpy(shipped.dataset.images)
+        images = torch.from_numpy(shipped.examples.dataset.images)
         exact, stored = [], []
         for seed in range(10):
             state = load_state(shipped.weights(Role("original", seed)))

@@ -45,7 +45,7 @@ def entry(folder: Path, more: str = "") -> Entry:
 
 def test_requests_partition_f_and_r_holds_what_comes_later(asked: References, tmp_path: Path) -> None:
     unit = SeedUnit(entry(tmp_path), asked.track, 1)
-    parts, requests = unit.parts(asked), unit.requests(asked)
+    parts, requests = unit.parts(asked.examples), unit.requests(asked.examples)
     assert [len(one["forget"]) for one in requests] == [13, 13, 13, 13, 12]
     assert np.array_equal(np.concatenate([one["forget"] for one in requests]), parts["forget"])
     for done, one in enumerate(requests):

@@ -18,7 +18,8 @@ from unlearn_bench.harness.cli import bench
 from unlearn_bench.harness.pulls import comment, outcome, provenance, schema
 from unlearn_bench.harness.pulls import result as pull_result
 from unlearn_bench.harness.pulls.git import Repository
-from unlearn_bench.harness.references.references import References, Role
+from unlearn_bench.harness.references.references import References
+from unlearn_bench.harness.references.roles import Role
 from unlearn_bench.harness.results import board, review
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.units import unit_store

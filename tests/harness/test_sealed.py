@@ -226,13 +226,13 @@ def canaries(references: References, records: list[Record]) -> dict[str, bytes]:
         found |= {f"{name} little": seed.to_bytes(size, "little"), f"{name} big": seed.to_bytes(size, "big")}
         found |= {f"{name} float": f"{float(seed):.10e}".encode()[:10], f"{name} HEX": f"{seed:X}".encode()}
     for seed in range(references.track.protocol.seeds):
-        for part, indices in references.split(seed).parts().items():
+        for part, indices in references.examples.split(seed).parts().items():
             some = [str(index) for index in indices[:6].tolist()]
             for name, sign in {"comma": ", ", "dense": ",", "space": " ", "line": "\n", "json": ",\n "}.items():
                 found[f"{part} {seed} {name}"] = sign.join(some).encode()
             found[f"{part} {seed} bytes"] = indices[:3].astype("<i8").tobytes()
             if part in ("test", "forget"):
-                image = references.dataset.images[indices[0]]
+                image = references.examples.dataset.images[indices[0]]
                 found[f"{part} {seed} image"] = image.tobytes()
                 found[f"{part} {seed} image text"] = ", ".join(map(str, image.ravel()[:24].tolist())).encode()
     for record in records:
@@ -328,7 +328,7 @@ def test_participants_see_status_words_and_aggregates_only(
     # what an entry gets: its own unit, and of the secret nothing
     unit = SeedUnit(read(quiet), references.track, 0)
     bench = UnitContext(references, load("process"), "x")
-    (request,) = unit.requests(references)
+    (request,) = unit.requests(references.examples)
     job = _job(bench, unit, Slot(), 5.0, references.weights(unit.original), request)
     allowed = {f"unit {unit.description} {form}" for form in ("decimal", "hex", "HEX", "little", "big", "float")}
     with staged(job) as folder:
@@ -339,5 +339,8 @@ def test_participants_see_status_words_and_aggregates_only(
     assert names == {"job.json", "entry.py", "weights.safetensors", "data.safetensors", "lib"}
     given = {name for name, value in secret.items() if value in content} - allowed
     assert given <= {"inside", "forget 0 image"}, "F of its own unit, and no part of any test set"
-    image = references.dataset.images[references.split(0).test[0]].tobytes()
-    assert references.dataset.images[references.split(0).forget[0]].tobytes() in content and image not in content
+    image = references.examples.dataset.images[references.examples.split(0).test[0]].tobytes()
+    assert (
+        references.examples.dataset.images[references.examples.split(0).forget[0]].tobytes() in content
+        and image not in content
+    )

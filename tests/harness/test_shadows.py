@@ -15,7 +15,8 @@ import pytest
 
 from tests.harness.conftest import once, run
 from unlearn_bench.harness.entries.entry import baseline
-from unlearn_bench.harness.references.references import References, Role, half, shadow_roles
+from unlearn_bench.harness.references.references import References, half
+from unlearn_bench.harness.references.roles import Role, shadow_roles
 from unlearn_bench.harness.report.site import plots
 from unlearn_bench.harness.results import attack_panel, board, scores
 from unlearn_bench.harness.results.board_entries import candidates
@@ -92,15 +93,15 @@ def scored(attacked: Path, home: Path, references: References) -> References:
 
 
 def test_shadow_models_see_half_the_population_and_retrained_ones_lack_a_forget_set(default: References) -> None:
-    halves = [set(default.training_set(Role("shadow", split))) for split in (0, 1)]
-    assert halves[0] | halves[1] == set(default.population) and not halves[0] & halves[1]
-    assert (len(halves[0]), len(default.population)) == (512, 1024)
-    sets = [default.shadow_parts(0, forget_set) for forget_set in range(8)]
+    halves = [set(default.examples.training_set(Role("shadow", split))) for split in (0, 1)]
+    assert halves[0] | halves[1] == set(default.examples.population) and not halves[0] & halves[1]
+    assert (len(halves[0]), len(default.examples.population)) == (512, 1024)
+    sets = [default.examples.shadow_parts(0, forget_set) for forget_set in range(8)]
     assert set.union(*(set(parts["forget"]) for parts in sets)) == halves[0]
     for forget_set, parts in enumerate(sets):
         assert (len(parts["forget"]), len(parts["retain"])) == (64, 448)
         assert set(parts["retain"]) | set(parts["forget"]) == halves[0]
-        assert np.array_equal(default.training_set(Role("shadow-retrained", 0, forget_set)), parts["retain"])
+        assert np.array_equal(default.examples.training_set(Role("shadow-retrained", 0, forget_set)), parts["retain"])
         assert not halves[0] & set(parts["val"]) and not halves[1] & set(parts["val"])
     assert len(shadow_roles(default.track)) == 16 * 9
 
@@ -150,8 +151,8 @@ def test_an_attack_of_ones_own_reads_every_stored_entry(scored: References, smal
         ("ft", "ga", "null", "original", "retrain"), 2
     )
     original = found["entries"]["original"][1]["value"]
-    logits, labels = scored.logits(Role("original", 1)), scored.dataset.labels
-    rows = scored.split(1).forget
+    logits, labels = scored.logits(Role("original", 1)), scored.examples.dataset.labels
+    rows = scored.examples.split(1).forget
     assert original == pytest.approx(np.mean([np.log(np.exp(logits[i] - logits[i, labels[i]]).sum()) for i in rows]))
     table = run("rescore", "--track", str(small), "--attack", str(path)).stdout
     assert table.startswith("mean loss\n") and " ± " in table
@@ -198,10 +199,10 @@ def test_show_and_compare_read_the_panel(scored: References, small: Path) -> Non
 
 @pytest.mark.slow
 def test_swapped_originals_learn_other_examples_and_unlearn_them(scored: References, small: Path) -> None:
-    parts, usual = scored.swapped_parts(0), scored.parts(0)
+    parts, usual = scored.examples.swapped_parts(0), scored.examples.parts(0)
     assert np.array_equal(parts["retain"], usual["retain"]) and len(parts["forget"]) == len(usual["forget"])
     assert set(parts["forget"]) <= set(usual["test"]) and not set(parts["forget"]) & set(parts["test"])
-    learnt = set(scored.training_set(Role("swap", 0)))
+    learnt = set(scored.examples.training_set(Role("swap", 0)))
     assert learnt == set(parts["retain"]) | set(parts["forget"])
 
     command = ["baselines", "ga", "--track", str(small), "--swap"]
@@ -253,31 +254,31 @@ def test_half_precision_moves_no_metric_by_more_than_one_example_does(default: R
 
 
 def test_an_early_stop_says_so_and_a_full_run_goes_on_from_there(default: References) -> None:
-    entry, runner = baseline("ft"), Drawn(len(default.dataset.labels))
+    entry, runner = baseline("ft"), Drawn(len(default.examples.dataset.labels))
     early = shadow_units.run(default, entry, runner, narrow=0.4)
     assert (early.pairs, early.narrow, early.status) == (shadow_units.LEAST_PAIRS, 0.4, "ok")
     assert len(runner.asked) == 2 * shadow_units.LEAST_PAIRS * 8
     full = shadow_units.run(default, entry, runner)
     assert (full.pairs, full.narrow) == (8, None)
     assert len(runner.asked) == len(set(runner.asked)) == 16 * 8, "no unit runs twice"
-    again = Drawn(len(default.dataset.labels))
+    again = Drawn(len(default.examples.dataset.labels))
     assert shadow_units.run(default, entry, again).values == full.values and not again.asked
-    impossible = shadow_units.run(default, baseline("ga"), Drawn(len(default.dataset.labels)), narrow=1e-9)
+    impossible = shadow_units.run(default, baseline("ga"), Drawn(len(default.examples.dataset.labels)), narrow=1e-9)
     assert impossible.pairs == 8
 
 
 def test_a_stopped_run_keeps_what_is_finished(default: References) -> None:
     entry = baseline("ft")
     with pytest.raises(KeyboardInterrupt):
-        shadow_units.run(default, entry, Drawn(len(default.dataset.labels), stop_after=50))
+        shadow_units.run(default, entry, Drawn(len(default.examples.dataset.labels), stop_after=50))
     assert shadow_units.find(default, entry) is None, "half a run is no result"
     assert len(shadow_units.pending(default, entry)) == 128 - 50
-    shadow_units.run(default, entry, second := Drawn(len(default.dataset.labels)))
+    shadow_units.run(default, entry, second := Drawn(len(default.examples.dataset.labels)))
     assert len(second.asked) == 128 - 50
 
 
 def test_a_unit_that_fails_ends_the_run_and_one_lost_to_the_machine_does_not_count(default: References) -> None:
-    entry, examples = baseline("ft"), len(default.dataset.labels)
+    entry, examples = baseline("ft"), len(default.examples.dataset.labels)
     crashed = shadow_units.run(default, entry, Drawn(examples, failing="crash"))
     assert (crashed.status, crashed.reason, crashed.failed) == ("crash", "it broke", "split 1 forget set 0")
     assert shadow_units.find(default, entry) == crashed and crashed.values is None

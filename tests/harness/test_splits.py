@@ -68,10 +68,10 @@ def test_a_smaller_fraction_is_a_part_of_a_larger_one() -> None:
 
 def test_a_class_is_forgotten_as_a_whole_and_validated_on() -> None:
     references = References(load_track("digits-class"), Store())
-    labels, found = references.dataset.labels, references.split(0)
+    labels, found = references.examples.dataset.labels, references.examples.split(0)
     assert set(labels[found.forget].tolist()) == {3} and 3 not in labels[found.retain]
     assert {3, 4} < set(labels[found.val].tolist()) and {3, 4} < set(labels[found.test].tolist())
-    assert np.array_equal(references.split(7).forget, found.forget), "one split for all seeds"
+    assert np.array_equal(references.examples.split(7).forget, found.forget), "one split for all seeds"
 
 
 def test_a_part_of_a_class_is_forgotten_and_compared_with_unseen_ones_of_that_part(
@@ -79,20 +79,24 @@ def test_a_part_of_a_class_is_forgotten_and_compared_with_unseen_ones_of_that_pa
 ) -> None:
     references = References(load_track("digits-subclass"), Store())
     digits = References(load_track("digits-class"), Store())
-    assert references.dataset.labels.max() == references.labels.max() == 4
-    assert np.array_equal(references.subclasses, digits.labels)
-    assert np.array_equal(references.labels, references.dataset.labels)
-    split = references.split(0)
-    assert np.array_equal(split.forget, digits.split(0).forget) and set(digits.labels[split.forget].tolist()) == {3}
-    kin = np.isin(digits.labels, (3, 8))
-    assert np.array_equal(references.labels == 3, kin), "threes and eights are one class"
+    assert references.examples.dataset.labels.max() == references.examples.labels.max() == 4
+    assert np.array_equal(references.examples.subclasses, digits.examples.labels)
+    assert np.array_equal(references.examples.labels, references.examples.dataset.labels)
+    split = references.examples.split(0)
+    assert np.array_equal(split.forget, digits.examples.split(0).forget) and set(
+        digits.examples.labels[split.forget].tolist()
+    ) == {3}
+    kin = np.isin(digits.examples.labels, (3, 8))
+    assert np.array_equal(references.examples.labels == 3, kin), "threes and eights are one class"
     assert (kin[split.retain]).any()
     again = References(load_track("digits-subclass"), Store())
-    assert (home / "labels").exists() and np.array_equal(again.labels, references.labels), "from the store"
+    assert (home / "labels").exists() and np.array_equal(again.examples.labels, references.examples.labels), (
+        "from the store"
+    )
     logits = np.zeros((1797, 5), np.float32)
     monkeypatch.setattr(References, "logits", lambda self, role: logits)
     evidence = model_evidence(references, 0, logits)
-    assert set(digits.labels[evidence.unseen].tolist()) == {3}
+    assert set(digits.examples.labels[evidence.unseen].tolist()) == {3}
 
 
 def test_a_class_without_superclass_is_refused() -> None:
@@ -105,16 +109,16 @@ def test_a_class_of_another_size_is_refused() -> None:
     track = load_track("digits-class")
     track = replace(track, splits=replace(track.splits, forget_classes=(4,)))
     with pytest.raises(TrackError, match="splits declares"):
-        References(track, Store()).split(0)
+        References(track, Store()).examples.split(0)
 
 
 def test_the_most_memorised_examples_are_forgotten() -> None:
-    found, base = References(load_track("digits-memorised"), Store()).split(0), load_track("digits-resnet18")
+    found, base = References(load_track("digits-memorised"), Store()).examples.split(0), load_track("digits-resnet18")
     values = np.load(CATALOGUE / "digits-memorisation.npy")
     assert values[found.forget].min() >= values[found.retain].max()
     both = np.sort(np.concatenate([found.retain, found.forget]))
     assert np.array_equal(both, np.flatnonzero(np.isfinite(values)))
-    assert np.array_equal(both, References(base, Store()).population), "where the values come from"
+    assert np.array_equal(both, References(base, Store()).examples.population), "where the values come from"
 
 
 def test_other_values_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,10 +127,10 @@ def test_other_values_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     table["splits"]["values"] = "mine.npy"
     track = parse_track(table, path)
     with pytest.raises(DataError, match=r"no file of values at .*mine\.npy"):
-        References(track, Store()).split(0)
+        References(track, Store()).examples.split(0)
     np.save(tmp_path / "mine.npy", np.zeros(1797, np.float32))
     with pytest.raises(DataError, match="not the file of values that the track declares"):
-        References(track, Store()).split(0)
+        References(track, Store()).examples.split(0)
 
 
 @pytest.mark.parametrize("name", ["fashionmnist-mini", "cifar10-mini"])
@@ -137,5 +141,7 @@ def test_a_mini_track_divides_its_real_images(name: str, monkeypatch: pytest.Mon
     assert images.mean(axis=(0, 2, 3)) == pytest.approx(track.data.mean, abs=1e-4)
     assert images.std(axis=(0, 2, 3)) == pytest.approx(track.data.std, abs=1e-4)
     references = References(track, Store())
-    assert all(len(references.split(seed).forget) == track.splits.forget for seed in range(track.protocol.seeds))
+    assert all(
+        len(references.examples.split(seed).forget) == track.splits.forget for seed in range(track.protocol.seeds)
+    )
     assert (Path(__file__).parents[1] / "data" / f"{name}.npz").stat().st_size <= 2_000_000

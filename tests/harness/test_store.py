@@ -89,7 +89,7 @@ def test_another_process_gets_the_store_and_not_what_was_read(tmp_path: Path) ->
     snapshot = Snapshot(tmp_path, None)
     snapshot.write("kind", "name", {"value": 1})
     references = References(load_track("digits-resnet18"), snapshot)
-    assert len(references.dataset.images) > 1000 and references.store.read("kind", "name") == {"value": 1}
+    assert len(references.examples.dataset.images) > 1000 and references.store.read("kind", "name") == {"value": 1}
     sent = pickle.dumps(references)
     assert len(sent) < 20_000
     there: References = pickle.loads(sent)

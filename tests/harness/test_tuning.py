@@ -15,7 +15,8 @@ import pytest
 
 from tests.harness.conftest import run
 from unlearn_bench.harness.entries.entry import baseline, baseline_names, read
-from unlearn_bench.harness.references.references import References, Role
+from unlearn_bench.harness.references.references import References
+from unlearn_bench.harness.references.roles import Role
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.tracks.loading import load_track
 from unlearn_bench.harness.units import tuning
@@ -68,7 +69,7 @@ def test_where_a_part_of_a_class_is_forgotten_it_is_compared_with_its_like(monke
     track = load_track("digits-subclass")
     references = References(track, Store())
     logits = np.random.default_rng(0).normal(size=(1797, 5)).astype(np.float32)
-    logits[references.subclasses == 8, 3] += 20
+    logits[references.examples.subclasses == 8, 3] += 20
     monkeypatch.setattr(References, "logits", lambda self, role: logits)
     found = tuning.losses(references, SeedUnit(baseline("ft"), track, 0), logits, "oracle-free")
     assert found.val_mia < 0.3, "eights among the unseen ones would be told from F at sight"

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from unlearn_bench.harness.entries.entry import Entry, from_source
-from unlearn_bench.harness.references.references import References, Role
+from unlearn_bench.harness.references.references import References
+from unlearn_bench.harness.references.roles import Role
 from unlearn_bench.harness.units.unit_kinds import ProbeUnit, SeedUnit, ShadowUnit, SwapUnit, Unit
 
 KINDS = (SeedUnit, ProbeUnit, ShadowUnit, SwapUnit)
@@ -57,9 +58,9 @@ def test_the_original_has_learnt_what_a_unit_forgets_and_its_target_has_not(
     kind: type[Unit], references: References
 ) -> None:
     made = unit(kind, references)
-    forget = made.parts(references)["forget"]
-    assert np.isin(forget, references.training_set(made.original)).all()
-    assert not np.isin(forget, references.training_set(made.target)).any()
+    forget = made.parts(references.examples)["forget"]
+    assert np.isin(forget, references.examples.training_set(made.original)).all()
+    assert not np.isin(forget, references.examples.training_set(made.target)).any()
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from unlearn_bench.harness.references.references import Kind, References, Role
+from unlearn_bench.harness.references.references import References
+from unlearn_bench.harness.references.roles import Role, RoleKind
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.tracks.loading import load_track
 from unlearn_bench.scoring.accuracy import margins
@@ -16,23 +17,23 @@ from unlearn_bench.scoring.evidence import ModelEvidence, ShadowEvidence
 def _references() -> tuple[References, np.ndarray, np.ndarray]:
     """With φ of the retrained models, [seeds, n], and where they lack an example."""
     references = References(load_track("digits-resnet18"), Store())
-    labels, seeds = references.dataset.labels, range(references.track.protocol.seeds)
+    labels, seeds = references.examples.dataset.labels, range(references.track.protocol.seeds)
     phi = np.stack([margins(references.logits(Role("retrained", seed)), labels) for seed in seeds])
     lacks = np.ones(phi.shape, dtype=bool)
     for seed in seeds:
-        lacks[seed, references.split(seed).retain] = False
+        lacks[seed, references.examples.split(seed).retain] = False
     return references, phi, lacks
 
 
-def real(kind: Kind, seed: int) -> ModelEvidence:
+def real(kind: RoleKind, seed: int) -> ModelEvidence:
     """A reference model of the default track in the place of the unlearned one."""
     references, phi, lacks = _references()
     return ModelEvidence(
         logits=references.logits(Role(kind, seed)),
         original=references.logits(Role("original", seed)),
         retrained=references.logits(Role("retrained", seed)),
-        labels=references.dataset.labels,
-        parts=references.split(seed).parts(),
+        labels=references.examples.dataset.labels,
+        parts=references.examples.split(seed).parts(),
         reference_phi=phi,
         lacks=lacks,
         seed=seed,

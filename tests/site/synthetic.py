@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from unlearn_bench.harness.entries.entry import Entry, baseline, baseline_names
-from unlearn_bench.harness.references.references import SEED_KINDS, References
+from unlearn_bench.harness.references.references import References
+from unlearn_bench.harness.references.roles import SEED_KINDS
 from unlearn_bench.harness.results import curves, scores
 from unlearn_bench.harness.results.curves import Curves
 from unlearn_bench.harness.results.scores import Scores

@@ -25,7 +25,8 @@ from unlearn_bench.harness.entries.entry import Entry
 from unlearn_bench.harness.executors.ray import head, node
 from unlearn_bench.harness.executors.ray.counter import counting
 from unlearn_bench.harness.executors.ray.node import Node, Parcel
-from unlearn_bench.harness.references.references import References, Role
+from unlearn_bench.harness.references.references import References
+from unlearn_bench.harness.references.roles import Role
 from unlearn_bench.harness.support.errors import EXIT_CODES, BenchError
 from unlearn_bench.harness.tracks.specification import Track
 from unlearn_bench.harness.training import compilation

@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 
 from unlearn_bench.harness.data.datasets import Dataset
 from unlearn_bench.harness.data.splits import Numbers
-from unlearn_bench.harness.references.references import References, Role
+from unlearn_bench.harness.references.references import References
+from unlearn_bench.harness.references.roles import Role
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support import device_locks
 from unlearn_bench.harness.support.errors import EXIT_CODES, BenchError
@@ -76,9 +77,9 @@ class Parcel:
 
     @classmethod
     def of(cls, references: References) -> Parcel:
-        dataset = references.dataset
+        dataset = references.examples.dataset
         images = np.ascontiguousarray(dataset.images)
-        return cls(replace(dataset, images=images), references.numbers, dataset.images.strides)
+        return cls(replace(dataset, images=images), references.examples.numbers, dataset.images.strides)
 
     def open(self) -> Dataset:
         """With the images laid out as before, so that a model trains to the same bits on every node."""
@@ -95,7 +96,7 @@ class Carried(References):
 
     def __init__(self, track: Track, parcel: Parcel, weights: Mapping[Role, bytes]) -> None:
         super().__init__(track, Store())
-        self.dataset, self.numbers = parcel.open(), parcel.numbers
+        self.examples.dataset, self.examples.numbers = parcel.open(), parcel.numbers
         self._weights = weights
 
     def weights(self, role: Role) -> bytes:

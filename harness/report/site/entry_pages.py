@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from unlearn_bench.harness.entries.entry import Entry
-from unlearn_bench.harness.references.references import Kind
+from unlearn_bench.harness.references.roles import RoleKind
 from unlearn_bench.harness.report.site.model import Number, Page, Row, Seed, number, plain, slug
 from unlearn_bench.harness.results import attack_panel, curves
 from unlearn_bench.harness.results.board import REFERENCES, Results
@@ -30,7 +30,7 @@ def references(found: Results) -> dict[str, curves.Curves]:
     """Curves of the original and the retrained models; empty where no entry's logits are stored."""
     if found.references.track.sealed or not any(_has_logits(one) for one in found.candidates.values()):
         return {}
-    kinds: tuple[Kind, ...] = ("original", "retrained")
+    kinds: tuple[RoleKind, ...] = ("original", "retrained")
     known = {str(kind): curves.of_reference(found.references, kind) for kind in kinds}
     return {kind: one for kind, one in known.items() if one is not None}
 

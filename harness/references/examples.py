@@ -1,0 +1,129 @@
+"""Which examples of a track are where: data set and labels, splits, the parts of every kind of unit, training sets."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unlearn_bench.harness.data import datasets, labels, splits
+from unlearn_bench.harness.data.labels import Labels
+from unlearn_bench.harness.references.roles import Role
+from unlearn_bench.harness.store.store import Store
+from unlearn_bench.harness.support.errors import TrackError
+from unlearn_bench.harness.support.seeds import derive
+from unlearn_bench.harness.tracks.specification import Track
+from unlearn_bench.scoring.partition import whole
+from unlearn_bench.scoring.shadows import Design, design
+
+
+class Examples:
+    """The examples of a track; the store keeps their labels, so that boards need no data set."""
+
+    def __init__(self, track: Track, store: Store) -> None:
+        self.track, self.store = track, store
+        self._splits: dict[int, splits.Split] = {}
+
+    def __reduce__(self) -> tuple[type[Examples], tuple[Track, Store]]:
+        return Examples, (self.track, self.store)  # another process reads for itself what it needs
+
+    @cached_property
+    def dataset(self) -> datasets.Dataset:
+        """The data set itself, read when it is first asked for."""
+        return datasets.load(self.track.data)
+
+    @cached_property
+    def labelled(self) -> Labels:
+        """Labels and official parts of the data set, from the store where it keeps them."""
+        stored = labels.read(self.store, self.track)
+        if stored is None:
+            subclasses = self.dataset.subclasses
+            stored = Labels(self.dataset.labels if subclasses is None else subclasses, self.dataset.train)
+            labels.keep(self.store, self.track, stored)
+        return stored
+
+    @cached_property
+    def labels(self) -> NDArray[np.int64]:
+        """Label of every example of the data set, int64 [n]."""
+        return datasets.merged(self.track.data, self.subclasses)
+
+    @property
+    def subclasses(self) -> NDArray[np.int64]:
+        """The data set's own labels, int64 [n]; they differ from ``labels`` where the track merges classes."""
+        return self.labelled.labels
+
+    @cached_property
+    def numbers(self) -> splits.Numbers:
+        """Numbers per example that the track's splits read from files."""
+        return splits.numbers(self.track.splits, len(self.labels))
+
+    def split(self, seed: int) -> splits.Split:
+        """Return which examples are R, F, V and T of a model seed."""
+        if seed not in self._splits:
+            labels, train = self.subclasses, self.labelled.train
+            self._splits[seed] = splits.split(self.track, seed, len(labels), train, labels, self.numbers)
+        return self._splits[seed]
+
+    @cached_property
+    def population(self) -> NDArray[np.int64]:
+        """Sorted indices of R ∪ F of model seed 0, an even number of them; each shadow model is trained on a half."""
+        both = self.split(0)
+        members = np.sort(np.concatenate([both.retain, both.forget]))
+        return members[: len(members) // 2 * 2]
+
+    @cached_property
+    def design(self) -> Design:
+        """Shadow splits and their forget sets, as positions in the population; one more pair than is scored."""
+        protocol, seed = self.track.protocol, derive(self.track.splits.seed, 0, 1)
+        groups = None if self.numbers.groups is None else self.numbers.groups[self.population]
+        return design(len(self.population), protocol.lira_splits + 2, protocol.lira_forget_sets, seed, groups)
+
+    def substitute(self, seed: int) -> NDArray[np.int64]:
+        """Return T′, sorted: as many test examples of a seed as it has forget examples; SWAP forgets them instead of F.
+
+        Raises:
+            TrackError: there are fewer test than forget examples.
+        """
+        parts = self.split(seed)
+        if len(parts.test) < len(parts.forget):
+            what = f"track {self.track.name} has fewer test than forget examples, and SWAP exchanges them"
+            raise TrackError(what, "do without --swap")
+        drawn = np.random.RandomState(derive(self.track.splits.seed, seed, 3)).permutation(parts.test)
+        chosen = drawn[: len(parts.forget)]
+        if self.numbers.groups is not None:
+            chosen = whole([chosen, drawn[len(parts.forget) :]], self.numbers.groups)[0]
+        return np.sort(chosen)
+
+    def parts(self, seed: int) -> dict[str, NDArray[np.int64]]:
+        """Return the indices of R, F, V and T of a model seed."""
+        return self.split(seed).parts()
+
+    def shadow_parts(self, split: int, forget_set: int) -> dict[str, NDArray[np.int64]]:
+        """Return the indices of R, F, V and T of a forget set of a shadow split; V and T are those of model seed 0."""
+        members = self.population[self.design.members(split, forget_set)]
+        half = self.population[self.design.half(split)]
+        return {**self.parts(0), "retain": half[~np.isin(half, members)], "forget": members}
+
+    def swapped_parts(self, seed: int) -> dict[str, NDArray[np.int64]]:
+        """Return the indices of R, F, V and T for SWAP: T′ takes the place of F, and T is what is left of it."""
+        parts, forget = self.parts(seed), self.substitute(seed)
+        return {**parts, "forget": forget, "test": np.setdiff1d(parts["test"], forget)}
+
+    def training_set(self, role: Role) -> NDArray[np.int64]:
+        """Return the indices that a reference model is trained on."""
+        if role.kind == "shadow":
+            return self.population[self.design.half(role.seed)]
+        if role.forget_set is not None:
+            return self.shadow_parts(role.seed, role.forget_set)["retain"]
+        parts = self.swapped_parts(role.seed) if role.kind == "swap" else self.parts(role.seed)
+        both = role.kind in ("original", "swap")
+        return np.concatenate([parts["retain"], parts["forget"]]) if both else parts["retain"]
+
+    @cached_property
+    def lacks(self) -> NDArray[np.bool_]:
+        """Whether the retrained model of a seed was trained without an example, bool [seeds, n]."""
+        absent = np.ones((self.track.protocol.seeds, len(self.labels)), dtype=bool)
+        for seed, row in enumerate(absent):
+            row[self.split(seed).retain] = False
+        return absent
