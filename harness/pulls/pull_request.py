@@ -15,7 +15,7 @@ from unlearn_bench.harness.entries.entry import SIZE, Entry, InvalidEntry, basel
 from unlearn_bench.harness.pulls.git import Change, Repository
 from unlearn_bench.harness.support.errors import EXIT_CODES, BenchError
 from unlearn_bench.harness.support.field_types import Reason
-from unlearn_bench.harness.support.json_schema import Rule
+from unlearn_bench.harness.support.json_schema import rule
 
 FOLDER = "submissions"
 MOST = 5
@@ -37,11 +37,11 @@ MODES = {
 class Refusal:
     """One thing that keeps a pull request from being scored."""
 
-    path: Annotated[str, Rule(pattern="^[A-Za-z0-9_./-]{0,100}$")]
+    path: Annotated[str, rule(pattern="^[A-Za-z0-9_./-]{0,100}$")]
     """The path where it is plain enough to be shown anywhere, else empty."""
-    what: Annotated[str, Rule(maxLength=300)]
+    what: Annotated[str, rule(maxLength=300)]
     """In the benchmark's own words, without any of the pull request's."""
-    remedy: Annotated[str, Rule(maxLength=300)]
+    remedy: Annotated[str, rule(maxLength=300)]
     detail: Reason = ""
     """Only for the maintainer: may quote the pull request."""
 

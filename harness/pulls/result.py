@@ -17,13 +17,14 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
+import msgspec
+
 from unlearn_bench.harness.pulls.pull_request import MOST, SHOWN, Refusal
 from unlearn_bench.harness.support import json_schema
 from unlearn_bench.harness.support.errors import EXIT_CODES, USAGE, BenchError
 from unlearn_bench.harness.support.field_types import NAME, Commit, Count, Date, Name, Seconds, Seed, Sha256
 from unlearn_bench.harness.support.files import write_file
-from unlearn_bench.harness.support.json_schema import Rule
-from unlearn_bench.harness.support.serialisation import Mismatch, from_json
+from unlearn_bench.harness.support.json_schema import rule
 from unlearn_bench.harness.units.records import EndStatus, Record, ShadowRecord
 
 FORMAT: Final = "unlearn-bench/pull-request/1"
@@ -33,10 +34,10 @@ DIFFERING = 50
 """Files that are listed of a harness that differs."""
 UNITS = 9999
 
-ExitCode = Annotated[int, Rule(enum=sorted(EXIT_CODES.values()))]
+ExitCode = Annotated[int, rule(enum=sorted(EXIT_CODES.values()))]
 Row = Annotated[
     Mapping[str, Any],
-    Rule(
+    rule(
         maxProperties=200,
         propertyNames={"pattern": "^[A-Za-z0-9_]{1,40}$"},
         additionalProperties={"type": ["string", "number", "boolean", "null"], "maxLength": 400},
@@ -51,10 +52,10 @@ Row = Annotated[
 class HarnessSource:
     """Which installation scored, and whether its source is that of the base commit."""
 
-    version: Annotated[str, Rule(maxLength=40)]
+    version: Annotated[str, rule(maxLength=40)]
     digest: Sha256
     matches_base: bool
-    differing: Annotated[tuple[Annotated[str, Rule(maxLength=300)], ...], Rule(maxItems=DIFFERING)]
+    differing: Annotated[tuple[Annotated[str, rule(maxLength=300)], ...], rule(maxItems=DIFFERING)]
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class ScoredTrack:
     """On which track."""
 
     name: Name
-    title: Annotated[str, Rule(maxLength=200)]
+    title: Annotated[str, rule(maxLength=200)]
     reference_digest: Sha256
     protocol_digest: Sha256
     analysis_digest: Sha256
@@ -86,8 +87,8 @@ class ShadowResult:
 
     record: ShadowRecord
     probes: Annotated[
-        Mapping[Annotated[str, Rule(pattern="^[0-9]{1,4}$")], Seconds | None],
-        Rule(maxProperties=10),
+        Mapping[Annotated[str, rule(pattern="^[0-9]{1,4}$")], Seconds | None],
+        rule(maxProperties=10),
     ]
 
 
@@ -96,22 +97,22 @@ class EntryResult:
     """What became of one entry: its place with its neighbours, its seeds, its records. No records of a sealed track."""
 
     name: Name
-    path: Annotated[str, Rule(pattern=rf"^submissions/{NAME}\.py$")]
+    path: Annotated[str, rule(pattern=rf"^submissions/{NAME}\.py$")]
     blob: Commit
     sha256: Sha256
-    title: Annotated[str, Rule(maxLength=80)]
+    title: Annotated[str, rule(maxLength=80)]
     change: Literal["added", "changed"]
     status: EndStatus
     exit_code: ExitCode
-    whose: Annotated[str, Rule(maxLength=40)]
-    remedy: Annotated[str, Rule(maxLength=300)]
-    verdict: Annotated[str, Rule(maxLength=400)]
-    neighbours: Annotated[tuple[Row, ...], Rule(maxItems=9)]
+    whose: Annotated[str, rule(maxLength=40)]
+    remedy: Annotated[str, rule(maxLength=300)]
+    verdict: Annotated[str, rule(maxLength=400)]
+    neighbours: Annotated[tuple[Row, ...], rule(maxItems=9)]
     """Rows of the board around the entry's own, best first."""
-    statuses: Annotated[Mapping[str, Count], Rule(propertyNames={"enum": [*EXIT_CODES]})]
+    statuses: Annotated[Mapping[str, Count], rule(propertyNames={"enum": [*EXIT_CODES]})]
     """How many units ended in which status."""
-    seeds: Annotated[tuple[SeedResult, ...], Rule(maxItems=UNITS)]
-    records: Annotated[tuple[Record, ...], Rule(maxItems=UNITS)]
+    seeds: Annotated[tuple[SeedResult, ...], rule(maxItems=UNITS)]
+    records: Annotated[tuple[Record, ...], rule(maxItems=UNITS)]
     shadow: ShadowResult | None
 
     def blobs(self) -> list[str]:
@@ -138,8 +139,8 @@ class PullResult:
     track: ScoredTrack
     status: Literal["ok", "refused", "failed"]
     exit_code: ExitCode
-    refusals: Annotated[tuple[Refusal, ...], Rule(maxItems=SHOWN)]
-    entries: Annotated[tuple[EntryResult, ...], Rule(maxItems=MOST)]
+    refusals: Annotated[tuple[Refusal, ...], rule(maxItems=SHOWN)]
+    entries: Annotated[tuple[EntryResult, ...], rule(maxItems=MOST)]
 
 
 class BadResult(BenchError):
@@ -175,8 +176,8 @@ def parse(document: object) -> PullResult:
         place = "/".join(map(str, errors[0].absolute_path)) or "the document"
         raise BadResult(f"the result does not have the form of its schema: {place!a}: {errors[0].validator}")
     try:
-        return from_json(PullResult, document)
-    except Mismatch as error:  # 1.0 is an integer for JSON Schema
+        return msgspec.convert(document, PullResult)
+    except msgspec.ValidationError as error:  # 1.0 is an integer for JSON Schema
         raise BadResult(f"the result does not have the form of its schema: {str(error)!a}") from None
 
 

@@ -10,8 +10,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any, TypeVar
 
+import msgspec
+
 from unlearn_bench.harness.store.store import Store
-from unlearn_bench.harness.support.serialisation import Mismatch, from_json
 
 T = TypeVar("T")
 FORMAT = 1
@@ -41,8 +42,8 @@ def write(store: Store, kind: str, name: str, content: Any) -> None:
 
 def _parse(store: Store, kind: str, name: str, document: Mapping[str, Any], form: type[T]) -> T:
     try:
-        return from_json(form, document)
-    except Mismatch as error:
+        return msgspec.convert(document, form)
+    except msgspec.ValidationError as error:
         written = document.get("format") if isinstance(document, Mapping) else None
         newer = isinstance(written, int) and written > FORMAT
         because = f"; it has format {written}, and this version reads {FORMAT}: update the benchmark" if newer else ""

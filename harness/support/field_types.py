@@ -5,35 +5,35 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from unlearn_bench.harness.support.json_schema import Rule
+from unlearn_bench.harness.support.json_schema import rule
 
 NAME = "[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}"
 _SCALAR = {"type": ["string", "number", "boolean", "null"], "maxLength": 400}
 
-Sha256 = Annotated[str, Rule(pattern="^[0-9a-f]{64}$")]
-Commit = Annotated[str, Rule(pattern="^([0-9a-f]{40}|[0-9a-f]{64})$")]
+Sha256 = Annotated[str, rule(pattern="^[0-9a-f]{64}$")]
+Commit = Annotated[str, rule(pattern="^([0-9a-f]{40}|[0-9a-f]{64})$")]
 """Id of a commit or a blob, by SHA-1 or SHA-256."""
 Date = Annotated[
-    str, Rule(pattern=r"^20[0-9]{2}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-6][0-9]\+00:00$")
+    str, rule(pattern=r"^20[0-9]{2}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-6][0-9]\+00:00$")
 ]  # fmt: skip
 """A time in UTC, to the second."""
-Name = Annotated[str, Rule(pattern=f"^{NAME}$")]
+Name = Annotated[str, rule(pattern=f"^{NAME}$")]
 """Name of an entry or of a track."""
-Seed = Annotated[int, Rule(minimum=0, maximum=9999)]
-Count = Annotated[int, Rule(minimum=0, maximum=9999)]
-Seconds = Annotated[float, Rule(minimum=0, maximum=1e9)]
-WallSeconds = Annotated[float, Rule(exclusiveMinimum=0, maximum=1e9)]
-Bytes = Annotated[int, Rule(minimum=0)]
-Reason = Annotated[str, Rule(maxLength=1000)]
-Log = Annotated[str, Rule(maxLength=16384)]
+Seed = Annotated[int, rule(minimum=0, maximum=9999)]
+Count = Annotated[int, rule(minimum=0, maximum=9999)]
+Seconds = Annotated[float, rule(minimum=0, maximum=1e9)]
+WallSeconds = Annotated[float, rule(exclusiveMinimum=0, maximum=1e9)]
+Bytes = Annotated[int, rule(minimum=0)]
+Reason = Annotated[str, rule(maxLength=1000)]
+Log = Annotated[str, rule(maxLength=16384)]
 Facts = Annotated[
     Mapping[str, Any],
-    Rule(
+    rule(
         maxProperties=40,
         propertyNames={"pattern": "^[A-Za-z0-9_ .-]{1,60}$"},
         additionalProperties={"anyOf": [_SCALAR, {"type": "array", "maxItems": 64, "items": _SCALAR}]},
     ),
 ]
 """What is known of a machine and its software."""
-Parameters = Annotated[Mapping[str, Any], Rule(maxProperties=200, propertyNames={"maxLength": 200})]
+Parameters = Annotated[Mapping[str, Any], rule(maxProperties=200, propertyNames={"maxLength": 200})]
 """Hyper-parameters by name."""

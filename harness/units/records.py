@@ -11,7 +11,6 @@ from typing import Annotated
 
 from unlearn_bench.harness.store import documents
 from unlearn_bench.harness.store.store import Store
-from unlearn_bench.harness.support.errors import EXIT_CODES
 from unlearn_bench.harness.support.field_types import (
     Bytes,
     Count,
@@ -26,11 +25,11 @@ from unlearn_bench.harness.support.field_types import (
     Sha256,
     WallSeconds,
 )
-from unlearn_bench.harness.support.json_schema import Rule
+from unlearn_bench.harness.support.json_schema import rule
 from unlearn_bench.harness.tracks.specification import Track
 from unlearn_bench.sandbox.types import Status
 
-EndStatus = Annotated[Status, Rule(enum=[*EXIT_CODES])]
+EndStatus = Annotated[Status, rule(**{"not": {"const": "disqualified"}})]
 """How a unit can end."""
 
 
@@ -61,10 +60,10 @@ class Record:
     trusted: bool
     environment: Facts
     log: Log = ""
-    warnings: Annotated[tuple[Reason, ...], Rule(maxItems=100)] = ()
+    warnings: Annotated[tuple[Reason, ...], rule(maxItems=100)] = ()
     parameters: Parameters = field(default_factory=dict)
     """All hyper-parameters, defaults included."""
-    weight_distance: Annotated[float, Rule(minimum=0, maximum=1e9)] | None = None
+    weight_distance: Annotated[float, rule(minimum=0, maximum=1e9)] | None = None
     """Normalised L2 distance of the weights to the retrained model's, where those are kept."""
 
     @property
@@ -127,13 +126,13 @@ class ShadowRecord:
     """SHA-256 of φ [population, pairs] under the names of :class:`scoring.shadows.Columns`."""
     cpu_seconds: Seconds | None
     """Mean over the units."""
-    narrow: Annotated[float, Rule(minimum=0, maximum=1e9)] | None
+    narrow: Annotated[float, rule(minimum=0, maximum=1e9)] | None
     """Half-width of the interval at which the run was told to stop early."""
     trusted: bool
     date: Date
     environment: Facts = field(default_factory=dict)
     parameters: Parameters = field(default_factory=dict)
-    failed: Annotated[str, Rule(maxLength=200)] = ""
+    failed: Annotated[str, rule(maxLength=200)] = ""
     """Which unit failed."""
     log: Log = ""
     """Of the unit that failed."""
