@@ -12,6 +12,13 @@ from typing import Any, Literal, NamedTuple, Protocol, get_args
 Status = Literal["ok", "invalid", "crash", "oom", "timeout", "infra", "disqualified"]
 STATUSES: tuple[Status, ...] = get_args(Status)
 
+Limit = Literal[
+    "user", "read-only", "network", "noexec", "ulimits", "scratch", "shm", "cpu limit", "processes", "memory limit",
+    "deadline",
+]  # fmt: skip
+"""A limit that a back end may promise to keep; ``sandbox.limit_checks`` tries each."""
+LIMITS: frozenset[Limit] = frozenset(get_args(Limit))
+
 MIB = 2**20
 
 
@@ -116,11 +123,20 @@ class RunningSandbox(Protocol):
 
 
 class Sandbox(Protocol):
-    """A back end: runs one job in isolation."""
+    """A back end: runs one job in isolation. Its module has ``create()``; ``sandbox.conformity`` checks it."""
 
     name: str
+    """What ``backends.load`` finds it by; records carry it."""
+    description: str
+    """What it protects and what it does not, in one line."""
     trusted: bool
     """Whether results of foreign code run here may be ranked on a public board."""
+    preference: int
+    """``auto`` takes the usable back end with the highest one."""
+    enforces: frozenset[Limit]
+    """The limits that it promises to keep."""
+    advice: str
+    """What to do on a machine where it does not keep one of them, in one line."""
 
     def unavailable(self, model: Mapping[str, Any], device: str) -> str | None:
         """Why this back end cannot run such a job here, with the remedy; ``None`` when it can."""

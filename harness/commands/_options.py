@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from unlearn_bench.sandbox.backends import names
+
 DEFAULT_TRACK = "digits-resnet18"
 
 
@@ -85,8 +87,8 @@ sandbox_option = click.option(
     default="auto",
     show_default=True,
     metavar="NAME",
-    help="docker, process, or auto: docker where engine and image are there, otherwise process. "
-    "docker:RUNTIME is docker with another OCI runtime of the engine, such as gVisor's runsc.",
+    help=f"{', '.join(names())}, the dotted path of a module of your own, or auto: the usable one that protects most. "
+    "NAME:VARIANT where there are variants: docker:runsc is docker with gVisor. `bench doctor` describes them.",
 )
 gpu_option = click.option("--gpu", type=int, metavar="INDEX", help="Run on this CUDA device instead of the CPU.")
 

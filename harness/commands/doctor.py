@@ -17,12 +17,13 @@ from unlearn_bench.harness.commands._verbs import verb
     epilog="Examples: bench doctor; bench doctor --attacks; bench doctor --gpu 0",
 )
 @json_option
+@click.option("--sandbox", metavar="NAME", help="Try the limits of this back end, or attack it (as in bench submit).")
 @click.option(
     "--attacks",
     type=click.Choice(["text", "markdown"]),
     is_flag=False,
     flag_value="text",
-    help="Run the attack suite instead (minutes): every attack in a container, and what is left afterwards.",
+    help="Run the attack suite on a trusted back end, or on --sandbox (minutes), and look at what is left afterwards.",
 )
 @click.option(
     "--gpu",
@@ -30,30 +31,44 @@ from unlearn_bench.harness.commands._verbs import verb
     is_flag=False,
     flag_value=0,
     metavar="[INDEX]",
-    help="Only whether containers get this GPU: driver, engine, image, and a unit that trains on it.",
+    help="Only check whether containers get this GPU: driver, engine, image, and a unit that trains on it.",
 )
-def command(as_json: bool, attacks: str | None, gpu: int | None) -> None:
-    """Check this machine: libraries, disk and memory, engine and image, whether cores disturb each other.
+def command(as_json: bool, sandbox: str | None, attacks: str | None, gpu: int | None) -> None:
+    """Check this machine: libraries, disk and memory, sandboxes, whether cores disturb each other.
 
-    Every limit of a container is tried in a real one. Ends each failing line with its remedy. Exit code 20 when
-    something that every run needs is missing.
+    Every limit that the chosen sandbox promises is tried in a real one. Each failing line ends with its remedy. The
+    exit code is 20 when something that every run needs is missing.
     """
+    if attacks is not None:
+        _attack(sandbox, "json" if as_json else attacks)
+        return
     from unlearn_bench.harness.doctor import checks, engine_checks
     from unlearn_bench.harness.support.errors import EXIT_CODES
 
-    if attacks is not None:
-        from unlearn_bench.harness.doctor.attack_suite import show
-
-        sys.exit(show("json" if as_json else attacks))
-    findings = []
-    for finding in checks.examine() if gpu is None else engine_checks.gpu(gpu):
-        findings.append(finding)
+    results = []
+    for check in checks.examine(sandbox or "auto") if gpu is None else engine_checks.gpu(gpu):
+        results.append(check)
         if not as_json:
-            mark = "ok  " if finding.ok else "FAIL" if finding.needed else "warn"
-            click.echo(
-                f"{mark}  {finding.subject:<12} {finding.text}" + (f" → {finding.remedy}" if finding.remedy else "")
-            )
+            mark = "ok  " if check.ok else "FAIL" if check.needed else "warn"
+            click.echo(f"{mark}  {check.subject:<12} {check.text}" + (f" → {check.remedy}" if check.remedy else ""))
     if as_json:
-        click.echo(json.dumps([vars(f) | {"ok": f.ok} for f in findings], indent=1))
-    if any(not f.ok and f.needed for f in findings):
+        click.echo(json.dumps([vars(check) | {"ok": check.ok} for check in results], indent=1))
+    if any(not check.ok and check.needed for check in results):
         sys.exit(EXIT_CODES["infra"])
+
+
+def _attack(sandbox: str | None, form: str) -> None:
+    """Run the attack suite and print it as ``text``, ``json`` or ``markdown``."""
+    from unlearn_bench.harness.doctor import attack_suite
+    from unlearn_bench.harness.support.errors import EXIT_CODES
+
+    results = []
+    for result in attack_suite.run(sandbox):
+        results.append(result)
+        if form == "text" or not result.ok:
+            click.echo(attack_suite.line(result), err=form != "text")
+    if form == "json":
+        click.echo(json.dumps([vars(result) | {"ok": result.ok} for result in results], indent=1))
+    else:
+        click.echo((attack_suite.markdown if form == "markdown" else attack_suite.summary)(results))
+    sys.exit(EXIT_CODES["ok" if all(result.ok for result in results) else "infra"])

@@ -1,17 +1,14 @@
-"""``bench doctor --attacks``: the attack suite on this machine, with what only the harness can judge."""
+"""The attack suite on a back end of this machine, with what only the harness can judge."""
 
 from __future__ import annotations
 
 import datetime
-import json
 import os
 import secrets
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-
-import click
 
 from unlearn_bench.harness.entries import entry as entries
 from unlearn_bench.harness.references.references import References
@@ -24,7 +21,7 @@ from unlearn_bench.harness.units.unit_kinds import SeedUnit
 from unlearn_bench.harness.units.unit_run import UnitContext, attempt
 from unlearn_bench.sandbox import backends, suite
 from unlearn_bench.sandbox.engine import remains
-from unlearn_bench.sandbox.engine.client import connect
+from unlearn_bench.sandbox.engine.facts import facts
 from unlearn_bench.sandbox.suite import AttackOutcome
 from unlearn_bench.sandbox.tiny import MODEL, tiny_job
 from unlearn_bench.sandbox.types import Limits, Sandbox
@@ -50,32 +47,42 @@ FILES: dict[str, Callable[[Path], None]] = {
 }
 
 
-def run() -> Iterator[AttackOutcome]:
-    """Every attack, then what is left of them on this machine.
+def run(sandbox: str | None = None) -> Iterator[AttackOutcome]:
+    """Yield the outcome of every attack on a back end, and then what is left of them on this machine.
+
+    Without a name the attacked back end is the trusted one that ``auto`` prefers.
 
     Raises:
-        BenchError: there is no container engine or no image.
+        BenchError: There is no such back end, or it cannot be used here.
     """
-    backend = backends.load("docker")
-    if reason := backend.unavailable(MODEL, "cpu"):
-        what, _, remedy = reason.partition("; ")
-        raise BenchError(what, "this machine", remedy, EXIT_CODES["infra"])
+    backend = attacked(sandbox)
     run_id = f"attacks-{secrets.token_hex(4)}"
-    with connect() as client:
-        with tiny_job(b"", Limits(deadline=0), run_id=run_id) as job:
-            client.ping()
-            before = remains.look(client, suite.sources())
-            yield from statically_refused()
-            yield from suite.run(backend, job)
-            yield outputs(backend, run_id)
-            start = time.monotonic()
-            left = remains.remains(client, suite.sources(), before)
-        status = "something" if left else "nothing"
-        yield AttackOutcome("what is left", "nothing", status, round(time.monotonic() - start, 1), "", "; ".join(left))
+    with remains.engine() as client, tiny_job(b"", Limits(deadline=0), run_id=run_id) as job:
+        before = remains.look(client, suite.sources())
+        yield from statically_refused()
+        yield from suite.run(backend, job)
+        yield outputs(backend, run_id)
+        start = time.monotonic()
+        left = remains.remains(client, suite.sources(), before)
+        seconds = round(time.monotonic() - start, 1)
+    yield AttackOutcome("what is left", "nothing", "something" if left else "nothing", seconds, "", "; ".join(left))
+
+
+def attacked(sandbox: str | None) -> Sandbox:
+    """Return the usable back end of this name, or the preferred one of those that are trusted.
+
+    Raises:
+        BenchError: There is no such back end, or it cannot be used here.
+    """
+    name = sandbox or next(backend.name for backend in backends.by_preference() if backend.trusted)
+    try:
+        return backends.choose(name, MODEL, "cpu")[0]
+    except backends.SandboxUnavailable as error:
+        raise BenchError(error.what, "this machine", error.remedy, EXIT_CODES["infra"]) from None
 
 
 def statically_refused() -> Iterator[AttackOutcome]:
-    """Submissions that are refused before any container; each is made here, as none can be kept as a file."""
+    """Yield the outcomes of submissions that no sandbox sees; each is made here, as none can be kept as a file."""
     with tempfile.TemporaryDirectory() as folder:
         for name in (*SOURCES, *FILES):
             path = Path(folder, f"{name.replace(' ', '_')}.py")
@@ -96,7 +103,7 @@ def statically_refused() -> Iterator[AttackOutcome]:
 
 
 def outputs(backend: Sandbox, run_id: str) -> AttackOutcome:
-    """Finite weights whose outputs overflow, as an entry on the default track: the sandbox cannot see it."""
+    """Run finite weights whose outputs overflow as an entry on the default track: the sandbox cannot see it."""
     references = References(load_track("digits-resnet18"), Store())
     entry = entries.read(suite.FOLDER / f"{OVERFLOWING}.py")
     start = time.monotonic()
@@ -109,28 +116,14 @@ def outputs(backend: Sandbox, run_id: str) -> AttackOutcome:
     return AttackOutcome(f"{OVERFLOWING}, inferred", "invalid", outcome.status, seconds, outcome.reason, why)
 
 
-def show(form: str) -> int:
-    """Run and print everything, as ``text``, ``json`` or ``markdown``; returns the exit code."""
-    results = []
-    for result in run():
-        results.append(result)
-        if form == "text" or not result.ok:
-            click.echo(line(result), err=form != "text")
-    if form == "json":
-        click.echo(json.dumps([vars(result) | {"ok": result.ok} for result in results], indent=1))
-    else:
-        click.echo(markdown(results) if form == "markdown" else summary(results))
-    return EXIT_CODES["ok" if all(result.ok for result in results) else "infra"]
-
-
 def line(result: AttackOutcome) -> str:
-    """One result for people."""
+    """Return one outcome as a line of text."""
     text = f"{'ok  ' if result.ok else 'FAIL'}  {result.attack:<44} {result.expected:<8} {result.status:<8}"
     return f"{text} {result.seconds:6.1f} s" + (f"  → {result.why}" if result.why else "")
 
 
 def markdown(results: Sequence[AttackOutcome]) -> str:
-    """The table of the README: one row per attack file, the slowest of its units, machine and date."""
+    """Return the table of docs/sandbox.md: one row per attack file, with the slowest of its units."""
     rows: dict[str, list[AttackOutcome]] = {}
     for result in results:
         rows.setdefault(result.attack.partition("[")[0], []).append(result)
@@ -144,9 +137,10 @@ def markdown(results: Sequence[AttackOutcome]) -> str:
 
 
 def summary(results: Sequence[AttackOutcome]) -> str:
-    """How many attacks deviated, and on which machine and day."""
-    machine, bad = hardware(), sum(not result.ok for result in results)
-    with connect() as client:
-        engine = client.version()["Version"]
-    where = f"{machine['cpu']}, {machine['cores']} cores, {machine['system']}, engine {engine}"
-    return f"{len(results)} attacks and controls, {bad} deviations; {where}; {datetime.date.today().isoformat()}."
+    """Return how many attacks deviated, and on which machine and day."""
+    machine, deviations = hardware(), sum(not result.ok for result in results)
+    engine = facts()
+    day = datetime.date.today().isoformat()
+    where = f"{machine['cpu']}, {machine['cores']} cores, {machine['system']}"
+    where += f", engine {engine.info['ServerVersion']}" if engine else ""
+    return f"{len(results)} attacks and controls, {deviations} deviations; {where}; {day}."

@@ -1,4 +1,4 @@
-"""What ``bench doctor`` says about one subject."""
+"""The result of one check of ``bench doctor``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Check:
-    """One line; ``remedy`` is empty when all is well."""
+    """What was checked and what came of it; ``remedy`` is empty when all is well."""
 
     subject: str
     text: str
@@ -17,4 +17,5 @@ class Check:
 
     @property
     def ok(self) -> bool:
+        """Whether there is nothing to do."""
         return not self.remedy

@@ -20,32 +20,45 @@ from unlearn_bench.harness.units import core_interference
 from unlearn_bench.harness.units.slots import timed_slot
 from unlearn_bench.harness.units.unit_kinds import SeedUnit
 from unlearn_bench.harness.units.unit_run import UnitContext, run
-from unlearn_bench.sandbox import backends
+from unlearn_bench.sandbox import backends, limit_checks
+from unlearn_bench.sandbox.types import Sandbox
 
 FREE_DISK_GIB = 5.0
 NOOP_UNITS = 5
 
 
-def examine() -> Iterator[Check]:
-    """All findings, the quick ones first."""
+def examine(sandbox: str = "auto") -> Iterator[Check]:
+    """Yield a check of each subject, the quick ones first.
+
+    ``sandbox`` names the back end whose limits and whose overhead are measured.
+    """
     store, default = Store(), load_track("digits-resnet18")
     yield _libraries()
     yield _disk(store)
     yield _memory(default)
     yield _references(References(default, store))
-    usable = []
-    for name in backends.names():
-        reason = backends.load(name).unavailable(default.model_spec, "cpu")
-        what, _, remedy = (reason or "usable for the default track").partition("; ")
-        yield Check(name, what, remedy if reason else "", needed=False)
-        usable += [] if reason else [name]
-    yield from engine_checks.containers()
-    if not usable:
-        yield Check("sandbox", "no back end is usable", "see the lines above")
+    for backend in backends.by_preference():
+        yield _back_end(backend, default)
+    yield from engine_checks.engine()
+    try:
+        chosen, line = backends.choose(sandbox, default.model_spec, "cpu")
+    except backends.SandboxUnavailable as error:
+        yield Check("sandbox", error.what, error.remedy)
         return
+    yield Check("sandbox", line.removeprefix("sandbox "))
+    for limit in limit_checks.check(chosen):
+        yield Check(limit.name, limit.text, limit.remedy, needed=False)
     yield _gpu()
     yield _neighbours(store)
-    yield _clock(References(default, store), min(usable, key=("docker", "process").index))
+    yield _clock(References(default, store), chosen)
+
+
+def _back_end(backend: Sandbox, default: Track) -> Check:
+    reason = backend.unavailable(default.model_spec, "cpu")
+    if reason is None:
+        return Check(backend.name, f"usable for the default track: {backend.description}")
+    what, _, remedy = reason.partition("; ")
+    return Check(backend.name, what, remedy, needed=False)
 
 
 def _libraries() -> Check:
@@ -104,9 +117,9 @@ def _neighbours(store: Store) -> Check:
     return Check("cores", f"{len(cores)}; a busy neighbour costs {cost:+.1%}: {units}")
 
 
-def _clock(references: References, name: str) -> Check:
-    """Times of repeated identity units: the overhead inside the clock, and its spread."""
-    bench = UnitContext(references, backends.load(name), run_id="doctor")
+def _clock(references: References, backend: Sandbox) -> Check:
+    """Time the identity entry repeatedly: the overhead inside the clock, and its spread."""
+    bench = UnitContext(references, backend, run_id="doctor")
     unit = SeedUnit(baseline("original"), references.track, 0)
     core = max(os.sched_getaffinity(0))
     records = [run(bench, unit, timed_slot((core,)), None, 60.0) for _ in range(NOOP_UNITS)]
@@ -115,7 +128,7 @@ def _clock(references: References, name: str) -> Check:
         return Check("clock", f"the identity entry failed: {failed[0].reason}", "see the lines above")
     wall = _spread([r.seconds for r in records if r.seconds is not None])
     cpu = _spread([r.cpu_seconds for r in records if r.cpu_seconds is not None])
-    return Check("clock", f"identity entry in {name}, {NOOP_UNITS} times: {wall}; of the CPU {cpu}")
+    return Check("clock", f"identity entry in {backend.name}, {NOOP_UNITS} times: {wall}; of the CPU {cpu}")
 
 
 def _spread(seconds: Sequence[float]) -> str:

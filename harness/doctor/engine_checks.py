@@ -1,4 +1,4 @@
-"""What ``bench doctor`` says of containers: the engine, the image, every limit tried, and the way to a GPU."""
+"""Checks of the container engine: the engine, the image, and every step on the way to a GPU."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from contextlib import nullcontext
 from unlearn_bench.harness.doctor.check import Check
 from unlearn_bench.sandbox import backends
 from unlearn_bench.sandbox.engine.facts import Facts, facts
-from unlearn_bench.sandbox.limit_checks import ENTRIES, checks
-from unlearn_bench.sandbox.tiny import MODEL, tiny_job
+from unlearn_bench.sandbox.limit_checks import ENTRIES
+from unlearn_bench.sandbox.tiny import tiny_job
 from unlearn_bench.sandbox.types import MIB, Limits
 
 START = "install Docker, start it (`dockerd`) and check DOCKER_HOST; without it foreign entries cannot be run safely"
@@ -21,29 +21,25 @@ TOOLKIT = (
 GPU_MINUTES = 5
 
 
-def containers() -> Iterator[Check]:
-    """Engine and image, and every limit in a real container. Nothing of it is needed where only own code runs."""
-    engine = facts()
-    if engine is None:
+def engine() -> Iterator[Check]:
+    """Yield the checks of engine and image; neither is needed by those who run only their own code."""
+    found = facts()
+    if found is None:
         yield Check("engine", "no container engine answers", START, needed=False)
         return
-    lacking = engine.lacking
-    text = engine.line + (f"; it cannot limit: {', '.join(lacking)}" if lacking else "")
+    lacking = found.lacking
+    text = found.line + (f"; it cannot limit: {', '.join(lacking)}" if lacking else "")
     remedy = f"switch the kernel's controllers on: {', '.join(lacking)} (boot with cgroup_enable=memory swapaccount=1)"
     yield Check("engine", text, remedy if lacking else "", needed=False)
-    yield _image(engine)
-    backend = backends.load("docker")
-    if backend.unavailable(MODEL, "cpu") is None:
-        for check in checks.check(backend):
-            yield Check(check.name, check.text, check.remedy, needed=False)
+    yield _image(found)
 
 
 def gpu(index: int) -> Iterator[Check]:
-    """The way of a GPU into a container, step by step, and a unit that trains on it."""
+    """Yield the checks of every step on the way of a GPU into a container, and of a unit that trains on it."""
     ready = True
-    for finding in (_driver(index), *_gpu_engine(facts())):
-        ready = ready and finding.ok
-        yield finding
+    for check in (_driver(index), *_gpu_engine(facts())):
+        ready = ready and check.ok
+        yield check
     if not ready:
         yield Check("gpu unit", "not run", "see the lines above")
         return

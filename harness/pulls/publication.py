@@ -23,6 +23,8 @@ from unlearn_bench.harness.store import documents
 from unlearn_bench.harness.units import entry_sources, probe_units, shadow_units
 from unlearn_bench.harness.units.records import Record, ShadowRecord, record_kind, track_folder
 from unlearn_bench.harness.units.unit_kinds import SeedUnit
+from unlearn_bench.sandbox import backends
+from unlearn_bench.sandbox.text import one_line
 
 SPARE = 1 << 16
 """Bytes that a file of arrays may have beside its numbers."""
@@ -202,7 +204,7 @@ def _with(entry: Entry, parameters: Any) -> Entry:
 
 
 def _plausible(record: Record | ShadowRecord) -> None:
-    """A date that is past; trust only where a container ran it."""
+    """Refuse a date to come, and trust in a back end that is not trusted on this machine."""
     soon = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=1)
     try:
         date = datetime.datetime.fromisoformat(record.date)
@@ -212,8 +214,18 @@ def _plausible(record: Record | ShadowRecord) -> None:
         raise BadResult(f"{record.name}: its date {record.date} is still to come")
     if record.status == "infra":
         raise BadResult(f"{record.name}: a unit was lost to the machine", "score it again")
-    if record.trusted and not str(record.environment.get("backend", "")).startswith("docker"):
-        raise BadResult(f"{record.name}: called trusted, and did not run in a container")
+    if record.trusted:
+        _trusted_here(record.name, str(record.environment.get("backend", "")))
+
+
+def _trusted_here(entry: str, backend: str) -> None:
+    """Refuse trust that the back end of this name does not have on this machine, whatever the result says."""
+    try:
+        trusted = backends.is_trusted(backend)
+    except backends.SandboxUnavailable as error:
+        raise BadResult(f"{entry}: called trusted, but {one_line(error.what)}", error.remedy) from None
+    if not trusted:
+        raise BadResult(f"{entry}: called trusted, and its back end {backend} is not")
 
 
 def _arrays(content: bytes, shapes: dict[str, tuple[int, ...]], what: str) -> None:

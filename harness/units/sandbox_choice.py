@@ -19,8 +19,8 @@ def choose_sandbox(track: Track, sandbox: str, gpu: int | None) -> tuple[Sandbox
     except backends.SandboxUnavailable as error:
         raise BenchError(error.what, "this machine", error.remedy, EXIT_CODES["infra"]) from None
     if track.sealed and sandbox == "auto" and not backend.trusted:
-        what = f"track {track.name} is sealed, and there is no container to keep its secret from an entry"
-        remedy = "run `bench doctor`; --sandbox process is for your own code"
+        what = f"track {track.name} is sealed, and no trusted sandbox is usable here to keep its secret from an entry"
+        remedy = "run `bench doctor`; name another back end with --sandbox only for your own code"
         raise BenchError(what, "this machine", remedy, EXIT_CODES["infra"])
     backend.reap()
     return backend, line

@@ -1,20 +1,22 @@
-"""The back ends: every module of this folder is one, named after the module, made by its ``create()``."""
+"""The back ends: a module with ``create()`` each, in this folder or anywhere that Python can import.
+
+Nothing lists the modules of this folder by hand. A module elsewhere is named by its dotted path, such as
+``my_pkg.my_backend``, and its back end carries that path as its name.
+"""
 
 from __future__ import annotations
 
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from unlearn_bench.sandbox.types import Sandbox
 
-NOT_A_SANDBOX = "a crash barrier, not a sandbox: run only code that you trust; results are marked untrusted"
-
 
 class SandboxUnavailable(Exception):
-    """The back end that was asked for cannot be used here: ``what`` is missing, and the ``remedy``."""
+    """The requested back end cannot be used here: ``what`` is missing, and the ``remedy``."""
 
     def __init__(self, what: str, remedy: str) -> None:
         super().__init__(f"{what}; {remedy}")
@@ -22,38 +24,94 @@ class SandboxUnavailable(Exception):
 
 
 def names() -> list[str]:
-    """Names of the back ends, sorted."""
+    """Return the names of the back ends of this folder, sorted."""
     return sorted(module.name for module in pkgutil.iter_modules(__path__))
 
 
 def load(name: str) -> Sandbox:
-    """The back end of this name; ``docker:runsc`` is docker with another OCI runtime of the engine.
+    """Return the back end of this name.
 
-    Raises ``SandboxUnavailable`` if there is none.
+    ``name`` is a module of this folder (``docker``), one with a variant if its ``create`` takes one
+    (``docker:runsc``), or the dotted path of a module elsewhere (``my_pkg.my_backend``).
+
+    Raises:
+        SandboxUnavailable: There is no such back end, or it calls itself by another name.
     """
     module, colon, variant = name.partition(":")
-    create = importlib.import_module(f"{__name__}.{module}").create if module in names() else None
+    create = _creator(module)
     if create is None or (colon and not (variant and inspect.signature(create).parameters)):
-        usable = f"use one of: {', '.join(names())} (or docker:RUNTIME, an OCI runtime of the engine)"
-        raise SandboxUnavailable(f"there is no sandbox called {name!r}", usable)
+        raise SandboxUnavailable(f"there is no sandbox called {name!r}", f"use {_allowed()}")
     backend: Sandbox = create(variant) if variant else create()
+    if backend.name != name:
+        what = f"the back end in {module!r} calls itself {backend.name!r}"
+        raise SandboxUnavailable(what, f"set its `name` to {name!r}: records say by this name what ran a unit")
     return backend
 
 
-def choose(name: str, model: Mapping[str, Any], device: str) -> tuple[Sandbox, str]:
-    """The back end for such jobs and one line that says which it is and why.
+def by_preference() -> list[Sandbox]:
+    """Return the back ends of this folder in the order in which ``auto`` tries them."""
+    return sorted(map(load, names()), key=lambda backend: (-backend.preference, backend.name))
 
-    ``auto`` takes docker where an engine and a sufficient image are there, otherwise process. Raises
-    ``SandboxUnavailable`` if the one that was asked for, or every one, is not usable here.
+
+def is_trusted(name: str) -> bool:
+    """Return whether results of foreign code that the back end of this name ran may be ranked on a public board.
+
+    Only the modules of this folder can be: a name may come from a stranger's file, so nothing else is imported for it.
+
+    Raises:
+        SandboxUnavailable: No module of this folder has this name.
     """
-    tried: list[str] = []
-    for candidate in ("docker", "process") if name == "auto" else (name,):
-        backend = load(candidate)
+    if name.partition(":")[0] not in names():
+        remedy = f"only a module in unlearn_bench/sandbox/backends/ can be trusted here: {', '.join(names())}"
+        raise SandboxUnavailable(f"there is no sandbox called {name!r} on this machine", remedy)
+    return load(name).trusted
+
+
+def choose(name: str, model: Mapping[str, Any], device: str) -> tuple[Sandbox, str]:
+    """Return the back end for jobs of this model on this device, and a line that says which it is and why.
+
+    ``auto`` takes the first usable one in their order of preference.
+
+    Raises:
+        SandboxUnavailable: The requested one, or every one, cannot be used here.
+    """
+    reasons: list[str] = []
+    for backend in by_preference() if name == "auto" else [load(name)]:
         reason = backend.unavailable(model, device)
         if reason is None:
-            warning = "" if backend.trusted else f" ({NOT_A_SANDBOX})"
-            why = "asked for" if name != "auto" else f"no {tried[0]}" if tried else "engine and image are there"
-            return backend, f"sandbox {candidate}: {why}{warning}"
-        tried.append(f"{candidate}: {reason}")
-    what, _, remedy = tried[-1].partition("; ")
+            warning = "" if backend.trusted else f" ({backend.description}; results are marked untrusted)"
+            why = "asked for" if name != "auto" else f"no {reasons[0]}" if reasons else "usable here"
+            return backend, f"sandbox {backend.name}: {why}{warning}"
+        reasons.append(f"{backend.name}: {reason}")
+    what, _, remedy = reasons[-1].partition("; ")
     raise SandboxUnavailable(what, remedy)
+
+
+def _creator(module: str) -> Callable[..., Sandbox] | None:
+    """Return ``create`` of a module of this folder or of a dotted path, or ``None`` if there is no such module."""
+    if module in names():
+        path = f"{__name__}.{module}"
+    elif "." in module and all(part.isidentifier() for part in module.split(".")):
+        path = module
+    else:
+        return None
+    try:
+        loaded = importlib.import_module(path)
+    except ModuleNotFoundError as error:
+        if error.name is not None and f"{path}.".startswith(f"{error.name}."):
+            return None
+        raise  # the module is there, and what it imports is not
+    create: Callable[..., Sandbox] | None = getattr(loaded, "create", None)
+    if create is None:
+        raise SandboxUnavailable(f"the module {module!r} has no create()", "see Another back end in docs/sandbox.md")
+    return create
+
+
+def _allowed() -> str:
+    """Return what ``load`` accepts, as text; a variant is named by the parameter of ``create``."""
+    words = []
+    for name in names():
+        create = importlib.import_module(f"{__name__}.{name}").create
+        variants = [f"{name}:{parameter.upper()}" for parameter in inspect.signature(create).parameters]
+        words.append(" or ".join([name, *variants]))
+    return f"{', '.join(words)}, or the dotted path of a module with create() (docs/sandbox.md, Another back end)"

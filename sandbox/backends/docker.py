@@ -25,7 +25,7 @@ from unlearn_bench.sandbox.engine.readback import NotEnforced, check
 from unlearn_bench.sandbox.engine.reap import labels, reap
 from unlearn_bench.sandbox.engine.settings import settings
 from unlearn_bench.sandbox.session import conduct
-from unlearn_bench.sandbox.types import Chunk, Exit, Job, Outcome
+from unlearn_bench.sandbox.types import LIMITS, Chunk, Exit, Job, Outcome
 
 _SIGNAL_BASE = 128
 
@@ -33,7 +33,14 @@ _SIGNAL_BASE = 128
 class Docker:
     """Back end ``docker``; ``runtime`` names another OCI runtime of the engine, such as gVisor's ``runsc``."""
 
+    description = "a fresh container per unit, without network, privileges or anything hidden"
     trusted = True
+    preference = 100
+    enforces = LIMITS
+    advice = (
+        "use an engine that enforces it: rootful, version 20.10 or later, with its cgroup controllers on and its "
+        "default security options (see `docker info`); rootless engines on cgroup v1 ignore limits"
+    )
 
     def __init__(self, runtime: str | None = None) -> None:
         self.runtime = runtime

@@ -18,14 +18,18 @@ from typing import Any
 from unlearn_bench.sandbox import child, family, stage
 from unlearn_bench.sandbox.child import ChildSpec, RunningChild
 from unlearn_bench.sandbox.family import Family, own_user
-from unlearn_bench.sandbox.types import Job, Outcome
+from unlearn_bench.sandbox.types import Job, Limit, Outcome
 
 
 class Process:
     """Back end ``process``."""
 
     name = "process"
+    description = "a crash barrier, not a sandbox: run only code that you trust"
     trusted = False
+    preference = 0
+    enforces: frozenset[Limit] = frozenset({"cpu limit", "memory limit", "deadline"})
+    advice = "close what else uses the machine and try again, or use another back end"
 
     def unavailable(self, model: Mapping[str, Any], device: str) -> str | None:
         """Why such a job cannot run here, with the remedy after a semicolon."""

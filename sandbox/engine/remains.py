@@ -12,14 +12,16 @@ import tempfile
 import threading
 import time
 from collections.abc import Collection, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import docker
 
+from unlearn_bench.sandbox.engine.client import FAILURES, connect
 from unlearn_bench.sandbox.engine.reap import OWNER_LABEL, labels
 from unlearn_bench.sandbox.engine.settings import USER
+from unlearn_bench.sandbox.family import USERS
 from unlearn_bench.sandbox.types import MIB
 
 MARK = "unlearn-bench-attack"
@@ -41,7 +43,7 @@ class Machine:
     volumes: frozenset[str]
     mounts: frozenset[str]
     processes: frozenset[str]
-    """Of a sandbox's user, of the engine around containers, and children of this process."""
+    """Of the users of sandboxes, of the engine around containers, and children of this process."""
     files: frozenset[str]
     """Stages of the given sources, and files that attacks try to leave."""
     threads: frozenset[str]
@@ -55,17 +57,27 @@ class Machine:
     with the containers and mounts that hold them."""
 
 
-def look(client: docker.DockerClient, sources: Collection[bytes]) -> Machine:
-    """The machine now, seen from here and from the engine; ``sources`` are the entries that run.
+@contextmanager
+def engine() -> Iterator[docker.DockerClient | None]:
+    """Yield a client of the container engine that serves nothing else, or ``None`` where no engine answers."""
+    with ExitStack() as stack:
+        try:
+            client = stack.enter_context(connect())
+            client.ping()
+        except FAILURES:
+            client = None
+        yield client
+
+
+def look(client: docker.DockerClient | None, sources: Collection[bytes]) -> Machine:
+    """Return the machine now, seen from here and from the engine; ``sources`` are the entries that run.
 
     ``client`` serves nothing else, as its connections count.
     """
-    owner = f"{OWNER_LABEL}={labels('')[OWNER_LABEL]}"
-    # the SDK keeps a connection for every address that it has called: always the same ones here
-    containers = client.api.containers(all=True, filters={"label": owner})
+    containers, volumes = ((), ()) if client is None else _of_engine(client)
     return Machine(
-        containers=frozenset(container["Id"] for container in containers),
-        volumes=frozenset(str(volume.id) for volume in client.volumes.list()),
+        containers=frozenset(containers),
+        volumes=frozenset(volumes),
         mounts=frozenset(line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()),
         processes=frozenset(_processes()),
         files=frozenset(_files(sources)),
@@ -76,8 +88,15 @@ def look(client: docker.DockerClient, sources: Collection[bytes]) -> Machine:
     )
 
 
+def _of_engine(client: docker.DockerClient) -> tuple[list[str], list[str]]:
+    owner = f"{OWNER_LABEL}={labels('')[OWNER_LABEL]}"
+    # the SDK keeps a connection for every address that it has called: always the same ones here
+    containers = client.api.containers(all=True, filters={"label": owner})
+    return [container["Id"] for container in containers], [str(volume.id) for volume in client.volumes.list()]
+
+
 def remains(
-    client: docker.DockerClient, sources: Collection[bytes], before: Machine, patience: float = 90.0
+    client: docker.DockerClient | None, sources: Collection[bytes], before: Machine, patience: float = 90.0
 ) -> list[str]:
     """One line for each kind of thing that is new since ``before`` and still there after ``patience`` seconds."""
     until, after = time.monotonic() + patience, look(client, sources)
@@ -115,7 +134,7 @@ def _processes() -> Iterator[str]:
             continue
         # see proc_pid_stat(5): pid (name) state parent … start
         name, fields = stat.partition("(")[2].rpartition(")")[0], stat.rpartition(")")[2].split()
-        if owner == user or name.startswith(ENGINE) or int(fields[1]) == me:
+        if owner == user or owner in USERS or name.startswith(ENGINE) or int(fields[1]) == me:
             yield f"{folder.name} {name} (started {fields[19]})"
 
 

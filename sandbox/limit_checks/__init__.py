@@ -1,10 +1,10 @@
-"""Does a back end keep its limits on this machine? A flag accepted is not a flag enforced: every limit is tried.
+"""Does a back end keep the limits that it promises on this machine? A flag accepted is not a flag enforced.
 
-``entries/`` holds what runs inside; ``limits.py`` asks, and compares.
+``entries/`` holds what runs inside; ``checks.py`` asks, and compares.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
+from unlearn_bench.sandbox.limit_checks.checks import ENTRIES, LimitCheck, check
 
-ENTRIES = Path(__file__).parent / "entries"
+__all__ = ["ENTRIES", "LimitCheck", "check"]

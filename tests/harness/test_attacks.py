@@ -48,7 +48,7 @@ def test_every_attack_passes_the_static_check(path: Path) -> None:
 def test_the_command_reports_and_fails(
     results: list[AttackOutcome], code: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def run() -> Iterator[AttackOutcome]:
+    def run(sandbox: str | None) -> Iterator[AttackOutcome]:
         yield from results
 
     monkeypatch.setattr(attack_suite, "run", run)

@@ -296,7 +296,15 @@ LIES: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "no outputs": (lambda d: _first(d).update(logits=None), "ok without outputs"),
     "a failure with outputs": (lambda d: _first(d).update(status="crash"), "crash with outputs"),
     "lost to the machine": (lambda d: _first(d).update(status="infra", logits=None), "lost to the machine"),
-    "trust without a container": (lambda d: _first(d).update(environment={"backend": "process"}), "called trusted"),
+    "undeserved trust": (
+        lambda d: _first(d).update(environment={"backend": "process"}),
+        "process is not",
+    ),
+    "unknown back end": (lambda d: _first(d).update(environment={"backend": "dockerish"}), "'dockerish'"),
+    "foreign back end": (
+        lambda d: _first(d).update(environment={"backend": "os.path"}),
+        "can be trusted here",
+    ),
     "tomorrow": (lambda d: _first(d).update(date="2099-01-01T00:00:00+00:00"), "still to come"),
     "no date": (lambda d: _first(d).update(date="2026-19-39T00:00:00+00:00"), "is no date"),
     "a seed twice": (lambda d: _text(d)["records"].append(_first(d)), "a seed twice"),

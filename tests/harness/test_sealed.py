@@ -210,7 +210,7 @@ def test_auto_never_takes_a_sealed_track_out_of_the_container(
     path = tmp_path / "mine.py"
     path.write_text(QUIET)
     result = run("submit", str(path), "--track", str(cup))
-    assert result.exit_code == 20 and "no container to keep its secret" in result.stderr
+    assert result.exit_code == 20 and "no trusted sandbox is usable here to keep its secret" in result.stderr
 
 
 def canaries(references: References, records: list[Record]) -> dict[str, bytes]:

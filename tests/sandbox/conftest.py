@@ -14,7 +14,7 @@ import torch
 from hypothesis import settings
 from safetensors.torch import load_file
 
-from unlearn_bench.sandbox.backends import load
+from unlearn_bench.sandbox.backends import load, names
 from unlearn_bench.sandbox.tiny import MODEL, tiny_job
 from unlearn_bench.sandbox.types import MIB, Job, Limits, Sandbox
 
@@ -59,12 +59,16 @@ def docker_sandbox() -> Sandbox:
     return backend
 
 
-@pytest.fixture(params=["process", pytest.param("docker", marks=pytest.mark.docker)])
+@pytest.fixture(params=[pytest.param(name, marks=[pytest.mark.docker] * (name == "docker")) for name in names()])
 def backend(request: pytest.FixtureRequest) -> Sandbox:
+    """Every back end of the repository in turn; one that cannot be used here is a loud skip."""
     if request.param == "docker":
         sandbox: Sandbox = request.getfixturevalue("docker_sandbox")
         return sandbox
-    return load(request.param)
+    sandbox = load(request.param)
+    if (reason := sandbox.unavailable(SPEC, "cpu")) is not None:
+        pytest.skip(f"THE BACK END {sandbox.name} IS NOT TESTED: {reason}")
+    return sandbox
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,22 +17,87 @@ SPEC = {"name": "resnet18_narrow", "classes": 3, "width": 2}
 
 class Fake:
     def __init__(self, name: str, reason: str | None) -> None:
-        self.name, self.reason, self.trusted = name, reason, name == "docker"
+        backend = load(name)
+        self.name, self.reason, self.trusted = name, reason, backend.trusted
+        self.preference, self.description = backend.preference, backend.description
 
     def unavailable(self, model: Mapping[str, Any], device: str) -> str | None:
         return self.reason
 
 
 def pretend(monkeypatch: pytest.MonkeyPatch, **reasons: str | None) -> None:
-    monkeypatch.setattr(backends, "load", lambda name: Fake(name, reasons[name]))
+    fakes = {name: Fake(name, reason) for name, reason in reasons.items()}
+    monkeypatch.setattr(backends, "load", fakes.__getitem__)
 
 
 def test_back_ends_are_found_by_folder() -> None:
     assert {"docker", "process"} <= set(names())
     assert [load(name).name for name in ("docker", "process")] == ["docker", "process"]
     assert load("docker").trusted and not load("process").trusted
-    with pytest.raises(SandboxUnavailable, match="docker, process"):
-        load("dokcer")
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An importable folder outside of the repository."""
+    monkeypatch.syspath_prepend(tmp_path)
+    return tmp_path
+
+
+MINE = """
+from unlearn_bench.sandbox.backends.process import Process
+
+class Mine(Process):
+    name, preference = {name!r}, 200
+
+def create():
+    return Mine()
+"""
+
+
+def test_a_module_elsewhere_is_loaded_by_its_dotted_path(elsewhere: Path) -> None:
+    (elsewhere / "one_pkg").mkdir()
+    (elsewhere / "one_pkg" / "mine.py").write_text(MINE.format(name="one_pkg.mine"))
+    assert load("one_pkg.mine").name == "one_pkg.mine"
+
+
+def test_a_module_elsewhere_cannot_take_the_name_of_a_trusted_one(elsewhere: Path) -> None:
+    (elsewhere / "two_pkg").mkdir()
+    (elsewhere / "two_pkg" / "mine.py").write_text(MINE.format(name="docker"))
+    with pytest.raises(SandboxUnavailable, match=r"'two_pkg.mine' calls itself 'docker'; set its `name`"):
+        load("two_pkg.mine")
+
+
+@pytest.mark.parametrize("name", ["no_pkg.mine", "three_pkg.mine", "three_pkg", ".x", "os."])
+def test_an_unknown_name_says_what_is_allowed_and_how_to_add_one(name: str, elsewhere: Path) -> None:
+    (elsewhere / "three_pkg").mkdir()
+    with pytest.raises(SandboxUnavailable, match=r"docker or docker:RUNTIME, process, or the dotted path of a module"):
+        load(name)
+
+
+def test_a_module_that_lacks_what_it_imports_says_so(elsewhere: Path) -> None:
+    (elsewhere / "four_pkg").mkdir()
+    (elsewhere / "four_pkg" / "mine.py").write_text("import no_such_library")
+    with pytest.raises(ModuleNotFoundError, match="no_such_library"):
+        load("four_pkg.mine")
+
+
+def test_a_new_file_in_the_folder_is_all_that_a_back_end_needs(
+    elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (elsewhere / "newest.py").write_text(MINE.format(name="newest"))
+    monkeypatch.setattr(backends, "__path__", [*backends.__path__, str(elsewhere)])
+    assert names() == ["docker", "newest", "process"]
+    assert [backend.name for backend in backends.by_preference()] == ["newest", "docker", "process"]
+    backend, line = choose("auto", SPEC, "cpu")
+    assert backend.name == "newest" and "results are marked untrusted" in line
+    assert not backends.is_trusted("newest")
+
+
+def test_no_module_is_imported_for_a_name_in_a_strangers_file(elsewhere: Path) -> None:
+    (elsewhere / "five_pkg").mkdir()
+    (elsewhere / "five_pkg" / "mine.py").write_text("raise SystemExit")
+    with pytest.raises(SandboxUnavailable, match="can be trusted here: docker, process"):
+        backends.is_trusted("five_pkg.mine")
 
 
 def test_docker_takes_another_runtime_by_name() -> None:
@@ -69,12 +135,6 @@ def test_no_engine_is_said_with_its_remedy(monkeypatch: pytest.MonkeyPatch, make
     assert reason is not None and "engine" in reason and "; install" in reason
     outcome = load("docker").run(make_job("x = 1"), nullcontext())
     assert outcome.status == "infra" and "engine" in outcome.reason
-
-
-@pytest.mark.parametrize("name", ["process", "docker"])
-def test_an_absent_gpu_is_never_replaced_by_the_cpu(name: str, make_job: Callable[..., Job]) -> None:
-    outcome = load(name).run(make_job("def unlearn(m, r): pass", device="cuda:63"), nullcontext())
-    assert outcome.status == "infra" and outcome.reason
 
 
 @pytest.mark.slow

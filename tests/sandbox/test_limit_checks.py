@@ -10,17 +10,17 @@ import pytest
 from unlearn_bench.sandbox.engine import settings
 from unlearn_bench.sandbox.engine.facts import Facts, facts
 from unlearn_bench.sandbox.limit_checks import checks
-from unlearn_bench.sandbox.types import Sandbox
+from unlearn_bench.sandbox.types import LIMITS, Limit, Sandbox
 
-GOOD: dict[str, dict[str, Any]] = {
+GOOD: dict[Limit, dict[str, Any]] = {
     "user": {"uid": 65534, "effective": "0", "bounding": "0", "no_new_privileges": "1", "seccomp": "2"},
-    "root": {"mount": "ro", "write": "Read-only", "stage": "Read-only", "proc": "Read-only"},
+    "read-only": {"mount": "ro", "write": "Read-only", "stage": "Read-only", "proc": "Read-only"},
     "network": {"interfaces": ["lo"], "connect": "Network is unreachable"},
     "noexec": {"tmp": "Permission denied", "shm": "Permission denied"},
     "ulimits": {"hard": [4096, 0, checks.SCRATCH, 65536], "opened": 4000, "large": "File too large", "mlock": -1},
     "scratch": {"bytes": checks.SCRATCH, "inodes": 16000},
     "shm": {"bytes": checks.SCRATCH},
-    "cores": {"affinity": [1], "used": 0.99},
+    "cpu limit": {"affinity": [1], "used": 0.99},
     "processes": {"forked": 46},
 }
 
@@ -32,9 +32,9 @@ GOOD: dict[str, dict[str, Any]] = {
         ("user", "bounding", "a80425fb"),
         ("user", "no_new_privileges", "0"),
         ("user", "seccomp", "0"),
-        ("root", "write", ""),
-        ("root", "proc", ""),
-        ("root", "mount", "rw"),
+        ("read-only", "write", ""),
+        ("read-only", "proc", ""),
+        ("read-only", "mount", "rw"),
         ("network", "interfaces", ["lo", "eth0"]),
         ("network", "connect", ""),
         ("noexec", "shm", ""),
@@ -45,27 +45,29 @@ GOOD: dict[str, dict[str, Any]] = {
         ("scratch", "bytes", 10 * checks.SCRATCH),
         ("scratch", "inodes", 100_000),
         ("shm", "bytes", 10 * checks.SCRATCH),
-        ("cores", "affinity", [0, 1]),
-        ("cores", "used", 1.9),
+        ("cpu limit", "affinity", [0, 1]),
+        ("cpu limit", "used", 1.9),
         ("processes", "forked", 5000),
     ],
 )
-def test_one_limit_that_does_not_hold_is_one_failing_line(line: str, key: str, value: object) -> None:
-    assert [check.name for check in checks.judge(GOOD, 1) if check.remedy] == []
+def test_one_limit_that_does_not_hold_is_one_failing_line(line: Limit, key: str, value: object) -> None:
+    assert [check.name for check in checks.judge(GOOD, 1, "advice") if check.remedy] == []
     report = copy.deepcopy(GOOD)
     report[line][key] = value
-    failing = [check for check in checks.judge(report, 1) if check.remedy]
+    failing = [check for check in checks.judge(report, 1, "advice") if check.remedy]
     assert len(failing) == 1 and failing[0].text
+
+
+def test_a_limit_that_nobody_reports_does_not_hold() -> None:
+    report: dict[Limit, dict[str, Any]] = {**GOOD, "shm": {}}
+    assert [check.name for check in checks.judge(report, 1, "advice") if check.remedy] == ["shm"]
 
 
 @pytest.mark.docker
 @pytest.mark.slow
 def test_every_limit_holds_on_this_engine(docker_sandbox: Sandbox) -> None:
     tried = list(checks.check(docker_sandbox))
-    assert {check.name for check in tried} == {
-        "user", "read-only", "network", "noexec", "ulimits", "scratch", "shm", "cpu limit", "processes",
-        "memory limit", "deadline",
-    }  # fmt: skip
+    assert {check.name for check in tried} == LIMITS
     assert [check for check in tried if check.remedy] == []
 
 

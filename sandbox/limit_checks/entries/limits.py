@@ -9,8 +9,8 @@ import socket
 import time
 
 
-def report(name, **found):
-    print(json.dumps({"name": name, **found}), flush=True)
+def report(name, **result):
+    print(json.dumps({"name": name, **result}), flush=True)
 
 
 def error_of(function):
@@ -126,20 +126,48 @@ def cores_used(seconds=1.0):
     return total / (time.monotonic() - start)
 
 
-def unlearn(model, retain, *, scratch=0):
-    report("user", uid=os.getuid(), effective=status("CapEff"), bounding=status("CapBnd"),
-           no_new_privileges=status("NoNewPrivs"), seccomp=status("Seccomp"))  # fmt: skip
-    report("root", write=error_of(lambda: open("/var/tmp/probe", "w")), mount=mounted("/"),
-           stage=error_of(lambda: open("/in/probe", "w")),
-           proc=error_of(lambda: open("/proc/sys/kernel/hostname", "w").write("x")))  # fmt: skip
-    report("network", interfaces=sorted(os.listdir("/sys/class/net")),
-           connect=error_of(lambda: socket.create_connection(("192.0.2.1", 80), timeout=2)))  # fmt: skip
-    report("noexec", tmp=runs("/tmp/true"), shm=runs("/dev/shm/true"))
-    limits = (resource.RLIMIT_NOFILE, resource.RLIMIT_CORE, resource.RLIMIT_FSIZE, resource.RLIMIT_MEMLOCK)
-    report("ulimits", hard=[resource.getrlimit(which)[1] for which in limits], opened=open_files(),
-           large=largest_file(scratch), mlock=ctypes.CDLL(None, use_errno=True).mlock(
-               ctypes.create_string_buffer(1 << 20), ctypes.c_size_t(1 << 20)))  # fmt: skip
-    report("scratch", bytes=fill("/tmp"), inodes=inodes("/tmp"))
-    report("shm", bytes=fill("/dev/shm"))
-    report("cores", affinity=sorted(os.sched_getaffinity(0)), used=cores_used())
-    report("processes", forked=processes())
+def user(scratch):
+    return {
+        "uid": os.getuid(), "effective": status("CapEff"), "bounding": status("CapBnd"),
+        "no_new_privileges": status("NoNewPrivs"), "seccomp": status("Seccomp"),
+    }  # fmt: skip
+
+
+def read_only(scratch):
+    return {
+        "write": error_of(lambda: open("/var/tmp/probe", "w")), "mount": mounted("/"),
+        "stage": error_of(lambda: open("/in/probe", "w")),
+        "proc": error_of(lambda: open("/proc/sys/kernel/hostname", "w").write("x")),
+    }  # fmt: skip
+
+
+def network(scratch):
+    connect = error_of(lambda: socket.create_connection(("192.0.2.1", 80), timeout=2))
+    return {"interfaces": sorted(os.listdir("/sys/class/net")), "connect": connect}
+
+
+def ulimits(scratch):
+    hard = (resource.RLIMIT_NOFILE, resource.RLIMIT_CORE, resource.RLIMIT_FSIZE, resource.RLIMIT_MEMLOCK)
+    lock = ctypes.CDLL(None, use_errno=True).mlock
+    return {
+        "hard": [resource.getrlimit(which)[1] for which in hard], "opened": open_files(),
+        "large": largest_file(scratch), "mlock": lock(ctypes.create_string_buffer(1 << 20), ctypes.c_size_t(1 << 20)),
+    }  # fmt: skip
+
+
+TRIALS = {
+    "user": user,
+    "read-only": read_only,
+    "network": network,
+    "noexec": lambda scratch: {"tmp": runs("/tmp/true"), "shm": runs("/dev/shm/true")},
+    "ulimits": ulimits,
+    "scratch": lambda scratch: {"bytes": fill("/tmp"), "inodes": inodes("/tmp")},
+    "shm": lambda scratch: {"bytes": fill("/dev/shm")},
+    "cpu limit": lambda scratch: {"affinity": sorted(os.sched_getaffinity(0)), "used": cores_used()},
+    "processes": lambda scratch: {"forked": processes()},
+}
+
+
+def unlearn(model, retain, *, limits=(), scratch=0):
+    for name in limits:
+        report(name, **TRIALS[name](scratch))
