@@ -50,6 +50,7 @@ def _say_in_worker() -> None:
     logger.info("a worker waits")
 
 
+@pytest.mark.usefixtures("fresh_processes")
 def test_messages_of_worker_processes_reach_standard_error(capfd: pytest.CaptureFixture[str]) -> None:
     logging.getLogger("unlearn_bench").setLevel(logging.INFO)
     with worker_pool(1, _say_in_worker) as pool:
