@@ -21,13 +21,15 @@ def metrics() -> tuple[Metric, ...]:
         ValueError: a file has no ``METRICS``, or two metrics have one name.
     """
     table: dict[str, Metric] = {}
+    files: dict[str, str] = {}
     for module in sorted(pkgutil.iter_modules(folder.__path__), key=lambda module: module.name):
         declared = getattr(importlib.import_module(f"{folder.__name__}.{module.name}"), "METRICS", None)
         if not isinstance(declared, tuple) or not all(isinstance(each, Metric) for each in declared):
             raise ValueError(f"scoring/metrics/{module.name}.py must define METRICS, a tuple of Metric")
         for metric in declared:
+            other = files.setdefault(metric.name, module.name)
             if metric.name in table:
-                raise ValueError(f"scoring/metrics/{module.name}.py declares {metric.name}, which another file has")
+                raise ValueError(f"{metric.name} is declared in {other}.py and in {module.name}.py of scoring/metrics")
             table[metric.name] = metric
     return tuple(sorted(table.values(), key=lambda metric: _ORDER.index(metric.reads)))
 
