@@ -85,7 +85,7 @@ def command(names: tuple[str, ...], secret: Path | None, form: str, out: Path | 
 def _content(track: Track, form: str, public: bool) -> bytes:
     from unlearn_bench.harness.references.references import References
     from unlearn_bench.harness.report import tables
-    from unlearn_bench.harness.report.site import plots
+    from unlearn_bench.harness.report.site import board_plots
     from unlearn_bench.harness.results import board
     from unlearn_bench.harness.store.store import Snapshot
     from unlearn_bench.harness.support.errors import USAGE, BenchError
@@ -101,7 +101,7 @@ def _content(track: Track, form: str, public: bool) -> bytes:
             what = f"no entry has run U-LiRA on {track.name}"
             raise BenchError(what, "your command", "run `bench baselines --lira`, or `bench submit FILE --lira`", USAGE)
         title = f"U-LiRA on {track.analysis.title}"
-        text: str = plots.ulira(plots.ulira_rows(ranked), null, title, standalone=True)
+        text: str = board_plots.ulira(board_plots.ulira_rows(ranked), null, title, standalone=True)
     elif form == "json":
         text = tables.as_json(ranked, track, null, board.floor(references))
     elif form == "markdown":
@@ -126,14 +126,14 @@ def _with_records(secret: Path | None) -> list[Track]:
 
 
 def _site(loaded: list[Track], out: Path, public: bool) -> None:
-    from unlearn_bench.harness.report.site import gather
+    from unlearn_bench.harness.report.site import board_data
     from unlearn_bench.harness.report.site.build import build
     from unlearn_bench.harness.store.store import Snapshot
     from unlearn_bench.harness.support.parallel import uncollected
     from unlearn_bench.harness.support.progress import Bar
 
     with uncollected():
-        found = gather.read(loaded, Snapshot(), public, lambda one: click.echo(f"read {one.name}", err=True))
+        found = board_data.read(loaded, Snapshot(), public, lambda one: click.echo(f"read {one.name}", err=True))
         with Bar("pages", sum(len(one.candidates) for one in found), unit="entries") as bar:
             count = build(found, out, public, bar.at)
     click.echo(f"wrote {count} pages; open {out / 'index.html'}")

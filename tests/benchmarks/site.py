@@ -13,7 +13,7 @@ from typing import Any
 
 from tests.site.browser import browser, unavailable
 from tests.site.synthetic import fill, methods
-from unlearn_bench.harness.report.site import gather
+from unlearn_bench.harness.report.site import board_data
 from unlearn_bench.harness.report.site.build import build
 from unlearn_bench.harness.store.store import Snapshot
 from unlearn_bench.harness.support.parallel import uncollected
@@ -48,7 +48,7 @@ def main() -> None:
         os.sync()
         start, cpu = time.perf_counter(), time.process_time()
         with uncollected():  # as the command does it
-            found = gather.read([load_track(name) for name in names], Snapshot(home), False)
+            found = board_data.read([load_track(name) for name in names], Snapshot(home), False)
             read = time.perf_counter() - start
             pages = build(found, out)
         wall, cpu = time.perf_counter() - start, time.process_time() - cpu

@@ -17,7 +17,7 @@ from tests.harness.conftest import once, run
 from unlearn_bench.harness.entries.entry import baseline
 from unlearn_bench.harness.references.references import References, half
 from unlearn_bench.harness.references.roles import Role, shadow_roles
-from unlearn_bench.harness.report.site import plots
+from unlearn_bench.harness.report.site import board_plots
 from unlearn_bench.harness.results import attack_panel, board, scores
 from unlearn_bench.harness.results.board_entries import candidates
 from unlearn_bench.harness.results.shipping import export_records
@@ -339,9 +339,9 @@ def test_a_track_without_shadow_splits_says_so() -> None:
 def test_names_in_the_plot_are_text(scored: References) -> None:
     rows = board.board(scored)
     rows["entry"] = '<script>"&'
-    picture = plots.ulira(plots.ulira_rows(rows), board.null(scored), "<title>", standalone=True)
+    picture = board_plots.ulira(board_plots.ulira_rows(rows), board.null(scored), "<title>", standalone=True)
     assert "<script>" not in picture
     texts = [element.text for element in ElementTree.fromstring(picture).iter("{http://www.w3.org/2000/svg}text")]
     assert texts.count('<script>"&') == 4 and "<title>" in texts
     rows.loc[0, "state"] = "disqualified"
-    assert len(plots.ulira_rows(rows)) == 3, "a disqualified row is left out"
+    assert len(board_plots.ulira_rows(rows)) == 3, "a disqualified row is left out"

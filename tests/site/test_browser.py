@@ -13,7 +13,7 @@ import pytest
 from tests.harness.conftest import run
 from tests.site.conftest import EVIL, MADE_UP, TRACK, Built
 from tests.site.synthetic import fill, methods
-from unlearn_bench.harness.report.site.model import slug
+from unlearn_bench.harness.report.site.page_data import slug
 
 pytestmark = pytest.mark.browser
 NAMES = "[...document.querySelectorAll('#board tbody.%s tr:not([hidden]) th a')].map(a => a.textContent)"

@@ -13,9 +13,9 @@ from tests.harness.conftest import run
 from tests.site.conftest import EVIL, MADE_UP, SHOWN, TRACK, Built
 from tests.site.synthetic import fill, methods
 from unlearn_bench.harness.references.references import References
+from unlearn_bench.harness.report.site.board_plots import pareto
 from unlearn_bench.harness.report.site.build import build
-from unlearn_bench.harness.report.site.model import plain, slug
-from unlearn_bench.harness.report.site.plots import pareto
+from unlearn_bench.harness.report.site.page_data import plain, slug
 from unlearn_bench.harness.results.board import results
 from unlearn_bench.harness.results.board_entries import candidates
 from unlearn_bench.harness.store.store import Store

@@ -123,7 +123,7 @@ class Seed:
 
 
 @dataclass(frozen=True)
-class Page:
+class EntryPage:
     """One entry on one track."""
 
     slug: str

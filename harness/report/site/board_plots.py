@@ -9,7 +9,7 @@ from itertools import pairwise
 import pandas as pd
 from markupsafe import Markup
 
-from unlearn_bench.harness.report.site.model import LETTERS, Board, Row
+from unlearn_bench.harness.report.site.page_data import LETTERS, Board, Row
 from unlearn_bench.harness.report.site.svg import WIDTH, across, line, linear, picture, steps, tag, text, up
 from unlearn_bench.harness.results.badges import DISQUALIFIED
 from unlearn_bench.scoring.metric_table import by_weight, grouped, titles

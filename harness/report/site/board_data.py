@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from unlearn_bench.harness.references.references import References
-from unlearn_bench.harness.report.site.model import LETTERS, Board, Number, Part, Row, number, place, plain, slug
+from unlearn_bench.harness.report.site.page_data import LETTERS, Board, Number, Part, Row, number, place, plain, slug
 from unlearn_bench.harness.report.tables import NONE, group
 from unlearn_bench.harness.results import board, scores
 from unlearn_bench.harness.results.badges import UNTRUSTED

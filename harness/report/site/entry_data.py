@@ -9,7 +9,7 @@ from typing import Any
 
 from unlearn_bench.harness.entries.entry import Entry
 from unlearn_bench.harness.references.roles import RoleKind
-from unlearn_bench.harness.report.site.model import Number, Page, Row, Seed, number, plain, slug
+from unlearn_bench.harness.report.site.page_data import EntryPage, Number, Row, Seed, number, plain, slug
 from unlearn_bench.harness.results import attack_panel, curves
 from unlearn_bench.harness.results.board import REFERENCES, Results
 from unlearn_bench.harness.results.board_entries import Candidate
@@ -21,9 +21,6 @@ from unlearn_bench.scoring.metric_table import shown
 
 LOG = 4000
 """Characters of a log that a page shows."""
-
-Rows = Mapping[str, tuple[Row, Mapping[Any, Any]]]
-"""Entry → its row, as on the page and as in the table."""
 
 
 def references(found: Results) -> dict[str, curves.Curves]:
@@ -39,14 +36,16 @@ def _has_logits(candidate: Candidate) -> bool:
     return any(record.logits is not None for record in candidate.records.values())
 
 
-def page(found: Results, name: str, row: Row, values: Mapping[Any, Any], known: Mapping[str, curves.Curves]) -> Page:
-    """The page of an entry that stands on the track's board; ``known``: what :func:`references` gives."""
+def page(
+    found: Results, name: str, row: Row, values: Mapping[Any, Any], reference_curves: Mapping[str, curves.Curves]
+) -> EntryPage:
+    """What is on the page of an entry that stands on the track's board; curves as :func:`references` returns them."""
     candidate = found.candidates[name]
     track, store = found.references.track, found.references.store
     records = [record for _, record in sorted(candidate.records.items())]
     statuses = disclosure.tally(records)
     complete = statuses == {"ok": track.protocol.seeds}
-    public = Page(
+    public = EntryPage(
         slug=slug(candidate.name),
         row=row,
         track=plain(track.name),
@@ -80,7 +79,7 @@ def page(found: Results, name: str, row: Row, values: Mapping[Any, Any], known: 
         parameters=_parameters(records[0], entry, track.analysis.max_epochs),
         search=_search(choice, track.analysis.trials, track.analysis.tuning_seeds),
         seeds=tuple(_seed(record, found.score(record)) for record in records),
-        curves={} if own is None else {"own": own, **known},
+        curves={} if own is None else {"own": own, **reference_curves},
         shadows=_shadows(found, candidate.name),
         environment=_environment(records),
         log=_log(records),
