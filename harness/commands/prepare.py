@@ -82,7 +82,7 @@ def command(
     a long training on a CPU goes on where it was at most five minutes before. With --fetch they are not trained but
     fetched, and every byte is checked against the SHA-256 in the manifest.
     """
-    from unlearn_bench.harness.data import datasets
+    from unlearn_bench.harness.data.dataset import load_dataset
     from unlearn_bench.harness.references import publication, roles
     from unlearn_bench.harness.references.references import References
     from unlearn_bench.harness.store.store import Store
@@ -99,7 +99,7 @@ def command(
         disclosure.not_public(loaded, "--publish")
     store = Store(behind=None) if from_scratch else Store()
     if download:
-        datasets.load(loaded.data, download=True)
+        load_dataset(loaded.data, download=True)
     found = References(loaded, store)
     wanted = roles.roles(loaded)
     if lira:

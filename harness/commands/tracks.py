@@ -61,5 +61,7 @@ def _described(table: dict[str, Any], path: Path) -> dict[str, Any]:
     known = parse_track(table, path)
     content = dataclasses.asdict(dataclasses.replace(known, model=dict(known.model)))
     del content["salt"]
+    if not known.data.is_file:
+        del content["data"]["code_sha256"]  # which only a file of the user's has
     digests = ("reference_digest", "protocol_digest", "analysis_digest")
     return {**content, **{digest: getattr(known, digest) for digest in digests}}

@@ -6,16 +6,18 @@ whose digest the track declares; of others nobody could tell whether they are st
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
 
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support.digests import digest
-from unlearn_bench.harness.tracks.specification import Track
+from unlearn_bench.harness.tracks.specification import Data, Track
 
 KIND = "labels"
+NAMED_BY = ("name", "classes", "image_size", "mean", "std", "rotation_seed", "path", "sha256")
+"""Keys that name labels even where they are not given. A key that was added later names them only where it is."""
 
 
 @dataclass(frozen=True)
@@ -39,4 +41,8 @@ def keep(store: Store, track: Track, known: Labels) -> None:
 
 
 def _name(track: Track) -> str:
-    return digest({key: value for key, value in asdict(track.data).items() if key != "superclasses"})
+    """Name the labels by what the track says of its data; superclasses leave the data set's own labels alone."""
+    always = {key: getattr(track.data, key) for key in NAMED_BY}
+    later = [field for field in fields(Data) if field.name not in (*NAMED_BY, "superclasses")]
+    given = {f.name: getattr(track.data, f.name) for f in later if getattr(track.data, f.name) != f.default}
+    return digest({**always, **given})

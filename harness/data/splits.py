@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unlearn_bench.harness.data import datasets
+from unlearn_bench.harness.data.dataset import data_folder
 from unlearn_bench.harness.support.errors import DataError, TrackError
 from unlearn_bench.harness.support.files import write_file
 from unlearn_bench.harness.support.seeds import derive
@@ -184,7 +184,7 @@ _CHOICES: dict[str, Callable[[Splits, Indices, Labels, Values], NDArray[np.bool_
 
 def _file(what: str, name: str, sha256: str | None, size: int, command: str) -> NDArray[Any]:
     """An array with a number per example, shipped beside the tracks or in the data folder."""
-    places = [folder / name for folder in (CATALOGUE, datasets.folder())]
+    places = [folder / name for folder in (CATALOGUE, data_folder())]
     path = next((path for path in places if path.is_file()), places[-1])
     try:
         content = path.read_bytes()

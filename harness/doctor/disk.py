@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from unlearn_bench.harness.data import datasets
+from unlearn_bench.harness.data.dataset import data_folder
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support import device_locks
 from unlearn_bench.harness.support.errors import EXIT_CODES, BenchError
@@ -46,7 +46,7 @@ def heaps(store: Store) -> Iterator[Heap]:
     """Everything that takes space, the store's first."""
     blobs = {path.stem: path for path in (store.root / "blobs").glob("*/*") if not path.name.startswith(".")}
     for folder in sorted(path for path in _entries(store.root) if path.is_dir() and path.name != "blobs"):
-        if folder == datasets.folder() or folder == device_locks.folder():
+        if folder == data_folder() or folder == device_locks.folder():
             continue
         files = list(_files([folder]))
         if folder.name in REBUILT:

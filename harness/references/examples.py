@@ -7,7 +7,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from unlearn_bench.harness.data import datasets, labels, splits
+from unlearn_bench.harness.data import labels, splits
+from unlearn_bench.harness.data.dataset import Dataset, load_dataset, merge_labels
 from unlearn_bench.harness.data.labels import Labels
 from unlearn_bench.harness.references.roles import Role
 from unlearn_bench.harness.store.store import Store
@@ -29,9 +30,9 @@ class Examples:
         return Examples, (self.track, self.store)  # another process reads for itself what it needs
 
     @cached_property
-    def dataset(self) -> datasets.Dataset:
+    def dataset(self) -> Dataset:
         """The data set itself, read when it is first asked for."""
-        return datasets.load(self.track.data)
+        return load_dataset(self.track.data)
 
     @cached_property
     def labelled(self) -> Labels:
@@ -46,7 +47,7 @@ class Examples:
     @cached_property
     def labels(self) -> NDArray[np.int64]:
         """Label of every example of the data set, int64 [n]."""
-        return datasets.merged(self.track.data, self.subclasses)
+        return merge_labels(self.track.data, self.subclasses)
 
     @property
     def subclasses(self) -> NDArray[np.int64]:

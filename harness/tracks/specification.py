@@ -15,7 +15,8 @@ from unlearn_bench.harness.support.digests import digest
 class Data:
     """The data set and how its images are presented (evaluation page, section 1)."""
 
-    name: Literal["digits", "mnist", "fashionmnist", "cifar10", "cifar100", "utkface", "npz"]
+    name: str
+    """A file of ``harness/data/datasets`` without its ``.py``, or ``NAME.py`` in the data folder."""
     classes: int
     image_size: int
     mean: tuple[float, ...]
@@ -28,6 +29,13 @@ class Data:
     """Of images and labels as used; checked whenever the data is loaded."""
     superclasses: tuple[int, ...] = ()
     """The class of the track that each of the data set's own classes is part of; default: they are the same."""
+    code_sha256: str | None = None
+    """Of the file ``name``, which runs on the host, if it is not one of the benchmark's own."""
+
+    @property
+    def is_file(self) -> bool:
+        """Whether the data set is a file of the user's, and not one that the benchmark knows."""
+        return self.name.endswith(".py")
 
     @property
     def own_classes(self) -> int:

@@ -7,27 +7,25 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-from unlearn_bench.harness.tracks.specification import Splits, Track
+from unlearn_bench.harness.tracks.specification import Data, Splits, Track
 
 
 def contradictions(track: Track) -> Iterator[str]:
     """Yield what is wrong with a track, as clauses that name the key and what is allowed."""
+    yield from _data(track.data)
     name, arguments = track.model.get("name"), architectures()
     if name not in arguments:
-        yield f"model.name is {name!r}; allowed: {', '.join(arguments)}"
+        yield (
+            f"model.name is {name!r}; allowed: {', '.join(map(repr, arguments))}; "
+            "to add one, write a function with @architecture in sandbox/inside/models.py"
+        )
     else:
         allowed = [a for a in arguments[name] if a not in ("classes", "image_size")]
         for key in sorted(set(track.model) - {"name", *allowed}):
             yield f"model.{key} is not a key; allowed with {name!r}: {', '.join(allowed)}"
-    if len(track.data.mean) != len(track.data.std):
-        yield "data.mean and data.std have different lengths"
-    if track.data.classes < 2:
-        yield f"data.classes is {track.data.classes}; allowed: 2 or more"
     for key in ("retain", "forget", "val", "test"):
         if getattr(track.splits, key) < 1:
             yield f"splits.{key} is {getattr(track.splits, key)}; allowed: 1 or more"
-    if track.data.superclasses and set(track.data.superclasses) != set(range(track.data.classes)):
-        yield f"data.superclasses must have every class of 0 … {track.data.classes - 1}, and no other"
     yield from _forgetting(track.splits, track.data.own_classes)
     splits, sets = track.protocol.lira_splits, track.protocol.lira_forget_sets
     if splits % 2 or splits == 2 or splits < 0 or (splits and sets < 2):
@@ -38,8 +36,27 @@ def contradictions(track: Track) -> Iterator[str]:
         yield f"protocol.requests is {track.protocol.requests}; allowed: 1 … {track.splits.forget}, splits.forget"
     if track.protocol.seeds < 1:
         yield f"protocol.seeds is {track.protocol.seeds}; allowed: 1 or more"
-    if track.data.name == "npz" and (track.data.path is None or track.data.sha256 is None):
+
+
+def _data(data: Data) -> Iterator[str]:
+    if data.is_file and (Path(data.name).is_absolute() or ".." in Path(data.name).parts):
+        yield f"data.name is {data.name!r}; allowed: a file in the data folder (BENCH_DATA), named relative to it"
+    if not data.is_file and data.name not in datasets():
+        yield (
+            f"data.name is {data.name!r}; allowed: {', '.join(map(repr, datasets()))}, or a file of your own, "
+            "NAME.py in the data folder (BENCH_DATA) with data.code_sha256; to add one to the benchmark, put NAME.py "
+            "into harness/data/datasets"
+        )
+    if data.is_file != (data.code_sha256 is not None):
+        yield "data.code_sha256 goes with a file of your own as data.name (see sha256sum), and it with that"
+    if data.name == "npz" and (data.path is None or data.sha256 is None):
         yield "data.path and data.sha256 are needed with data.name = 'npz'"
+    if len(data.mean) != len(data.std):
+        yield "data.mean and data.std have different lengths"
+    if data.classes < 2:
+        yield f"data.classes is {data.classes}; allowed: 2 or more"
+    if data.superclasses and set(data.superclasses) != set(range(data.classes)):
+        yield f"data.superclasses must have every class of 0 … {data.classes - 1}, and no other"
 
 
 def _forgetting(splits: Splits, classes: int) -> Iterator[str]:
@@ -57,10 +74,22 @@ def _forgetting(splits: Splits, classes: int) -> Iterator[str]:
 
 
 @cache
+def datasets() -> tuple[str, ...]:
+    """Return the names of the data sets that the benchmark knows, which are files, without importing one."""
+    folder = Path(__file__).parents[1] / "data" / "datasets"
+    return tuple(sorted(path.stem for path in folder.glob("*.py") if not path.stem.startswith("_")))
+
+
+@cache
 def architectures() -> dict[str, tuple[str, ...]]:
-    """Names and arguments of the architectures, read from their source so that torch need not be imported."""
+    """Return names and arguments of the architectures, read from their source so that torch need not be imported."""
     source = Path(__file__).parents[2] / "sandbox" / "inside" / "models.py"
     functions = [
         node for node in ast.parse(source.read_text(encoding="utf-8")).body if isinstance(node, ast.FunctionDef)
     ]
-    return {f.name: tuple(a.arg for a in f.args.kwonlyargs) for f in functions if f.args.kwonlyargs}
+    registered = [f for f in functions if any(_calls(d, "architecture") for d in f.decorator_list)]
+    return {f.name: tuple(a.arg for a in f.args.kwonlyargs) for f in registered}
+
+
+def _calls(decorator: ast.expr, name: str) -> bool:
+    return isinstance(decorator, ast.Call) and isinstance(decorator.func, ast.Name) and decorator.func.id == name

@@ -7,14 +7,35 @@ torchvision and timm are imported only by the models that need them: the lean im
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 SafetensorsLayout = dict[str, tuple[str, tuple[int, ...]]]
 
+Architecture = TypeVar("Architecture", bound=Callable[..., nn.Module])
+ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {}
+"""The functions below by their names, filled by :func:`architecture`."""
+NEEDS: dict[str, tuple[str, ...]] = {}
+"""Packages beyond torch that an image must carry for a model."""
 
+
+def architecture(*needs: str) -> Callable[[Architecture], Architecture]:
+    """Make a function an architecture that tracks can name; its keyword parameters are the keys of ``[model]``.
+
+    Args:
+        needs: packages beyond torch that it imports.
+    """
+
+    def register(function: Architecture) -> Architecture:
+        ARCHITECTURES[function.__name__], NEEDS[function.__name__] = function, needs
+        return function
+
+    return register
+
+
+@architecture("torchvision")
 def resnet18(*, classes: int, channels: int = 3, image_size: int = 32) -> nn.Module:
     """torchvision's ResNet18 with its 7×7 stem, as in the paper (section 4)."""
     from torchvision.models import resnet18 as build_resnet18
@@ -74,11 +95,13 @@ class NarrowResNet(nn.Module):
         return self.fc(torch.flatten(self.avgpool(x), 1))
 
 
+@architecture()
 def resnet18_narrow(*, classes: int, width: int, channels: int = 3, image_size: int = 32) -> nn.Module:
     """ResNet18 with the CIFAR stem; ``width=64`` is the usual CIFAR network, 8 the digits one (0.18 M parameters)."""
     return NarrowResNet(classes, channels, width)
 
 
+@architecture("torchvision", "timm")
 def tiny_vit(
     *,
     classes: int,
@@ -105,15 +128,6 @@ def tiny_vit(
         window_sizes=tuple(window_sizes),
         drop_path_rate=0.0,
     )
-
-
-ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {f.__name__: f for f in (resnet18, resnet18_narrow, tiny_vit)}
-NEEDS: dict[str, tuple[str, ...]] = {
-    "resnet18": ("torchvision",),
-    "resnet18_narrow": (),
-    "tiny_vit": ("torchvision", "timm"),
-}
-"""Packages beyond torch that an image must carry for a model."""
 
 
 def build(spec: Mapping[str, Any]) -> nn.Module:

@@ -28,7 +28,7 @@ import numpy as np
 import torch
 
 from tests.benchmarks import plain
-from unlearn_bench.harness.data import datasets as data
+from unlearn_bench.harness.data.dataset import Dataset, load_dataset
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.references.roles import Role
 from unlearn_bench.harness.store.store import Store
@@ -55,7 +55,7 @@ class Case:
     """One network on one data set: ``peer`` is the model of the plain loop where it is another one."""
 
     track: Track
-    dataset: data.Dataset
+    dataset: Dataset
     rows: np.ndarray
     peer: dict[str, Any]
     full: int
@@ -86,7 +86,7 @@ def case(name: str, steps: int, batch: int | None = None) -> Case:
         dataset, rows = references.examples.dataset, references.examples.training_set(Role("original", 0))
     else:
         kind = "cifar10-mini" if name == "cifar-stem" else "fashionmnist-mini"
-        dataset = data.load(replace(track.data, name="npz", path=str(MINI / f"{kind}.npz")))
+        dataset = load_dataset(replace(track.data, name="npz", path=str(MINI / f"{kind}.npz")))
         rows = np.arange(len(dataset.labels))
     if name == "tinyvit":  # timm's windows, which pad 4 tokens to 196
         del peer["window_sizes"]

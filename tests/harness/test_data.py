@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from unlearn_bench.harness.data import datasets
+from unlearn_bench.harness.data.dataset import load_dataset
 from unlearn_bench.harness.support.errors import DataError
 from unlearn_bench.harness.tracks.loading import load_track
 from unlearn_bench.harness.tracks.specification import Data
@@ -30,23 +30,23 @@ def spec(name: str, classes: int = 10, size: int = 32, **more: object) -> Data:
 
 def test_digits_are_the_bytes_that_the_track_declares_and_are_rotated_once() -> None:
     declared = load_track("digits-resnet18").data
-    rotated = datasets.load(declared)
-    plain = datasets.load(dataclasses.replace(declared, rotation_seed=None, sha256=None))
+    rotated = load_dataset(declared)
+    plain = load_dataset(dataclasses.replace(declared, rotation_seed=None, sha256=None))
     assert rotated.images.shape == (1797, 1, 8, 8)
     assert np.array_equal(rotated.labels, plain.labels)
     assert (rotated.images != plain.images).any(axis=(1, 2, 3)).mean() > 0.99
     with pytest.raises(DataError, match="declares 00"):
-        datasets.load(dataclasses.replace(declared, sha256="00"))
+        load_dataset(dataclasses.replace(declared, sha256="00"))
 
 
 def test_digits_at_32_pixels_for_the_transformer() -> None:
-    assert datasets.load(load_track("digits-tinyvit").data).images.shape == (1797, 1, 32, 32)
+    assert load_dataset(load_track("digits-tinyvit").data).images.shape == (1797, 1, 32, 32)
 
 
 @pytest.mark.parametrize("name", ["mnist", "fashionmnist", "cifar10", "cifar100"])
 def test_a_missing_set_names_the_command_that_gets_it(place: Path, name: str) -> None:
     with pytest.raises(DataError, match=f"{name} is missing or damaged") as caught:
-        datasets.load(spec(name))
+        load_dataset(spec(name))
     assert "--download" in caught.value.remedy
     assert str(place) in caught.value.message
 
@@ -64,7 +64,8 @@ def fake_checksums(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(cifar, "check_integrity", lambda path, md5=None: Path(path).is_file())
     monkeypatch.setattr(mnist, "check_integrity", lambda path, md5=None: Path(path).is_file())
-    monkeypatch.setattr(datasets, "PUBLISHED", {})
+    monkeypatch.setattr("unlearn_bench.harness.data.datasets.mnist.PUBLISHED", None)
+    monkeypatch.setattr("unlearn_bench.harness.data.datasets.fashionmnist.PUBLISHED", None)
 
 
 def write_small(place: Path, name: str) -> Path:
@@ -84,7 +85,7 @@ def write_small(place: Path, name: str) -> Path:
 
 def test_mnist_is_resized_grey_and_in_one_index_space(place: Path, fake_checksums: None) -> None:
     write_small(place, "MNIST")
-    found = datasets.load(spec("mnist"))
+    found = load_dataset(spec("mnist"))
     assert found.images.shape == (10, 1, 32, 32)
     assert found.train == 6
     assert found.labels.tolist() == [0, 1, 2, 3, 4, 5, 0, 1, 2, 3]
@@ -95,7 +96,7 @@ def test_other_bytes_than_the_published_ones_are_refused(place: Path, name: str,
     """torchvision reads them without a word: one changed pixel would change every reference model."""
     raw = write_small(place, kind)
     with pytest.raises(DataError, match=f"{name} in {raw} is not the published one") as caught:
-        datasets.load(spec(name))
+        load_dataset(spec(name))
     assert "--download" in caught.value.remedy
 
 
@@ -108,7 +109,7 @@ def test_cifar100_has_its_fine_labels(place: Path, fake_checksums: None) -> None
         (folder / name).write_bytes(pickle.dumps(content))
     names = [f"c{i}" for i in range(100)]
     (folder / "meta").write_bytes(pickle.dumps({"fine_label_names": names, "coarse_label_names": ["c"]}))
-    found = datasets.load(spec("cifar100", 100))
+    found = load_dataset(spec("cifar100", 100))
     assert found.images.shape == (10, 3, 32, 32)
     assert np.array_equal(found.images[0], images[0].reshape(3, 32, 32))
     assert found.labels[0] == 99
@@ -119,17 +120,17 @@ def test_utkface_reads_ages_from_sorted_names_in_bins_of_twenty(place: Path) -> 
     folder.mkdir()
     for name in ("9_0_0_x.jpg", "100_1_2_y.jpg", "39_0_0_z.jpg"):
         Image.new("RGB", (200, 200), (255, 0, 0)).save(folder / name)
-    found = datasets.load(spec("utkface", 5, 64))
+    found = load_dataset(spec("utkface", 5, 64))
     assert found.images.shape == (3, 3, 64, 64)
     assert found.labels.tolist() == [4, 1, 0], "names sort as text: 100, 39, 9"
     (folder / "nameless.jpg").write_bytes(b"no picture")
     with pytest.raises(DataError, match=r"nameless\.jpg"):
-        datasets.load(spec("utkface", 5, 64))
+        load_dataset(spec("utkface", 5, 64))
 
 
 def test_utkface_missing_says_where_it_comes_from(place: Path) -> None:
     with pytest.raises(DataError) as caught:
-        datasets.load(spec("utkface", 5))
+        load_dataset(spec("utkface", 5))
     assert "authors" in caught.value.remedy
 
 
@@ -137,7 +138,7 @@ def test_utkface_missing_says_where_it_comes_from(place: Path) -> None:
 def test_an_own_npz(place: Path, shape: tuple[int, ...]) -> None:
     images = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     np.savez(place / "mine.npz", images=images, labels=np.arange(6) % 3)
-    found = datasets.load(spec("npz", 3, 8, path="mine.npz"))
+    found = load_dataset(spec("npz", 3, 8, path="mine.npz"))
     assert found.images.shape == (6, 1 if len(shape) == 3 else 3, 8, 8)
 
 
@@ -153,12 +154,12 @@ def test_an_own_npz(place: Path, shape: tuple[int, ...]) -> None:
 def test_a_bad_npz_says_what_is_wrong(place: Path, arrays: dict[str, np.ndarray], words: str) -> None:
     np.savez(place / "mine.npz", **arrays)  # type: ignore[arg-type]
     with pytest.raises(DataError, match=words):
-        datasets.load(spec("npz", 3, 8, path="mine.npz"))
+        load_dataset(spec("npz", 3, 8, path="mine.npz"))
 
 
 def test_a_missing_or_truncated_npz(place: Path) -> None:
     with pytest.raises(DataError, match="no data set at"):
-        datasets.load(spec("npz", 3, 8, path="mine.npz"))
+        load_dataset(spec("npz", 3, 8, path="mine.npz"))
     (place / "mine.npz").write_bytes(b"PK\x03\x04 truncated")
     with pytest.raises(DataError, match=r"mine\.npz"):
-        datasets.load(spec("npz", 3, 8, path="mine.npz"))
+        load_dataset(spec("npz", 3, 8, path="mine.npz"))

@@ -11,7 +11,8 @@ import pytest
 from PIL import Image, ImageEnhance
 
 from tests.harness.conftest import SMALL, run
-from unlearn_bench.harness.data import datasets, near_duplicates, splits
+from unlearn_bench.harness.data import near_duplicates, splits
+from unlearn_bench.harness.data.dataset import Dataset, load_dataset
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support.errors import DataError, TrackError
@@ -25,7 +26,7 @@ def pictures() -> np.ndarray:
     """CIFAR-10's, 16 pixels wide [n, 3, 16, 16]."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BENCH_DATA", str(MINI))
-        return datasets.load(load_track("cifar10-mini").data).images[:1000]
+        return load_dataset(load_track("cifar10-mini").data).images[:1000]
 
 
 def changed(image: np.ndarray, how: str) -> np.ndarray:
@@ -95,7 +96,7 @@ def doubled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pictures: np.ndarra
         .replace("[0.3205]", "[0.2, 0.2, 0.2]")
         .replace("= 8\nrot", "= 16\nrot")
     )
-    sha = datasets.Dataset(images, labels.astype(np.int64)).sha256
+    sha = Dataset(images, labels.astype(np.int64)).sha256
     text = text.replace('name = "digits"', f'name = "npz"\npath = "mine.npz"\nsha256 = "{sha}"')
     path.write_text(text.replace("rotation_seed = 123\n", "").replace("channels = 1", "channels = 3"))
     return path
@@ -132,7 +133,7 @@ def test_a_set_whose_images_are_all_alike_is_noted(doubled: Path) -> None:
         images, labels = np.repeat(archive["images"][:1], 448, axis=0), archive["labels"]
     np.savez(place, images=images, labels=labels)
     old = text.split('sha256 = "')[1].split('"')[0]
-    doubled.write_text(text.replace(old, datasets.Dataset(images, labels.astype(np.int64)).sha256))
+    doubled.write_text(text.replace(old, Dataset(images, labels.astype(np.int64)).sha256))
     result = run("duplicates", "--track", str(doubled))
     assert result.exit_code == 0 and "one group holds 448 images" in result.stderr
 

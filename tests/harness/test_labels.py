@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from unlearn_bench.harness.data import datasets, labels
+from unlearn_bench.harness.data import labels
+from unlearn_bench.harness.data.dataset import load_dataset
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.store.store import SHIPPED, Store
 from unlearn_bench.harness.support.errors import DataError
@@ -28,7 +29,7 @@ def own(track: Track, place: Path, seed: int) -> Track:
     images = rng.integers(0, 256, (500, 8, 8), dtype=np.uint8)
     np.savez(place / "mine.npz", images=images, labels=rng.integers(0, 10, 500))
     spec = dataclasses.replace(track.data, name="npz", path="mine.npz", rotation_seed=None)
-    return dataclasses.replace(track, data=dataclasses.replace(spec, sha256=datasets.load(spec).sha256))
+    return dataclasses.replace(track, data=dataclasses.replace(spec, sha256=load_dataset(spec).sha256))
 
 
 def test_labels_and_splits_of_declared_data_outlive_the_file(small_track: Track, place: Path) -> None:
@@ -69,5 +70,5 @@ def test_the_labels_that_ship_are_those_of_the_digits() -> None:
     track = load_track("digits-resnet18")
     shipped = labels.read(Store(SHIPPED, behind=None), track)
     assert shipped is not None
-    np.testing.assert_array_equal(shipped.labels, datasets.load(track.data).labels)
+    np.testing.assert_array_equal(shipped.labels, load_dataset(track.data).labels)
     assert shipped.train == 0

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from unlearn_bench.harness.data import splits
-from unlearn_bench.harness.data.datasets import load as load_data
+from unlearn_bench.harness.data.dataset import load_dataset as load_data
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.results.scores import model_evidence
 from unlearn_bench.harness.store.store import Store

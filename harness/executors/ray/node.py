@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unlearn_bench.harness.data.datasets import Dataset
+from unlearn_bench.harness.data.dataset import Dataset
 from unlearn_bench.harness.data.splits import Numbers
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.references.roles import Role
