@@ -19,7 +19,7 @@ from unlearn_bench.sandbox.tiny import MODEL
 
 GOOD = AttackOutcome("good", "crash", "crash", 1.25, "exit code 4")
 BAD = AttackOutcome("many[b]", "invalid", "ok", 2.0, "", "ended as ok, not invalid")
-README = Path(suite.__file__).with_name("README.md")
+PAGE = Path(__file__).parents[2] / "docs" / "sandbox.md"
 
 
 def test_every_submission_that_cannot_be_a_file_here_is_refused_before_any_container() -> None:
@@ -75,10 +75,10 @@ def test_no_engine_is_said_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> N
     assert result.exit_code == 20 and "no container engine answers" in result.stderr
 
 
-def test_the_table_in_the_readme_is_that_of_the_folder() -> None:
+def test_the_table_in_the_documentation_is_that_of_the_folder() -> None:
     # after a change of an attack: paste the output of `bench doctor --attacks markdown` between its two markers
     begin, end = attack_suite.MARKERS
-    table = README.read_text().partition(begin)[2].partition(end)[0]
+    table = PAGE.read_text().partition(begin)[2].partition(end)[0]
     assert attack_suite.HEADLINE in table and " 0 deviations; " in table
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines() if line[:2] == "| "][
         1:

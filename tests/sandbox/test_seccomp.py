@@ -73,11 +73,11 @@ def test_the_profile_says_what_the_policy_says() -> None:
     assert refused["clone3"] == 38 and set(refused.values()) == {38}
 
 
-def test_the_readme_lists_what_is_refused() -> None:
-    readme = (seccomp.FILE.parent.parent / "README.md").read_text()
+def test_the_documentation_lists_what_is_refused() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "sandbox.md").read_text()
     listed = [f"| {group.subject} | {group.why} |" for group in seccomp.policy().refuse]
-    start = readme.index(listed[0])
-    assert readme[start:].split("\n\n")[0].splitlines() == listed
+    start = page.index(listed[0])
+    assert page[start:].split("\n\n")[0].splitlines() == listed
 
 
 ASK = """
