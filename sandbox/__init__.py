@@ -1,0 +1,1 @@
+"""Running one call of ``unlearn`` somewhere else, and getting its weights back safely."""

@@ -47,7 +47,7 @@ class ChildSpec:
 
 
 def interpreter() -> str:
-    """This Python as a path whose folder is no link: how a virtual environment is known."""
+    """Return this Python as a path whose folder is no link: how a virtual environment is recognised."""
     path = Path(sys.executable)
     return str(path.parent.resolve() / path.name)
 
@@ -60,12 +60,12 @@ def folders() -> list[Path]:
 
 
 def runner(stage: str) -> list[str]:
-    """The command that runs the unit staged in a folder."""
+    """Return the command that runs the unit staged in a folder."""
     return [interpreter(), "-P", "-X", "faulthandler", "-m", "sandbox.inside.runner", stage]
 
 
 def variables(threads: int, stage: str, scratch: str) -> dict[str, str]:
-    """The whole environment of a unit on the CPU."""
+    """Return the whole environment of a unit on the CPU."""
     return {
         "PATH": os.defpath,
         "HOME": scratch,
@@ -105,7 +105,7 @@ def tried(command: Sequence[str], user: int | None, reach: Sequence[Path] = ()) 
 
 @contextmanager
 def scratch(user: int | None) -> Iterator[Path]:
-    """A fresh writable folder of the unit's user, removed afterwards."""
+    """Yield a fresh writable folder of the unit's user; it is removed afterwards."""
     with owned(None if len(tempfile.gettempdir()) <= LONGEST_PARENT else "/tmp") as place:
         folder = place / "tmp"
         folder.mkdir(mode=0o700)
@@ -172,6 +172,7 @@ class RunningChild:
             self._selector.register(fd, selectors.EVENT_READ, source)
 
     def receive(self, timeout: float) -> list[Chunk] | None:
+        """Return what arrives within ``timeout`` seconds; ``None`` after the end."""
         if not self._open:
             return None
         chunks: list[Chunk] = []
@@ -190,12 +191,15 @@ class RunningChild:
         return chunks
 
     def send(self, data: bytes) -> None:
+        """Write to the channel."""
         os.write(self._stdin, data)
 
     def cpu_seconds(self) -> float | None:
+        """Return the CPU time used so far by all its processes."""
         return sum(member.cpu_seconds for member in self._family.members(self._popen.pid))
 
     def over_memory(self) -> bool:
+        """Return whether all its processes together use more memory than the unit may."""
         members = self._family.members(self._popen.pid)
         used = sum(member.resident for member in members)
         if used > self._limits.memory and len(members) > 1:  # pages shared by workers were counted several times
@@ -204,6 +208,7 @@ class RunningChild:
         return used > self._limits.memory
 
     def stop(self, grace: float) -> Exit:
+        """Let it end by itself for ``grace`` seconds, then kill all its processes."""
         if self._exit is not None:
             return self._exit
         patience = time.monotonic() + grace
@@ -218,6 +223,7 @@ class RunningChild:
         return self._exit
 
     def close(self) -> None:
+        """Stop it and free what watched it."""
         self.stop(grace=0)
         self._selector.close()
 

@@ -19,22 +19,24 @@ class ProtocolError(ValueError):
 
 
 class Frame(NamedTuple):
+    """One frame: its type and its payload."""
+
     kind: bytes
     payload: bytearray
 
 
 def header(kind: bytes, length: int) -> bytes:
-    """What precedes a payload of ``length`` bytes."""
+    """Return what precedes a payload of ``length`` bytes."""
     return HEADER.pack(kind, length)
 
 
 def encode(kind: bytes, payload: bytes = b"") -> bytes:
-    """One whole frame."""
+    """Return one whole frame."""
     return header(kind, len(payload)) + payload
 
 
 class Parser:
-    """Reads one frame from a stream that arrives in pieces, and stores nothing beyond it.
+    """Read one frame from a stream that arrives in pieces, and store nothing beyond it.
 
     ``bounds`` maps the frame types that are allowed to the longest payload of each, in bytes.
     """
@@ -46,7 +48,7 @@ class Parser:
         self._expected: tuple[bytes, int] | None = None
 
     def feed(self, data: bytes) -> tuple[Frame | None, int]:
-        """The frame, once it is complete, and how many of these bytes belong to it: what follows is never looked at.
+        """Return the frame, once it is complete, and how many of these bytes belong to it; what follows is ignored.
 
         Raises:
             ProtocolError: a type or a length that is not allowed.

@@ -22,6 +22,7 @@ PR_SET_NO_NEW_PRIVS = 38
 
 
 def main(specification: str, *command: str) -> None:
+    """Give up what the specification says, then become the command."""
     spec = json.loads(specification)
     libc = ctypes.CDLL(None, use_errno=True)
     if spec["user"] is not None:
@@ -60,7 +61,7 @@ def _reach(libc: ctypes.CDLL, folders: Iterable[str]) -> None:
 
 
 def _closed(folder: Path) -> Path | None:
-    """The outermost folder above it that other users may not pass."""
+    """Return the outermost folder above this one that other users may not pass."""
     return next((path for path in reversed(folder.parents) if not path.stat().st_mode & stat.S_IXOTH), None)
 
 

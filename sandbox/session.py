@@ -38,7 +38,7 @@ class _Conversation:
     """When the memory was looked at last."""
 
     def next(self, deadline: float) -> tuple[frames.Frame | Ending, float]:
-        """The next frame, or why there is none, and the host's time at its last byte."""
+        """Return the next frame, or why there is none, and the host's time at its last byte."""
         while True:
             chunks = self.sandbox.receive(min(TICK, max(0.0, deadline - time.monotonic())))
             now = time.monotonic()
@@ -121,7 +121,7 @@ def _with_traceback(log: Log, verdict: Verdict) -> bytes:
 
 
 def _report(payload: bytearray) -> dict[str, str]:
-    """The sandbox's own words on its environment: a few short strings."""
+    """Return what the sandbox reports of its environment: a few short strings."""
     try:
         report = json.loads(payload.decode())
     except (ValueError, RecursionError):

@@ -51,7 +51,7 @@ def staged(job: Job) -> Iterator[Path]:
 
 @contextmanager
 def owned(parent: str | None = None) -> Iterator[Path]:
-    """A fresh temporary folder that is removed afterwards: by the next ``reap`` if this process is killed before.
+    """Yield a fresh temporary folder, which is removed afterwards, or by the next ``reap`` if this process is killed.
 
     Its owner holds a lock on it, which the kernel frees when the owner dies.
     """
@@ -68,7 +68,7 @@ def owned(parent: str | None = None) -> Iterator[Path]:
 
 
 def orphans() -> list[Path]:
-    """This user's temporary folders whose owner is dead."""
+    """Return this user's temporary folders whose owner is dead."""
     found = []
     for folder, lock in _ownerless():
         os.close(lock)
@@ -99,7 +99,7 @@ def _ownerless() -> Iterator[tuple[Path, int]]:
 
 
 def _lock(folder: Path, option: int = 0) -> int | None:
-    """A locked file descriptor of a folder of this user, ``None`` if it is another's or gone by now."""
+    """Return a locked file descriptor of a folder of this user, ``None`` if it is another's or gone by now."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | option)
@@ -151,7 +151,7 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def _link(source: Path, target: Path) -> None:
-    """A hard link where that is possible and the file is readable by all; its mode is never changed."""
+    """Make a hard link where that is possible and the file is readable by all, otherwise a copy; no mode is changed."""
     if source.stat().st_mode & stat.S_IROTH:
         try:
             os.link(source, target)

@@ -56,6 +56,7 @@ class HostileEntry:
 
     @property
     def label(self) -> str:
+        """The name of the file, with the variant in brackets."""
         return f"{self.name}[{self.variant}]" if self.variant else self.name
 
 
@@ -73,6 +74,7 @@ class AttackOutcome:
 
     @property
     def ok(self) -> bool:
+        """Whether it ended as it must."""
         return not self.why
 
 
@@ -86,12 +88,12 @@ def attacks() -> list[tuple[HostileEntry, ...]]:
 
 
 def sources() -> frozenset[bytes]:
-    """The source of every attack: a stage that holds one is this suite's."""
+    """Return the source of every attack: a stage that holds one is this suite's."""
     return frozenset(path.read_bytes() for path in FOLDER.glob("*.py"))
 
 
 def parse(name: str, source: bytes) -> tuple[HostileEntry, ...]:
-    """The attacks of one file, from its docstring: a title, an empty line, then lines ``key: value``.
+    """Return the entries of one file, from its docstring: a title, an empty line, then lines ``key: value``.
 
     Raises:
         BadHeader: something of it is missing or unknown.

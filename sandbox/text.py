@@ -16,7 +16,7 @@ def clean(text: str) -> str:
 
 
 def tail(data: bytes, size: int = TAIL) -> str:
-    """The last ``size`` bytes of a log as clean text (at most ``size`` bytes in UTF-8)."""
+    """Return the last ``size`` bytes of a log as clean text (at most ``size`` bytes in UTF-8)."""
     text = clean(data[-4 * size :].decode(errors="replace")).encode()
     return text[-size:].decode(errors="ignore").strip("\n")
 
@@ -35,6 +35,7 @@ class Log:
         self._data = bytearray()
 
     def add(self, data: bytes) -> None:
+        """Append what arrived."""
         self._data += data
         # trimmed only now and then: moving 64 KiB per line would be slow under a flood
         if len(self._data) > 4 * self.limit:

@@ -16,7 +16,7 @@ COUNTS = {"retain": 20, "forget": 6, "val": 9}
 
 @contextmanager
 def tiny_job(source: bytes, limits: Limits, **fields: Any) -> Iterator[Job]:
-    """The same job each time; ``fields`` are further ones of ``Job``. Its data file lasts as long as the block."""
+    """Yield the same job each time; ``fields`` are further ones of ``Job``. Its data file goes with the block."""
     import torch
     from safetensors.torch import save, save_file
 

@@ -66,7 +66,7 @@ def rebatch(loader: DataLoader[Any], batch_size: int) -> Batches:
 
 
 def forever(batches: Iterable[tuple[Tensor, ...]]) -> Iterator[tuple[Tensor, ...]]:
-    """The batches again and again, newly shuffled each time: for ``zip`` with a longer set."""
+    """Yield the batches again and again, newly shuffled each time: for ``zip`` with a longer set."""
     while True:
         yield from batches
 
@@ -103,7 +103,7 @@ def recipe_schedule(
     epochs: int,
     steps_per_epoch: int,
 ) -> LRScheduler:
-    """The learning rate of a training recipe, to be stepped after every optimizer step.
+    """Return the learning rate of a training recipe, to be stepped after every optimizer step.
 
     Args:
         optimizer: its learning rates are overwritten.
@@ -122,7 +122,7 @@ def recipe_schedule(
 
 
 def cross_entropy(model: nn.Module) -> Objective:
-    """The objective of plain training: mean cross-entropy of ``model`` on a batch of (images, labels)."""
+    """Return the objective of plain training: mean cross-entropy of ``model`` on a batch of (images, labels)."""
     return lambda images, labels: F.cross_entropy(model(images), labels)
 
 
@@ -220,7 +220,7 @@ def predict(model: nn.Module, images: Tensor, batch_size: int = 256) -> Tensor:
 
 
 def head(model: nn.Module) -> nn.Linear:
-    """The classifier: the last linear layer, whose ``out_features`` are all classes (labels may lack some)."""
+    """Return the classifier: the last linear layer, with one output per class, whether it has labels or not."""
     *_, last = (module for module in model.modules() if isinstance(module, nn.Linear))
     return last
 
@@ -267,7 +267,7 @@ def reinitialise(model: nn.Module) -> nn.Module:
 
 
 def stages(model: nn.Module) -> list[nn.Module]:
-    """The stages of a model, first to last, without stem and head: four in either architecture of the benchmark.
+    """Return the stages of a model, first to last, without stem and head: four in either architecture of the benchmark.
 
     Found by structure: the model's own children of type ``nn.Sequential`` (a ResNet's ``layer1`` … ``layer4``); where
     there is one alone (a TinyViT's ``stages``), its children.

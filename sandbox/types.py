@@ -107,7 +107,7 @@ class RunningSandbox(Protocol):
     """A started sandbox, seen from the session."""
 
     def receive(self, timeout: float) -> list[Chunk] | None:
-        """What arrives within ``timeout`` seconds (bounded chunks, perhaps none); ``None`` after the end."""
+        """Return what arrives within ``timeout`` seconds (bounded chunks, perhaps none); ``None`` after the end."""
 
     def send(self, data: bytes) -> None:
         """Write to the channel."""

@@ -29,6 +29,8 @@ class Ending(NamedTuple):
 
 @dataclass(frozen=True)
 class Verdict:
+    """What a unit's conversation amounts to: the parts of an ``Outcome`` that the bytes decide."""
+
     status: Status
     reason: str = ""
     weights: Mapping[str, Any] | None = None
@@ -37,7 +39,7 @@ class Verdict:
 
 
 def judge(end: frames.Frame | Ending, exit_: Exit, layout: SafetensorsLayout, limits: Limits) -> Verdict:
-    """The verdict on an entry, after the go signal.
+    """Return the verdict on an entry, after the go signal.
 
     What had arrived counts, even if the sandbox could not be stopped; nothing is held against an entry for what did
     not arrive from a sandbox that nobody could ask any more.
@@ -68,7 +70,7 @@ def _judge(end: frames.Frame | Ending, exit_: Exit, layout: SafetensorsLayout, l
 
 
 def ending_before_go(end: frames.Frame | Ending, exit_: Exit, limits: Limits) -> Verdict:
-    """The verdict on a sandbox that never became ready: nothing of the entry had run."""
+    """Return the verdict on a sandbox that never became ready: nothing of the entry had run."""
     if isinstance(end, frames.Frame):
         error = _error(end.payload, exit_, limits)
         return Verdict("infra", f"the sandbox could not start: {error.reason}", traceback=error.traceback)

@@ -214,5 +214,5 @@ def _unknown(info: Mapping[str, Any], runtime: str | None) -> str | None:
 
 
 def create(runtime: str | None = None) -> Docker:
-    """The back end, for ``sandbox.backends.load``."""
+    """Return the back end, for ``sandbox.backends.load``."""
     return Docker(runtime)

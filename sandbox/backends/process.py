@@ -64,7 +64,7 @@ def _started(job: Job, folder: Path) -> Iterator[RunningChild]:
 
 
 def _gpu(device: str) -> dict[str, str]:
-    """The one GPU that is let through, and where its libraries are."""
+    """Return the one GPU that is let through, and where its libraries are."""
     if device == "cpu":
         return {}
     index = int(device.partition(":")[2] or 0)
@@ -76,5 +76,5 @@ def _gpu(device: str) -> dict[str, str]:
 
 
 def create() -> Process:
-    """The back end, for ``sandbox.backends.load``."""
+    """Return the back end, for ``sandbox.backends.load``."""
     return Process()

@@ -42,7 +42,7 @@ class Demultiplexer:
         self._remaining = 0
 
     def feed(self, data: bytes) -> list[Chunk]:
-        """The pieces of both streams in these bytes; raises ``StreamError``."""
+        """Return the pieces of both streams in these bytes; raises ``StreamError``."""
         chunks: list[Chunk] = []
         rest = memoryview(data)  # a slice of bytes would be a copy: quadratic where a container writes single bytes
         while rest:
@@ -78,7 +78,7 @@ class Attached:
         self._open = True
 
     def receive(self, timeout: float) -> list[Chunk] | None:
-        """What arrives within ``timeout`` seconds; ``None`` once the container's streams have ended."""
+        """Return what arrives within ``timeout`` seconds; ``None`` once the container's streams have ended."""
         if not self._open:
             return None
         self._socket.settimeout(timeout)
@@ -99,7 +99,7 @@ class Attached:
         self._socket.sendall(data)
 
     def rest(self) -> bytes:
-        """The log that is on its way; read for a moment and in bounds, whatever a container floods."""
+        """Return the log that is still on its way, read briefly and in bounds, whatever a container floods."""
         rest, until = bytearray(), time.monotonic() + 10 * QUIET
         while len(rest) < REST and time.monotonic() < until and (chunks := self.receive(QUIET)):
             rest += b"".join(data for source, data in chunks if source == "log")

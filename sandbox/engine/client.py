@@ -38,7 +38,7 @@ class _Client(docker.DockerClient):
 
 @contextmanager
 def connect() -> Iterator[docker.DockerClient]:
-    """A client of the engine that the environment names (``DOCKER_HOST``)."""
+    """Return a client of the engine that the environment names (``DOCKER_HOST``)."""
     client = _Client.from_env(timeout=TIMEOUT)
     try:
         yield client
@@ -47,7 +47,7 @@ def connect() -> Iterator[docker.DockerClient]:
 
 
 def within(seconds: float, call: Callable[[], Any]) -> Any:
-    """What ``call`` returns or raises; ``EngineSilent`` if it does neither in time (its thread is left to itself)."""
+    """Return or raise what ``call`` does; ``EngineSilent`` if it does neither in time (its thread is left running)."""
     answers: queue.SimpleQueue[tuple[Any, BaseException | None]] = queue.SimpleQueue()
 
     def ask() -> None:

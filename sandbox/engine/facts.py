@@ -52,7 +52,7 @@ class Facts:
 
 
 def facts() -> Facts | None:
-    """The engine that the environment names; ``None`` if none answers."""
+    """Return the engine that the environment names; ``None`` if none answers."""
     try:
         with connect() as client:
             found = client.images.list(images.REPOSITORY)

@@ -16,7 +16,7 @@ CUDA_LABEL = "unlearn-bench.cuda"
 
 
 def find(client: docker.DockerClient, needs: tuple[str, ...], device: str) -> Image | None:
-    """The smallest image that carries the packages ``needs`` (and CUDA for a GPU), or ``None``."""
+    """Return the smallest image that carries the packages ``needs`` (and CUDA for a GPU), or ``None``."""
     enough = [image for image in client.images.list(REPOSITORY) if _enough(image.labels, needs, device)]
     return min(enough, key=lambda image: image.attrs["Size"], default=None)
 

@@ -53,7 +53,7 @@ def folders() -> list[Leftover]:
 
 
 def images() -> list[Leftover]:
-    """The benchmark's images; layers that they share with each other are counted in each."""
+    """Return the benchmark's images; layers that they share with each other are counted in each."""
 
     def listed(client: docker.DockerClient) -> list[Leftover]:
         found = []

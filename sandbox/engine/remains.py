@@ -108,7 +108,7 @@ def remains(
 
 
 def difference(before: Machine, after: Machine) -> dict[str, frozenset[str]]:
-    """What is new, by kind; empty if nothing is."""
+    """Return what is new, by kind; empty if nothing is."""
     new: dict[str, frozenset[str]] = {}
     for kind in ("containers", "volumes", "mounts", "processes", "files", "threads"):
         if fresh := getattr(after, kind) - getattr(before, kind):

@@ -51,14 +51,14 @@ class Policy:
 
 @cache
 def policy() -> Policy:
-    """The groups of ``seccomp.toml``."""
+    """Return the groups of ``seccomp.toml``."""
     document = tomllib.loads(FILE.read_text())
     return Policy(*(tuple(_group(**fields) for fields in document[side]) for side in ("allow", "refuse")))
 
 
 @cache
 def profile() -> str:
-    """The policy in the engine's JSON, one text for x86-64 and 64-bit ARM."""
+    """Return the policy in the engine's JSON, one text for x86-64 and 64-bit ARM."""
     rules = [rule for group in policy().allow for rule in _allowed(group)]
     rules += [
         {"names": group.calls, "action": "SCMP_ACT_ERRNO", "errnoRet": getattr(errno, group.errno)}

@@ -1,0 +1,1 @@
+"""The container image that entries run in, and its build."""

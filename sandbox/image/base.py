@@ -30,7 +30,7 @@ class BuildError(Exception):
 
 
 def resolve(client: docker.DockerClient, wanted: str | None, progress: Callable[[str], None]) -> str:
-    """A base image that is present afterwards: ``wanted``, else the official one, else one of our own making."""
+    """Return a base image that is then present: ``wanted``, else the official one, else one made here."""
     for reference in (wanted,) if wanted else (OFFICIAL, f"{OWN}:{SUITE}"):
         if client.images.list(reference):
             return reference
@@ -80,7 +80,7 @@ def _run(command: list[str]) -> None:
 
 
 def mirror(apt: Path) -> str:
-    """The first http(s) mirror that this machine's apt uses."""
+    """Return the first http(s) mirror that this machine's apt uses."""
     for name in _SOURCES:
         path = apt / name
         if path.is_file():

@@ -1,0 +1,1 @@
+"""What runs inside a sandbox, where this package is called ``sandbox.inside``."""

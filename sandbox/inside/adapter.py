@@ -76,7 +76,7 @@ def layout(model: nn.Module) -> StateLayout:
 
 
 def state(model: nn.Module, expected: StateLayout) -> dict[str, Tensor]:
-    """The model's state on the CPU, in the expected dtypes (so half precision is cast) and own memory.
+    """Return the model's state on the CPU, in the expected dtypes (so half precision is cast) and own memory.
 
     Raises ``ContractError`` that names the first difference in names or shapes.
     """

@@ -37,7 +37,7 @@ def architecture(*needs: str) -> Callable[[Architecture], Architecture]:
 
 @architecture("torchvision")
 def resnet18(*, classes: int, channels: int = 3, image_size: int = 32) -> nn.Module:
-    """torchvision's ResNet18 with its 7×7 stem, as in the paper (section 4)."""
+    """Return torchvision's ResNet18 with its 7×7 stem, as in the paper (section 4)."""
     from torchvision.models import resnet18 as build_resnet18
 
     model: nn.Module = build_resnet18(num_classes=classes)
@@ -60,6 +60,7 @@ class BasicBlock(nn.Module):
             self.downsample = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return the features of this block, [n, outputs, h / stride, w / stride]."""
         shortcut = x if self.downsample is None else self.downsample(x)
         x = torch.relu(self.bn1(self.conv1(x)))
         return torch.relu(self.bn2(self.conv2(x)) + shortcut)
@@ -89,6 +90,7 @@ class NarrowResNet(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return the logits of images [n, channels, h, w], [n, classes]."""
         x = torch.relu(self.bn1(self.conv1(x)))
         for stage in range(1, 5):
             x = self.get_submodule(f"layer{stage}")(x)

@@ -30,6 +30,7 @@ class Channel:
         sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a crash or a kill loses no line
 
     def send(self, kind: bytes, payload: bytes) -> None:
+        """Write one frame."""
         self._write(frames.header(kind, len(payload)))
         self._write(payload)
 
@@ -100,6 +101,7 @@ def wake(device: str) -> None:
 
 
 def main(folder: Path) -> None:
+    """Run the job staged in ``folder``, and end the process."""
     channel = Channel()
     end_with()
     # torch only now: nothing may be printed to the channel
