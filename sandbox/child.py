@@ -55,8 +55,8 @@ def interpreter() -> str:
 def folders() -> list[Path]:
     """Where this Python and its packages are."""
     paths = sysconfig.get_paths()
-    found = {sys.base_prefix, sys.prefix, paths["stdlib"], paths["purelib"], paths["platlib"]}
-    return sorted({Path(path).resolve() for path in found})
+    prefixes = {sys.base_prefix, sys.prefix, paths["stdlib"], paths["purelib"], paths["platlib"]}
+    return sorted({Path(path).resolve() for path in prefixes})
 
 
 def runner(stage: str) -> list[str]:

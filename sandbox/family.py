@@ -78,12 +78,12 @@ def reap() -> int:
 
 def orphans() -> list[int]:
     """As root: users of units whose harness is dead, that have a living process."""
-    found = []
+    users = []
     for user in sorted(procfs.users() & set(USERS)) if os.geteuid() == 0 else ():
         with _lease(user) as free:
             if free and any(member.alive for member in procfs.owned(user)):
-                found.append(user)
-    return found
+                users.append(user)
+    return users
 
 
 @contextmanager

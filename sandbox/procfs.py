@@ -52,8 +52,8 @@ def members(session: int) -> list[Member]:
 
 def owned(user: int) -> list[Member]:
     """All processes of a user (by the effective id), zombies included."""
-    found = (process(pid) for pid, owner in _owners() if owner == user)
-    return [member for member in found if member is not None]
+    members = (process(pid) for pid, owner in _owners() if owner == user)
+    return [member for member in members if member is not None]
 
 
 def users() -> set[int]:

@@ -69,11 +69,11 @@ def owned(parent: str | None = None) -> Iterator[Path]:
 
 def orphans() -> list[Path]:
     """Return this user's temporary folders whose owner is dead."""
-    found = []
+    folders = []
     for folder, lock in _ownerless():
         os.close(lock)
-        found.append(folder)
-    return found
+        folders.append(folder)
+    return folders
 
 
 def reap() -> list[Path]:
@@ -103,8 +103,8 @@ def _lock(folder: Path, option: int = 0) -> int | None:
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | option)
-        found = os.fstat(descriptor)
-        if found.st_uid == os.getuid() and os.path.samestat(found, folder.lstat()):
+        status = os.fstat(descriptor)
+        if status.st_uid == os.getuid() and os.path.samestat(status, folder.lstat()):
             return descriptor
     except FileNotFoundError:
         pass

@@ -33,6 +33,6 @@ def tiny_job(source: bytes, limits: Limits, **fields: Any) -> Iterator[Job]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "data.safetensors"
         save_file(data, path)
-        known: dict[str, Any] = {"parameters": {}, "model": MODEL, "weights": weights, "data": path, "mean": (0.5,)}
-        known |= {"std": (0.25,), "batch_size": 4, "seed": 3, "limits": limits, "run_id": "tiny"}
-        yield Job(source=source, **{**known, **fields})
+        defaults: dict[str, Any] = {"parameters": {}, "model": MODEL, "weights": weights, "data": path, "mean": (0.5,)}
+        defaults |= {"std": (0.25,), "batch_size": 4, "seed": 3, "limits": limits, "run_id": "tiny"}
+        yield Job(source=source, **{**defaults, **fields})

@@ -90,8 +90,8 @@ def ended(code: int | None) -> str:
     if code is None:
         return "the channel was closed"
     if code < 0:
-        known = -code in {s.value for s in signal.Signals}
-        return f"the process was killed by {signal.Signals(-code).name if known else f'signal {-code}'}"
+        named = -code in {s.value for s in signal.Signals}
+        return f"the process was killed by {signal.Signals(-code).name if named else f'signal {-code}'}"
     return f"the process ended with exit code {code}"
 
 
@@ -109,14 +109,14 @@ def _weights(payload: bytearray, exit_: Exit, layout: SafetensorsLayout) -> Verd
 
 def _error(payload: bytearray, exit_: Exit, limits: Limits) -> Verdict:
     try:
-        said = json.loads(payload.decode())
+        report = json.loads(payload.decode())
     except (ValueError, RecursionError):
-        said = None
-    if not isinstance(said, dict):
-        said = {"message": payload[:4096].decode(errors="replace")}
-    status = said.get("status")
-    kind, message = _line(said.get("type")), _line(said.get("message"))
-    traceback = said["traceback"] if isinstance(said.get("traceback"), str) else ""
+        report = None
+    if not isinstance(report, dict):
+        report = {"message": payload[:4096].decode(errors="replace")}
+    status = report.get("status")
+    kind, message = _line(report.get("type")), _line(report.get("message"))
+    traceback = report["traceback"] if isinstance(report.get("traceback"), str) else ""
     if status == "invalid":
         return Verdict("invalid", message or SILENT, traceback=traceback)
     if status == "oom" or exit_.oom:

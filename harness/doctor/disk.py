@@ -52,7 +52,9 @@ def heaps(store: Store) -> Iterator[Heap]:
         if folder.name in REBUILT:
             yield _heap(folder.name, REBUILT[folder.name], f"--{folder.name}", files, folder)
             continue
-        digests = {found.decode() for path in files if path.suffix == ".json" for found in DIGEST.findall(_read(path))}
+        digests = {
+            digest.decode() for path in files if path.suffix == ".json" for digest in DIGEST.findall(_read(path))
+        }
         owned = [blobs.pop(name) for name in digests & set(blobs)]
         about = f"documents, and {len(owned)} arrays that they refer to" if owned else "documents"
         yield _heap(folder.name, about, "--all", [*files, *owned], folder)
@@ -74,8 +76,8 @@ def _heap(kind: str, about: str, option: str, files: list[Path], folder: Path | 
 
 def _orphans() -> Heap:
     """Containers, processes and folders of units whose harness is dead."""
-    found = [*leftovers.containers(), *leftovers.processes(), *leftovers.folders()]
-    return _of_leftovers("orphans", "containers, processes and folders of killed runs", "--orphans", found)
+    orphans = [*leftovers.containers(), *leftovers.processes(), *leftovers.folders()]
+    return _of_leftovers("orphans", "containers, processes and folders of killed runs", "--orphans", orphans)
 
 
 def _images() -> Heap:
@@ -83,16 +85,16 @@ def _images() -> Heap:
     return _of_leftovers("image", about, "--image", leftovers.images())
 
 
-def _of_leftovers(kind: str, about: str, option: str, found: list[Leftover]) -> Heap:
+def _of_leftovers(kind: str, about: str, option: str, things: list[Leftover]) -> Heap:
     def free() -> None:
-        for one in found:
+        for thing in things:
             try:
-                one.remove()
+                thing.remove()
             except leftovers.InUse as error:
                 remedy = "wait until no run uses it, then try again"
-                raise BenchError(f"{one.name}: {error}", "this machine", remedy, EXIT_CODES["infra"]) from None
+                raise BenchError(f"{thing.name}: {error}", "this machine", remedy, EXIT_CODES["infra"]) from None
 
-    return Heap(kind, about, option, sum(one.size for one in found), len(found), free)
+    return Heap(kind, about, option, sum(thing.size for thing in things), len(things), free)
 
 
 def _entries(folder: Path) -> list[Path]:

@@ -23,15 +23,15 @@ GPU_MINUTES = 5
 
 def engine() -> Iterator[Check]:
     """Yield the checks of engine and image; neither is needed by those who run only their own code."""
-    found = facts()
-    if found is None:
+    answering = facts()
+    if answering is None:
         yield Check("engine", "no container engine answers", START, needed=False)
         return
-    lacking = found.lacking
-    text = found.line + (f"; it cannot limit: {', '.join(lacking)}" if lacking else "")
-    remedy = f"switch the kernel's controllers on: {', '.join(lacking)} (boot with cgroup_enable=memory swapaccount=1)"
-    yield Check("engine", text, remedy if lacking else "", needed=False)
-    yield _image(found)
+    missing = answering.lacking
+    text = answering.line + (f"; it cannot limit: {', '.join(missing)}" if missing else "")
+    remedy = f"switch the kernel's controllers on: {', '.join(missing)} (boot with cgroup_enable=memory swapaccount=1)"
+    yield Check("engine", text, remedy if missing else "", needed=False)
+    yield _image(answering)
 
 
 def gpu(index: int) -> Iterator[Check]:
@@ -49,8 +49,10 @@ def gpu(index: int) -> Iterator[Check]:
     if outcome.status != "ok":
         yield Check("gpu unit", f"{outcome.status}: {outcome.reason}", f"{TOOLKIT}; then try again")
         return
-    said = outcome.log.strip().splitlines()[-1:]
-    yield Check("gpu unit", f"trained in {outcome.seconds:.1f} s on {outcome.environment['device']}; {' '.join(said)}")
+    last_line = outcome.log.strip().splitlines()[-1:]
+    yield Check(
+        "gpu unit", f"trained in {outcome.seconds:.1f} s on {outcome.environment['device']}; {' '.join(last_line)}"
+    )
 
 
 def _image(engine: Facts) -> Check:
@@ -65,8 +67,8 @@ def _driver(index: int) -> Check:
         return Check("gpu driver", what, "install the driver, or run on the CPU (without --gpu)")
     query = ["nvidia-smi", f"--id={index}", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"]
     done = subprocess.run(query, capture_output=True, text=True)
-    said = (done.stdout or done.stderr).strip().splitlines()[:1]
-    text = f"GPU {index}: {' '.join(said)}"
+    first_line = (done.stdout or done.stderr).strip().splitlines()[:1]
+    text = f"GPU {index}: {' '.join(first_line)}"
     return Check("gpu driver", text, "" if done.returncode == 0 else "name a GPU that `nvidia-smi -L` lists")
 
 
@@ -77,6 +79,6 @@ def _gpu_engine(engine: Facts | None) -> Iterator[Check]:
     passes = engine.passes_gpus()
     text = "has NVIDIA's runtime or CDI devices" if passes else "knows neither NVIDIA's runtime nor a CDI device"
     yield Check("gpu engine", text, "" if passes else TOOLKIT)
-    found = [tags for tags, _, cuda in engine.images if cuda]
-    text = f"{', '.join(found)} with CUDA" if found else "no image with torch for a GPU is here"
-    yield Check("gpu image", text, "" if found else "bench image --variant full")
+    with_cuda = [tags for tags, _, cuda in engine.images if cuda]
+    text = f"{', '.join(with_cuda)} with CUDA" if with_cuda else "no image with torch for a GPU is here"
+    yield Check("gpu image", text, "" if with_cuda else "bench image --variant full")

@@ -204,11 +204,11 @@ def _missing(client: docker.DockerClient, model: Mapping[str, Any], device: str)
 
 
 def _unknown(info: Mapping[str, Any], runtime: str | None) -> str | None:
-    known = info["Runtimes"]
-    if runtime is None or runtime in known:
+    runtimes = info["Runtimes"]
+    if runtime is None or runtime in runtimes:
         return None
     return (
-        f"the engine knows no OCI runtime {runtime!r}, only {', '.join(sorted(known))}; "
+        f"the engine knows no OCI runtime {runtime!r}, only {', '.join(sorted(runtimes))}; "
         'install it and add it to "runtimes" in /etc/docker/daemon.json'
     )
 

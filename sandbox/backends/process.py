@@ -69,10 +69,10 @@ def _gpu(device: str) -> dict[str, str]:
         return {}
     index = int(device.partition(":")[2] or 0)
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    found = {"CUDA_VISIBLE_DEVICES": visible.split(",")[index] if visible else str(index)}
+    variables = {"CUDA_VISIBLE_DEVICES": visible.split(",")[index] if visible else str(index)}
     if "LD_LIBRARY_PATH" in os.environ:
-        found["LD_LIBRARY_PATH"] = os.environ["LD_LIBRARY_PATH"]
-    return found
+        variables["LD_LIBRARY_PATH"] = os.environ["LD_LIBRARY_PATH"]
+    return variables
 
 
 def create() -> Process:

@@ -220,8 +220,8 @@ def _job(source: bytes, limits: Mapping[str, Any] | None = None, **fields: Any) 
         )
         with tiny_job(source, bounds, **{"run_id": "conformity", **fields}) as job, _temporary_folder(folder):
             yield job
-        left = [path.name for path in Path(folder).glob(f"{stage.PREFIX}*")]
-        _expect(not left, f"a unit left folders behind: {', '.join(left)}")
+        folders = [path.name for path in Path(folder).glob(f"{stage.PREFIX}*")]
+        _expect(not folders, f"a unit left folders behind: {', '.join(folders)}")
 
 
 def _temporary_folder(folder: str) -> AbstractContextManager[Any]:

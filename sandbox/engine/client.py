@@ -68,9 +68,9 @@ def within(seconds: float, call: Callable[[], Any]) -> Any:
 
 def explain(error: Exception) -> str:
     """One line for people: what failed, and the remedy."""
-    said = one_line(str(getattr(error, "explanation", None) or error), 160)
+    message = one_line(str(getattr(error, "explanation", None) or error), 160)
     if "no space left on device" in str(error).lower():
-        return f"the container engine's disk is full ({said}); free some where `docker info` says Docker Root Dir"
+        return f"the container engine's disk is full ({message}); free some where `docker info` says Docker Root Dir"
     if "device driver" in str(error) or "nvidia" in str(error).lower():
-        return f"the engine cannot pass the GPU on ({said}); install the NVIDIA Container Toolkit"
-    return f"the container engine failed ({said}); check it with `docker info`, then try again"
+        return f"the engine cannot pass the GPU on ({message}); install the NVIDIA Container Toolkit"
+    return f"the container engine failed ({message}); check it with `docker info`, then try again"

@@ -55,8 +55,10 @@ def facts() -> Facts | None:
     """Return the engine that the environment names; ``None`` if none answers."""
     try:
         with connect() as client:
-            found = client.images.list(images.REPOSITORY)
-            labelled = ((", ".join(i.tags), str(i.id), str(i.labels.get(images.CUDA_LABEL, ""))) for i in found)
+            labelled_images = client.images.list(images.REPOSITORY)
+            labelled = (
+                (", ".join(i.tags), str(i.id), str(i.labels.get(images.CUDA_LABEL, ""))) for i in labelled_images
+            )
             return Facts(client.info(), tuple(sorted(labelled)))
     except FAILURES:
         return None

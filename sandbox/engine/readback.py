@@ -72,15 +72,15 @@ def check(
     Raises:
         NotEnforced: something differs, or the engine warned.
     """
-    found = mismatches(asked, attrs, info)
+    wrong = mismatches(asked, attrs, info)
     serious = [warning for warning in warnings or () if not warning.startswith(HARMLESS)]
-    if found or serious:
-        raise NotEnforced(found, serious)
+    if wrong or serious:
+        raise NotEnforced(wrong, serious)
 
 
 def mismatches(asked: Mapping[str, Any], attrs: Mapping[str, Any], info: Mapping[str, Any]) -> list[SettingMismatch]:
     """All settings that are not what ``asked``, the arguments of ``api.create_container``, says."""
-    return [one for one in _compared(asked, attrs, info) if _plain(one.asked) != _plain(one.found)]
+    return [setting for setting in _compared(asked, attrs, info) if _plain(setting.asked) != _plain(setting.found)]
 
 
 def _compared(asked: Mapping[str, Any], attrs: Mapping[str, Any], info: Mapping[str, Any]) -> Iterator[SettingMismatch]:

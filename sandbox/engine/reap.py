@@ -34,8 +34,8 @@ def reap(client: docker.DockerClient) -> list[str]:
 
 def orphans(client: docker.DockerClient) -> list[str]:
     """Ids of the containers whose harness is dead."""
-    found = client.containers.list(all=True, filters={"label": OWNER_LABEL}, ignore_removed=True)
-    return [str(container.id) for container in found if _orphaned(container)]
+    containers = client.containers.list(all=True, filters={"label": OWNER_LABEL}, ignore_removed=True)
+    return [str(container.id) for container in containers if _orphaned(container)]
 
 
 def _owner(pid: int) -> str:

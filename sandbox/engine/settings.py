@@ -88,7 +88,7 @@ def _gpu(device: str, info: Mapping[str, Any]) -> DeviceRequest:
     """One GPU by its index: through CDI where the engine has found it, else through NVIDIA's runtime."""
     index = device.partition(":")[2] or "0"
     name = f"nvidia.com/gpu={index}"
-    found = info.get("DiscoveredDevices") or ()
-    if any(entry.get("Source") == "cdi" and entry.get("ID") == name for entry in found):
+    devices = info.get("DiscoveredDevices") or ()
+    if any(entry.get("Source") == "cdi" and entry.get("ID") == name for entry in devices):
         return DeviceRequest(driver="cdi", device_ids=[name])
     return DeviceRequest(device_ids=[index], capabilities=[["gpu"]])

@@ -87,10 +87,10 @@ def state(model: nn.Module, expected: StateLayout) -> dict[str, Tensor]:
         raise ContractError(f"the returned model has another architecture: it {' and '.join(words)}")
     result = {}
     for name, (dtype, shape) in expected.items():
-        found = tuple(tensors[name].shape)
-        if found != shape:
+        returned_shape = tuple(tensors[name].shape)
+        if returned_shape != shape:
             raise ContractError(
-                f"the returned model has another architecture: {name!r} is {list(found)}, not {list(shape)}"
+                f"the returned model has another architecture: {name!r} is {list(returned_shape)}, not {list(shape)}"
             )
         result[name] = tensors[name].detach().to("cpu", dtype, copy=True).contiguous()
     return result
