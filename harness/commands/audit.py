@@ -86,7 +86,7 @@ def command(
         for record in audit.records(references, method):
             if record.status != "ok":
                 raise session.failure(store, references.track, record)
-    found, zero = audit.changes(*both, method), audit.zero_lines(*both)
+    found, zero = audit.changes(*both, method), audit.nulls(*both)
     if as_json:
         content = {
             "entry": method.name,

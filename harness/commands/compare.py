@@ -28,14 +28,14 @@ def command(a: str, b: str, track: str, secret: Path | None, as_json: bool) -> N
     """
     from unlearn_bench.harness.references.references import References
     from unlearn_bench.harness.report import tables
-    from unlearn_bench.harness.results.board_entries import candidates, find
+    from unlearn_bench.harness.results.board_entries import board_entries, find
     from unlearn_bench.harness.results.comparison import comparison
     from unlearn_bench.harness.store.store import Store
     from unlearn_bench.harness.tracks.loading import load_track
 
     loaded = load_track(track, secret)
     references = References(loaded, Store())
-    present = {candidate.name: candidate for candidate in candidates(references)}
+    present = {board_entry.name: board_entry for board_entry in board_entries(references)}
     differences = comparison(references, *(find(present, name, loaded) for name in (a, b)))
     if as_json:
         content = [{**dataclasses.asdict(one), "clear": one.clear} for one in differences]

@@ -36,7 +36,7 @@ def command(entry: str, reason: str | None, undo: bool, track: str, secret: Path
     if undo == bool(said):
         raise BenchError("say --reason TEXT, or --undo", "your command", "see bench disqualify --help", USAGE)
     loaded, store = load_track(track, secret), Store()
-    present = {one.name: one for one in board_entries.candidates(References(loaded, store))}
+    present = {one.name: one for one in board_entries.board_entries(References(loaded, store))}
     found = board_entries.find(present, entry, loaded)
     if found.kind != "entry":
         raise BenchError(

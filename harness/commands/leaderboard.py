@@ -134,6 +134,6 @@ def _site(loaded: list[Track], out: Path, public: bool) -> None:
 
     with uncollected():
         found = board_data.read(loaded, Snapshot(), public, lambda one: click.echo(f"read {one.name}", err=True))
-        with Bar("pages", sum(len(one.candidates) for one in found), unit="entries") as bar:
+        with Bar("pages", sum(len(one.entries) for one in found), unit="entries") as bar:
             count = build(found, out, public, bar.at)
     click.echo(f"wrote {count} pages; open {out / 'index.html'}")

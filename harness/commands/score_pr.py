@@ -68,7 +68,7 @@ def command(
     if smoke:
         disclosure.not_public(loaded, "a part of the seeds")
     pull = pull_request.read(repository, base, head, allow_change)
-    harness = provenance.of_commit(repository, pull.base)
+    harness = provenance.compare_with_commit(repository, pull.base)
     click.echo(harness.line, err=True)
     references = References(loaded, store)
     scored = None if smoke else publication.find(references, pull.head)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from unlearn_bench.harness.references.references import References
-    from unlearn_bench.harness.results.board_entries import Candidate
+    from unlearn_bench.harness.results.board_entries import BoardEntry
 
 
 @verb(
@@ -37,25 +37,25 @@ def command(entry: str, track: str, secret: Path | None, organiser: bool, as_jso
     from unlearn_bench.harness.references.references import References
     from unlearn_bench.harness.report import tables, unit_table
     from unlearn_bench.harness.results import attack_panel, board, review, scores
-    from unlearn_bench.harness.results.board_entries import candidates, find, shadow_records
+    from unlearn_bench.harness.results.board_entries import board_entries, find, shadow_records
     from unlearn_bench.harness.store.store import Store
     from unlearn_bench.harness.tracks.loading import load_track
     from unlearn_bench.harness.units import probe_units, tuning
 
     loaded = load_track(track, secret)
     references = References(loaded, Store())
-    found = {candidate.name: candidate for candidate in candidates(references)}
-    candidate = find(found, entry, loaded)
+    found = {board_entry.name: board_entry for board_entry in board_entries(references)}
+    board_entry = find(found, entry, loaded)
     ranked = board.board(references)
     if loaded.sealed and not organiser:
-        click.echo(_public(references, candidate, ranked, as_json))
+        click.echo(_public(references, board_entry, ranked, as_json))
         return
-    records = [candidate.records[seed] for seed in sorted(candidate.records)]
-    per_seed = {record.seed: scores.of_record(references, record) for record in records}
+    records = [board_entry.records[seed] for seed in sorted(board_entry.records)]
+    per_seed = {record.seed: scores.record_scores(references, record) for record in records}
     shadow = shadow_records(references).get(entry)
     differing = {
-        "U-LiRA": "" if shadow is None else probe_units.of_shadows(references, shadow),
-        "SWAP": probe_units.of_swaps(references, candidate.entry),
+        "U-LiRA": "" if shadow is None else probe_units.inconsistent_shadows(references, shadow),
+        "SWAP": probe_units.inconsistent_swaps(references, board_entry.entry_id),
     }
     inconsistent = {kind: why for kind, why in differing.items() if why}
     if as_json:
@@ -64,8 +64,8 @@ def command(entry: str, track: str, secret: Path | None, organiser: bool, as_jso
             {**dataclasses.asdict(r), "scores": None if s is None else dataclasses.asdict(s.stored())}
             for r, s in zip(records, per_seed.values(), strict=True)
         ]
-        panel = [dataclasses.asdict(one) for one in attack_panel.findings(references, candidate)]
-        content = {"entry": entry, "kind": candidate.kind, "row": row[0] if row else None, "panel": panel}
+        panel = [dataclasses.asdict(one) for one in attack_panel.findings(references, board_entry)]
+        content = {"entry": entry, "kind": board_entry.kind, "row": row[0] if row else None, "panel": panel}
         content["inconsistent"] = inconsistent
         content["search"] = tuning.choice(entry, records[0].sha256, loaded, references.store)
         content["digests"] = {name: getattr(loaded, f"{name}_digest") for name in ("reference", "protocol", "analysis")}
@@ -75,7 +75,7 @@ def command(entry: str, track: str, secret: Path | None, organiser: bool, as_jso
         click.echo(json.dumps({**content, "units": units}))
         return
     first = records[0]
-    click.echo(f"{entry} on {loaded.name} ({candidate.kind}, sha256 {first.sha256[:16]})")
+    click.echo(f"{entry} on {loaded.name} ({board_entry.kind}, sha256 {first.sha256[:16]})")
     click.echo(tables.verdict(ranked, entry))
     click.echo("parameters   " + (", ".join(f"{k}={v!r}" for k, v in first.parameters.items()) or "none"))
     digests = (f"{name} {getattr(loaded, f'{name}_digest')[:16]}" for name in ("reference", "protocol", "analysis"))
@@ -120,30 +120,30 @@ def command(entry: str, track: str, secret: Path | None, organiser: bool, as_jso
         click.echo(f"disqualified {mark.disqualified}")
     for kind, why in inconsistent.items():
         click.echo(f"inconsistent {kind}: {why}")
-    if findings := attack_panel.findings(references, candidate):
+    if findings := attack_panel.findings(references, board_entry):
         click.echo(tables.panel(findings))
 
 
-def _public(references: References, candidate: Candidate, ranked: pd.DataFrame, as_json: bool) -> str:
+def _public(references: References, board_entry: BoardEntry, ranked: pd.DataFrame, as_json: bool) -> str:
     """What participants may see of an entry on a sealed track."""
     from unlearn_bench.harness.report import tables
     from unlearn_bench.harness.results import attack_panel
     from unlearn_bench.harness.units import disclosure
 
-    statuses = disclosure.tally(candidate.records.values())
+    statuses = disclosure.tally(board_entry.records.values())
     complete = statuses == {"ok": references.track.protocol.seeds}
-    findings = attack_panel.findings(references, candidate) if complete else []
+    findings = attack_panel.findings(references, board_entry) if complete else []
     if as_json:
-        row = ranked[ranked["entry"] == candidate.name]
+        row = ranked[ranked["entry"] == board_entry.name]
         content = {
-            "entry": candidate.name,
-            "kind": candidate.kind,
+            "entry": board_entry.name,
+            "kind": board_entry.kind,
             "row": json.loads(row.to_json(orient="records"))[0],
             "panel": [dataclasses.asdict(one) for one in findings],
             "statuses": statuses,
         }
         return json.dumps(content)
     units = ", ".join(f"{count} {status}" for status, count in statuses.items())
-    lines = [f"{candidate.name} on {references.track.name} ({candidate.kind}, sealed): {units}"]
-    lines.append(tables.verdict(ranked, candidate.name))
+    lines = [f"{board_entry.name} on {references.track.name} ({board_entry.kind}, sealed): {units}"]
+    lines.append(tables.verdict(ranked, board_entry.name))
     return "\n".join([*lines, tables.panel(findings)] if findings else lines)

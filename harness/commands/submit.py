@@ -67,7 +67,7 @@ def command(
     from unlearn_bench.harness.entries.entry import baseline_names, read
     from unlearn_bench.harness.report import tables
     from unlearn_bench.harness.results import attack_panel, board
-    from unlearn_bench.harness.results.board_entries import candidates
+    from unlearn_bench.harness.results.board_entries import board_entries
     from unlearn_bench.harness.store.store import Store
     from unlearn_bench.harness.support.errors import USAGE, BenchError
     from unlearn_bench.harness.tracks.loading import load_track
@@ -99,9 +99,9 @@ def command(
     if swap and not failed:
         session.run_swaps(bench.references, [entry], sandbox, gpu)
     ranked = board.board(bench.references)
-    candidate = next((c for c in candidates(bench.references) if c.name == entry.name), None)
+    board_entry = next((c for c in board_entries(bench.references) if c.name == entry.name), None)
     hidden = loaded.sealed and failed  # which seeds are left is the entry's own choice
-    cheap = None if candidate is None or hidden else attack_panel.gate(bench.references, candidate)
+    cheap = None if board_entry is None or hidden else attack_panel.gate(bench.references, board_entry)
     null = board.null(bench.references)
     listed = (ranked["entry"] == entry.name).any()
     if as_json:

@@ -57,20 +57,20 @@ def command(
     loaded = load_track(track, secret)
     references = References(loaded, Store())
     given = session.find_entry(entry) if entry.endswith(".py") else None
-    present = {one.name: one for one in board_entries.candidates(references)}
-    candidate = board_entries.find(present, given.name if given else entry, loaded)
-    record = verification.published(candidate, seed)
-    method = verification.entry_of(references, candidate, given)
+    present = {one.name: one for one in board_entries.board_entries(references)}
+    board_entry = board_entries.find(present, given.name if given else entry, loaded)
+    record = verification.published(board_entry, seed)
+    method = verification.entry_of(references, board_entry, given)
     bench, line = session.open_bench(loaded, sandbox, gpu)
     click.echo(line, err=True)
     (again,) = session.execute(bench, [SeedUnit(method, loaded, seed)], gpu, keep=False)
     if again.status == "infra":
         raise session.failure(bench.references.store, loaded, again)
-    rerun, table, why = verification.judge(bench.references, candidate, record, again)
+    rerun, table, why = verification.judge(bench.references, board_entry, record, again)
     review.keep(bench.references, record, rerun)
     hidden = loaded.sealed and not organiser
     if as_json:
-        content = {"entry": candidate.name, "seed": seed, "verdict": rerun.verdict}
+        content = {"entry": board_entry.name, "seed": seed, "verdict": rerun.verdict}
         if not hidden:
             content |= {"why": why, "differences": list(rerun.differences), "environment": dict(rerun.environment)}
         click.echo(json.dumps(content, indent=1))

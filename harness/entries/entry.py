@@ -25,7 +25,7 @@ NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 PROVIDED = frozenset({"torch", "torchvision", "timm", "numpy", "scipy", "sklearn", "safetensors", "sandbox"})
 """Packages of the full image beyond the standard library."""
 
-Kind = Literal["baseline", "reference", "entry"]
+EntryKind = Literal["baseline", "reference", "entry"]
 
 
 class InvalidEntry(BenchError):
@@ -64,7 +64,7 @@ class Entry:
         return str(self.metadata.get("title") or self.name)
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> EntryKind:
         """A shipped file is known by its content, not by its name."""
         if self.sha256 not in shipped_digests():
             return "entry"

@@ -121,6 +121,6 @@ def blobs(references: References, result: PullResult) -> dict[str, bytes]:
 
 
 def _seed(references: References, record: Record) -> SeedResult:
-    numbers = scores.of_record(references, record)
+    numbers = scores.record_scores(references, record)
     retdev, indisc = (None, None) if numbers is None else (numbers.metrics["retdev"], numbers.metrics["indisc"])
     return SeedResult(record.seed, record.status, retdev, indisc, record.rte)

@@ -38,7 +38,7 @@ class Harness:
         return f"harness {self.version}: NOT that of the base commit: {', '.join(self.differing[:3])}{more} differ"
 
 
-def of_commit(repository: Repository, commit: str, root: Path = ROOT) -> Harness:
+def compare_with_commit(repository: Repository, commit: str, root: Path = ROOT) -> Harness:
     """Compare the installation at ``root`` with a commit's tree, file by file."""
     there = {path.decode("utf-8", "replace"): blob for path, _, blob in repository.tree(commit, *ROOMS)}
     here, total = {}, hashlib.sha256()

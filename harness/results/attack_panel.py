@@ -8,7 +8,7 @@ import numpy as np
 
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.results import board, scores
-from unlearn_bench.harness.results.board_entries import Candidate, shadow_records
+from unlearn_bench.harness.results.board_entries import BoardEntry, shadow_records
 from unlearn_bench.harness.results.scores import Scores
 from unlearn_bench.harness.units import shadow_units, swap_units
 from unlearn_bench.scoring import gate as cheap_gate
@@ -26,15 +26,17 @@ class Finding:
     original: float
 
 
-def findings(references: References, candidate: Candidate, found: board.Results | None = None) -> list[Finding]:
+def findings(references: References, board_entry: BoardEntry, found: board.Results | None = None) -> list[Finding]:
     """Every number of the panel on an entry: means over the seeds, and of its shadow units where they ran.
 
     ``found``: what was read before.
     """
-    of_record = found.score if found else lambda record: scores.of_record(references, record)
-    of_reference = found.zero if found else lambda kind, seed: scores.of_reference(references, kind, seed)
+    of_record = found.record_scores if found else lambda record: scores.record_scores(references, record)
+    of_reference = (
+        found.reference_scores if found else lambda kind, seed: scores.reference_scores(references, kind, seed)
+    )
     kinds: dict[str, list[Scores]] = {"own": [], "null": [], "original": []}
-    for seed, record in sorted(candidate.records.items()):
+    for seed, record in sorted(board_entry.records.items()):
         if (own_scores := of_record(record)) is not None:
             kinds["own"].append(own_scores)
             kinds["null"].append(of_reference("null", seed))
@@ -44,20 +46,20 @@ def findings(references: References, candidate: Candidate, found: board.Results 
         for number in numbers:
             means = [float(np.mean([s.attacks[attack][number] for s in kinds[kind]])) for kind in kinds]
             table.append(Finding(attack, number, *means))
-    table += _swapped(references, candidate)
+    table += _swapped(references, board_entry)
     known = found.records if found else shadow_records(references)
-    if (shadow := known.get(candidate.name)) is not None and shadow.values is not None:
+    if (shadow := known.get(board_entry.name)) is not None and shadow.values is not None:
         # the zero line from as many pairs of splits: that of KLoM and ε depends on it
         rows = [replace(known[name], pairs=shadow.pairs) for name in (shadow_units.RETRAIN, shadow_units.ORIGINAL)]
-        read = [scores.of_shadows(references, row) for row in (shadow, *rows)]
+        read = [scores.entry_shadow_scores(references, row) for row in (shadow, *rows)]
         own, null, original = ({**one.attacks, "collateral": one.collateral} for one in read if one is not None)
         for attack, numbers in own.items():
             table += [Finding(attack, n, numbers[n], null[attack][n], original[attack][n]) for n in numbers]
     return table
 
 
-def _swapped(references: References, candidate: Candidate) -> list[Finding]:
-    own = {seed: swap_units.evidence(references, record) for seed, record in sorted(candidate.records.items())}
+def _swapped(references: References, board_entry: BoardEntry) -> list[Finding]:
+    own = {seed: swap_units.evidence(references, record) for seed, record in sorted(board_entry.records.items())}
     found = [one for one in own.values() if one is not None]
     if not found:
         return []
@@ -73,13 +75,13 @@ def _swapped(references: References, candidate: Candidate) -> list[Finding]:
     ]
 
 
-def gate(references: References, candidate: Candidate) -> list[Reading] | None:
+def gate(references: References, board_entry: BoardEntry) -> list[Reading] | None:
     """The cheap attacks on an entry's finished seeds; ``None`` without any."""
-    found = {seed: scores.of_record(references, record) for seed, record in sorted(candidate.records.items())}
+    found = {seed: scores.record_scores(references, record) for seed, record in sorted(board_entry.records.items())}
     own = {seed: score for seed, score in found.items() if score is not None}
     if not own:
         return None
-    zero = {seed: scores.of_reference(references, "null", seed) for seed in own}
+    zero = {seed: scores.reference_scores(references, "null", seed) for seed in own}
 
     def values(of: dict[int, Scores]) -> dict[str, list[float]]:
         return {a: [of[seed].attacks[a][number] for seed in own] for a, number in ATTACKS.items()}

@@ -96,7 +96,7 @@ def fitted(found: list[Change]) -> list[str]:
     return [one.metric for one in found if one.metric in ranked and one.better]
 
 
-def zero_lines(public: References, fresh: References) -> Mapping[str, tuple[float, float]]:
+def nulls(public: References, fresh: References) -> Mapping[str, tuple[float, float]]:
     """What a second retrained model scores on both sets: how much harder the one is than the other."""
     found = {}
     for metric in metric_table.ranked():
@@ -109,6 +109,6 @@ def zero_lines(public: References, fresh: References) -> Mapping[str, tuple[floa
 
 def _values(references: References, found: list[Record]) -> dict[str, list[float]]:
     """Metric → its values on the seeds that have one."""
-    scored = [(scores.of_record(references, record), record) for record in found]
+    scored = [(scores.record_scores(references, record), record) for record in found]
     values = {metric.name: [scores.value(metric, *seed) for seed in scored] for metric in metrics()}
     return {name: [value for value in of if value is not None] for name, of in values.items()}

@@ -14,7 +14,7 @@ from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.references.roles import RoleKind
 from unlearn_bench.harness.results import scores
 from unlearn_bench.harness.results.badges import DISQUALIFIED, UNTRUSTED, badge, worst
-from unlearn_bench.harness.results.board_entries import REFERENCES, Candidate, candidates, shadow_records
+from unlearn_bench.harness.results.board_entries import REFERENCES, BoardEntry, board_entries, shadow_records
 from unlearn_bench.harness.results.review import Mark, marks
 from unlearn_bench.harness.results.scores import Scores, ShadowScores
 from unlearn_bench.harness.support.hardware import hardware_class
@@ -29,30 +29,33 @@ from unlearn_bench.scoring.membership import Membership, membership
 from unlearn_bench.scoring.rows import Shadows, checked, columns
 
 
-def rows(references: References, present: Sequence[Candidate] | None = None) -> pd.DataFrame:
-    """One row per entry and seed, as ``scoring.rows`` wants them. ``present``: the candidates, where they are known."""
-    table = []
-    present = candidates(references) if present is None else present
-    for candidate in present:
-        for seed, record in sorted(candidate.records.items()):
-            found = None if candidate.kind == "reference" else scores.of_record(references, record)
-            if candidate.kind != "reference" and (found is not None or record.status != "ok"):
-                table.append(_row(references.track, candidate.name, candidate.kind, seed, record.status, found, record))
-    timed = {candidate.name: candidate.records for candidate in present}
+def rows(references: References, entries: Sequence[BoardEntry] | None = None) -> pd.DataFrame:
+    """Return one row per entry and seed, in the form of ``scoring.rows``.
+
+    ``entries``: those of :func:`board_entries`, where they have been read.
+    """
+    table, track = [], references.track
+    entries = board_entries(references) if entries is None else entries
+    for entry in entries:
+        for seed, record in sorted(entry.records.items()):
+            numbers = None if entry.kind == "reference" else scores.record_scores(references, record)
+            if entry.kind != "reference" and (numbers is not None or record.status != "ok"):
+                table.append(_row(track, entry.name, entry.kind, seed, record.status, numbers, record))
+    records = {entry.name: entry.records for entry in entries}
     for name, kind in REFERENCES.items():
-        for seed in range(references.track.protocol.seeds):
-            found = scores.of_reference(references, kind, seed)
-            run = timed.get(name, {}).get(seed)
-            table.append(_row(references.track, name, "reference", seed, "ok", found, run))
+        for seed in range(track.protocol.seeds):
+            numbers = scores.reference_scores(references, kind, seed)
+            timed = records.get(name, {}).get(seed)
+            table.append(_row(track, name, "reference", seed, "ok", numbers, timed))
     return pd.DataFrame(table, columns=columns())
 
 
 def shadow_scores(
-    references: References, known: Sequence[Candidate] | None = None
+    references: References, entries: Sequence[BoardEntry] | None = None
 ) -> dict[str, tuple[ShadowRecord, ShadowScores | None]]:
-    """Entry → the record of its shadow units, and their scores (``None``: they failed)."""
-    found = shadow_records(references, known)
-    return {name: (record, scores.of_shadows(references, record)) for name, record in found.items()}
+    """Return the record of the shadow units of every entry by its name, and their scores (``None``: they failed)."""
+    records = shadow_records(references, entries)
+    return {name: (record, scores.entry_shadow_scores(references, record)) for name, record in records.items()}
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ class Results:
     """What a track's store says at one moment: boards, and a board over several tracks, are made from it."""
 
     references: References
-    candidates: dict[str, Candidate]
+    entries: dict[str, BoardEntry]
     rows: pd.DataFrame
     """As ``scoring.rows`` wants them."""
     records: dict[str, ShadowRecord]
@@ -75,34 +78,34 @@ class Results:
     def _scores(self) -> dict[object, Scores | None]:
         return {}
 
-    def score(self, record: Record) -> Scores | None:
-        """As ``scores.of_record``, each parsed once."""
+    def record_scores(self, record: Record) -> Scores | None:
+        """Return ``scores.record_scores``, each parsed once."""
         if record.key not in self._scores:
-            self._scores[record.key] = scores.of_record(self.references, record)
+            self._scores[record.key] = scores.record_scores(self.references, record)
         return self._scores[record.key]
 
-    def zero(self, kind: RoleKind, seed: int) -> Scores:
-        """As ``scores.of_reference``, each parsed once."""
-        found = self._scores.get((kind, seed))
-        if found is None:
-            found = self._scores[kind, seed] = scores.of_reference(self.references, kind, seed)
-        return found
+    def reference_scores(self, kind: RoleKind, seed: int) -> Scores:
+        """Return ``scores.reference_scores``, each parsed once."""
+        parsed = self._scores.get((kind, seed))
+        if parsed is None:
+            parsed = self._scores[kind, seed] = scores.reference_scores(self.references, kind, seed)
+        return parsed
 
     @cached_property
-    def _known(self) -> dict[frozenset[str], Membership]:
+    def _groups(self) -> dict[frozenset[str], Membership]:
         return {}
 
     def groups(self, names: frozenset[str]) -> Membership:
-        """Who is in which group, if only these entries take part; boards over several tracks ask again."""
-        if names not in self._known:
+        """Return the groups if only these entries take part; boards over several tracks ask with fewer."""
+        if names not in self._groups:
             track = self.references.track
             table = checked(self.rows[self.rows["entry"].isin(names)], {track.name: track.protocol.seeds})
-            own = [one for one in self.shadows if one.entry in names]
-            self._known[names] = membership(table, track.name, track.protocol.seeds, RESAMPLES, 0, own)
-        return self._known[names]
+            shadows = [shadow for shadow in self.shadows if shadow.entry in names]
+            self._groups[names] = membership(table, track.name, track.protocol.seeds, RESAMPLES, 0, shadows)
+        return self._groups[names]
 
     def refused(self, public: bool) -> dict[str, tuple[str, str]]:
-        """State and reason of the entries that are shown without a place."""
+        """Return state and reason of the entries that are shown without a place."""
         out = {}
         for name in set(self.rows["entry"]) - set(REFERENCES):
             if why := self.mark(name).disqualified:
@@ -124,74 +127,77 @@ class Results:
         return badge(kind, self.trusted.get(name, True), self.mark(name))
 
 
-def results(references: References) -> Results:
+def read_results(references: References) -> Results:
     """Read a track's store once."""
-    everyone = candidates(references)
-    attacked = shadow_scores(references, everyone)
-    track, present = references.track, {candidate.name: candidate for candidate in everyone}
-    why = {name: probe_units.of_shadows(references, record) for name, (record, _) in attacked.items()}
+    track, listed = references.track, board_entries(references)
+    attacked = shadow_scores(references, listed)
+    entries = {entry.name: entry for entry in listed}
+    inconsistent = {
+        name: probe_units.inconsistent_shadows(references, record) for name, (record, _) in attacked.items()
+    }
     shipped = shipped_digests()
-    trusted = {name: candidate.trusted for name, candidate in present.items()}
+    trusted = {name: entry.trusted for name, entry in entries.items()}
     for name, (record, _) in attacked.items():
         trusted[name] = trusted.get(name, True) and (record.trusted or record.sha256 in shipped)
     return Results(
         references=references,
-        candidates=present,
-        rows=rows(references, everyone),
+        entries=entries,
+        rows=rows(references, listed),
         records={name: record for name, (record, _) in attacked.items()},
-        shadows=[_shadows(track, name, *pair, bool(why[name])) for name, pair in attacked.items()],
+        shadows=[_shadows(track, name, *pair, bool(inconsistent[name])) for name, pair in attacked.items()],
         trusted=trusted,
-        inconsistent=why,
-        marks=marks(references, everyone),
+        inconsistent=inconsistent,
+        marks=marks(references, listed),
     )
 
 
-def board(references: References, public: bool = False, found: Results | None = None) -> pd.DataFrame:
-    """The ranked board of a track; ``harness.report.columns`` says what stands in each column.
+def board(references: References, public: bool = False, results: Results | None = None) -> pd.DataFrame:
+    """Return the ranked board of a track; ``harness.report.columns`` says what each column holds.
 
-    ``trusted``: every timed unit comes from a sandbox, every shadow unit too or is of a source that ships. On a
+    ``trusted``: every timed unit comes from a sandbox, and every shadow unit does or is of a source that ships. On a
     ``public`` board a row that is not trusted has the state ``untrusted sandbox``, no groups and no rank, and sets no
     cut points; it stands after the ranked ones. ``inconsistent``: why the row's U-LiRA has no group and no rank, see
-    ``harness.units.probe_units``; empty when all is well. ``found``: what was read before.
+    ``harness.units.probe_units``; empty when all is well. ``results``: what has been read.
     """
-    found = found or results(references)
-    track, table = references.track, found.rows
+    results = results or read_results(references)
+    track, table = references.track, results.rows
 
     def ranking(names: set[str]) -> pd.DataFrame:
-        shadows = [one for one in found.shadows if one.entry in names]
-        chosen, groups = table[table["entry"].isin(names)], found.groups(frozenset(names))
+        shadows = [shadow for shadow in results.shadows if shadow.entry in names]
+        chosen, groups = table[table["entry"].isin(names)], results.groups(frozenset(names))
         return track_board(chosen, track.name, track.protocol.seeds, shadows=shadows, groups=groups)
 
-    everyone, refused = set(table["entry"]), found.refused(public)
+    everyone, refused = set(table["entry"]), results.refused(public)
     ranked = ranking(everyone - set(refused))
     if refused:
         ranked = _listed(ranked, ranking(everyone), refused)
     names = [str(name) for name in ranked["entry"]]
-    ranked["trusted"] = [found.trusted.get(name, True) for name in names]
+    ranked["trusted"] = [results.trusted.get(name, True) for name in names]
     if track.sealed:  # an entry may choose by failing which seeds are ok: their means are not for participants
         partial = (ranked["seeds_ok"] < ranked["seeds_total"]) & (ranked["kind"] != "reference")
         ranked.loc[partial, seed_columns()] = np.nan
-    ranked["verified"] = [found.mark(name).verified for name in names]
-    ranked["inconsistent"] = [found.inconsistent.get(name, "") for name in names]
-    said = [found.badge(name, str(kind)) for name, kind in zip(names, ranked["kind"], strict=True)]
-    ranked["badge"] = pd.array(said, dtype="string")
-    shown = {} if track.sealed else found.candidates  # nothing of a single unit
-    ran = [list(shown[name].records.values()) if name in shown else [] for name in names]
-    classes = [", ".join(sorted({hardware_class(record.environment) for record in of})) for of in ran]
+    ranked["verified"] = [results.mark(name).verified for name in names]
+    ranked["inconsistent"] = [results.inconsistent.get(name, "") for name in names]
+    badges = [results.badge(name, str(kind)) for name, kind in zip(names, ranked["kind"], strict=True)]
+    ranked["badge"] = pd.array(badges, dtype="string")
+    shown = {} if track.sealed else results.entries  # nothing of a single unit
+    timed = [list(shown[name].records.values()) if name in shown else [] for name in names]
+    classes = [", ".join(sorted({hardware_class(record.environment) for record in records})) for records in timed]
+    dates = [max((record.date[:10] for record in records), default="") for records in timed]
     ranked["hardware"] = pd.array(classes, dtype="string")
-    ranked["date"] = pd.array([max((record.date[:10] for record in of), default="") for of in ran], dtype="string")
+    ranked["date"] = pd.array(dates, dtype="string")
     return ranked
 
 
 def overall(tracks: Sequence[Results], public: bool = False) -> pd.DataFrame:
-    """The board over several tracks, columns as ``scoring.board.overall_board``; ``badge``, ``trusted`` beside them.
+    """Return the board over several tracks: the columns of ``scoring.board.overall_board``, ``badge`` and ``trusted``.
 
-    Entries that stand on every track with one and the same source; on a ``public`` board trusted everywhere, too.
+    Entries that stand on every track with one and the same source; on a ``public`` board also trusted everywhere.
     """
     sources: dict[str, set[str]] = {}
     for one in tracks:
-        for name, candidate in one.candidates.items():
-            sources.setdefault(name, set()).add(candidate.sha256)
+        for name, board_entry in one.entries.items():
+            sources.setdefault(name, set()).add(board_entry.sha256)
     refused: set[str] = set().union(*(one.refused(public) for one in tracks))
     refused |= {name for name, of in sources.items() if len(of) > 1 and name not in REFERENCES}
     table = pd.concat([one.rows[~one.rows["entry"].isin(refused)] for one in tracks], ignore_index=True)
@@ -220,28 +226,28 @@ def _listed(ranked: pd.DataFrame, whole: pd.DataFrame, refused: Mapping[str, tup
     return pd.concat([ranked[~references], rest, ranked[references]], ignore_index=True)
 
 
-def floor(references: References, known: Sequence[Candidate] | None = None) -> float | None:
-    """Seconds that a unit costs which changes nothing, the median over the seeds: part of every run time.
+def floor(references: References, entries: Sequence[BoardEntry] | None = None) -> float | None:
+    """Return the seconds of a unit that changes nothing, the median over the seeds: a part of every run time.
 
     ``None`` where the identity entry (``original``) has not run.
     """
-    known = candidates(references) if known is None else known
-    found = [candidate for candidate in known if candidate.name == "original"]
-    seconds = [record.seconds for one in found for record in one.records.values() if record.seconds is not None]
+    entries = board_entries(references) if entries is None else entries
+    records = [record for entry in entries if entry.name == "original" for record in entry.records.values()]
+    seconds = [record.seconds for record in records if record.seconds is not None]
     return float(np.median(seconds)) if seconds else None
 
 
-def null(references: References, known: Sequence[Candidate] | None = None) -> dict[str, float]:
-    """The zero line: a second retrained model from other initial weights, mean over the seeds.
+def null(references: References, entries: Sequence[BoardEntry] | None = None) -> dict[str, float]:
+    """Return the null of every metric: of a second retrained model from other initial weights, mean over the seeds.
 
     ``ulira``, ``ulira_low``, ``ulira_high`` where shadow models are there: retrained against retrained, the null band.
     """
     means = {each.name: scores.null_mean(references, each.name) for each in metric_table.of_models() if each.null}
     numbers = {name: mean for name, mean in means.items() if not np.isnan(mean)}
-    _, band = shadow_scores(references, known).get(shadows.RETRAIN, (None, None))
+    _, band = shadow_scores(references, entries).get(shadows.RETRAIN, (None, None))
     if band is not None:
-        own = band.attacks["ulira"]
-        numbers |= {"ulira": own["accuracy"], "ulira_low": own["accuracy_low"], "ulira_high": own["accuracy_high"]}
+        ulira = band.attacks["ulira"]
+        numbers |= {f"ulira{end}": ulira[f"accuracy{end}"] for end in ("", "_low", "_high")}
     return numbers
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from unlearn_bench.harness.entries.entry import Kind, baseline, baseline_names, shipped_digests
+from unlearn_bench.harness.entries.entry import EntryKind, baseline, baseline_names, shipped_digests
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.references.roles import RoleKind
 from unlearn_bench.harness.support.errors import USAGE, BenchError
@@ -19,71 +19,71 @@ REFERENCES: Mapping[str, RoleKind] = {"original": "original", "retrain": "retrai
 
 
 @dataclass(frozen=True)
-class Candidate:
+class BoardEntry:
     """An entry on a track: the newest version under its name, with its records by seed."""
 
     name: str
-    entry: str
-    kind: str
+    entry_id: str
+    kind: EntryKind
     records: dict[int, Record]
 
     @property
     def sha256(self) -> str:
-        """Of the source."""
+        """SHA-256 of the source."""
         return next(iter(self.records.values())).sha256
 
     @property
     def trusted(self) -> bool:
+        """Whether every timed unit ran in a trusted sandbox."""
         return all(record.trusted for record in self.records.values())
 
 
 @cache
-def shipped_kinds() -> dict[str, Kind]:
-    """Kind of every shipped method."""
+def shipped_kinds() -> dict[str, EntryKind]:
+    """Return the kind of every shipped method by its name."""
     return {name: baseline(name).kind for name in baseline_names()}
 
 
-def candidates(references: References) -> list[Candidate]:
-    """Entries that have records on the track; of one name only the version that ran last."""
-    shipped = shipped_digests()
-    kinds = shipped_kinds()
+def board_entries(references: References) -> list[BoardEntry]:
+    """Return the entries that have records on the track; of one name only the version that ran last."""
+    shipped, kinds = shipped_digests(), shipped_kinds()
     versions: dict[tuple[str, str], dict[int, Record]] = {}
     for record in unit_store.seed_records(references.store, references.track):
         versions.setdefault((record.name, record.entry), {})[record.seed] = record
-    newest: dict[str, Candidate] = {}
-    for (name, entry), found in sorted(versions.items(), key=lambda item: max(r.date for r in item[1].values())):
-        sha = next(iter(found.values())).sha256
-        kind = kinds.get(name, "baseline") if sha in shipped else "entry"
+    newest: dict[str, BoardEntry] = {}
+    for (name, entry_id), records in sorted(versions.items(), key=lambda item: max(r.date for r in item[1].values())):
+        sha256 = next(iter(records.values())).sha256
+        kind: EntryKind = kinds.get(name, "baseline") if sha256 in shipped else "entry"
         if name in kinds and kind == "entry":
             continue  # an older version of a shipped method
-        newest[name] = Candidate(name, entry, kind, found)
+        newest[name] = BoardEntry(name, entry_id, kind, records)
     return [newest[name] for name in sorted(newest)]
 
 
-def shadow_records(references: References, known: Sequence[Candidate] | None = None) -> dict[str, ShadowRecord]:
-    """Entry → the record of its shadow units, reference rows included.
+def shadow_records(references: References, entries: Sequence[BoardEntry] | None = None) -> dict[str, ShadowRecord]:
+    """Return the record of the shadow units of every entry on the board by its name, reference rows included.
 
-    Of an entry the version that stands on the board, with the parameters that ran last.
+    The record is of the source that stands on the board, with the parameters that ran last. ``entries``: those of
+    :func:`board_entries`, where they have been read.
     """
     if not references.track.protocol.lira_splits:
         return {}
-    known = candidates(references) if known is None else known
-    present = {candidate.name: candidate for candidate in known}
+    entries = board_entries(references) if entries is None else entries
+    sources = {entry.name: entry.sha256 for entry in entries}
     newest: dict[str, ShadowRecord] = {}
     for record in sorted(shadow_units.records(references), key=lambda record: record.date):
-        own = present.get(record.name)
-        if record.name in REFERENCES or (own is not None and record.sha256 == own.sha256):
+        if record.name in REFERENCES or record.sha256 == sources.get(record.name):
             newest[record.name] = record
     return dict(sorted(newest.items()))
 
 
-def find(present: Mapping[str, Candidate], name: str, track: Track) -> Candidate:
-    """The entry of this name on a track's board.
+def find(entries: Mapping[str, BoardEntry], name: str, track: Track) -> BoardEntry:
+    """Return the entry of this name on a track's board.
 
     Raises:
         BenchError: there is none; names those there are.
     """
-    if name not in present:
-        known = ", ".join(present) or "none yet"
-        raise BenchError(f"no entry {name!r} on {track.name}", "your command", f"entries there: {known}", USAGE)
-    return present[name]
+    if name not in entries:
+        names = ", ".join(entries) or "none yet"
+        raise BenchError(f"no entry {name!r} on {track.name}", "your command", f"entries there: {names}", USAGE)
+    return entries[name]

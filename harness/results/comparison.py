@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.results import board, scores
-from unlearn_bench.harness.results.board_entries import Candidate
+from unlearn_bench.harness.results.board_entries import BoardEntry
 from unlearn_bench.harness.support.errors import USAGE, BenchError
 from unlearn_bench.scoring import metric_table
 from unlearn_bench.scoring.paired import Difference, difference
@@ -15,7 +15,7 @@ Values = Mapping[str, Mapping[int, float]]
 """Metric → seed, or pair of shadow splits, → value."""
 
 
-def comparison(references: References, a: Candidate, b: Candidate) -> list[Difference]:
+def comparison(references: References, a: BoardEntry, b: BoardEntry) -> list[Difference]:
     """Differences of every metric that both entries have a value of on a seed, or on a pair of shadow splits.
 
     Raises:
@@ -31,8 +31,8 @@ def comparison(references: References, a: Candidate, b: Candidate) -> list[Diffe
     return [difference(each.name, left[each.name], right[each.name], ratio=each.ratio) for each in shared]
 
 
-def _values(references: References, entry: Candidate) -> Values:
-    seeds = {seed: (scores.of_record(references, record), record) for seed, record in entry.records.items()}
+def _values(references: References, entry: BoardEntry) -> Values:
+    seeds = {seed: (scores.record_scores(references, record), record) for seed, record in entry.records.items()}
     _, shadows = board.shadow_scores(references).get(entry.name, (None, None))
     pairs = {} if shadows is None else dict(enumerate(shadows.pair_accuracies))
     values = {}

@@ -35,7 +35,7 @@ class Curves:
     """1 / |T|: below this no false positive rate can be resolved."""
 
 
-def of_records(references: References, records: Iterable[Record]) -> Curves | None:
+def entry_curves(references: References, records: Iterable[Record]) -> Curves | None:
     """Over the finished seeds of an entry; ``None`` where logits or the data set are not here."""
     store = references.store
     finished = [record for record in records if record.status == "ok" and record.logits is not None]
@@ -48,7 +48,7 @@ def of_records(references: References, records: Iterable[Record]) -> Curves | No
     return _keep(references, name, ((seed, logits) for seed, logits in models if logits is not None))
 
 
-def of_reference(references: References, kind: RoleKind) -> Curves | None:
+def reference_curves(references: References, kind: RoleKind) -> Curves | None:
     """Over the reference models of all seeds; ``None`` as above."""
     if (known := _read(references, kind)) is not None:
         return known

@@ -9,7 +9,7 @@ from pathlib import Path
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.references.roles import SEED_KINDS, Role, RoleKind, swap_roles
 from unlearn_bench.harness.results import scores
-from unlearn_bench.harness.results.board_entries import candidates, shadow_records
+from unlearn_bench.harness.results.board_entries import board_entries, shadow_records
 from unlearn_bench.harness.support.parallel import side_by_side
 from unlearn_bench.harness.units import shadow_units, swap_units, unit_store
 from unlearn_bench.harness.units.records import Record, ShadowRecord
@@ -49,10 +49,10 @@ def stored(references: References) -> list[Scored]:
     found: list[Scored] = [
         Reference(kind, seed) for kind in SEED_KINDS for seed in range(references.track.protocol.seeds)
     ]
-    for candidate in candidates(references):
-        if candidate.kind == "reference":
+    for board_entry in board_entries(references):
+        if board_entry.kind == "reference":
             continue
-        found += [record for record in candidate.records.values() if record.status == "ok" and here(record.logits)]
+        found += [record for record in board_entry.records.values() if record.status == "ok" and here(record.logits)]
     found += [shadow for shadow in shadow_records(references).values() if here(shadow.values)]
     return found
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from unlearn_bench.harness.references.references import References
-from unlearn_bench.harness.results.board_entries import Candidate, candidates
+from unlearn_bench.harness.results.board_entries import BoardEntry, board_entries
 from unlearn_bench.harness.store import documents
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.units.records import Record, now, track_folder
@@ -69,21 +69,21 @@ class Mark:
         return VERIFIED if "consistent" in verdicts else ""
 
 
-def marks(references: References, known: Sequence[Candidate] | None = None) -> dict[str, Mark]:
-    """Name of a row → its mark, for those rows of a track that have one."""
-    known = candidates(references) if known is None else known
-    found = {one.name: _of(references, one) for one in known}
-    return {name: mark for name, mark in found.items() if mark.reruns or mark.disqualified}
+def marks(references: References, entries: Sequence[BoardEntry] | None = None) -> dict[str, Mark]:
+    """Return the marks of a track's rows by name, of those that have one."""
+    entries = board_entries(references) if entries is None else entries
+    table = {entry.name: _mark(references, entry) for entry in entries}
+    return {name: mark for name, mark in table.items() if mark.reruns or mark.disqualified}
 
 
-def _of(references: References, candidate: Candidate) -> Mark:
+def _mark(references: References, board_entry: BoardEntry) -> Mark:
     reruns = []
-    for _, rerun in documents.read_all(references.store, _folder(references, candidate.entry), Rerun):
-        record = candidate.records.get(rerun.seed)
+    for _, rerun in documents.read_all(references.store, _folder(references, board_entry.entry_id), Rerun):
+        record = board_entry.records.get(rerun.seed)
         if record is not None and record.date == rerun.record:
             reruns.append(rerun)
     reruns.sort(key=lambda rerun: rerun.seed)
-    return Mark(tuple(reruns), disqualified(references.store, candidate.sha256))
+    return Mark(tuple(reruns), disqualified(references.store, board_entry.sha256))
 
 
 def keep(references: References, record: Record, rerun: Rerun) -> None:

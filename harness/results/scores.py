@@ -153,7 +153,7 @@ def shadow_score(references: References, record: ShadowRecord) -> ShadowScores:
     )
 
 
-def of_record(references: References, record: Record) -> Scores | None:
+def record_scores(references: References, record: Record) -> Scores | None:
     """Scores of a finished unit; ``None`` when it has no logits here and no stored scores."""
     store, kind = references.store, _kind(references.track)
     if record.status != "ok":
@@ -165,7 +165,7 @@ def of_record(references: References, record: Record) -> Scores | None:
     return None if logits is None else keep(store, kind, record.key, score(references, record.seed, logits))
 
 
-def of_reference(references: References, kind: RoleKind, seed: int) -> Scores:
+def reference_scores(references: References, kind: RoleKind, seed: int) -> Scores:
     """Scores of a reference model: Retrain's RetDev is 0 by definition, ``null`` is the zero line of every number."""
     store, place, name = references.store, _kind(references.track), f"{kind}-{seed}"
     stored = _complete(references, place, name, seed, lambda: references.logits(Role(kind, seed)))
@@ -174,7 +174,7 @@ def of_reference(references: References, kind: RoleKind, seed: int) -> Scores:
     return keep(store, place, name, score(references, seed, references.logits(Role(kind, seed))))
 
 
-def of_shadows(references: References, record: ShadowRecord) -> ShadowScores | None:
+def entry_shadow_scores(references: References, record: ShadowRecord) -> ShadowScores | None:
     """Scores of an entry's shadow units; ``None`` when they failed."""
     store, place = references.store, f"shadow-{_kind(references.track)}"
     if record.values is None:
@@ -213,14 +213,14 @@ def clear(references: References) -> None:
 
 def copy(references: References, record: Record, target: Store) -> None:
     """Put a record's scores into another store."""
-    found = of_record(references, record)
+    found = record_scores(references, record)
     if found is not None:
         keep(target, _kind(references.track), record.key, found)
 
 
 def copy_reference(references: References, kind: RoleKind, seed: int, target: Store) -> None:
     """Put a reference model's scores into another store."""
-    keep(target, _kind(references.track), f"{kind}-{seed}", of_reference(references, kind, seed))
+    keep(target, _kind(references.track), f"{kind}-{seed}", reference_scores(references, kind, seed))
 
 
 def _kind(track: Track) -> str:
@@ -255,7 +255,7 @@ def value(metric: Metric, scores: Scores | None, record: Record | None) -> float
 
 def null_mean(references: References, name: str) -> float:
     """Mean of one metric over the null models of all seeds; NaN where one of them lacks it."""
-    return mean([of_reference(references, "null", seed) for seed in range(references.track.protocol.seeds)], name)
+    return mean([reference_scores(references, "null", seed) for seed in range(references.track.protocol.seeds)], name)
 
 
 def mean(scores: list[Scores], name: str) -> float:

@@ -10,7 +10,7 @@ from unlearn_bench.harness.data import labels
 from unlearn_bench.harness.references.references import HALF_MAX, References, half
 from unlearn_bench.harness.references.roles import SEED_KINDS, roles
 from unlearn_bench.harness.results import scores
-from unlearn_bench.harness.results.board_entries import candidates, shadow_records
+from unlearn_bench.harness.results.board_entries import board_entries, shadow_records
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support.errors import TrackError
 from unlearn_bench.harness.units import shadow_units, unit_store
@@ -49,16 +49,16 @@ def export_records(references: References, target: Store) -> int:
     """
     track = references.track
     shipped = References(track, Store(target.root, behind=references.store.root))
-    present, known = candidates(references), shadow_records(references)  # the target may be what ships
+    present, known = board_entries(references), shadow_records(references)  # the target may be what ships
     for kind in (record_kind(track.reference_digest, track.protocol_digest), shadow_units.document_kind(references)):
         target.clear(kind)
     scores.clear(References(track, target))
     count = 0
-    for candidate in present:
-        if candidate.kind == "entry":
+    for board_entry in present:
+        if board_entry.kind == "entry":
             continue
-        for record in candidate.records.values():
-            if candidate.kind == "reference":  # timed; its logits are those of the reference models
+        for record in board_entry.records.values():
+            if board_entry.kind == "reference":  # timed; its logits are those of the reference models
                 replace(record, logits=None).save(target)
             else:
                 _ship_record(references, record, target)
@@ -66,7 +66,7 @@ def export_records(references: References, target: Store) -> int:
     for kind in SEED_KINDS:
         for seed in range(track.protocol.seeds):
             scores.copy_reference(references, kind, seed, target)
-    entries = {candidate.name for candidate in present if candidate.kind == "entry"}
+    entries = {board_entry.name for board_entry in present if board_entry.kind == "entry"}
     found = [one for name, one in known.items() if name not in entries]
     rounded = [_ship_shadows(references, one, target) for one in found]
     for one in rounded:  # once all are there: they are compared with the rounded reference rows

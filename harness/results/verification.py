@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from unlearn_bench.harness.entries.entry import Entry, retrain
 from unlearn_bench.harness.references.references import References, half
 from unlearn_bench.harness.results import scores
-from unlearn_bench.harness.results.board_entries import REFERENCES, Candidate
+from unlearn_bench.harness.results.board_entries import REFERENCES, BoardEntry
 from unlearn_bench.harness.results.review import Rerun, Verdict
 from unlearn_bench.harness.results.scores import Scores
 from unlearn_bench.harness.support.errors import USAGE, BenchError
@@ -63,43 +63,43 @@ class Difference:
         return self.judged and abs(self.again - self.published) > self.limit
 
 
-def published(candidate: Candidate, seed: int) -> Record:
+def published(board_entry: BoardEntry, seed: int) -> Record:
     """The record to be compared with.
 
     Raises:
         BenchError: the entry has none of that seed.
     """
-    if seed not in candidate.records:
-        known = ", ".join(map(str, sorted(candidate.records)))
-        raise BenchError(f"{candidate.name} has no unit of seed {seed}", "your command", f"seeds: {known}", USAGE)
-    return candidate.records[seed]
+    if seed not in board_entry.records:
+        known = ", ".join(map(str, sorted(board_entry.records)))
+        raise BenchError(f"{board_entry.name} has no unit of seed {seed}", "your command", f"seeds: {known}", USAGE)
+    return board_entry.records[seed]
 
 
-def entry_of(references: References, candidate: Candidate, given: Entry | None = None) -> Entry:
+def entry_of(references: References, board_entry: BoardEntry, given: Entry | None = None) -> Entry:
     """The entry as it ran: its source from ``given``, from what ships or from the store, with its parameters.
 
     Raises:
         BenchError: the source is not here, or is another one.
     """
-    record = next(iter(candidate.records.values()))
+    record = next(iter(board_entry.records.values()))
     if given is not None:
         entry = given
-    elif candidate.name == "retrain":
+    elif board_entry.name == "retrain":
         entry = retrain(references.track)
     elif (found := entry_sources.find(references.store, record)) is not None:
         entry = found
     else:
-        remedy = f"give its file: bench verify {candidate.name}.py"
-        raise BenchError(f"the store has no source of {candidate.name}", "your command", remedy, USAGE)
+        remedy = f"give its file: bench verify {board_entry.name}.py"
+        raise BenchError(f"the store has no source of {board_entry.name}", "your command", remedy, USAGE)
     entry = entry.with_parameters({k: v for k, v in record.parameters.items() if k in entry.defaults})
     if entry.id != record.entry:
-        what = f"this source of {candidate.name} is not the one that was published ({record.sha256[:16]})"
+        what = f"this source of {board_entry.name} is not the one that was published ({record.sha256[:16]})"
         raise BenchError(what, "your command", "give the file that was published", USAGE)
     return entry
 
 
 def judge(
-    references: References, candidate: Candidate, record: Record, again: Record
+    references: References, board_entry: BoardEntry, record: Record, again: Record
 ) -> tuple[Rerun, list[Difference], str]:
     """The mark, every number that both runs have, and in one line why; ``again`` is a unit that ended."""
     table: list[Difference] = []
@@ -109,7 +109,7 @@ def judge(
     elif record.status != "ok":
         verdict, why = "consistent", f"{again.status} again"
     else:
-        table = _differences(references, candidate, record, again)
+        table = _differences(references, board_entry, record, again)
         worse = [one.metric for one in table if one.exceeds]
         judged = [one for one in table if one.judged and not math.isnan(one.limit)]
         if _identical(references, record, again):
@@ -129,8 +129,8 @@ def judge(
     return rerun, table, why
 
 
-def _differences(references: References, candidate: Candidate, record: Record, again: Record) -> list[Difference]:
-    everything = {seed: _scores(references, candidate, one) for seed, one in candidate.records.items()}
+def _differences(references: References, board_entry: BoardEntry, record: Record, again: Record) -> list[Difference]:
+    everything = {seed: _scores(references, board_entry, one) for seed, one in board_entry.records.items()}
     logits = unit_store.logits(references.store, again)
     before = everything[record.seed]
     now = None if logits is None else scores.score(references, record.seed, logits)
@@ -139,7 +139,7 @@ def _differences(references: References, candidate: Candidate, record: Record, a
     if before is not None and now is not None:
         for metric in metrics():
             name = metric.name
-            if name == "retdev" and candidate.kind == "reference":
+            if name == "retdev" and board_entry.kind == "reference":
                 continue  # 0 by definition
             if name not in before.metrics or name not in now.metrics:
                 continue
@@ -147,17 +147,17 @@ def _differences(references: References, candidate: Candidate, record: Record, a
             limit = reproducibility_limit(values, level(), _least(references, record.seed, metric))
             table.append(Difference(name, before.metrics[name], now.metrics[name], limit, True))
     if record.seconds and again.seconds:
-        times = [one for one in candidate.records.values() if one.seconds]
+        times = [one for one in board_entry.records.values() if one.seconds]
         classes = {timing_class(one.environment) for one in (record, again)}
         limit = reproducibility_limit([math.log(one.seconds or 1) for one in times], level(), math.log(1 + 2 * DRIFT))
         table.append(Difference("seconds", record.seconds, again.seconds, math.exp(limit), len(classes) == 1))
     return table
 
 
-def _scores(references: References, candidate: Candidate, record: Record) -> Scores | None:
-    if candidate.kind == "reference":  # timed alone: its numbers are those of the reference model
-        return scores.of_reference(references, REFERENCES[candidate.name], record.seed)
-    return scores.of_record(references, record)
+def _scores(references: References, board_entry: BoardEntry, record: Record) -> Scores | None:
+    if board_entry.kind == "reference":  # timed alone: its numbers are those of the reference model
+        return scores.reference_scores(references, REFERENCES[board_entry.name], record.seed)
+    return scores.record_scores(references, record)
 
 
 def _least(references: References, seed: int, metric: Metric) -> float:

@@ -47,7 +47,7 @@ def measure(
         yield unit, result
 
 
-def of_shadows(references: References, record: ShadowRecord) -> str:
+def inconsistent_shadows(references: References, record: ShadowRecord) -> str:
     """Return why the shadow units of an entry are inconsistent; empty where they are not, or nothing was measured."""
     if record.status != "ok" or (expected := _expected(references, record.entry)) is None:
         return ""
@@ -55,8 +55,8 @@ def of_shadows(references: References, record: ShadowRecord) -> str:
     return _reason("shadow", record.cpu_seconds, expected, share)
 
 
-def of_swaps(references: References, entry: str) -> str:
-    """Return why the swapped units of an entry (by its id) are inconsistent; empty as in :func:`of_shadows`."""
+def inconsistent_swaps(references: References, entry: str) -> str:
+    """Return why the swapped units of an entry (by its id) are inconsistent; or an empty text."""
     if (expected := _expected(references, entry)) is None:
         return ""
     return _reason("swapped", swap_units.cpu_seconds(references, entry), expected, 1.0)

@@ -233,12 +233,12 @@ def test_weights_stored_in_the_file_are_the_same_for_every_seed_and_score_badly(
     bench = sandbox("process", references)
     records = [unit_run.run(bench, SeedUnit(entry, references.track, s), Slot(), None, DEADLINE) for s in (0, 1)]
     assert records[0].logits == records[1].logits, "for every seed the same model"
-    found = [scores.of_record(references, record) for record in records]
+    found = [scores.record_scores(references, record) for record in records]
     assert found[0] is not None and found[1] is not None
     assert found[0].metrics["retdev"] < 0.2 < found[1].metrics["retdev"], (
         "it is the retrained model of one seed, and learnt F of the other"
     )
-    null = scores.of_reference(references, "null", 1)
+    null = scores.reference_scores(references, "null", 1)
     assert found[1].metrics["fa"] > null.metrics["fa"] + 0.1
 
 

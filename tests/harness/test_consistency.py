@@ -15,7 +15,7 @@ from unlearn_bench.harness.entries.entry import Entry, baseline, from_source
 from unlearn_bench.harness.references.references import References, half
 from unlearn_bench.harness.references.roles import Role
 from unlearn_bench.harness.results import board
-from unlearn_bench.harness.results.board_entries import candidates
+from unlearn_bench.harness.results.board_entries import board_entries
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.tracks.loading import load_track
 from unlearn_bench.harness.units import probe_units, shadow_units, swap_units
@@ -59,7 +59,7 @@ def attacked(references: References, entry: Entry, timed: float, shadow: float) 
 
 def on_board(references: References, entry: Entry) -> None:
     """Give the entry the shipped seed records of ft, so that it stands on the board."""
-    ft = next(c for c in candidates(references) if c.name == "ft")
+    ft = next(c for c in board_entries(references) if c.name == "ft")
     for seed, record in ft.records.items():
         unit = SeedUnit(entry, references.track, seed)
         replace(record, key=unit.key, entry=entry.id, name=entry.name, sha256=entry.sha256).save(references.store)
@@ -83,7 +83,7 @@ def test_three_times_the_work_of_a_timed_unit_is_marked(
     default: References, timed: float, shadow: float, marked: bool
 ) -> None:
     record = attacked(default, foreign(), timed, shadow)
-    assert bool(probe_units.of_shadows(default, record)) == marked
+    assert bool(probe_units.inconsistent_shadows(default, record)) == marked
 
 
 def test_a_marked_row_is_shown_but_stands_in_no_rank_with_u_lira(default: References) -> None:
@@ -149,6 +149,9 @@ def test_swapped_units_have_the_same_yardstick(default: References) -> None:
         default.add(Role("swap", seed), b"", half(np.zeros((examples, 10))).astype(np.float32), {})
     costs = Costing(examples, lambda unit: 4.0 if isinstance(unit, SwapUnit) else 1.0)
     list(probe_units.measure(default, probe_units.pending(default, entry), costs))
-    assert probe_units.of_swaps(default, entry.id) == ""
+    assert probe_units.inconsistent_swaps(default, entry.id) == ""
     list(swap_units.run(default, swap_units.pending(default, entry), costs))
-    assert probe_units.of_swaps(default, entry.id) == "a swapped unit takes 4.00 CPU s, a timed one 1.00 s: 4.0 times"
+    assert (
+        probe_units.inconsistent_swaps(default, entry.id)
+        == "a swapped unit takes 4.00 CPU s, a timed one 1.00 s: 4.0 times"
+    )

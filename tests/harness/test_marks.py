@@ -18,7 +18,7 @@ from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.references.roles import Role
 from unlearn_bench.harness.report import tables
 from unlearn_bench.harness.results import board, review, scores, verification
-from unlearn_bench.harness.results.board_entries import candidates
+from unlearn_bench.harness.results.board_entries import board_entries
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.tracks.loading import load_track
 from unlearn_bench.harness.units import unit_store
@@ -80,7 +80,7 @@ def nearly(references: References, record: Record) -> Record:
 
 
 def test_the_verdict_rests_on_the_entrys_own_spread(shipped: References) -> None:
-    present = {one.name: one for one in candidates(shipped)}
+    present = {one.name: one for one in board_entries(shipped)}
     ft = present["ft"]
     published = ft.records[3]
     assert published.status == "ok" and published.logits is not None
@@ -104,10 +104,10 @@ def test_the_verdict_rests_on_the_entrys_own_spread(shipped: References) -> None
 
 
 def test_records_without_arrays_are_judged_by_their_scores(shipped: References) -> None:
-    present = {one.name: one for one in candidates(shipped)}
+    present = {one.name: one for one in board_entries(shipped)}
     ft, retrain = present["ft"], present["retrain"]
     bare = replace(ft.records[0], logits=None)
-    assert scores.of_record(shipped, bare) is not None, "scores ship"
+    assert scores.record_scores(shipped, bare) is not None, "scores ship"
     near = nearly(shipped, ft.records[0])
     assert verification.judge(shipped, ft, bare, near)[0].verdict == "consistent"
     assert retrain.records[0].logits is None
@@ -138,7 +138,7 @@ def test_a_disqualified_row_stays_in_sight_and_leaves_the_ranks(prepared: Refere
     assert after.loc["fair", "rank"] == 1
     assert list(after.index[-2:]) == ["retrain", "original"] or list(after.index[-2:]) == ["original", "retrain"]
 
-    record = next(one for one in candidates(prepared) if one.name == "fair").records[0]
+    record = next(one for one in board_entries(prepared) if one.name == "fair").records[0]
     review.keep(prepared, record, review.Rerun(0, "consistent", "2027-01-01T00:00:00+00:00", record.date))
     table = run("leaderboard", *track).stdout
     lines = {line.split()[1]: line for line in table.splitlines() if len(line.split()) > 1}

@@ -238,8 +238,8 @@ class TestTheShippedReferences:
             assert abs(scores.mean(exact, name) - scores.mean(stored, name)) < 1e-3, name
 
     def test_the_track_is_an_honest_problem(self, shipped: References) -> None:
-        original = [scores.of_reference(shipped, "original", seed) for seed in range(10)]
-        retrained = [scores.of_reference(shipped, "retrained", seed) for seed in range(10)]
+        original = [scores.reference_scores(shipped, "original", seed) for seed in range(10)]
+        retrained = [scores.reference_scores(shipped, "retrained", seed) for seed in range(10)]
         assert scores.mean(original, "ra") > 0.99
         assert 0.75 < scores.mean(original, "va") < 0.85
         assert 0.60 < scores.mean(original, "umia") < 0.70, "the original gives its members away"

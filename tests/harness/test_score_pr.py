@@ -79,14 +79,14 @@ def score(fork: Repo, track: Path, out: Path, *options: str, base: str = "origin
 
 
 def test_the_harness_says_whether_it_is_that_of_the_base(upstream: Path, tmp_path: Path) -> None:
-    same = provenance.of_commit(Repository(upstream), Repository(upstream).commit("main"))
+    same = provenance.compare_with_commit(Repository(upstream), Repository(upstream).commit("main"))
     assert same.matches and same.line.endswith("the source of the base commit")
     changed = Repo(tmp_path / "changed")
     changed.git("fetch", "--quiet", str(upstream), "main:main", "--update-head-ok")
     changed.git("checkout", "--quiet", "--force", "main")
     changed.write("harness/results/board.py", "pass\n")
     changed.git("rm", "--quiet", "scoring/ranks.py")
-    other = provenance.of_commit(Repository(changed.path), changed.commit())
+    other = provenance.compare_with_commit(Repository(changed.path), changed.commit())
     assert set(other.differing) == {"harness/results/board.py", "scoring/ranks.py"} and "NOT that of" in other.line
     assert other.digest == same.digest, "it is a digest of what runs"
 

@@ -19,7 +19,7 @@ from unlearn_bench.harness.data.splits import hold_out
 from unlearn_bench.harness.entries.entry import read
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.results import scores
-from unlearn_bench.harness.results.board_entries import candidates
+from unlearn_bench.harness.results.board_entries import board_entries
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support.errors import TrackError
 from unlearn_bench.harness.tracks import sealed
@@ -237,7 +237,7 @@ def canaries(references: References, records: list[Record]) -> dict[str, bytes]:
                 found[f"{part} {seed} image text"] = ", ".join(map(str, image.ravel()[:24].tolist())).encode()
     for record in records:
         found[f"{record.name} {record.seed} logits"] = (record.logits or "no logits")[:32].encode()
-        own = None if record.status != "ok" or record.name == "retrain" else scores.of_record(references, record)
+        own = None if record.status != "ok" or record.name == "retrain" else scores.record_scores(references, record)
         numbers = {"seconds": record.seconds or 0.0, "CPU": record.cpu_seconds or 0.0}
         numbers |= {} if own is None else {name: own.metrics[name] for name in ("retdev", "umia")}
         for name, number in numbers.items():
@@ -248,7 +248,7 @@ def canaries(references: References, records: list[Record]) -> dict[str, bytes]:
 
 
 def shadow_and_seed_units(references: References) -> Iterator[Unit]:
-    entry = next(iter(candidates(References(load_track("digits-resnet18"), Store()))))
+    entry = next(iter(board_entries(References(load_track("digits-resnet18"), Store()))))
     from unlearn_bench.harness.entries.entry import baseline
 
     one = baseline(entry.name)

@@ -19,7 +19,7 @@ from unlearn_bench.harness.references.references import References, half
 from unlearn_bench.harness.references.roles import Role, shadow_roles
 from unlearn_bench.harness.report.site import board_plots
 from unlearn_bench.harness.results import attack_panel, board, scores
-from unlearn_bench.harness.results.board_entries import candidates
+from unlearn_bench.harness.results.board_entries import board_entries
 from unlearn_bench.harness.results.shipping import export_records
 from unlearn_bench.harness.store.store import SHIPPED, Store
 from unlearn_bench.harness.tracks.loading import load_track
@@ -133,12 +133,12 @@ def test_what_is_stored_is_scored_again_to_the_same_numbers(scored: References, 
     assert json.loads(result.stdout)["models"] == 6 + 2 * 2 + 4
     assert board.board(scored).equals(before)
     # a number that was changed by hand comes back
-    record = next(iter(candidates(scored)[0].records.values()))
-    right = scores.of_record(scored, record)
+    record = next(iter(board_entries(scored)[0].records.values()))
+    right = scores.record_scores(scored, record)
     assert right is not None
     scores.put(scored, record.key, replace(right, metrics={**right.metrics, "ra": 0.123}))
     run("rescore", "--track", str(small))
-    assert scores.of_record(scored, record) == right
+    assert scores.record_scores(scored, record) == right
 
 
 @pytest.mark.slow
@@ -306,10 +306,10 @@ def test_an_entry_that_fails_does_not_stop_the_next_one(default: References) -> 
 
 
 def test_the_zero_line_comes_from_as_many_pairs_as_the_entry_has(default: References) -> None:
-    candidate = next(c for c in candidates(default) if c.name == "ft")
+    board_entry = next(c for c in board_entries(default) if c.name == "ft")
 
     def klom() -> attack_panel.Finding:
-        found = attack_panel.findings(default, candidate)
+        found = attack_panel.findings(default, board_entry)
         return next(one for one in found if (one.attack, one.number) == ("klom", "mean"))
 
     record = next(one for one in shadow_units.records(default) if one.name == "ft")

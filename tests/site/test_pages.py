@@ -17,7 +17,7 @@ from unlearn_bench.harness.report.site.board_plots import pareto
 from unlearn_bench.harness.report.site.build import build
 from unlearn_bench.harness.report.site.page_data import plain, slug
 from unlearn_bench.harness.results.board import results
-from unlearn_bench.harness.results.board_entries import candidates
+from unlearn_bench.harness.results.board_entries import board_entries
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.tracks.loading import load_track
 from unlearn_bench.scoring.curves import EDGES, FPR, loss_histogram, roc
@@ -153,7 +153,7 @@ def test_on_a_public_site_untrusted_rows_have_no_rank(stored: Built, tmp_path: P
 
 def test_an_entry_page_has_what_is_known(stored: Built) -> None:
     text = " ".join(Page(stored.page("ct")).text.split())
-    record = next(c for c in candidates(References(load_track(TRACK), Store())) if c.name == "ct").records[3]
+    record = next(c for c in board_entries(References(load_track(TRACK), Store())) if c.name == "ct").records[3]
     for known in (
         "bench baselines ct --track digits-resnet18 --sandbox docker",
         record.sha256,

@@ -36,7 +36,7 @@ def read(
     shipped_kinds()  # once, not in every copy of this process
 
     def one(track: Track) -> Results:
-        found = board.results(References(track, store))
+        found = board.read_results(References(track, store))
         found.find_groups(public)
         scored(found)
         return found
@@ -51,8 +51,8 @@ def read(
 def scored(found: Results) -> Scored:
     """Scores of all seed units of a track."""
     table: Scored = {}
-    for name, candidate in found.candidates.items():
-        own = [found.score(record) for _, record in sorted(candidate.records.items())]
+    for name, board_entry in found.entries.items():
+        own = [found.record_scores(record) for _, record in sorted(board_entry.records.items())]
         table[name] = [one for one in own if one is not None]
     return table
 
@@ -100,9 +100,9 @@ def _track(found: Results, table: pd.DataFrame, cells: Mapping[str, Mapping[tupl
             for metric in _with_spread()
         }
         mine = {key: letter for key, letter in cells.get(name, {}).items() if key[0] == track.name}
-        linked = f"entries/{slug(track.name)}/{slug(name)}.html" if name in found.candidates else ""
+        linked = f"entries/{slug(track.name)}/{slug(name)}.html" if name in found.entries else ""
         rows.append(row(values, linked, mine, seeds))
-    everyone = list(found.candidates.values())
+    everyone = list(found.entries.values())
     null, floor = board.null(found.references, everyone), board.floor(found.references, everyone)
     splits = track.splits
     size = f"{track.data.image_size} pixels, {track.data.classes} classes"
@@ -159,7 +159,7 @@ def _several(
             metric.name: tuple(int(values[f"{letter}_{metric.name}"]) for letter in LETTERS) for metric in ranked()
         }
         home = f"entries/{slug(names[0])}/{slug(entry)}.html"  # it leads on to the entry's other tracks
-        linked = home if entry in some[0].candidates else ""
+        linked = home if entry in some[0].entries else ""
         rows.append(row(values, linked, mine, {}, {} if values["state"] == "reference" else counts))
     left = {str(entry) for one in tables if one in names for entry in tables[one]["entry"]} - {r.name for r in rows}
     notes = (f"Not here, since they have not run all {len(names)} tracks with one source: {len(left)} entries.",)

@@ -94,7 +94,7 @@ def _site(tracks: Sequence[Results], public: bool, links: Sequence[tuple[str, st
     for results in tracks:
         track = results.references.track.name
         pairs = zip(boards_of_one[track].rows, tables[track].to_dict("records"), strict=True)
-        rows[track] = {name: pair for pair in pairs if (name := str(pair[1]["entry"])) in results.candidates}
+        rows[track] = {name: pair for pair in pairs if (name := str(pair[1]["entry"])) in results.entries}
         for name in rows[track]:
             entry_files.setdefault(name, {})[track] = f"entries/{slug(track)}/{slug(name)}.html"
     board_files = {board.slug: INDEX if board is boards[0] else f"{board.slug}.html" for board in boards}

@@ -12,7 +12,7 @@ from unlearn_bench.harness.references.roles import RoleKind
 from unlearn_bench.harness.report.site.page_data import EntryPage, Number, Row, Seed, number, plain, slug
 from unlearn_bench.harness.results import attack_panel, curves
 from unlearn_bench.harness.results.board import REFERENCES, Results
-from unlearn_bench.harness.results.board_entries import Candidate
+from unlearn_bench.harness.results.board_entries import BoardEntry
 from unlearn_bench.harness.results.scores import Scores, value
 from unlearn_bench.harness.units import disclosure, entry_sources, tuning
 from unlearn_bench.harness.units.records import Record
@@ -25,48 +25,48 @@ LOG = 4000
 
 def references(found: Results) -> dict[str, curves.Curves]:
     """Curves of the original and the retrained models; empty where no entry's logits are stored."""
-    if found.references.track.sealed or not any(_has_logits(one) for one in found.candidates.values()):
+    if found.references.track.sealed or not any(_has_logits(one) for one in found.entries.values()):
         return {}
     kinds: tuple[RoleKind, ...] = ("original", "retrained")
-    known = {str(kind): curves.of_reference(found.references, kind) for kind in kinds}
+    known = {str(kind): curves.reference_curves(found.references, kind) for kind in kinds}
     return {kind: one for kind, one in known.items() if one is not None}
 
 
-def _has_logits(candidate: Candidate) -> bool:
-    return any(record.logits is not None for record in candidate.records.values())
+def _has_logits(board_entry: BoardEntry) -> bool:
+    return any(record.logits is not None for record in board_entry.records.values())
 
 
 def page(
     found: Results, name: str, row: Row, values: Mapping[Any, Any], reference_curves: Mapping[str, curves.Curves]
 ) -> EntryPage:
     """What is on the page of an entry that stands on the track's board; curves as :func:`references` returns them."""
-    candidate = found.candidates[name]
+    board_entry = found.entries[name]
     track, store = found.references.track, found.references.store
-    records = [record for _, record in sorted(candidate.records.items())]
+    records = [record for _, record in sorted(board_entry.records.items())]
     statuses = disclosure.tally(records)
     complete = statuses == {"ok": track.protocol.seeds}
     public = EntryPage(
-        slug=slug(candidate.name),
+        slug=slug(board_entry.name),
         row=row,
         track=plain(track.name),
         track_title=plain(track.analysis.title or track.name),
         board=slug(track.name),
-        kind=candidate.kind,
+        kind=board_entry.kind,
         title=row.name,
         sealed=track.sealed is not None,
         statuses=statuses,
-        findings=_findings(found, candidate) if complete or not track.sealed else (),
+        findings=_findings(found, board_entry) if complete or not track.sealed else (),
         numbers=_numbers(values),
     )
     if track.sealed:
         return public
     entry = entry_sources.find(store, records[0])
-    own = None if candidate.kind == "reference" else curves.of_records(found.references, records)
-    choice = tuning.choice(candidate.name, records[0].sha256, track, store)
+    own = None if board_entry.kind == "reference" else curves.entry_curves(found.references, records)
+    choice = tuning.choice(board_entry.name, records[0].sha256, track, store)
     metadata = {} if entry is None else {plain(k): plain(v) for k, v in entry.metadata.items() if k != "kind"}
     return replace(
         public,
-        title=plain(candidate.name if entry is None else entry.title),
+        title=plain(board_entry.name if entry is None else entry.title),
         summary="" if entry is None else plain(entry.summary),
         metadata=metadata,
         digests={
@@ -78,20 +78,20 @@ def page(
         },
         parameters=_parameters(records[0], entry, track.analysis.max_epochs),
         search=_search(choice, track.analysis.trials, track.analysis.tuning_seeds),
-        seeds=tuple(_seed(record, found.score(record)) for record in records),
+        seeds=tuple(_seed(record, found.record_scores(record)) for record in records),
         curves={} if own is None else {"own": own, **reference_curves},
-        shadows=_shadows(found, candidate.name),
+        shadows=_shadows(found, board_entry.name),
         environment=_environment(records),
         log=_log(records),
         source="" if entry is None else plain(entry.source.decode("utf-8", "replace")),
-        command=_command(candidate, records[0], entry),
+        command=_command(board_entry, records[0], entry),
     )
 
 
-def _findings(found: Results, candidate: Candidate) -> tuple[tuple[str, str, float, float, float], ...]:
-    if candidate.name in REFERENCES:
+def _findings(found: Results, board_entry: BoardEntry) -> tuple[tuple[str, str, float, float, float], ...]:
+    if board_entry.name in REFERENCES:
         return ()
-    table = attack_panel.findings(found.references, candidate, found)
+    table = attack_panel.findings(found.references, board_entry, found)
     return tuple((one.attack, one.number, one.value, one.null, one.original) for one in table)
 
 
@@ -164,14 +164,14 @@ def _log(records: list[Record]) -> str:
     return "" if first is None else f"seed {first.seed}:\n{plain(first.log, LOG)}"
 
 
-def _command(candidate: Candidate, record: Record, entry: Entry | None) -> str:
+def _command(board_entry: BoardEntry, record: Record, entry: Entry | None) -> str:
     backend = str(record.environment.get("backend", "auto"))
     where = ["--track", record.track, "--sandbox", backend]
     if " " in str(record.environment.get("device", "")):
         where += ["--gpu", "0"]
-    if candidate.kind != "entry":
-        return plain(shlex.join(["bench", "baselines", candidate.name, *where]))
+    if board_entry.kind != "entry":
+        return plain(shlex.join(["bench", "baselines", board_entry.name, *where]))
     defaults = {} if entry is None else entry.defaults
     changed = [f"{key}={value!r}" for key, value in record.parameters.items() if defaults.get(key) != value]
     options = [word for setting in changed for word in ("--set", setting)]
-    return plain(shlex.join(["bench", "submit", f"{candidate.name}.py", *where, *options]))
+    return plain(shlex.join(["bench", "submit", f"{board_entry.name}.py", *where, *options]))
