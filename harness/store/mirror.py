@@ -18,6 +18,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from unlearn_bench.harness.store.upstream import NOWHERE, Upstream
 from unlearn_bench.harness.support.errors import USAGE, BenchError
 from unlearn_bench.harness.support.files import write_file
 
@@ -37,19 +38,25 @@ UNSENT = "unsent"
 
 
 def cache_folder() -> Path:
-    """Where what can be made again is kept for the user."""
+    """Return the user's folder for what can be made again."""
     import platformdirs
 
     return Path(platformdirs.user_cache_dir("unlearn-bench", appauthor=False))
 
 
 def current() -> Mirror | None:
-    """The store that ``BENCH_HOME`` names, where that is a URL."""
+    """Return the store that ``BENCH_HOME`` names, if that is a URL."""
     place = os.environ.get("BENCH_HOME", "")
     if "://" not in place or place.startswith("file://"):
         return None
     url = place.rstrip("/")
     return _mirror(url, cache_folder() / "stores" / hashlib.sha256(url.encode()).hexdigest()[:16])
+
+
+def upstream_of(root: Path) -> Upstream:
+    """Return where the store in this folder is kept besides: the URL of ``BENCH_HOME``, if the folder is its copy."""
+    found = current()
+    return NOWHERE if found is None or found.root != root else found
 
 
 @cache
@@ -64,7 +71,7 @@ def _remote(url: str, process: int) -> Remote:  # connections do not survive a f
     return Remote(url)
 
 
-class Mirror:
+class Mirror(Upstream):
     """The store at ``url`` and its copy in the folder ``root``."""
 
     def __init__(self, url: str, root: Path) -> None:
@@ -77,6 +84,11 @@ class Mirror:
     @property
     def _place(self) -> Remote:
         return _remote(self.url, os.getpid())
+
+    def refresh(self) -> None:
+        """Pull, if a command has begun that has not done so yet."""
+        if self.due:
+            self.pull()
 
     def pull(self) -> None:
         """Send what waits, then bring the documents that differ; not while another command here works with the copy.
@@ -142,13 +154,30 @@ class Mirror:
         (self.root / UNSENT / name).unlink(missing_ok=True)  # an older one must not go over this one
 
     def has(self, name: str) -> bool:
-        """Whether the file was at the URL when the command started."""
+        """Return whether the file was at the URL when the command started."""
         return name in self._there()
 
     def bring(self, name: str) -> None:
         """Copy a file from the URL, if it is there. Errors as those of :meth:`pull`."""
         if self.has(name):
             write_file(self.root / name, self._place.read([name])[name])
+
+    def send(self, name: str, path: Path) -> None:
+        """Send a file that something else has written. Errors as those of :meth:`write`."""
+        self.write(name, path.read_bytes())
+
+    def describe(self, root: Path) -> str:
+        """Name the URL and its copy, for people."""
+        return f"{self.url} (its copy: {root})"
+
+    def remedy(self, path: Path) -> str:
+        """Say what to do about a damaged file of the copy, which may be damaged at the URL as well."""
+        if not path.is_relative_to(self.root):
+            return super().remedy(path)
+        at_url = f"{self.url}/{path.relative_to(self.root).as_posix()}"
+        return (
+            f"remove the copy {path} and run the same command again; if it comes back damaged, remove {at_url} as well"
+        )
 
     def remove(self, folder: str) -> None:
         """Remove a folder at the URL."""

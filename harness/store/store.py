@@ -33,7 +33,7 @@ _DECODE = json.JSONDecoder().decode
 
 
 def home() -> Path:
-    """The user's store: ``BENCH_HOME``, else the cache folder of the platform; of a URL, its copy there."""
+    """Return the user's store: ``BENCH_HOME``, else the cache folder of the platform; of a URL, its copy there."""
     if found := mirror.current():
         return found.root
     if place := os.environ.get("BENCH_HOME"):
@@ -47,22 +47,19 @@ class Store:
     def __init__(self, root: Path | None = None, behind: Path | None = SHIPPED) -> None:
         self.root = root or home()
         self._roots = [self.root] if behind is None else [self.root, behind]
-        found = mirror.current()
-        self._mirror = found if found is not None and found.root in self._roots else None
-        self._own = found if found is not None and found.root == self.root else None
-        """Where what is written here goes, too."""
-        if self._mirror is not None and self._mirror.due:
-            self._mirror.pull()
+        self._upstreams = [mirror.upstream_of(root) for root in self._roots]
+        for upstream in self._upstreams:
+            upstream.refresh()
 
     @property
     def where(self) -> str:
         """Where it is, for people."""
-        return str(self.root) if self._own is None else f"{self._own.url} (its copy: {self.root})"
+        return self._upstreams[0].describe(self.root)
 
     # blobs
 
     def put(self, content: bytes, *, compress: bool = False) -> str:
-        """Keep bytes; returns their SHA-256. ``compress`` keeps them as ``.xz``, for what ships."""
+        """Keep bytes, and return their SHA-256. ``compress`` keeps them as ``.xz``, for what ships."""
         sha = hashlib.sha256(content).hexdigest()
         if not self.has(sha):
             if compress:
@@ -72,7 +69,7 @@ class Store:
         return sha
 
     def get(self, sha: str) -> bytes:
-        """The bytes with this SHA-256.
+        """Return the bytes with this SHA-256.
 
         Raises:
             StoreError: missing, or changed since they were written; names the file.
@@ -93,27 +90,27 @@ class Store:
         )
 
     def has(self, sha: str) -> bool:
-        if any(path.is_file() for path in self._places(sha)):
-            return True
-        return self._mirror is not None and self._mirror.has(blob_path(sha).as_posix())
+        """Return whether there is a blob with this SHA-256, here or where the store is kept besides."""
+        name = blob_path(sha).as_posix()
+        return any(path.is_file() for path in self._places(sha)) or any(place.has(name) for place in self._upstreams)
 
     def size(self, sha: str) -> int:
-        """Bytes of what :meth:`get` gives. Errors as there."""
+        """Return how many bytes :meth:`get` returns. Errors as there."""
         self._bring(sha)
         plain = (path for path in self._places(sha) if path.is_file() and not path.suffix)
         path = next(plain, None)
         return len(self.get(sha)) if path is None else path.stat().st_size
 
     def partial(self, sha: str) -> Path:
-        """Where the bytes with this SHA-256 come in; never read as a blob."""
+        """Return the path of an unfinished download of these bytes, which is never read as a blob."""
         return self._place(f"partial/{sha}")
 
     def checkpoint(self, name: str) -> Path:
-        """Where a training is written down, on this machine alone."""
+        """Return the path of a training's checkpoint, which stays on this machine."""
         return self._place(f"checkpoints/{name}")
 
     def adopt(self, path: Path, sha: str) -> bool:
-        """Make a file of the store's own file system a blob; says whether it has this SHA-256, else leaves it."""
+        """Make a file of the store's own file system a blob if it has this SHA-256, and return whether it has."""
         with path.open("rb") as file:
             if hashlib.file_digest(file, "sha256").hexdigest() != sha:
                 return False
@@ -126,9 +123,10 @@ class Store:
         return True
 
     def _bring(self, sha: str) -> None:
-        """Have a blob here that is only at the URL of the store."""
-        if self._mirror is not None and not any(path.is_file() for path in self._places(sha)):
-            self._mirror.bring(blob_path(sha).as_posix())
+        """Copy a blob here that is only where the store is kept besides."""
+        if not any(path.is_file() for path in self._places(sha)):
+            for upstream in self._upstreams:
+                upstream.bring(blob_path(sha).as_posix())
 
     def needs_room(self, size: int) -> None:
         """Refuse what would not fit on the disk.
@@ -148,7 +146,7 @@ class Store:
     # documents: small JSON files by kind and name
 
     def read(self, kind: str, name: str) -> dict[str, Any] | None:
-        """The document, or ``None``; one in the user's store hides the shipped one.
+        """Return a document, or ``None``; one in the user's store hides the shipped one.
 
         Raises:
             StoreError: it is there and is not JSON.
@@ -172,8 +170,7 @@ class Store:
 
     def clear(self, kind: str) -> None:
         """Forget all documents of a kind of the user's store; the shipped ones show again."""
-        if self._own is not None:
-            self._own.remove(kind)
+        self._upstreams[0].remove(kind)
         shutil.rmtree(self.root / kind, ignore_errors=True)
 
     def prune(self, wanted: Collection[str]) -> None:
@@ -183,7 +180,7 @@ class Store:
                 path.unlink()
 
     def all(self, kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
-        """All documents of a kind, sorted by name."""
+        """Yield all documents of a kind with their names, sorted by name."""
         paths: dict[str, Path] = {}
         for root in reversed(self._roots):
             paths.update(
@@ -193,13 +190,12 @@ class Store:
             yield name, _parse(paths[name])
 
     def share(self, path: Path, name: str) -> None:
-        """Send a file that something else has written, where the store is at a URL; ``name`` is its path there."""
-        if self._own is not None:
-            self._own.write(name, path.read_bytes())
+        """Send a file that something else has written, as ``name``, to where the store is kept besides."""
+        self._upstreams[0].send(name, path)
 
     @contextmanager
     def lock(self, name: str, what: str = "") -> Iterator[None]:
-        """Held by one process at a time; freed by the kernel when its holder dies.
+        """Hold a lock that one process has at a time; the kernel frees it when its holder dies.
 
         Args:
             name: of the lock.
@@ -218,12 +214,11 @@ class Store:
             yield
 
     def _write(self, name: str, content: bytes) -> None:
-        if self._own is not None:
-            self._own.write(name, content)
+        self._upstreams[0].write(name, content)
         write_file(self._place(name), content)
 
     def _place(self, name: str) -> Path:
-        """A path in the user's store. Its root is made for its owner alone: what entries must not know lies in it."""
+        """Return a path in the user's store; its root is made for its owner only, since entries must not read it."""
         if not self.root.exists():
             self.root.parent.mkdir(parents=True, exist_ok=True)
             self.root.mkdir(mode=0o700, exist_ok=True)
@@ -269,7 +264,7 @@ class Snapshot(Store):
 
 
 def blob_path(sha: str) -> Path:
-    """Where the bytes with this SHA-256 are, relative to the root of a store or of a published place."""
+    """Return where the bytes with this SHA-256 are, relative to the root of a store or of a published place."""
     return Path("blobs", sha[:2], sha)
 
 
@@ -296,10 +291,4 @@ def _parsed(path: str) -> dict[str, Any]:
 def _remedy(path: Path) -> str:
     if path.is_relative_to(SHIPPED):
         return "install the benchmark again: a file that ships with it has changed"
-    found = mirror.current()
-    if found is not None and path.is_relative_to(found.root):
-        there = f"{found.url}/{path.relative_to(found.root).as_posix()}"
-        return (
-            f"remove the copy {path} and run the same command again; if it comes back damaged, remove {there} as well"
-        )
-    return f"remove {path} and run the same command again: what is missing is made again"
+    return mirror.upstream_of(home()).remedy(path)
