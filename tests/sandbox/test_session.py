@@ -98,6 +98,11 @@ def test_only_the_first_weights_count() -> None:
     assert bad_first.status == "invalid" and bad_first.weights is None
 
 
+def test_a_sandbox_that_does_not_wait_for_the_go_signal_has_not_started() -> None:
+    outcome = run(GOOD, before=(READY + GOOD,))
+    assert outcome.status == "infra" and "without the go signal" in outcome.reason
+
+
 def test_weights_completed_after_the_deadline_are_late() -> None:
     def late() -> bytes:
         time.sleep(0.6)

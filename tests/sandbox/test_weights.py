@@ -102,6 +102,9 @@ LYING: dict[str, Callable[[], bytes]] = {
     "offset beyond the file": lambda: spoilt_header(lambda h: h["mask"].update(data_offsets=[10**9, 10**9 + 2])),
     "negative offset": lambda: spoilt_header(lambda h: h["mask"].update(data_offsets=[-2, 0])),
     "offsets overlap": lambda: spoilt_header(lambda h: h["bn.running_var"].update(data_offsets=[0, 12])),
+    "offsets leave a gap": lambda: raw(
+        parts()[0] | {"mask": parts()[0]["mask"] | {"data_offsets": [46, 48]}}, parts()[1] + parts()[1][-2:]
+    ),
     "offset is a float": lambda: spoilt_header(lambda h: h["mask"].update(data_offsets=[44.0, 46.0])),
     "offset is a boolean": lambda: spoilt_header(lambda h: h["bn.num_batches_tracked"].update(data_offsets=[False, 8])),
     "three offsets": lambda: spoilt_header(lambda h: h["mask"].update(data_offsets=[44, 46, 46])),
