@@ -94,6 +94,7 @@ if __name__ == "__main__":
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1500)
 @pytest.mark.parametrize("guide", GUIDES)
 def test_a_guide_runs_from_top_to_bottom(guide: str, rehearsal: Path, tmp_path: Path) -> None:
     home, programs = tmp_path / "home", tmp_path / "bin"

@@ -113,6 +113,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
 
+@pytest.mark.slow
 def test_kept_memory_is_not_faulted_in_anew() -> None:
     """Let go, 16 MB at each of ten steps are 40,000 pages; whether glibc does so depends on what lies above them."""
     faults = [int(subprocess.check_output([sys.executable, "-c", FAULTS])) for _ in range(3)]
