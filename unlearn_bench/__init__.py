@@ -1,1 +1,60 @@
-"""unlearn-bench as a library: a submission harness and leaderboard for machine unlearning of image classifiers."""
+"""unlearn-bench as a library: a submission harness and leaderboard for machine unlearning of image classifiers.
+
+>>> import unlearn_bench
+>>> unlearn_bench.leaderboard("digits-resnet18")[["entry", "rank", "retdev"]]
+
+The functions are those of :mod:`unlearn_bench.harness.api`, imported when they are used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from unlearn_bench.harness.api import (
+        BenchError,
+        RunOptions,
+        audit,
+        check,
+        compare,
+        leaderboard,
+        load_track,
+        prepare,
+        rescore,
+        run_baselines,
+        show,
+        submit,
+        tracks,
+        tune,
+        verify,
+    )
+
+__all__ = [
+    "BenchError",
+    "RunOptions",
+    "audit",
+    "check",
+    "compare",
+    "leaderboard",
+    "load_track",
+    "prepare",
+    "rescore",
+    "run_baselines",
+    "show",
+    "submit",
+    "tracks",
+    "tune",
+    "verify",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        from unlearn_bench.harness import api
+
+        return getattr(api, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -9,10 +11,8 @@ from typing import Any
 
 import click
 
+from unlearn_bench.harness.tracks import DEFAULT_TRACK
 from unlearn_bench.sandbox.backends import names
-
-DEFAULT_TRACK = "digits-resnet18"
-
 
 _SECRET = "unlearn_bench.secret"
 """Key of click's shared ``meta``: whether --secret was given."""
@@ -36,41 +36,40 @@ secret_option = click.option(
     help="Secret of a sealed track, file or folder; default: BENCH_SECRETS.",
 )
 organiser_option = click.option(
-    "--organiser", is_flag=True, help="On a sealed track show what its participants must not see."
+    "--organiser", is_flag=True, help="On a sealed track, show what its participants must not see."
 )
 
 
-def _keep_executor(ctx: click.Context, option: click.Parameter, value: str | None) -> None:
-    from unlearn_bench.harness.executors.choice import OPTION
-
-    if option.name == "executor" and value == "ray":
-        ctx.meta[OPTION] = ""
-    elif option.name == "address" and value is not None:
-        if OPTION not in ctx.meta:
-            raise click.UsageError("--address is that of a Ray cluster; it needs --executor ray")
-        ctx.meta[OPTION] = value
-
-
 def executor_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """--executor, and where its cluster is; see :mod:`harness.executors.choice`."""
+    """--executor, and where its cluster is; see :mod:`harness.executors`."""
     address = click.option(
         "--address",
         metavar="HOST:PORT",
-        expose_value=False,
-        callback=_keep_executor,
-        help="Head of the Ray cluster; default: RAY_ADDRESS, else a Ray of this machine alone.",
+        help="Head of the Ray cluster; default: RAY_ADDRESS, else a Ray on this machine.",
     )
     executor = click.option(
         "--executor",
-        type=click.Choice(["local", "ray"]),
         default="local",
         show_default=True,
-        expose_value=False,
-        is_eager=True,
-        callback=_keep_executor,
-        help="Where it runs: on this machine, or on the nodes of a Ray cluster.",
+        metavar="NAME",
+        help="Where it runs: local (this machine), ray (the nodes of a Ray cluster), or a module of yours.",
     )
     return executor(address(command))
+
+
+def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Hand the options that are fields of ``RunOptions`` to a command as one ``options``; the innermost decorator."""
+
+    @functools.wraps(command)
+    def call(**parameters: Any) -> Any:
+        from unlearn_bench.harness.commands._progress import TerminalObserver
+        from unlearn_bench.harness.executors import RunOptions
+
+        names = {field.name for field in dataclasses.fields(RunOptions)} & parameters.keys()
+        given = {name: parameters.pop(name) for name in names}
+        return command(**parameters, options=RunOptions(**given, observer=TerminalObserver()))
+
+    return call
 
 
 def track_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -93,16 +92,18 @@ sandbox_option = click.option(
 gpu_option = click.option("--gpu", type=int, metavar="INDEX", help="Run on this CUDA device instead of the CPU.")
 
 lira_option = click.option(
-    "--lira", is_flag=True, help="Also U-LiRA: every forget set of every shadow split, untimed; says the cost first."
+    "--lira",
+    is_flag=True,
+    help="Also run U-LiRA: every forget set of every shadow split, untimed. The cost is printed first.",
 )
 swap_option = click.option(
-    "--swap", is_flag=True, help="Also SWAP: originals with F and a part of the test set exchanged, untimed."
+    "--swap", is_flag=True, help="Also run SWAP, on originals that learnt a part of the test set instead of F, untimed."
 )
 narrow_option = click.option(
     "--narrow",
     type=click.FloatRange(min=0, min_open=True),
     metavar="WIDTH",
-    help="Stop U-LiRA early, once the 95 % interval of its accuracy is within ± WIDTH; the record says so.",
+    help="Stop U-LiRA early, once the 95 % interval of its accuracy is within ± WIDTH; the record notes it.",
 )
 
 

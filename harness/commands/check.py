@@ -19,10 +19,10 @@ from unlearn_bench.harness.commands._verbs import verb
 @click.argument("path", type=click.Path(path_type=Path))
 @json_option
 def command(path: Path, as_json: bool) -> None:
-    """Check a submission in under two seconds; runs nothing of it.
+    """Check a submission in under two seconds, without running it.
 
-    One regular file, at most 64 KiB of UTF-8, that parses and defines unlearn with the right parameters; metadata,
-    search space, imports that the image lacks. Exit code 10 when it is invalid.
+    It must be one regular file of at most 64 KiB of UTF-8 that parses and defines unlearn with the right parameters.
+    Metadata, search space and imports that the image does not have are checked as well. Exit code 10 if it is invalid.
     """
     from unlearn_bench.harness.entries.entry import read
 

@@ -21,9 +21,9 @@ KINDS = ("inputs", "partial", "checkpoints", "logs", "orphans", "image", "unrefe
     "Show what takes disk space, and free it",
     epilog="Examples: bench clean; bench clean --inputs --logs --orphans; bench clean --all --dry-run",
 )
-@click.option("--inputs", is_flag=True, help="Data of units in the store; written again when needed.")
+@click.option("--inputs", is_flag=True, help="Data of units in the store; it is written again when needed.")
 @click.option("--partial", is_flag=True, help="Downloads that were not finished.")
-@click.option("--checkpoints", is_flag=True, help="What interrupted trainings would go on from.")
+@click.option("--checkpoints", is_flag=True, help="What interrupted trainings would resume from.")
 @click.option("--logs", is_flag=True, help="Logs of failed units and of errors.")
 @click.option("--orphans", is_flag=True, help="Containers, processes and folders that killed runs left behind.")
 @click.option("--image", is_flag=True, help="The benchmark's container images; `bench image` makes them again.")
@@ -33,10 +33,10 @@ KINDS = ("inputs", "partial", "checkpoints", "logs", "orphans", "image", "unrefe
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @json_option
 def command(everything: bool, dry_run: bool, yes: bool, as_json: bool, **chosen: bool) -> None:
-    """Show what takes space, in the store and around it; free what the options name.
+    """Show what takes disk space, in the store and around it, and free what the options name.
 
-    Asks before it deletes. Finished units, their records and references go with --all only, after another question.
-    Data sets stay.
+    It asks before it deletes. Finished units, their records and references are only deleted with --all, after a second
+    question. Data sets are never deleted.
     """
     from unlearn_bench.harness.doctor import disk
     from unlearn_bench.harness.store.store import Store

@@ -22,23 +22,16 @@ from unlearn_bench.harness.commands._verbs import verb
 @track_option
 @json_option
 def command(a: str, b: str, track: str, secret: Path | None, as_json: bool) -> None:
-    """Differences between entries A and B with 95 % intervals, paired by seed (U-LiRA: by pair of shadow splits).
+    """Show the differences between entries A and B with 95 % intervals, paired by seed (U-LiRA: by pair of splits).
 
-    Paired differences are sharper than the board's intervals: what all methods share on a seed cancels.
+    Paired differences are sharper than the board's intervals, since what all methods share on a seed cancels.
     """
-    from unlearn_bench.harness.references.references import References
     from unlearn_bench.harness.report import tables
-    from unlearn_bench.harness.results.board_entries import board_entries, find
-    from unlearn_bench.harness.results.comparison import comparison
-    from unlearn_bench.harness.store.store import Store
-    from unlearn_bench.harness.tracks.loading import load_track
+    from unlearn_bench.harness.workflows.show import compare
 
-    loaded = load_track(track, secret)
-    references = References(loaded, Store())
-    present = {board_entry.name: board_entry for board_entry in board_entries(references)}
-    differences = comparison(references, *(find(present, name, loaded) for name in (a, b)))
+    result = compare(a, b, track, secret)
     if as_json:
-        content = [{**dataclasses.asdict(one), "clear": one.clear} for one in differences]
-        click.echo(json.dumps({"a": a, "b": b, "track": loaded.name, "differences": content}, indent=1))
+        differences = [{**dataclasses.asdict(each), "clear": each.clear} for each in result.differences]
+        click.echo(json.dumps({"a": a, "b": b, "track": result.track, "differences": differences}, indent=1))
     else:
-        click.echo(tables.comparison(a, b, differences))
+        click.echo(tables.comparison(a, b, result.differences))

@@ -23,9 +23,9 @@ from unlearn_bench.harness.commands._verbs import verb
 )
 @click.option("--base-image", metavar="REF", help="An image with Python 3.11 or later; default: an official one.")
 @click.option("--pip-argument", "pip_arguments", multiple=True, metavar="ARG", help="Appended to pip install.")
-@click.option("--if-missing", is_flag=True, help="Do nothing where there is no engine or the image is there.")
+@click.option("--if-missing", is_flag=True, help="Do nothing if there is no engine, or if the image exists.")
 def command(variant: str, base_image: str | None, pip_arguments: tuple[str, ...], if_missing: bool) -> None:
-    """Build the image, on a machine without a registry too (with debootstrap, as root)."""
+    """Build the image; without a registry it is built with debootstrap, as root."""
     from typing import cast
 
     from unlearn_bench.harness.support.errors import EXIT_CODES, BenchError

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from unlearn_bench.harness.commands._options import executor_option, secret_option
+from unlearn_bench.harness.commands._options import executor_option, run_options, secret_option
 from unlearn_bench.harness.commands._verbs import verb
 
 if TYPE_CHECKING:
-    from unlearn_bench.harness.references.references import References
-    from unlearn_bench.harness.references.roles import Role
+    from unlearn_bench.harness.executors import RunOptions
 
 
 @verb(
@@ -38,12 +36,12 @@ if TYPE_CHECKING:
     "--in-flight",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Models at a time on each GPU; default: by their size, and fewer where memory lacks.",
+    help="Models at a time on each GPU; default: by their size, and fewer if memory is short.",
 )
 @executor_option
-@click.option("--download", is_flag=True, help="Fetch the data set first, where its source allows that.")
-@click.option("--lira", is_flag=True, help="Also the shadow models that U-LiRA needs.")
-@click.option("--swap", is_flag=True, help="Also the originals that SWAP needs.")
+@click.option("--download", is_flag=True, help="Download the data set first, if its source allows that.")
+@click.option("--lira", is_flag=True, help="Also train the shadow models that U-LiRA needs.")
+@click.option("--swap", is_flag=True, help="Also train the originals that SWAP needs.")
 @click.option(
     "--fetch",
     is_flag=False,
@@ -57,12 +55,16 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path, dir_okay=False),
     help="What --publish writes and --fetch trusts; default: with the benchmark, or beside your TRACK.toml.",
 )
-@click.option("--verify", is_flag=True, help="Only read every reference file against its digest.")
+@click.option("--verify", is_flag=True, help="Train nothing; check every reference file against its digest.")
 @click.option("--from-scratch", is_flag=True, help="Train all models here instead of using the shipped ones.")
-@click.option("--export", type=click.Path(path_type=Path, file_okay=False), help="Write the set as it ships.")
+@click.option(
+    "--export",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Write the models into this folder, as they ship.",
+)
+@run_options
 def command(
     track: str,
-    secret: Path | None,
     workers: int | None,
     gpus: tuple[int, ...],
     in_flight: int | None,
@@ -75,91 +77,40 @@ def command(
     verify: bool,
     from_scratch: bool,
     export: Path | None,
+    options: RunOptions,
 ) -> None:
-    """Train the original and retrained models that TRACK lacks; with --lira its shadow models, too.
+    """Train the original and retrained models that TRACK is missing, with --lira also its shadow models.
 
-    Says the cost first, shows progress, and resumes after a kill: finished models are kept and never trained again, and
-    a long training on a CPU goes on where it was at most five minutes before. With --fetch they are not trained but
-    fetched, and every byte is checked against the SHA-256 in the manifest.
+    It prints the cost first and resumes after an interruption: finished models are never trained again, and a long
+    training on a CPU loses at most five minutes. With --fetch models are fetched instead of trained, and every byte is
+    checked against the SHA-256 in the manifest.
     """
-    from unlearn_bench.harness.data.dataset import load_dataset
-    from unlearn_bench.harness.references import publication, roles
-    from unlearn_bench.harness.references.references import References
-    from unlearn_bench.harness.store.store import Store
-    from unlearn_bench.harness.tracks.loading import load_track
-    from unlearn_bench.harness.units import disclosure
-    from unlearn_bench.harness.workflows import session
+    from unlearn_bench.harness.workflows import prepare as models
 
     if in_flight and not gpus:
         raise click.UsageError("--in-flight says how many models train at a time on a GPU; it needs --gpu")
-    loaded = load_track(track, secret)
-    if export is not None:
-        disclosure.not_public(loaded, "--export")
-    if publish is not None:
-        disclosure.not_public(loaded, "--publish")
-    store = Store(behind=None) if from_scratch else Store()
-    if download:
-        load_dataset(loaded.data, download=True)
-    found = References(loaded, store)
-    wanted = roles.roles(loaded)
-    if lira:
-        session.needs_shadows(loaded)
-        wanted += roles.shadow_roles(loaded)
-    if swap:
-        wanted += roles.swap_roles(loaded)
-    path = manifest or publication.place(track)
-    if fetch is not None:
-        _fetch(found, wanted, fetch, path)
-    if not verify:
-        session.train_missing(found, wanted, workers, gpus, in_flight)
-    names = {role.name for role in wanted}
-    count = sum(name in names for name in found.verify())
-    click.echo(f"{loaded.name}: {count} of {len(names)} reference models, every file verified")
-    if publish is not None:
-        _publish(found, wanted, publish, path)
-    if export is not None:
-        from unlearn_bench.harness.results.shipping import export_references
-
-        size = export_references(found, Store(export, behind=None))
-        click.echo(f"exported to {export}: {size / 1e6:.2f} MB")
-
-
-def _fetch(references: References, wanted: Sequence[Role], url: str, path: Path) -> None:
-    from unlearn_bench.harness.references import publication
-    from unlearn_bench.harness.support.errors import TrackError
-    from unlearn_bench.harness.support.progress import Bar
-
-    manifest, track = publication.read(path), references.track
-    plan = publication.plan(references, wanted, manifest, path)
-    urls = [url] if url else manifest.urls
-    if not urls:
-        raise TrackError(f"{path} names no URL", "name one: --fetch URL")
-    if not plan.models:
-        return
-    there = publication.begun(references.store, plan)
-    click.echo(
-        f"{track.name}: {len(plan.models)} reference models to fetch from {urls[0]}: {plan.size / 1e6:.1f} MB"
-        + (f", of which {there / 1e6:.1f} MB are here" if there else ""),
-        err=True,
+    for option, value in (("--export", export), ("--publish", publish)):
+        if value is not None:
+            models.refuse_sealed(track, options, option)
+    prepared = models.prepare(
+        track,
+        options,
+        workers=workers,
+        gpus=gpus,
+        in_flight=in_flight,
+        download=download,
+        lira=lira,
+        swap=swap,
+        fetch=fetch,
+        manifest=manifest,
+        train=not verify,
+        from_scratch=from_scratch,
     )
-    references.store.needs_room(plan.size - there)
-    with Bar(f"fetching {track.name}", plan.size, "bytes", done=there) as bar:
-        for role in publication.fetch(references, plan, urls, bar.step):
-            bar.line(f"fetched {role.name}")
-
-
-def _publish(references: References, wanted: Sequence[Role], url: str, path: Path) -> None:
-    from unlearn_bench.harness.references import publication
-    from unlearn_bench.harness.store.remote import Remote
-    from unlearn_bench.harness.support.progress import Bar
-
-    remote = Remote(url)
-    manifest = publication.describe(references, wanted, remote.url, path)
-    todo = publication.unsent(manifest, remote)
-    size = sum(blob.size for blob in todo)
-    name = references.track.name
-    click.echo(f"{name}: {len(todo)} files to publish at {remote.url}: {size / 1e6:.1f} MB", err=True)
-    with Bar(f"publishing {name}", size, "bytes") as bar:
-        for blob in publication.publish(references.store, manifest, todo, remote, path):
-            bar.step(blob.size)
-    click.echo(f"published at {remote.url}; commit the manifest {path}: --fetch trusts it alone")
+    name, count = prepared.references.track.name, len({role.name for role in prepared.wanted})
+    click.echo(f"{name}: {prepared.verified} of {count} reference models, every file verified")
+    if publish is not None:
+        url = models.publish_models(prepared, publish, options.observer)
+        click.echo(f"published at {url}; commit the manifest {prepared.manifest}: --fetch trusts nothing else")
+    if export is not None:
+        size = models.export_models(prepared, export)
+        click.echo(f"exported to {export}: {size / 1e6:.2f} MB")

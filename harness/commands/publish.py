@@ -36,28 +36,17 @@ def command(
 ) -> None:
     """Check the FOLDER that bench score-pr wrote, as data, and append its records to the store.
 
-    Its form is checked against the schema, its digests, names and arrays against the track; scores are computed here.
-    Then bench leaderboard builds the board. A refused pull request has nothing to append, but a comment.
+    Its form is checked against the schema, and its digests, names and arrays against the track. Scores are computed
+    here. Then bench leaderboard builds the board. A refused pull request only has a comment.
     """
-    from unlearn_bench.harness.pulls import publication, result
-    from unlearn_bench.harness.pulls.git import Repository
-    from unlearn_bench.harness.references.references import References
-    from unlearn_bench.harness.store.store import Store
     from unlearn_bench.harness.support.files import write_file
-    from unlearn_bench.harness.tracks.loading import load_track
+    from unlearn_bench.harness.workflows.score_pr import publish
 
-    references = References(load_track(track, secret), Store())
-    scored = result.read(folder)
-    if head is not None and scored.head != head:
-        raise result.BadResult(f"it is the result of {scored.head[:12]}, not of {head[:12]}")
-    checked = publication.check(references, folder, scored, other_harness=other_harness)
-    if repo is not None and scored.entries:
-        publication.same_as(Repository(repo), scored)
-    if not only_check:
-        count = publication.merge(references, scored, checked)
-        click.echo(f"appended {count} records of {len(checked)} entries to {references.store.root}")
+    result = publish(folder, track, secret, repo=repo, head=head, only_check=only_check, other_harness=other_harness)
+    if result.records is None:
+        click.echo(f"ok: {result.entries} entries may be published")
     else:
-        click.echo(f"ok: {len(checked)} entries may be published")
+        click.echo(f"appended {result.records} records of {result.entries} entries to {result.store}")
     if comment is not None:
-        write_file(comment, publication.comment_of(references, scored).encode())
+        write_file(comment, result.comment().encode())
         click.echo(f"wrote {comment}")

@@ -30,27 +30,13 @@ from unlearn_bench.harness.commands._verbs import verb
     help="How many different versions of one entry are scored; 0: any number.",
 )
 def command(track: Path, secret: Path, quota: int) -> None:
-    """Seal a competition's TRACK file: draw fresh seeds into a secret file, leave a commitment in their place.
+    """Seal a competition's TRACK file: draw fresh seeds into a secret file, and leave a commitment in their place.
 
-    Whoever has the secret can run the track: point BENCH_SECRETS (file or folder) or --secret at it. All others see
-    status words and numbers over all seeds. After the competition bench reveal publishes the secret, and everybody can
-    check that it is the one that was committed to.
+    Whoever has the secret can run the track: point BENCH_SECRETS (file or folder) or --secret at it. Everybody
+    else sees statuses and numbers over all seeds. After the competition bench reveal publishes the secret, and anybody
+    can check that it is the one that was committed to.
     """
-    import tomllib
+    from unlearn_bench.harness.workflows.sealing import seal
 
-    from unlearn_bench.harness.support.errors import TrackError
-    from unlearn_bench.harness.support.files import write_file
-    from unlearn_bench.harness.tracks import sealed
-    from unlearn_bench.harness.tracks.loading import commitment_of, parse_track, read_track
-
-    table, path = read_track(str(track))
-    if "extends" in tomllib.loads(track.read_text(encoding="utf-8")):
-        raise TrackError(f"{track} extends another track", f"write it out first: bench tracks {track} > whole.toml")
-    if commitment_of(table, path) is not None:
-        raise TrackError(f"{track} is sealed already", "seal a track file that holds its seeds")
-    drawn = sealed.draw()
-    text = sealed.seal(track.read_text(encoding="utf-8"), drawn, quota)
-    parse_track(tomllib.loads(text), path, drawn)  # a mistake is named before anything is written
-    sealed.write(drawn, path.stem, secret)
-    write_file(track, text.encode())
+    seal(track, secret, quota)
     click.echo(f"sealed {track}; its secret is {secret}: keep a copy, nothing can replace it")

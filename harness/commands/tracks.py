@@ -21,7 +21,7 @@ from unlearn_bench.harness.commands._verbs import verb
 @click.argument("name", required=False)
 @json_option
 def command(name: str | None, as_json: bool) -> None:
-    """List the tracks that ship with the benchmark; of a sealed one what its file says.
+    """List the tracks that ship with the benchmark; for a sealed one, what its file says.
 
     With NAME (or a .toml file) write out that track as a file of its own, together with what it extends.
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,10 +12,15 @@ from unlearn_bench.harness.commands._options import (
     executor_option,
     gpu_option,
     json_option,
+    run_options,
     sandbox_option,
     track_option,
 )
 from unlearn_bench.harness.commands._verbs import verb
+
+if TYPE_CHECKING:
+    from unlearn_bench.harness.executors import RunOptions
+    from unlearn_bench.harness.units.tuning import Objective, Setting
 
 
 @verb(
@@ -42,72 +48,39 @@ from unlearn_bench.harness.commands._verbs import verb
 @sandbox_option
 @gpu_option
 @executor_option
-@click.option("--export", type=click.Path(path_type=Path, file_okay=False), help="Write the choice as it ships, too.")
+@click.option(
+    "--export",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Also write the choice into this folder, as it ships.",
+)
 @json_option
+@run_options
 def command(
     entries: tuple[str, ...],
     track: str,
-    secret: Path | None,
     trials: int | None,
-    objective: str,
-    role: str,
-    sandbox: str,
-    gpu: int | None,
+    objective: Objective,
+    role: Setting,
     export: Path | None,
     as_json: bool,
+    options: RunOptions,
 ) -> None:
     """Search hyper-parameters for ENTRIES (files, or names of shipped methods) over their SEARCH_SPACE.
 
     The same number of trials and model seeds for every method. A file of yours runs in the sandbox, one unit per core;
-    the shipped methods run in worker processes unless --sandbox names one. Every trial is kept, a killed search goes on
-    where it stopped, and submit and baselines pick up the choice.
+    the shipped methods run in worker processes unless --sandbox names one. Every trial is kept, an interrupted
+    search resumes, and submit and baselines use the choice.
     """
-    from typing import cast
+    from unlearn_bench.harness.workflows.tune import tune
 
-    from unlearn_bench.harness.references.roles import tuning_roles
-    from unlearn_bench.harness.support.files import write_file
-    from unlearn_bench.harness.support.progress import Bar
-    from unlearn_bench.harness.tracks.loading import load_track
-    from unlearn_bench.harness.units import disclosure, tuning
-    from unlearn_bench.harness.workflows import session
-
-    loaded = load_track(track, secret)
-    if role == "shadow":
-        session.needs_shadows(loaded)
-    if any(session.find_entry(name).kind == "entry" for name in entries):
-        disclosure.not_public(loaded, "a search for parameters")
-    references = session.open_references(loaded, gpu)
-    if role == "shadow":
-        session.train_missing(references, tuning_roles(loaded), None, () if gpu is None else (gpu,))
-    setting = cast(tuning.Setting, role)
-    budget = trials or loaded.analysis.trials
-    summaries, said = [], ""
-    for name in entries:
-        entry = session.find_entry(name)
-        if not entry.search_space:
-            raise session.nothing_to_tune(entry)
-        study = tuning.Study(references, entry, cast(tuning.Objective, objective), setting)
-        each = len(tuning.units(entry, loaded, setting))
-        opened, line = session.open_runner(references, [entry], sandbox, gpu)
-        if line != said:
-            click.echo(line, err=True)
-            said = line
-        bar = Bar(f"tuning {entry.name}", budget * each, "units", done=len(study.trials()) * each)
-        with opened as runner, bar:
-            for trial in study.search(runner, budget, bar.step):
-                bar.line(f"{entry.name} trial {trial.number}: loss {trial.loss:.4f} {'/'.join(trial.statuses)}")
-        summary = study.summary()
-        where = tuning.place(loaded, setting)
-        references.store.write(f"tuned/{where}", entry.name, summary)
-        if export is not None:
-            text = json.dumps(summary, indent=1, sort_keys=True) + "\n"
-            write_file(export / where / f"{entry.name}.json", text.encode())
+    summaries = []
+    for summary in tune(entries, track, options, trials=trials, objective=objective, setting=role, export=export):
         summaries.append(summary)
         if not as_json:
             chosen = summary["parameters"].items()
             parameters = ", ".join(f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}" for k, v in chosen)
             click.echo(
-                f"{entry.name}: loss {summary['loss']:.4f} in trial {summary['trial']} of {summary['trials']} "
+                f"{summary['entry']}: loss {summary['loss']:.4f} in trial {summary['trial']} of {summary['trials']} "
                 f"({summary['failed_trials']} failed, {summary['cpu_seconds']:.0f} CPU s): {parameters}"
             )
     if as_json:

@@ -162,6 +162,15 @@ def baseline(name: str) -> Entry:
     return read(path, trusted=True)
 
 
+def find_entry(name: str) -> Entry:
+    """Return the submission at a path that ends in ``.py``, or else the shipped method of that name.
+
+    Raises:
+        BenchError: the submission is invalid, or there is no such method.
+    """
+    return read(Path(name)) if name.endswith(".py") else baseline(name)
+
+
 @cache
 def baseline_names() -> tuple[str, ...]:
     """Shipped methods and reference rows, found by folder."""

@@ -1,86 +1,72 @@
-"""Progress on standard error: one live display on a terminal, plain lines elsewhere."""
+"""Progress of long work, as libraries report it: an observer decides what to show, and where."""
 
 from __future__ import annotations
 
-import sys
-import time
-from types import TracebackType
-
-import click
-
-EVERY = 60.0
-"""Seconds from one plain line on how much is done to the next."""
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Protocol
 
 
-class Bar:
-    """A progress bar on a terminal; elsewhere a plain line per finished thing, and one a minute on how much is done."""
-
-    def __init__(self, title: str, total: int, unit: str, done: int = 0) -> None:
-        self._live = sys.stderr.isatty()
-        self._title, self._total, self._unit, self._done = title, total, unit, done
-        self._before, self._started = done, time.monotonic()
-        self._said, self._when = done, self._started
-
-    def __enter__(self) -> Bar:
-        if self._live:
-            from rich.console import Console
-            from rich.progress import (
-                BarColumn,
-                DownloadColumn,
-                MofNCompleteColumn,
-                Progress,
-                TextColumn,
-                TimeRemainingColumn,
-                TransferSpeedColumn,
-            )
-
-            counts = (
-                (DownloadColumn(), TransferSpeedColumn())
-                if self._unit == "bytes"
-                else (MofNCompleteColumn(), TextColumn(self._unit))
-            )
-            self._progress = Progress(
-                TextColumn("{task.description}"),
-                BarColumn(),
-                *counts,
-                TimeRemainingColumn(),
-                console=Console(stderr=True),
-                transient=True,
-            )
-            self._task = self._progress.add_task(self._title, total=self._total, completed=self._done)
-            self._progress.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._live:
-            self._progress.stop()
+class Progress(Protocol):
+    """Counts what is done of one piece of work."""
 
     def at(self, done: int) -> None:
-        """Show how much is done."""
-        if self._live:
-            self._progress.update(self._task, completed=done)
-        elif done > self._said and time.monotonic() - self._when >= EVERY:
-            self._said, self._when = done, time.monotonic()
-            left = (self._total - done) * (self._when - self._started) / (done - self._before)
-            scale, unit = (1e6, "MB") if self._unit == "bytes" else (1, self._unit)
-            amount = f"{done / scale:,.0f} of {self._total / scale:,.0f} {unit}"
-            click.echo(f"{self._title}: {amount}, about {span(max(left, 0))} left", err=True)
+        """Take note of how much is done."""
 
     def step(self, count: int = 1) -> None:
-        """So many more are done."""
-        self._done += count
-        self.at(self._done)
+        """Take note that so many more are done."""
 
     def line(self, text: str) -> None:
-        """Something finished (a plain line where there is no terminal)."""
-        if not self._live:
-            click.echo(text, err=True)
+        """Take note that something finished, with a line about it."""
+
+
+class UnitProgress(Protocol):
+    """Follows units that run side by side."""
+
+    def started(self, key: str, label: str) -> None:
+        """Take note that the unit of this key has started."""
+
+    def finished(self, key: str, text: str, ok: bool) -> None:
+        """Take note of how the unit of this key ended, with a line about it."""
+
+
+class Observer(Protocol):
+    """Shows people, or a program, how far a workflow is. Called from the workflow's thread and from threads of it."""
+
+    def progress(self, title: str, total: int, unit: str, done: int = 0) -> AbstractContextManager[Progress]:
+        """Follow one piece of work.
+
+        Args:
+            title: what is done.
+            total: how many there are of what is counted.
+            unit: name of what is counted, in the plural; ``bytes`` are shown in multiples.
+            done: how many were done before.
+        """
+
+    def units(self, title: str, total: int) -> AbstractContextManager[UnitProgress]:
+        """Follow ``total`` units."""
+
+
+class Unobserved:
+    """Shows nothing; the observer, and the progress, of whoever gives none."""
+
+    @contextmanager
+    def progress(self, title: str, total: int, unit: str, done: int = 0) -> Iterator[Unobserved]:
+        yield self
+
+    @contextmanager
+    def units(self, title: str, total: int) -> Iterator[Unobserved]:
+        yield self
+
+    def at(self, done: int) -> None: ...
+    def step(self, count: int = 1) -> None: ...
+    def line(self, text: str) -> None: ...
+    def started(self, key: str, label: str) -> None: ...
+    def finished(self, key: str, text: str, ok: bool) -> None: ...
 
 
 def span(seconds: float) -> str:
-    """A duration for people."""
+    """Return a duration for people: in seconds, minutes, hours or days."""
     for unit, size in (("days", 86_400), ("h", 3_600), ("min", 60)):
         if seconds >= 2 * size:
             return f"{seconds / size:.0f} {unit}"

@@ -28,7 +28,7 @@ TaskPool = Callable[[References, TrainingPlan, Callable[[int], None]], "Generato
 
 
 def run_plan(
-    references: References, plan: TrainingPlan, on_progress: Callable[[int], None], pool: TaskPool | None = None
+    references: References, plan: TrainingPlan, on_progress: Callable[[int], None], pool: TaskPool
 ) -> Generator[TrainedModel]:
     """Train a plan's models, and yield each after it is in the store.
 
@@ -36,7 +36,7 @@ def run_plan(
         references: where they go.
         plan: from ``harness.training.plan.plan_training``.
         on_progress: gets the number of model-epochs done, a few times a second.
-        pool: where they are trained; default: processes of this machine.
+        pool: trains the tasks, such as :func:`local_processes`.
 
     Raises:
         BenchError: a worker died or training diverged; what was finished stays.
@@ -44,7 +44,7 @@ def run_plan(
     environment = {"torch": torch_version(), "date": datetime.datetime.now(datetime.UTC).date().isoformat()}
     unit, count = "gpu_seconds" if plan.devices else "cpu_seconds", 0
     try:
-        with closing((pool or local_processes)(references, plan, on_progress)) as tasks:  # a full disk ends them
+        with closing(pool(references, plan, on_progress)) as tasks:  # a full disk ends them
             for trained in chain.from_iterable(tasks):
                 about = {unit: round(trained.seconds, 3), **environment}
                 if trained.mixed:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from unlearn_bench.harness.support.errors import EXIT_CODES, BenchError
 from unlearn_bench.harness.tracks.specification import Track
 from unlearn_bench.sandbox import backends
@@ -29,3 +31,19 @@ def choose_sandbox(track: Track, sandbox: str, gpu: int | None) -> tuple[Sandbox
 def device_name(gpu: int | None) -> str:
     """Return torch's name of the GPU of this index, or of the CPU."""
     return "cpu" if gpu is None else f"cuda:{gpu}"
+
+
+def devices(gpus: Sequence[int]) -> list[str]:
+    """Return torch's names of these GPUs.
+
+    Raises:
+        BenchError: one is absent; it is never replaced by the CPU.
+    """
+    if gpus:
+        import torch
+
+        for gpu in gpus:
+            if gpu >= torch.cuda.device_count():
+                what = f"torch sees no CUDA device {gpu} on this machine"
+                raise BenchError(what, "this machine", f"run `bench doctor --gpu {gpu}`", EXIT_CODES["infra"])
+    return [device_name(gpu) for gpu in dict.fromkeys(gpus)]

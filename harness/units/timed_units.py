@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 from unlearn_bench.harness.entries.entry import Entry, retrain
 from unlearn_bench.harness.store import documents
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support.errors import EXIT_CODES, BenchError
 from unlearn_bench.harness.support.hardware import timing_class
+from unlearn_bench.harness.support.progress import Observer
 from unlearn_bench.harness.tracks.specification import Track
-from unlearn_bench.harness.units import unit_run, unit_store
+from unlearn_bench.harness.units import unit_progress, unit_run, unit_store
 from unlearn_bench.harness.units.disclosure import said
 from unlearn_bench.harness.units.records import Record, now, track_folder
 from unlearn_bench.harness.units.slots import Slot, run_in_slots
@@ -46,15 +47,6 @@ class RetrainTimes:
     history: tuple[Measurement, ...] = ()
 
 
-class Listener(Protocol):
-    """Shows people what happens."""
-
-    def begin(self, title: str, total: int) -> None: ...
-    def started(self, unit: SeedUnit) -> None: ...
-    def finished(self, unit: SeedUnit, record: Record | None) -> None: ...
-    def end(self) -> None: ...
-
-
 def pending(store: Store, entry: Entry, track: Track, seeds: Sequence[int], again: bool = False) -> list[SeedUnit]:
     """Return the units to run, those without a record.
 
@@ -72,7 +64,7 @@ def pending(store: Store, entry: Entry, track: Track, seeds: Sequence[int], agai
 
 
 def run(
-    context: UnitContext, todo: Sequence[SeedUnit], slots: Sequence[Slot], listener: Listener, *, keep: bool = True
+    context: UnitContext, todo: Sequence[SeedUnit], slots: Sequence[Slot], observer: Observer, *, keep: bool = True
 ) -> list[Record]:
     """Run timed units and ``keep`` their records, after Retrain's time is known.
 
@@ -83,7 +75,7 @@ def run(
     """
     if not todo:
         return []
-    times = retrain_times(context, slots, listener)
+    times = retrain_times(context, slots, observer)
     protocol = context.references.track.protocol
     deadline = max(protocol.deadline_floor, protocol.deadline_factor * max(times.values()))
     failed: set[str] = set()
@@ -97,14 +89,14 @@ def run(
         return record
 
     records = []
-    for record in _run(context, todo, slots, work, listener, "units"):
+    for record in _run(context, todo, slots, work, observer, "units"):
         if keep and record.status != "infra":
             record.save(context.references.store)
         records.append(record)
     return records
 
 
-def retrain_times(context: UnitContext, slots: Sequence[Slot], listener: Listener) -> dict[int, float]:
+def retrain_times(context: UnitContext, slots: Sequence[Slot], observer: Observer) -> dict[int, float]:
     """Return the seconds that Retrain takes on each seed, by the same path on this machine.
 
     Measured on all seeds once per machine and environment and kept; two seeds are repeated now, and a drift above
@@ -118,7 +110,7 @@ def retrain_times(context: UnitContext, slots: Sequence[Slot], listener: Listene
         return unit_run.run(context, unit, slot, None, RETRAIN_DEADLINE)
 
     def measure(todo: Sequence[SeedUnit], title: str) -> dict[int, Record]:
-        return {r.seed: _successful(track, r) for r in _run(context, todo, slots, work, listener, title)}
+        return {r.seed: _successful(track, r) for r in _run(context, todo, slots, work, observer, title)}
 
     title = "Retrain's time, for RTE"
     for _ in range(LOOKS):
@@ -147,21 +139,19 @@ def _run(
     todo: Sequence[SeedUnit],
     slots: Sequence[Slot],
     work: Callable[[SeedUnit, Slot], Record | None],
-    listener: Listener,
+    observer: Observer,
     title: str,
 ) -> Iterator[Record]:
-    def observed(unit: SeedUnit, slot: Slot) -> Record | None:
-        listener.started(unit)
-        return work(unit, slot)
+    with observer.units(title, len(todo)) as progress:
 
-    listener.begin(title, len(todo))
-    try:
+        def observed(unit: SeedUnit, slot: Slot) -> Record | None:
+            progress.started(unit.key, unit_progress.running(unit))
+            return work(unit, slot)
+
         for unit, record in run_in_slots(todo, slots, observed, context.stop):
-            listener.finished(unit, record)
+            progress.finished(unit.key, unit_progress.ended(unit, record), record is None or record.status == "ok")
             if record is not None:
                 yield record
-    finally:
-        listener.end()
 
 
 def _successful(track: Track, record: Record) -> Record:

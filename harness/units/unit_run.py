@@ -44,8 +44,6 @@ class UnitContext:
     hardware: dict[str, Any] = field(default_factory=hardware)
     elsewhere: Callable[[Unit, Slot, float, UnitContext], tuple[NDArray[np.float32] | None, Outcome]] | None = None
     """In the place of :func:`attempt`, where units run on other machines; takes a unit, its slot and its deadline."""
-    slots: tuple[Slot, ...] = ()
-    """Where timed units run, if not on this machine."""
 
     def inputs(self, parts: Mapping[str, NDArray[np.int64]]) -> Path:
         """The safetensors file with R, F and V (indices) of a unit's request: all data that a sandbox gets."""

@@ -1,1 +1,1 @@
-"""What each command does, as plain functions."""
+"""Workflows: what each command does, as functions with typed arguments and results."""

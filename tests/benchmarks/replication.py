@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from scipy import stats
 
+from unlearn_bench.harness.commands._progress import ProgressBar
 from unlearn_bench.harness.entries.entry import Entry, baseline, baseline_names
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.references.roles import Role, roles
@@ -26,7 +27,6 @@ from unlearn_bench.harness.results.scores import model_evidence
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support.files import write_file
 from unlearn_bench.harness.support.hardware import hardware
-from unlearn_bench.harness.support.progress import Bar
 from unlearn_bench.harness.tracks.loading import load_track
 from unlearn_bench.harness.units.tuning import tuned
 from unlearn_bench.harness.units.unit_kinds import SeedUnit
@@ -62,7 +62,7 @@ def run(
     workers = WorkerRunner(track, options.device)
     workers.at_once = options.workers or workers.at_once
     kept["at_once"] = workers.at_once
-    with workers, Bar("units", len(units), "units") as bar:
+    with workers, ProgressBar("units", len(units), "units") as bar:
         for unit, result in workers.run(units, options.deadline):
             done = found[unit.entry.name]
             done[unit.seed] = {"status": result.status, "reason": result.reason, "cpu_seconds": result.cpu_seconds}

@@ -11,6 +11,8 @@ import pytest
 
 from tests.harness.conftest import SMALL, run
 from unlearn_bench.harness.entries.entry import baseline
+from unlearn_bench.harness.executors import RunOptions
+from unlearn_bench.harness.executors.local import LocalExecutor
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.references.roles import roles
 from unlearn_bench.harness.report import tables
@@ -22,7 +24,7 @@ from unlearn_bench.harness.units.records import track_folder
 from unlearn_bench.harness.units.tuning import tuned
 from unlearn_bench.harness.units.unit_kinds import SeedUnit
 from unlearn_bench.harness.units.unit_store import find
-from unlearn_bench.harness.workflows import session
+from unlearn_bench.harness.workflows.training import train_missing
 from unlearn_bench.scoring.unpaired import change
 
 METHOD = '''
@@ -82,7 +84,7 @@ def test_an_entry_fitted_to_the_public_splits_is_found_out_and_an_honest_one_is_
     learnt: Track, tmp_path: Path
 ) -> None:
     references = References(learnt, Store())
-    session.train_missing(references, roles(references.track))
+    train_missing(references, roles(references.track), LocalExecutor(RunOptions()), RunOptions())
     known = [
         hashlib.sha256(
             references.examples.dataset.images[references.examples.split(seed).retain].tobytes()

@@ -16,10 +16,10 @@ import pytest
 import torch
 
 from tests.harness.conftest import run
+from unlearn_bench.harness.commands import _progress as progress
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.references.roles import Role
 from unlearn_bench.harness.store.store import Store
-from unlearn_bench.harness.support import progress
 from unlearn_bench.harness.support.errors import StoreError
 from unlearn_bench.harness.tracks.loading import load_track
 from unlearn_bench.harness.tracks.specification import Track

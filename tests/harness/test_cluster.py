@@ -25,6 +25,7 @@ import pytest
 
 from tests.harness.conftest import SMALL, run
 from tests.harness.test_submit import FINE_TUNE
+from unlearn_bench.harness.executors import RunOptions
 from unlearn_bench.harness.executors.ray import head, node
 from unlearn_bench.harness.executors.ray.cluster import Cluster
 from unlearn_bench.harness.references.references import References
@@ -61,7 +62,7 @@ def second(cluster: Any) -> Iterator[Any]:
 
 
 OFTEN = """
-from unlearn_bench.harness.support import progress
+from unlearn_bench.harness.commands import _progress as progress
 from unlearn_bench.harness.cli import main
 from unlearn_bench.harness.executors.ray import counter
 
@@ -173,7 +174,7 @@ def test_it_is_said_that_all_nodes_are_gone_and_that_one_came(
 ) -> None:
     monkeypatch.setattr(head, "EVERY", 0.0)
     caplog.set_level("INFO", "unlearn_bench")
-    there = Cluster(cluster.address)
+    there = Cluster(RunOptions(address=cluster.address))
     try:
         for kind, words in (("CPU", ""), ("GPU", "no node"), ("GPU", ""), ("CPU", "a node"), ("CPU", "")):
             caplog.clear()

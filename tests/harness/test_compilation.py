@@ -136,7 +136,7 @@ def test_a_long_training_on_a_gpu_is_compiled(references: References, monkeypatc
 
 
 def test_the_command_says_what_compiling_lacks(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("unlearn_bench.harness.workflows.session._here", lambda gpus: ("cuda:0",))
+    monkeypatch.setattr("unlearn_bench.harness.workflows.training.devices", lambda gpus: ("cuda:0",))
     monkeypatch.setattr(planning, "_measure", lambda *_: GpuMeasurement(1, 100.0, None))
     monkeypatch.setattr("unlearn_bench.harness.training.run.run_plan", lambda *_: (model for model in ()))
     monkeypatch.setattr(compilation, "obstacle", lambda device: "there is no C compiler")

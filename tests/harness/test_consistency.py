@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +13,8 @@ import pytest
 
 from tests.harness.conftest import run
 from unlearn_bench.harness.entries.entry import Entry, baseline, from_source
+from unlearn_bench.harness.executors import RunOptions
+from unlearn_bench.harness.executors.local import LocalExecutor
 from unlearn_bench.harness.references.references import References, half
 from unlearn_bench.harness.references.roles import Role
 from unlearn_bench.harness.results import board
@@ -22,7 +25,7 @@ from unlearn_bench.harness.units import probe_units, shadow_units, swap_units
 from unlearn_bench.harness.units.records import ShadowRecord
 from unlearn_bench.harness.units.runner import UntimedResult
 from unlearn_bench.harness.units.unit_kinds import SeedUnit, ShadowUnit, SwapUnit, Unit
-from unlearn_bench.harness.workflows import session
+from unlearn_bench.harness.workflows import untimed
 
 SHARE = 448 / 896
 
@@ -135,10 +138,10 @@ def test_a_yardstick_that_fails_fails_the_run(default: References, monkeypatch: 
                 yield unit, replace(result, status="crash", reason="it broke", logits=None)
 
     runner = Crashing(examples, lambda unit: 1.0)
-    monkeypatch.setattr(session, "open_runner", lambda *_: (session.nullcontext(runner), "so it runs"))
-    monkeypatch.setattr(session, "train_missing", lambda *_: None)
+    monkeypatch.setattr(LocalExecutor, "untimed", lambda *_: (nullcontext(runner), "so it runs"))
+    monkeypatch.setattr(untimed, "train_missing", lambda *_: None)
     monkeypatch.setattr(shadow_units, "reference_rows", lambda *_: None)
-    (record,) = session.run_shadows(default, [entry], "auto", None, None, False)
+    (record,) = untimed.run_shadows(default, [entry], LocalExecutor(RunOptions()), RunOptions())
     assert (record.status, record.failed) == ("crash", "seed 0")
     assert runner.asked == ["seed 0"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from unlearn_bench.harness.support import progress
+from unlearn_bench.harness.commands import _progress as progress
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 def test_a_long_work_says_once_a_minute_how_much_is_done(
     clock: list[float], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with progress.Bar("training x", 100, "epochs", done=20) as bar:
+    with progress.ProgressBar("training x", 100, "epochs", done=20) as bar:
         for done, seconds in ((20, 5), (30, 50), (40, 10), (40, 90), (41, 5), (50, 30), (60, 61)):
             clock[0] += seconds
             bar.at(done)
@@ -29,7 +29,7 @@ def test_a_long_work_says_once_a_minute_how_much_is_done(
 
 
 def test_bytes_are_said_in_megabytes(clock: list[float], capsys: pytest.CaptureFixture[str]) -> None:
-    with progress.Bar("fetching x", 3_000_000_000, "bytes") as bar:
+    with progress.ProgressBar("fetching x", 3_000_000_000, "bytes") as bar:
         clock[0] += 100
         bar.step(1_000_000_000)
     assert capsys.readouterr().err == "fetching x: 1,000 of 3,000 MB, about 3 min left\n"

@@ -9,6 +9,7 @@ import pytest
 
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.store.store import Store
+from unlearn_bench.harness.support.progress import Unobserved
 from unlearn_bench.harness.tracks.loading import load_track
 from unlearn_bench.harness.units import timed_units, unit_run, unit_store
 from unlearn_bench.harness.units.records import Record
@@ -19,13 +20,6 @@ from unlearn_bench.sandbox import backends
 
 SEEDS = set(range(10))
 Times = Callable[..., tuple[dict[int, float], list[int]]]
-
-
-class Silent:
-    def begin(self, title: str, total: int) -> None: ...
-    def started(self, unit: Unit) -> None: ...
-    def finished(self, unit: Unit, record: Record | None) -> None: ...
-    def end(self) -> None: ...
 
 
 @pytest.fixture
@@ -45,7 +39,7 @@ def times(monkeypatch: pytest.MonkeyPatch) -> Times:
 
         monkeypatch.setattr(unit_run, "run", run)
         bench = UnitContext(references, backends.load("process"), "x")
-        return timed_units.retrain_times(bench, [Slot()], Silent()), ran
+        return timed_units.retrain_times(bench, [Slot()], Unobserved()), ran
 
     return measured
 

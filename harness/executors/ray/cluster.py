@@ -22,11 +22,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unlearn_bench.harness.entries.entry import Entry
+from unlearn_bench.harness.executors import RunOptions
 from unlearn_bench.harness.executors.ray import head, node
 from unlearn_bench.harness.executors.ray.counter import counting
 from unlearn_bench.harness.executors.ray.node import Node, Parcel
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.references.roles import Role
+from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support.errors import EXIT_CODES, BenchError
 from unlearn_bench.harness.tracks.specification import Track
 from unlearn_bench.harness.training import compilation
@@ -63,34 +65,38 @@ class Elsewhere:
 
 
 class Cluster:
-    """A Ray cluster: that at ``address`` or ``RAY_ADDRESS``, else one of this machine alone."""
+    """A Ray cluster, that at the address of ``options`` or ``RAY_ADDRESS``, else one of this machine.
 
-    def __init__(self, address: str = "") -> None:
+    See :class:`harness.executors.Executor`.
+    """
+
+    def __init__(self, options: RunOptions) -> None:
         try:
             import ray
         except ImportError:
             remedy = "pip install 'unlearn-bench[ray]', or do without --executor ray"
             raise BenchError("Ray is not installed", "this machine", remedy, EXIT_CODES["infra"]) from None
-        address = address or os.environ.get("RAY_ADDRESS", "")
+        address = options.address or os.environ.get("RAY_ADDRESS", "")
         named = address not in ("", "auto")
         if named:
             head.reach(address)
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         environment = {"RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES": "1"}  # GPUs keep the numbers of their host
-        options: dict[str, Any] = {"address": address} if address else {"include_dashboard": False, "address": "local"}
+        cluster: dict[str, Any] = {"address": address} if address else {"include_dashboard": False, "address": "local"}
         if not address:
-            options["num_cpus"] = len(os.sched_getaffinity(0))
+            cluster["num_cpus"] = len(os.sched_getaffinity(0))
         try:
-            ray.init(log_to_driver=False, logging_level=logging.ERROR, runtime_env={"env_vars": environment}, **options)
+            ray.init(log_to_driver=False, logging_level=logging.ERROR, runtime_env={"env_vars": environment}, **cluster)
             self._pulse = head.Pulse(address if named else ray.get_runtime_context().gcs_address)
         except (Exception, SystemExit) as error:
             raise head.unreachable(address or "this machine", str(error).split("\n")[0][:200]) from None
         _say_on_stderr()
-        self._ray = ray
+        self._ray, self._sandbox, self._gpu = ray, options.sandbox, options.gpu is not None
         self._code = node.code()
         self._kept: dict[object, Any] = {}
         self._lock = threading.Lock()
         self._deserted = False
+        self._slots: list[Slot] = []
 
     def close(self) -> None:
         """Leave the cluster; one of this machine alone ends."""
@@ -146,8 +152,17 @@ class Cluster:
             for _, trained in run_in_slots(plan.tasks, [Slot()] * self.trainings(gpu), work, stop):
                 yield trained
 
-    def bench(self, references: References, sandbox: str, gpu: bool) -> tuple[UnitContext, str]:
+    def timed(self, track: Track, open_references: Callable[[], References]) -> tuple[UnitContext, str]:
+        """Prepare timed units on one node."""
+        return self._in_sandboxes(open_references())
+
+    def slots(self, store: Store) -> Sequence[Slot]:
+        """Return a slot per timed unit that the node takes at a time."""
+        return self._slots
+
+    def _in_sandboxes(self, references: References) -> tuple[UnitContext, str]:
         """What units in sandboxes share, and one line on the sandbox."""
+        sandbox, gpu = self._sandbox, self._gpu
         alive = [one for one in self.nodes() if one["Resources"].get("GPU", 0) >= 1 or not gpu]
         alive = [one for one in alive if one["Resources"].get("CPU", 0) >= 1]
         if not alive:
@@ -179,25 +194,20 @@ class Cluster:
                     places.put(where)
 
         backend = cast(Sandbox, Elsewhere(first.backend, all(one.trusted for one in found)))
-        slots = (Slot(timed=True),) * len(first.slots)
-        bench = UnitContext(
-            references, backend, os.urandom(8).hex(), hardware=dict(first.hardware), elsewhere=run, slots=slots
-        )
-        line = f"{first.line}; on {len(found)} nodes, timed units on {first.host}"
-        return bench, line
+        self._slots = [Slot(timed=True)] * len(first.slots)
+        context = UnitContext(references, backend, os.urandom(8).hex(), hardware=dict(first.hardware), elsewhere=run)
+        return context, f"{first.line}; on {len(found)} nodes, timed units on {first.host}"
 
-    def runner(
-        self, references: References, entries: Sequence[Entry], sandbox: str, gpu: bool
-    ) -> tuple[AbstractContextManager[Runner], str]:
-        """What runs untimed units on all nodes, as ``open_runner`` of the session chooses it on one machine."""
-        count = self.at_once(gpu)
-        if sandbox == "auto" and not gpu and all(entry.kind != "entry" for entry in entries):
+    def untimed(self, references: References, entries: Sequence[Entry]) -> tuple[AbstractContextManager[Runner], str]:
+        """Run shipped methods in worker processes of all nodes, and all others in their sandboxes."""
+        count = self.at_once(self._gpu)
+        if self._sandbox == "auto" and not self._gpu and all(entry.kind != "entry" for entry in entries):
             self._check(references.track, None, False)
             return nullcontext(Spread(self, references, count)), (
                 f"untimed units of shipped methods: in worker processes on {len(self.nodes())} nodes, without a sandbox"
             )
-        bench, line = self.bench(references, sandbox, gpu)
-        return nullcontext(SandboxRunner(bench, slots=[Slot()] * count)), line
+        context, line = self._in_sandboxes(references)
+        return nullcontext(SandboxRunner(context, slots=[Slot()] * count)), line
 
     def direct(self, references: References, unit: Unit, deadline: float, stop: threading.Event) -> UntimedResult:
         """One untimed unit of a shipped method."""

@@ -1,0 +1,197 @@
+"""The library: what a notebook or a script uses of the benchmark, also as ``import unlearn_bench``.
+
+Each function imports what it needs when it is called. Errors are :class:`BenchError`; messages go to the logger
+``unlearn_bench``; progress goes to the observer of :class:`RunOptions`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from unlearn_bench.harness.executors import RunOptions
+from unlearn_bench.harness.support.errors import BenchError
+from unlearn_bench.harness.tracks import DEFAULT_TRACK
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from unlearn_bench.harness.entries.entry import Entry
+    from unlearn_bench.harness.results.entry_details import EntryDetails, PublicDetails
+    from unlearn_bench.harness.tracks.specification import Track
+    from unlearn_bench.harness.workflows.audit import Audited
+    from unlearn_bench.harness.workflows.baselines import BaselinesRun
+    from unlearn_bench.harness.workflows.prepare import Prepared
+    from unlearn_bench.harness.workflows.rescore import AttackScores, Rescored
+    from unlearn_bench.harness.workflows.show import Comparison
+    from unlearn_bench.harness.workflows.submit import Submitted
+    from unlearn_bench.harness.workflows.verify import Verified
+
+__all__ = [
+    "BenchError",
+    "RunOptions",
+    "audit",
+    "check",
+    "compare",
+    "leaderboard",
+    "load_track",
+    "prepare",
+    "rescore",
+    "run_baselines",
+    "show",
+    "submit",
+    "tracks",
+    "tune",
+    "verify",
+]
+
+
+def tracks() -> list[str]:
+    """Return the names of the tracks that ship with the benchmark."""
+    from unlearn_bench.harness.tracks.loading import track_names
+
+    return track_names()
+
+
+def load_track(name: str = DEFAULT_TRACK, secret: str | PathLike[str] | None = None) -> Track:
+    """Return a shipped track by its name, or any track by the path of its TOML file.
+
+    Raises:
+        BenchError: unknown name, or an invalid file; a sealed track without its ``secret``.
+    """
+    from unlearn_bench.harness.tracks.loading import load_track
+
+    return load_track(name, _path(secret))
+
+
+def check(path: str | PathLike[str]) -> Entry:
+    """Check a submission without running it, and return what it declares.
+
+    Raises:
+        BenchError: what is wrong with it.
+    """
+    from unlearn_bench.harness.entries.entry import read
+
+    return read(Path(path))
+
+
+def submit(
+    path: str | PathLike[str],
+    track: str = DEFAULT_TRACK,
+    options: RunOptions | None = None,
+    *,
+    seeds: int | None = None,
+    parameters: Mapping[str, Any] | None = None,
+    lira: bool = False,
+    swap: bool = False,
+) -> Submitted:
+    """Run a submission and score it; see :func:`harness.workflows.submit.submit`."""
+    from unlearn_bench.harness.workflows.submit import submit
+
+    options = options or RunOptions()
+    return submit(Path(path), track, options, seeds=seeds, parameters=parameters, lira=lira, swap=swap)
+
+
+def run_baselines(
+    names: Sequence[str] = (),
+    track: str = DEFAULT_TRACK,
+    options: RunOptions | None = None,
+    *,
+    lira: bool = False,
+    swap: bool = False,
+) -> BaselinesRun:
+    """Run shipped methods and score them; see :func:`harness.workflows.baselines.run_baselines`."""
+    from unlearn_bench.harness.workflows.baselines import run_baselines
+
+    return run_baselines(names, track, options or RunOptions(), lira=lira, swap=swap)
+
+
+def prepare(track: str = DEFAULT_TRACK, options: RunOptions | None = None, **how: Any) -> Prepared:
+    """Train or fetch the reference models of a track; keywords as in :func:`harness.workflows.prepare.prepare`."""
+    from unlearn_bench.harness.workflows.prepare import prepare
+
+    return prepare(track, options or RunOptions(), **how)
+
+
+def tune(
+    names: Sequence[str], track: str = DEFAULT_TRACK, options: RunOptions | None = None, **how: Any
+) -> Iterator[Mapping[str, Any]]:
+    """Search hyper-parameters, and yield the choice for each entry; see :func:`harness.workflows.tune.tune`."""
+    from unlearn_bench.harness.workflows.tune import tune
+
+    return tune(names, track, options or RunOptions(), **how)
+
+
+def audit(name: str, track: str = DEFAULT_TRACK, options: RunOptions | None = None, **how: Any) -> Audited:
+    """Run an entry on fresh splits and models; keywords as in :func:`harness.workflows.audit.audit`."""
+    from unlearn_bench.harness.workflows.audit import audit
+
+    return audit(name, track, options or RunOptions(), **how)
+
+
+def verify(name: str, seed: int, track: str = DEFAULT_TRACK, options: RunOptions | None = None) -> Verified:
+    """Run a published unit again and judge the difference; see :func:`harness.workflows.verify.verify`."""
+    from unlearn_bench.harness.workflows.verify import verify
+
+    return verify(name, seed, track, options or RunOptions())
+
+
+def leaderboard(
+    track: str = DEFAULT_TRACK, secret: str | PathLike[str] | None = None, *, public: bool = False
+) -> pd.DataFrame:
+    """Return the board of a track, one row per entry with the columns of ``docs/columns.md``; nothing is run.
+
+    Args:
+        track: a track's name, or the path of a TOML file.
+        secret: of a sealed track; default: ``BENCH_SECRETS``.
+        public: rank only rows whose units come from trusted back ends.
+
+    Raises:
+        BenchError: unknown track, or a damaged store.
+    """
+    from unlearn_bench.harness.workflows.leaderboard import leaderboard
+
+    return leaderboard(track, _path(secret), public=public).rows
+
+
+def show(
+    name: str,
+    track: str = DEFAULT_TRACK,
+    secret: str | PathLike[str] | None = None,
+    *,
+    organiser: bool = False,
+) -> EntryDetails | PublicDetails:
+    """Return everything about an entry; see :func:`harness.workflows.show.show`."""
+    from unlearn_bench.harness.workflows.show import show
+
+    return show(name, track, _path(secret), organiser=organiser)
+
+
+def compare(a: str, b: str, track: str = DEFAULT_TRACK, secret: str | PathLike[str] | None = None) -> Comparison:
+    """Return the differences between two entries; see :func:`harness.workflows.show.compare`."""
+    from unlearn_bench.harness.workflows.show import compare
+
+    return compare(a, b, track, _path(secret))
+
+
+def rescore(
+    track: str = DEFAULT_TRACK,
+    attack: str | PathLike[str] | None = None,
+    options: RunOptions | None = None,
+) -> Rescored | AttackScores:
+    """Compute every metric again, or score every entry with an ``attack`` of your own, a file that is run.
+
+    See :func:`harness.workflows.rescore.rescore` and :func:`harness.workflows.rescore.score_with`.
+    """
+    from unlearn_bench.harness.workflows import rescore
+
+    options = options or RunOptions()
+    if attack is None:
+        return rescore.rescore(track, options.secret, options.observer)
+    return rescore.score_with(Path(attack), track, options.secret, options.observer)
+
+
+def _path(place: str | PathLike[str] | None) -> Path | None:
+    return None if place is None else Path(place)

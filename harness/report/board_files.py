@@ -1,0 +1,55 @@
+"""A board in each of the forms of ``bench leaderboard``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import pandas as pd
+
+from unlearn_bench.harness.report import tables
+from unlearn_bench.harness.report.site import board_plots
+from unlearn_bench.harness.support.errors import USAGE, BenchError
+from unlearn_bench.harness.tracks.specification import Track
+
+
+class RankedBoard(Protocol):
+    """What the forms show of a board."""
+
+    @property
+    def track(self) -> Track: ...
+    @property
+    def rows(self) -> pd.DataFrame: ...
+    @property
+    def null(self) -> Mapping[str, float]: ...
+    @property
+    def floor(self) -> float | None: ...
+
+
+def board_file(board: RankedBoard, form: str) -> bytes:
+    """Return a board as ``csv``, ``json``, ``markdown``, ``parquet``, ``table``, or ``ulira``, a plot (SVG).
+
+    Raises:
+        BenchError: a plot of U-LiRA where no entry has run it.
+    """
+    if form == "parquet":
+        return tables.parquet(board.rows)
+    if form == "csv":
+        return tables.csv(board.rows).encode()
+    if form == "ulira":
+        return f"{_plot(board)}\n".encode()
+    if form == "json":
+        text = tables.as_json(board.rows, board.track, board.null, board.floor)
+    elif form == "markdown":
+        text = tables.markdown(board.rows)
+    else:
+        text = tables.table(board.rows, board.track, board.null, board.floor)
+    return f"{text}\n".encode()
+
+
+def _plot(board: RankedBoard) -> str:
+    if board.rows["ulira"].isna().all():
+        what = f"no entry has run U-LiRA on {board.track.name}"
+        raise BenchError(what, "your command", "run `bench baselines --lira`, or `bench submit FILE --lira`", USAGE)
+    title = f"U-LiRA on {board.track.analysis.title}"
+    return str(board_plots.ulira(board_plots.ulira_rows(board.rows), board.null, title, standalone=True))

@@ -1,0 +1,107 @@
+"""Everything that is stored about one entry on one track, and the part of it that participants of a sealed one see."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from unlearn_bench.harness.references.references import References
+from unlearn_bench.harness.results import attack_panel, board, review, scores
+from unlearn_bench.harness.results.attack_panel import Finding
+from unlearn_bench.harness.results.board_entries import BoardEntry, board_entries, find, shadow_records
+from unlearn_bench.harness.results.review import Mark
+from unlearn_bench.harness.results.scores import Scores
+from unlearn_bench.harness.tracks.specification import Track
+from unlearn_bench.harness.units import disclosure, probe_units, tuning
+from unlearn_bench.harness.units.records import Record, ShadowRecord
+
+
+@dataclass(frozen=True)
+class PublicDetails:
+    """What participants may see of an entry on a sealed track: nothing of a single unit."""
+
+    board_entry: BoardEntry
+    track: Track
+    board: pd.DataFrame
+    statuses: Mapping[str, int]
+    """How many units ended with which status."""
+    panel: Sequence[Finding]
+    """What every attack reads; empty unless all units are ok."""
+
+
+@dataclass(frozen=True)
+class EntryDetails:
+    """Everything about an entry."""
+
+    board_entry: BoardEntry
+    track: Track
+    board: pd.DataFrame
+    records: Sequence[Record]
+    """By seed."""
+    scores: Sequence[Scores | None]
+    """Of the records; ``None`` where a unit did not finish."""
+    shadow: ShadowRecord | None
+    inconsistent: Mapping[str, str]
+    """Attacks for whose units the entry works harder than for timed ones, and the numbers that say so."""
+    panel: Sequence[Finding]
+    """What every attack reads."""
+    search: Mapping[str, Any] | None
+    """What a search for hyper-parameters chose, see :meth:`harness.units.tuning.Study.summary`."""
+    mark: Mark | None
+    """Reruns and disqualification, where there are any."""
+    weight_null: float | None
+    """Distance between the weights of two retrained models."""
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """The three digests of the track."""
+        return {name: getattr(self.track, f"{name}_digest") for name in ("reference", "protocol", "analysis")}
+
+
+def entry_details(references: References, name: str) -> EntryDetails:
+    """Return everything about the entry of this name.
+
+    Raises:
+        BenchError: no such entry on the track.
+    """
+    track, board_entry = references.track, _board_entry(references, name)
+    records = [board_entry.records[seed] for seed in sorted(board_entry.records)]
+    shadow = shadow_records(references).get(name)
+    inconsistent = {
+        "U-LiRA": "" if shadow is None else probe_units.inconsistent_shadows(references, shadow),
+        "SWAP": probe_units.inconsistent_swaps(references, board_entry.entry_id),
+    }
+    return EntryDetails(
+        board_entry=board_entry,
+        track=track,
+        board=board.board(references),
+        records=records,
+        scores=[scores.record_scores(references, record) for record in records],
+        shadow=shadow,
+        inconsistent={attack: why for attack, why in inconsistent.items() if why},
+        panel=attack_panel.findings(references, board_entry),
+        search=tuning.choice(name, records[0].sha256, track, references.store),
+        mark=review.marks(references).get(name),
+        weight_null=scores.weight_null(references),
+    )
+
+
+def public_details(references: References, name: str) -> PublicDetails:
+    """Return what participants may see of the entry of this name on a sealed track.
+
+    Raises:
+        BenchError: no such entry on the track.
+    """
+    board_entry = _board_entry(references, name)
+    statuses = disclosure.tally(board_entry.records.values())
+    complete = statuses == {"ok": references.track.protocol.seeds}
+    panel = attack_panel.findings(references, board_entry) if complete else []
+    return PublicDetails(board_entry, references.track, board.board(references), statuses, panel)
+
+
+def _board_entry(references: References, name: str) -> BoardEntry:
+    present = {board_entry.name: board_entry for board_entry in board_entries(references)}
+    return find(present, name, references.track)

@@ -1,0 +1,86 @@
+"""``bench audit``: an entry again on fresh splits and models."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from unlearn_bench.harness.entries.entry import find_entry
+from unlearn_bench.harness.executors import RunOptions, connected
+from unlearn_bench.harness.references.references import References
+from unlearn_bench.harness.results import audit as results
+from unlearn_bench.harness.store.store import Store
+from unlearn_bench.harness.support.progress import span
+from unlearn_bench.harness.tracks.loading import load_track
+from unlearn_bench.harness.units import disclosure, timed_units
+from unlearn_bench.harness.units.tuning import tuned
+from unlearn_bench.harness.workflows.timed import failure, open_context, run_units
+from unlearn_bench.harness.workflows.training import open_references
+from unlearn_bench.scoring.unpaired import Change
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Audited:
+    """An entry's numbers on the public seeds against those on fresh ones."""
+
+    name: str
+    changes: list[Change]
+    """One per metric."""
+    zero: Mapping[str, tuple[float, float]]
+    """The same numbers between retrained models, see :func:`harness.results.audit.nulls`."""
+
+    @property
+    def fitted(self) -> list[str]:
+        """Ranked metrics by which the entry is fitted to what is public: significantly better there."""
+        return results.fitted(self.changes)
+
+
+def audit(
+    name: str,
+    track: str,
+    options: RunOptions,
+    *,
+    seeds: int = 5,
+    parameters: Mapping[str, Any] | None = None,
+    redraw: bool = False,
+) -> Audited:
+    """Run an entry on fresh splits and models, after a message on the cost, and compare with the public ones.
+
+    Args:
+        name: of a shipped method, or the path of a submission.
+        track: a track's name, or the path of a TOML file.
+        options: how to run it.
+        seeds: how many fresh splits and models, at least 2.
+        parameters: hyper-parameters, on top of those that ``bench tune`` chose.
+        redraw: draw other fresh seeds than those of earlier audits.
+
+    Raises:
+        BenchError: the entry is invalid, a unit failed, or the machine did.
+    """
+    public, store = load_track(track, options.secret), Store()
+    source = find_entry(name)
+    disclosure.within_quota(store, source, public)
+    entry = tuned(source, public, store).with_parameters(parameters or {})
+    fresh = results.fresh_track(store, public, seeds, redraw)
+    both = References(public, store), References(fresh, store)
+    todo = [timed_units.pending(store, entry, side, range(side.protocol.seeds)) for side in (public, fresh)]
+    cost = results.estimate(store, entry, public, sum(map(len, todo)), seeds)
+    logger.info(
+        f"audit of {entry.name}: {len(todo[0])} runs on the public seeds, {len(todo[1])} on fresh ones"
+        + (f" and Retrain's time there: about {span(cost)}" if cost is not None and todo[1] else "")
+    )
+    with connected(options) as executor:
+        for side, units in zip((public, fresh), todo, strict=True):
+            if units:
+                run_units(open_context(side, executor, options), units, executor, options)
+            else:
+                open_references(side, executor, options)
+    for references in both:
+        for record in results.records(references, entry):
+            if record.status != "ok":
+                raise failure(store, references.track, record)
+    return Audited(entry.name, results.changes(*both, entry), results.nulls(*both))

@@ -1,0 +1,95 @@
+"""``bench baselines``: the shipped methods on a track."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from unlearn_bench.harness.entries.entry import baseline, baseline_names
+from unlearn_bench.harness.executors import RunOptions, connected
+from unlearn_bench.harness.results import board
+from unlearn_bench.harness.results.shipping import export_records
+from unlearn_bench.harness.store.store import Store
+from unlearn_bench.harness.support.errors import BenchError
+from unlearn_bench.harness.tracks.loading import load_track
+from unlearn_bench.harness.tracks.specification import Track
+from unlearn_bench.harness.units import disclosure, timed_units
+from unlearn_bench.harness.units.records import Record, ShadowRecord
+from unlearn_bench.harness.units.tuning import tuned
+from unlearn_bench.harness.units.unit_kinds import SeedUnit
+from unlearn_bench.harness.workflows.timed import failure, open_context, run_units
+from unlearn_bench.harness.workflows.untimed import needs_shadows, run_shadows, run_swaps
+
+
+@dataclass(frozen=True)
+class BaselinesRun:
+    """What became of the shipped methods."""
+
+    track: Track
+    board: pd.DataFrame
+    """The track's board, see :func:`harness.results.board.board`."""
+    null: Mapping[str, float]
+    """Every metric between two retrained models."""
+    exported: int | None
+    """How many records were exported, where that was asked for."""
+    failure: BenchError | None
+    """Why the first unit failed, where one did."""
+
+
+def run_baselines(
+    names: Sequence[str],
+    track: str,
+    options: RunOptions,
+    *,
+    lira: bool = False,
+    swap: bool = False,
+    export: Path | None = None,
+) -> BaselinesRun:
+    """Run the units of shipped methods that have no record, and score them.
+
+    Args:
+        names: of the methods; none: all.
+        track: a track's name, or the path of a TOML file.
+        options: how to run them; ``again`` also runs units that have a record.
+        lira: also run their shadow units.
+        swap: also run their swapped units.
+        export: a folder to write the records to, as they ship.
+
+    Raises:
+        BenchError: an unknown name, or the machine failed. A unit that failed is reported in the result.
+    """
+    loaded, store = load_track(track, options.secret), Store()
+    if export is not None:
+        disclosure.not_public(loaded, "--export")
+    if lira:
+        needs_shadows(loaded)
+    chosen = [name for name in names or baseline_names() if name != "retrain"]  # retrain is timed anyway
+    entries = [tuned(baseline(name), loaded, store) for name in chosen]
+    attackable = [entry for entry in entries if entry.name != "original"]
+    seeds = range(loaded.protocol.seeds)
+    with connected(options) as executor:
+        context = open_context(loaded, executor, options)
+        references = context.references
+        todo: list[SeedUnit] = []
+        for entry in entries:
+            if options.again:
+                todo += [SeedUnit(entry, loaded, seed) for seed in seeds]
+            else:
+                todo += timed_units.pending(store, entry, loaded, seeds)
+        records: list[Record | ShadowRecord] = [*run_units(context, todo, executor, options)]
+        if lira:
+            attacked = [tuned(baseline(entry.name), loaded, store, "shadow") for entry in attackable]
+            records += run_shadows(references, attacked, executor, options)
+        if swap:
+            run_swaps(references, attackable, executor, options)
+    failed = next((record for record in records if record.status != "ok"), None)
+    return BaselinesRun(
+        track=loaded,
+        board=board.board(references),
+        null=board.null(references),
+        exported=None if export is None else export_records(references, Store(export, behind=None)),
+        failure=None if failed is None else failure(store, loaded, failed),
+    )

@@ -1,0 +1,96 @@
+"""``bench leaderboard``: the board of a track, and a site of the boards of several."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import pandas as pd
+
+from unlearn_bench.harness.references.references import References
+from unlearn_bench.harness.report.site import board_data
+from unlearn_bench.harness.report.site.build import build
+from unlearn_bench.harness.results import board
+from unlearn_bench.harness.store.store import Snapshot, Store
+from unlearn_bench.harness.support.parallel import uncollected
+from unlearn_bench.harness.support.progress import Observer
+from unlearn_bench.harness.tracks.loading import load_track, track_names
+from unlearn_bench.harness.tracks.specification import Track
+from unlearn_bench.harness.units.records import record_kind
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Leaderboard:
+    """The board of a track, from what is stored."""
+
+    references: References
+    rows: pd.DataFrame
+    """One per entry, see :func:`harness.results.board.board`."""
+
+    @property
+    def track(self) -> Track:
+        """The track."""
+        return self.references.track
+
+    @cached_property
+    def null(self) -> Mapping[str, float]:
+        """Every metric between two retrained models."""
+        return board.null(self.references)
+
+    @cached_property
+    def floor(self) -> float | None:
+        """See :func:`harness.results.board.floor`."""
+        return board.floor(self.references)
+
+
+def leaderboard(track: str, secret: Path | None = None, *, public: bool = False) -> Leaderboard:
+    """Return the board of a track; nothing is run.
+
+    Args:
+        track: a track's name, or the path of a TOML file.
+        secret: of a sealed track; default: ``BENCH_SECRETS``.
+        public: rank only rows whose units come from trusted back ends.
+
+    Raises:
+        BenchError: unknown track, or a damaged store.
+    """
+    references = References(load_track(track, secret), Snapshot())
+    return Leaderboard(references, board.board(references, public))
+
+
+def build_site(
+    names: Sequence[str], folder: Path, secret: Path | None, observer: Observer, *, public: bool = False
+) -> int:
+    """Write the boards and entries of several tracks as static pages, and return the number of pages.
+
+    Args:
+        names: tracks; none: all shipped ones that have records.
+        folder: where the pages go.
+        secret: of sealed tracks; default: ``BENCH_SECRETS``.
+        observer: is told of progress.
+        public: rank only rows whose units come from trusted back ends.
+
+    Raises:
+        BenchError: unknown track, or a damaged store.
+    """
+    tracks = [load_track(name, secret) for name in names] if names else _with_records(secret)
+    with uncollected():
+        results = board_data.read(tracks, Snapshot(), public, lambda track: logger.info("read %s", track.name))
+        entries = sum(len(result.entries) for result in results)
+        with observer.progress("pages", entries, "entries") as progress:
+            return build(results, folder, public, progress.at)
+
+
+def _with_records(secret: Path | None) -> list[Track]:
+    store = Store()
+    tracks = [load_track(name, secret) for name in track_names()]
+    return [
+        track
+        for track in tracks
+        if next(iter(store.all(record_kind(track.reference_digest, track.protocol_digest))), None) is not None
+    ]

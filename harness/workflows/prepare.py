@@ -1,0 +1,154 @@
+"""``bench prepare``: the reference models of a track are trained or fetched, published and exported."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from unlearn_bench.harness.data.dataset import load_dataset
+from unlearn_bench.harness.executors import RunOptions, connected
+from unlearn_bench.harness.references import publication
+from unlearn_bench.harness.references.references import References
+from unlearn_bench.harness.references.roles import Role, roles, shadow_roles, swap_roles
+from unlearn_bench.harness.results.shipping import export_references
+from unlearn_bench.harness.store.remote import Remote
+from unlearn_bench.harness.store.store import Store
+from unlearn_bench.harness.support.errors import TrackError
+from unlearn_bench.harness.support.progress import Observer
+from unlearn_bench.harness.tracks.loading import load_track
+from unlearn_bench.harness.units import disclosure
+from unlearn_bench.harness.workflows.training import train_missing
+from unlearn_bench.harness.workflows.untimed import needs_shadows
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The reference models of a track that were asked for."""
+
+    references: References
+    wanted: Sequence[Role]
+    verified: int
+    """How many of them are stored, every file read against its digest."""
+    manifest: Path
+    """The manifest that says where published ones are, and what their digests are."""
+
+
+def prepare(
+    track: str,
+    options: RunOptions,
+    *,
+    workers: int | None = None,
+    gpus: Sequence[int] = (),
+    in_flight: int | None = None,
+    download: bool = False,
+    lira: bool = False,
+    swap: bool = False,
+    fetch: str | None = None,
+    manifest: Path | None = None,
+    train: bool = True,
+    from_scratch: bool = False,
+) -> Prepared:
+    """Train the reference models that a track is missing, or fetch them, and read every file against its digest.
+
+    Args:
+        track: a track's name, or the path of a TOML file.
+        options: where to train.
+        workers: training processes; default: one per core.
+        gpus: CUDA devices to train on; none: the CPU.
+        in_flight: models at a time on each GPU; default: by their size and the memory.
+        download: fetch the data set first, where its source allows that.
+        lira: also the shadow models that U-LiRA needs.
+        swap: also the originals that SWAP needs.
+        fetch: fetch published models from this URL, or from where the manifest says if it is empty.
+        manifest: what a fetch trusts; default: with the benchmark, or beside the track's file.
+        train: train what is missing after that.
+        from_scratch: ignore the shipped models.
+
+    Raises:
+        BenchError: unknown track, missing data, a damaged file, no room, or a training that failed.
+    """
+    loaded = load_track(track, options.secret)
+    store = Store(behind=None) if from_scratch else Store()
+    if download:
+        load_dataset(loaded.data, download=True)
+    references, wanted = References(loaded, store), roles(loaded)
+    if lira:
+        needs_shadows(loaded)
+        wanted += shadow_roles(loaded)
+    if swap:
+        wanted += swap_roles(loaded)
+    path = manifest or publication.place(track)
+    if fetch is not None:
+        fetch_models(references, wanted, fetch, path, options.observer)
+    if train:
+        with connected(options) as executor:
+            train_missing(references, wanted, executor, options, workers=workers, gpus=gpus, in_flight=in_flight)
+    names = {role.name for role in wanted}
+    return Prepared(references, wanted, sum(name in names for name in references.verify()), path)
+
+
+def refuse_sealed(track: str, options: RunOptions, what: str) -> None:
+    """Raise ``BenchError`` if ``what`` would give away the inside of a sealed track."""
+    disclosure.not_public(load_track(track, options.secret), what)
+
+
+def fetch_models(references: References, wanted: Sequence[Role], url: str, manifest: Path, observer: Observer) -> None:
+    """Fetch the ``wanted`` models that are missing; every byte is checked against the manifest.
+
+    Args:
+        references: where they go.
+        wanted: the models.
+        url: where they are; empty: where the manifest says.
+        manifest: names their files with their digests.
+        observer: is told of progress.
+
+    Raises:
+        BenchError: no manifest or URL, the wrong bytes, no room.
+    """
+    content, track = publication.read(manifest), references.track
+    plan = publication.plan(references, wanted, content, manifest)
+    urls = [url] if url else content.urls
+    if not urls:
+        raise TrackError(f"{manifest} names no URL", "name one: --fetch URL")
+    if not plan.models:
+        return
+    there = publication.begun(references.store, plan)
+    logger.info(
+        f"{track.name}: {len(plan.models)} reference models to fetch from {urls[0]}: {plan.size / 1e6:.1f} MB"
+        + (f", of which {there / 1e6:.1f} MB are here" if there else "")
+    )
+    references.store.needs_room(plan.size - there)
+    with observer.progress(f"fetching {track.name}", plan.size, "bytes", there) as progress:
+        for role in publication.fetch(references, plan, urls, progress.step):
+            progress.line(f"fetched {role.name}")
+
+
+def publish_models(prepared: Prepared, url: str, observer: Observer) -> str:
+    """Publish the models, write their manifest, and return the URL where they are.
+
+    Args:
+        prepared: the models.
+        url: a path, ``s3:``, ``hf:`` or another fsspec URL.
+        observer: is told of progress.
+
+    Raises:
+        BenchError: nothing can be written there.
+    """
+    references, remote = prepared.references, Remote(url)
+    manifest = publication.describe(references, prepared.wanted, remote.url, prepared.manifest)
+    todo = publication.unsent(manifest, remote)
+    size, name = sum(blob.size for blob in todo), references.track.name
+    logger.info("%s: %d files to publish at %s: %.1f MB", name, len(todo), remote.url, size / 1e6)
+    with observer.progress(f"publishing {name}", size, "bytes") as progress:
+        for blob in publication.publish(references.store, manifest, todo, remote, prepared.manifest):
+            progress.step(blob.size)
+    return remote.url
+
+
+def export_models(prepared: Prepared, folder: Path) -> int:
+    """Write the models into a folder as they ship, and return their size in bytes."""
+    return export_references(prepared.references, Store(folder, behind=None))

@@ -1,0 +1,87 @@
+"""``bench rescore``: every number again from what is stored, or a user's own attack on it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from unlearn_bench.harness.references.references import References
+from unlearn_bench.harness.results import rescoring
+from unlearn_bench.harness.store.store import Store
+from unlearn_bench.harness.support.errors import USAGE, BenchError
+from unlearn_bench.harness.support.progress import Observer
+from unlearn_bench.harness.tracks.loading import load_track
+from unlearn_bench.harness.units import disclosure
+from unlearn_bench.scoring.panel import InvalidAttack, read
+
+
+@dataclass(frozen=True)
+class Rescored:
+    """How much was scored again."""
+
+    models: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class AttackScores:
+    """What an attack of the user's own reads of every stored entry."""
+
+    attack: str
+    title: str
+    reads: str
+    """Which models it reads: ``model``, ``shadows`` or ``swap``."""
+    entries: Mapping[str, Sequence[Mapping[str, float]]]
+    """Its numbers by entry; one mapping per model, in the order of seeds."""
+
+
+def rescore(track: str, secret: Path | None, observer: Observer) -> Rescored:
+    """Compute every metric again from stored logits, and keep the scores.
+
+    Args:
+        track: a track's name, or the path of a TOML file.
+        secret: of a sealed track; default: ``BENCH_SECRETS``.
+        observer: is told of progress.
+
+    Raises:
+        BenchError: unknown track, or a damaged store.
+    """
+    references = References(load_track(track, secret), Store())
+    things = rescoring.stored(references)
+    started = time.perf_counter()
+    with observer.progress("scoring", len(things), "models") as progress:
+        count = sum(1 for _ in rescoring.rescore(references, things, progress.at))
+    return Rescored(count, time.perf_counter() - started)
+
+
+def score_with(attack: Path, track: str, secret: Path | None, observer: Observer) -> AttackScores:
+    """Score every stored entry with an attack of the user's own, beside what it reads of retrained models.
+
+    Args:
+        attack: a Python file with ``attack(model)``, ``attack(shadows)`` or ``attack(swap)``; it is run.
+        track: a track's name, or the path of a TOML file.
+        secret: of a sealed track, which is refused.
+        observer: is told of progress.
+
+    Raises:
+        BenchError: an invalid attack, a sealed track, or nothing stored that the attack reads.
+    """
+    references = References(load_track(track, secret), Store())
+    disclosure.not_public(references.track, "an attack of one's own")
+    things = rescoring.stored(references)
+    try:
+        title, models = read(attack).title, read(attack).models
+        with observer.progress(title, len(things), "models") as progress:
+            scores = list(rescoring.attacked(references, things, attack, progress.at))
+    except InvalidAttack as error:
+        raise BenchError(str(error), "your command", "see scoring/README.md", USAGE) from None
+    if not scores:
+        remedy = f"run `bench baselines --{'lira' if models == 'shadows' else 'swap'}`, or submit with it"
+        raise BenchError(f"{attack.name} reads {models}, and no entry has any stored", "your command", remedy, USAGE)
+    rows: dict[str, list[Any]] = {}
+    for thing, numbers in sorted(scores, key=lambda item: (rescoring.name(item[0]), getattr(item[0], "seed", 0))):
+        rows.setdefault(rescoring.name(thing), []).append(numbers)
+    return AttackScores(attack.stem, title, models, rows)

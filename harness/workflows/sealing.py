@@ -1,0 +1,71 @@
+"""``bench seal`` and ``bench reveal``: the seeds of a competition's track, taken out and published."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+from unlearn_bench.harness.support.errors import TrackError
+from unlearn_bench.harness.support.files import write_file
+from unlearn_bench.harness.tracks import sealed
+from unlearn_bench.harness.tracks.loading import commitment_of, parse_track, read_track
+
+
+@dataclass(frozen=True)
+class Revealed:
+    """The secret of a sealed track, which is the one that the track commits to."""
+
+    track: str
+    place: Path
+    """The secret's file."""
+    commitment: str
+    """SHA-256, as 64 hexadecimal digits."""
+    text: str
+    """Content of the secret's file, to be published."""
+
+
+def seal(track: Path, secret: Path, quota: int = 0) -> None:
+    """Draw fresh seeds into a secret file, and leave a commitment in their place in the track's file.
+
+    Args:
+        track: the track's file, which is rewritten.
+        secret: the file to write; never inside a git work tree.
+        quota: how many different versions of one entry are scored; 0: any number.
+
+    Raises:
+        TrackError: the track is sealed already, extends another one or is invalid; the secret cannot be written.
+    """
+    table, path = read_track(str(track))
+    if "extends" in tomllib.loads(track.read_text(encoding="utf-8")):
+        raise TrackError(f"{track} extends another track", f"write it out first: bench tracks {track} > whole.toml")
+    if commitment_of(table, path) is not None:
+        raise TrackError(f"{track} is sealed already", "seal a track file that holds its seeds")
+    drawn = sealed.draw()
+    text = sealed.seal(track.read_text(encoding="utf-8"), drawn, quota)
+    parse_track(tomllib.loads(text), path, drawn)  # a mistake is named before anything is written
+    sealed.write(drawn, path.stem, secret)
+    write_file(track, text.encode())
+
+
+def reveal(track: str, secret: Path | None = None) -> Revealed:
+    """Read the secret of a sealed track and check that it is the one that the track commits to.
+
+    Args:
+        track: a track's name, or the path of a TOML file.
+        secret: its file, or a folder with NAME.toml; default: ``BENCH_SECRETS``.
+
+    Raises:
+        TrackError: the track is not sealed, there is no secret, or it is another one.
+    """
+    table, path = read_track(track)
+    commitment = commitment_of(table, path)
+    if commitment is None:
+        raise TrackError(f"track {track} is not sealed", "its seeds stand in its file")
+    place = secret or Path(os.environ.get(sealed.VARIABLE, ""))
+    place = place / f"{path.stem}.toml" if place.is_dir() else place
+    content = sealed.read(place)
+    sealed.check(path.stem, commitment, content, place)
+    parse_track(table, path, content)
+    return Revealed(path.stem, place, commitment, content.text(path.stem))

@@ -1,0 +1,62 @@
+"""``bench show`` and ``bench compare``: entries that have run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from unlearn_bench.harness.references.references import References
+from unlearn_bench.harness.results.board_entries import board_entries, find
+from unlearn_bench.harness.results.comparison import comparison
+from unlearn_bench.harness.results.entry_details import EntryDetails, PublicDetails, entry_details, public_details
+from unlearn_bench.harness.store.store import Store
+from unlearn_bench.harness.tracks.loading import load_track
+from unlearn_bench.scoring.paired import Difference
+
+
+def show(name: str, track: str, secret: Path | None = None, *, organiser: bool = False) -> EntryDetails | PublicDetails:
+    """Return everything about an entry; on a sealed track only what participants may see.
+
+    Args:
+        name: of the entry on the board.
+        track: a track's name, or the path of a TOML file.
+        secret: of a sealed track; default: ``BENCH_SECRETS``.
+        organiser: return everything on a sealed track as well.
+
+    Raises:
+        BenchError: unknown track, or no such entry there.
+    """
+    references = References(load_track(track, secret), Store())
+    if references.track.sealed and not organiser:
+        return public_details(references, name)
+    return entry_details(references, name)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The differences between two entries of a track, ``a`` − ``b``."""
+
+    a: str
+    b: str
+    track: str
+    differences: list[Difference]
+
+
+def compare(a: str, b: str, track: str, secret: Path | None = None) -> Comparison:
+    """Return the differences between two entries with 95 % intervals, paired by seed.
+
+    U-LiRA is paired by pair of shadow splits.
+
+    Args:
+        a: name of an entry on the board.
+        b: name of another one.
+        track: a track's name, or the path of a TOML file.
+        secret: of a sealed track; default: ``BENCH_SECRETS``.
+
+    Raises:
+        BenchError: unknown track or entry, or no finished seed in common.
+    """
+    references = References(load_track(track, secret), Store())
+    present = {board_entry.name: board_entry for board_entry in board_entries(references)}
+    differences = comparison(references, *(find(present, name, references.track) for name in (a, b)))
+    return Comparison(a, b, references.track.name, differences)

@@ -1,0 +1,113 @@
+"""``bench submit``: a method runs on every model seed, and takes its place on the board."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from unlearn_bench.harness.entries.entry import Entry, baseline_names, read
+from unlearn_bench.harness.executors import RunOptions, connected
+from unlearn_bench.harness.results import attack_panel, board
+from unlearn_bench.harness.results.board_entries import board_entries
+from unlearn_bench.harness.store.store import Store
+from unlearn_bench.harness.support.errors import USAGE, BenchError
+from unlearn_bench.harness.tracks.loading import load_track
+from unlearn_bench.harness.tracks.specification import Track
+from unlearn_bench.harness.units import disclosure
+from unlearn_bench.harness.units.records import Record, ShadowRecord
+from unlearn_bench.harness.units.tuning import tuned
+from unlearn_bench.harness.workflows.timed import failure, open_context, run_seeds
+from unlearn_bench.harness.workflows.untimed import needs_shadows, run_shadows, run_swaps
+from unlearn_bench.scoring.gate import Reading
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """What became of a submission."""
+
+    entry: Entry
+    track: Track
+    records: Mapping[int, Record]
+    """The record of every seed that was asked for and has one."""
+    shadow: ShadowRecord | None
+    """The record of its shadow units, where they were asked for and no seed failed."""
+    board: pd.DataFrame
+    """The track's board, see :func:`harness.results.board.board`."""
+    null: Mapping[str, float]
+    """Every metric between two retrained models."""
+    gate: Sequence[Reading] | None
+    """What the cheap attacks read; ``None`` where the entry is not on the board, or may not be shown."""
+    failure: BenchError | None
+    """Why the first unit failed, where one did."""
+
+    @property
+    def listed(self) -> bool:
+        """Whether the entry is on the board."""
+        return bool((self.board["entry"] == self.entry.name).any())
+
+
+def submit(
+    path: Path,
+    track: str,
+    options: RunOptions,
+    *,
+    seeds: int | None = None,
+    parameters: Mapping[str, Any] | None = None,
+    lira: bool = False,
+    swap: bool = False,
+) -> Submitted:
+    """Check a submission, run its units that have no record, and score it.
+
+    Args:
+        path: the submission, one Python file.
+        track: a track's name, or the path of a TOML file.
+        options: how to run it.
+        seeds: only the first so many model seeds; a rank needs all.
+        parameters: hyper-parameters, on top of those that ``bench tune`` chose for this file on this track.
+        lira: also run its shadow units.
+        swap: also run its swapped units.
+
+    Raises:
+        BenchError: the submission is invalid, it has the name of a shipped method, the quota of a sealed track is used
+            up, or the machine failed. A unit of the entry that failed is reported in the result.
+    """
+    source = read(path)
+    if source.name in baseline_names() and source.kind == "entry":
+        what = f"{source.name} is the name of a shipped method, and this file is another one"
+        raise BenchError(what, "your command", "rename the file", USAGE)
+    loaded, store = load_track(track, options.secret), Store()
+    if lira:
+        needs_shadows(loaded)
+    if seeds is not None:
+        disclosure.not_public(loaded, "a part of the seeds")
+    disclosure.within_quota(store, source, loaded)
+    entry = tuned(source, loaded, store).with_parameters(parameters or {})
+    count = min(seeds or loaded.protocol.seeds, loaded.protocol.seeds)
+    with connected(options) as executor:
+        context = open_context(loaded, executor, options)
+        references = context.references
+        records = run_seeds(context, entry, range(count), executor, options)
+        failed = [record for record in records.values() if record.status != "ok"]
+        shadow = None
+        if lira and not failed:
+            attacked = tuned(source, loaded, store, "shadow").with_parameters(parameters or {})
+            (shadow,) = run_shadows(references, [attacked], executor, options)
+        if swap and not failed:
+            run_swaps(references, [entry], executor, options)
+    board_entry = next((row for row in board_entries(references) if row.name == entry.name), None)
+    hidden = loaded.sealed and failed  # which seeds are left is the entry's own choice
+    worst = failed[0] if failed else shadow if shadow is not None and shadow.status != "ok" else None
+    return Submitted(
+        entry=entry,
+        track=loaded,
+        records=records,
+        shadow=shadow,
+        board=board.board(references),
+        null=board.null(references),
+        gate=None if board_entry is None or hidden else attack_panel.gate(references, board_entry),
+        failure=None if worst is None else failure(store, loaded, worst),
+    )

@@ -1,0 +1,86 @@
+"""Timed units of entries: where they run, running the missing ones, and what to say of one that failed."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from unlearn_bench.harness.entries.entry import Entry
+from unlearn_bench.harness.executors import Executor, RunOptions
+from unlearn_bench.harness.store.store import Store
+from unlearn_bench.harness.support.errors import EXIT_CODES, BenchError
+from unlearn_bench.harness.support.files import write_file
+from unlearn_bench.harness.tracks.specification import Track
+from unlearn_bench.harness.units import entry_sources, timed_units, unit_store
+from unlearn_bench.harness.units.blame import BLAME
+from unlearn_bench.harness.units.records import Record, ShadowRecord
+from unlearn_bench.harness.units.unit_kinds import SeedUnit
+from unlearn_bench.harness.units.unit_run import UnitContext
+from unlearn_bench.harness.workflows.training import open_references
+
+logger = logging.getLogger(__name__)
+
+
+def open_context(track: Track, executor: Executor, options: RunOptions) -> UnitContext:
+    """Return what the timed units of a track share: the sandbox, and the references, trained where they are missing.
+
+    Raises:
+        BenchError: no usable sandbox, a data set that is missing, a damaged store.
+    """
+    context, line = executor.timed(track, lambda: open_references(track, executor, options))
+    logger.info(line)
+    return context
+
+
+def run_units(
+    context: UnitContext,
+    units: Sequence[SeedUnit],
+    executor: Executor,
+    options: RunOptions,
+    *,
+    keep: bool = True,
+) -> list[Record]:
+    """Run timed units and return their records, which are stored if ``keep``. Ctrl-C keeps what is finished.
+
+    Raises:
+        BenchError: Retrain, whose time the units are measured against, failed.
+    """
+    if not units:
+        return []
+    slots = executor.slots(context.references.store)
+    return timed_units.run(context, units, slots, options.observer, keep=keep)
+
+
+def run_seeds(
+    context: UnitContext, entry: Entry, seeds: Sequence[int], executor: Executor, options: RunOptions
+) -> dict[int, Record]:
+    """Run the units of an entry that have no record, and keep its source with them; return all records by seed.
+
+    Raises:
+        BenchError: as :func:`run_units`.
+    """
+    store, track = context.references.store, context.references.track
+    entry_sources.keep(store, entry)
+    fresh = run_units(context, timed_units.pending(store, entry, track, seeds, options.again), executor, options)
+    stored = [unit_store.find(store, SeedUnit(entry, track, seed)) for seed in seeds]
+    records = {record.seed: record for record in [*(record for record in stored if record is not None), *fresh]}
+    return dict(sorted(records.items()))
+
+
+def failure(store: Store, track: Track, record: Record | ShadowRecord) -> BenchError:
+    """Return the error for a unit that failed; its log is written to a file of the store.
+
+    On a sealed track it says no more than the status.
+    """
+    whose, remedy = BLAME[record.status]
+    if track.sealed:
+        remedy = remedy if whose == "this machine" else "find it on a public track; a sealed one says no more"
+        return BenchError(f"{record.name}: {record.status}", whose, remedy, EXIT_CODES[record.status])
+    place = f"seed {record.seed}" if isinstance(record, Record) else record.failed
+    log = ""
+    if record.log:
+        path = store.root / "logs" / f"{record.name}-{place.replace(' ', '-')}-{record.entry[:8]}.txt"
+        write_file(path, record.log.encode() + b"\n")
+        log = str(path)
+    what = f"{record.name}, {place}: {record.status}: {record.reason}"
+    return BenchError(what, whose, remedy, EXIT_CODES[record.status], log)

@@ -1,0 +1,95 @@
+"""``bench tune``: a search for hyper-parameters with an equal budget for all."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from unlearn_bench.harness.entries.entry import Entry, find_entry
+from unlearn_bench.harness.executors import Executor, RunOptions, connected
+from unlearn_bench.harness.references.references import References
+from unlearn_bench.harness.references.roles import tuning_roles
+from unlearn_bench.harness.support.errors import USAGE, BenchError
+from unlearn_bench.harness.support.files import write_file
+from unlearn_bench.harness.tracks.loading import load_track
+from unlearn_bench.harness.units import disclosure, tuning
+from unlearn_bench.harness.workflows.training import open_references, train_missing
+from unlearn_bench.harness.workflows.untimed import needs_shadows
+
+logger = logging.getLogger(__name__)
+
+
+def tune(
+    names: Sequence[str],
+    track: str,
+    options: RunOptions,
+    *,
+    trials: int | None = None,
+    objective: tuning.Objective = "paper",
+    setting: tuning.Setting = "seed",
+    export: Path | None = None,
+) -> Iterator[Mapping[str, Any]]:
+    """Search the hyper-parameters of entries over their search spaces, one entry after the other.
+
+    Every trial is kept, and a search that was stopped resumes; ``submit`` and ``run_baselines`` use what it chose.
+
+    Args:
+        names: of shipped methods, or paths of submissions.
+        track: a track's name, or the path of a TOML file.
+        options: how to run them.
+        trials: how many configurations are tried; default: the track's budget.
+        objective: ``paper``: near the retrained model (equations 5 and 6); ``oracle-free``: without it.
+        setting: ``seed``, or ``shadow`` for U-LiRA's units (appendix D).
+        export: a folder to write the choices to, as they ship.
+
+    Yields:
+        What a search chose and what it cost, see :meth:`harness.units.tuning.Study.summary`, once it has ended.
+
+    Raises:
+        BenchError: an entry has no search space, the track is sealed, or the machine failed.
+    """
+    loaded = load_track(track, options.secret)
+    if setting == "shadow":
+        needs_shadows(loaded)
+    entries = [find_entry(name) for name in names]
+    if any(entry.kind == "entry" for entry in entries):
+        disclosure.not_public(loaded, "a search for parameters")
+    with connected(options) as executor:
+        references = open_references(loaded, executor, options)
+        if setting == "shadow":
+            train_missing(references, tuning_roles(loaded), executor, options)
+        line = ""
+        for entry in entries:
+            if not entry.search_space:
+                remedy = "declare one; see submissions/README.md"
+                raise BenchError(f"{entry.name} declares no SEARCH_SPACE", "your method", remedy, USAGE)
+            study = tuning.Study(references, entry, objective, setting)
+            line = _search(study, trials or loaded.analysis.trials, executor, options, line)
+            yield _keep(references, entry, study.summary(), tuning.place(loaded, setting), export)
+
+
+def _search(study: tuning.Study, budget: int, executor: Executor, options: RunOptions, before: str) -> str:
+    """Run a search; return the line on where it ran, which is logged unless it is the one ``before``."""
+    entry = study.entry
+    units = len(tuning.units(entry, study.references.track, study.setting))
+    opened, line = executor.untimed(study.references, [entry])
+    if line != before:
+        logger.info(line)
+    done = len(study.trials()) * units
+    with opened as runner, options.observer.progress(f"tuning {entry.name}", budget * units, "units", done) as progress:
+        for trial in study.search(runner, budget, progress.step):
+            progress.line(f"{entry.name} trial {trial.number}: loss {trial.loss:.4f} {'/'.join(trial.statuses)}")
+    return line
+
+
+def _keep(
+    references: References, entry: Entry, summary: Mapping[str, Any], place: str, export: Path | None
+) -> Mapping[str, Any]:
+    references.store.write(f"tuned/{place}", entry.name, summary)
+    if export is not None:
+        text = json.dumps(summary, indent=1, sort_keys=True) + "\n"
+        write_file(export / place / f"{entry.name}.json", text.encode())
+    return summary

@@ -1,0 +1,133 @@
+"""Untimed units of entries, for the attacks that need other models than the track's: U-LiRA and SWAP."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from itertools import chain
+
+from unlearn_bench.harness.entries.entry import Entry
+from unlearn_bench.harness.executors import Executor, RunOptions
+from unlearn_bench.harness.references.references import References
+from unlearn_bench.harness.references.roles import shadow_roles, swap_roles
+from unlearn_bench.harness.support.errors import EXIT_CODES, USAGE, BenchError
+from unlearn_bench.harness.support.progress import Progress, span
+from unlearn_bench.harness.tracks.specification import Track
+from unlearn_bench.harness.units import disclosure, probe_units, shadow_units, swap_units
+from unlearn_bench.harness.units.blame import BLAME
+from unlearn_bench.harness.units.records import ShadowRecord
+from unlearn_bench.harness.units.runner import Runner, UntimedResult
+from unlearn_bench.harness.units.unit_kinds import ProbeUnit, Unit
+from unlearn_bench.harness.workflows.training import train_missing
+
+logger = logging.getLogger(__name__)
+
+
+def needs_shadows(track: Track) -> None:
+    """Raise ``BenchError`` unless the track declares a U-LiRA protocol."""
+    if not track.protocol.lira_splits:
+        raise BenchError(
+            f"track {track.name} declares no U-LiRA protocol",
+            "your command",
+            "use a track that does (see `bench tracks`), or set protocol.lira_splits and lira_forget_sets in your own",
+            USAGE,
+        )
+
+
+def run_shadows(
+    references: References, entries: Sequence[Entry], executor: Executor, options: RunOptions
+) -> list[ShadowRecord]:
+    """Run the missing shadow units of entries, after a message on what they cost; missing shadow models are trained.
+
+    An entry whose run failed is skipped unless ``options.again``. Ctrl-C keeps what is finished.
+
+    Returns:
+        One record per entry, in their order; entries without any are left out.
+
+    Raises:
+        BenchError: the track declares no U-LiRA protocol; the executor or a training failed.
+    """
+    track = references.track
+    needs_shadows(track)
+    train_missing(references, shadow_roles(track), executor, options)
+    shadow_units.reference_rows(references)
+    records = {entry.id: shadow_units.find(references, entry) for entry in entries}
+    todo = [entry for entry in entries if _is_due(records[entry.id], track, options)]
+    if todo:
+        opened, line = executor.untimed(references, todo)
+        logger.info(line)
+        with opened as runner:
+            for entry, record in _run_shadows(references, todo, runner, options):
+                records[entry.id] = record
+    return [record for record in records.values() if record is not None]
+
+
+def _is_due(record: ShadowRecord | None, track: Track, options: RunOptions) -> bool:
+    """Whether the shadow units of an entry with this record are to run."""
+    if record is None:
+        return True
+    if record.status != "ok":
+        return options.again
+    return record.pairs != track.protocol.lira_splits // 2 and record.narrow != options.narrow
+
+
+def _run_shadows(
+    references: References, entries: Sequence[Entry], runner: Runner, options: RunOptions
+) -> list[tuple[Entry, ShadowRecord]]:
+    probes = {entry.id: probe_units.pending(references, entry) for entry in entries}
+    waiting = {entry.id: shadow_units.pending(references, entry) for entry in entries}
+    count = sum(map(len, waiting.values()))
+    costs = [shadow_units.estimate(references, units, runner) for units in waiting.values()]
+    cost = "" if None in costs else f": about {span(sum(seconds for seconds in costs if seconds is not None))}"
+    logger.info("U-LiRA: %d shadow units, %d at a time%s", count, runner.at_once, cost)
+    total, records = references.track.protocol.lira_splits // 2, []
+    with options.observer.progress("shadow units", count + sum(map(len, probes.values())), "units") as progress:
+        for entry in entries:
+            record = _run_entry(references, entry, probes[entry.id], runner, options, progress)
+            records.append((entry, record))
+            ended = disclosure.said(references.track, record.status, record.reason)
+            progress.line(f"{entry.name}: {ended}, {record.pairs} of {total} pairs of splits")
+    return records
+
+
+def _run_entry(
+    references: References,
+    entry: Entry,
+    probes: Sequence[ProbeUnit],
+    runner: Runner,
+    options: RunOptions,
+    progress: Progress,
+) -> ShadowRecord:
+    for unit, result in probe_units.measure(references, probes, runner):
+        progress.step()
+        if result.status != "ok":
+            return shadow_units.failed(references, entry, runner, unit, result)
+    return shadow_units.run(references, entry, runner, options.narrow, lambda unit, result: progress.step())
+
+
+def run_swaps(references: References, entries: Sequence[Entry], executor: Executor, options: RunOptions) -> None:
+    """Run the missing swapped units of entries; missing originals for them are trained. The first failure ends it.
+
+    Raises:
+        BenchError: a unit failed; the executor or a training failed.
+    """
+    train_missing(references, swap_roles(references.track), executor, options)
+    todo = [unit for entry in entries for unit in swap_units.pending(references, entry)]
+    if not todo:
+        return
+    probes = [unit for entry in entries for unit in probe_units.pending(references, entry)]
+    opened, line = executor.untimed(references, entries)
+    logger.info(line)
+    with (
+        opened as runner,
+        options.observer.progress("swapped units", len(probes) + len(todo), "units") as progress,
+    ):
+        measured = probe_units.measure(references, probes, runner)
+        for unit, result in chain[tuple[Unit, UntimedResult]](measured, swap_units.run(references, todo, runner)):
+            progress.step()
+            label = unit.entry.name if unit.track.sealed else unit.label
+            ended = disclosure.said(unit.track, result.status, result.reason)
+            progress.line(f"{label} {ended}")
+            if result.status != "ok":
+                whose, remedy = BLAME[result.status]
+                raise BenchError(f"{label}: {ended}", whose, remedy, EXIT_CODES[result.status])
