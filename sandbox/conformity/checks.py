@@ -239,7 +239,7 @@ CHECKS: tuple[ConformityCheck, ...] = (
     ConformityCheck("repeats itself from the seed", _repeats, slow=True),
     ConformityCheck("holds the clock from the go signal to the weights", _clock),
     ConformityCheck("stops on request", _stop),
-    ConformityCheck("reaps nothing that lives", _reap),
+    ConformityCheck("reaps nothing that lives", _reap, slow=True),
     ConformityCheck("passes no variable of the host", _environment),
     ConformityCheck("is fresh for every unit", _fresh, slow=True),
     ConformityCheck("never replaces an absent GPU", _absent_gpu),

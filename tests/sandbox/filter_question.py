@@ -1,4 +1,4 @@
-"""Asks the kernel what a seccomp filter does with a system call, without the call being made.
+"""Ask the kernel what a seccomp filter does with a system call, without the call being made.
 
 Stands alone: its text runs inside containers. A child of the process adds a filter of its own that turns the one call
 into RET_TRACE, which answers ENOSYS as nobody traces; a refusal with an error number by an earlier filter goes before.
