@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from unlearn_bench.scoring.group_membership import F, GroupMembership, membership
 from unlearn_bench.scoring.groups import GROUPS
 from unlearn_bench.scoring.intervals import mean_intervals
-from unlearn_bench.scoring.membership import F, Membership, membership
 from unlearn_bench.scoring.metric import Metric
 from unlearn_bench.scoring.metric_table import per_seed, ranked
 from unlearn_bench.scoring.ranks import dense_ranks
-from unlearn_bench.scoring.rows import ULIRA, Shadows, checked
+from unlearn_bench.scoring.seed_rows import ULIRA, ShadowResult, checked
 from unlearn_bench.scoring.umia import indiscernibility
 
 RESAMPLES = 500
@@ -27,15 +27,15 @@ def track_board(
     seeds: int,
     resamples: int = RESAMPLES,
     seed: int = 0,
-    shadows: Sequence[Shadows] = (),
-    groups: Membership | None = None,
+    shadows: Sequence[ShadowResult] = (),
+    groups: GroupMembership | None = None,
 ) -> pd.DataFrame:
-    """The board of one track that wants ``seeds`` seeds, from rows as ``scoring.rows`` describes.
+    """The board of one track that wants ``seeds`` seeds, from rows as ``scoring.seed_rows`` describes.
 
     Ranked rows come first, by rank; those tied by RetDev + Disc, then by name. Incomplete rows follow, then references.
 
     * ``entry``, ``kind``, ``state``, ``reason`` (string), ``seeds_ok``, ``seeds_total`` (int): see
-      ``scoring.rows.standings``
+      ``scoring.seed_rows.standings``
     * for each metric ``<m>`` that seeds have a value of: ``<m>``, ``<m>_low``, ``<m>_high`` (float): mean over the ok
       seeds and its 95 % t interval (one seed: low = high = mean), geometric for ratios. NaN without an ok seed, and
       where the metric is unknown for one of them
@@ -73,8 +73,8 @@ def overall_board(
     seeds: Mapping[str, int],
     resamples: int = RESAMPLES,
     seed: int = 0,
-    shadows: Sequence[Shadows] = (),
-    groups: Sequence[Membership] | None = None,
+    shadows: Sequence[ShadowResult] = (),
+    groups: Sequence[GroupMembership] | None = None,
 ) -> pd.DataFrame:
     """The board over all tracks of ``seeds`` (track → seeds it wants): the entries that ran every one of them.
 
@@ -151,7 +151,7 @@ def _averages(rows: pd.DataFrame, metric: Metric, names: pd.Index) -> NDArray[np
     return np.asarray(np.exp(found) if metric.ratio else found, dtype=np.float64)
 
 
-def _shadow_columns(shadows: Sequence[Shadows], names: pd.Index) -> pd.DataFrame:
+def _shadow_columns(shadows: Sequence[ShadowResult], names: pd.Index) -> pd.DataFrame:
     """U-LiRA's accuracy, interval and Indisc [entries, 4]; NaN where it did not run."""
     columns = [ULIRA, f"{ULIRA}_low", f"{ULIRA}_high", f"{ULIRA}_indisc"]
     found = {}
@@ -162,7 +162,9 @@ def _shadow_columns(shadows: Sequence[Shadows], names: pd.Index) -> pd.DataFrame
     return pd.DataFrame.from_dict(found, orient="index", columns=columns, dtype=float).reindex(names)
 
 
-def _tallies(groups: Sequence[Membership], names: pd.Index, metrics: Sequence[str]) -> dict[str, NDArray[np.int64]]:
+def _tallies(
+    groups: Sequence[GroupMembership], names: pd.Index, metrics: Sequence[str]
+) -> dict[str, NDArray[np.int64]]:
     """Metric → memberships [1 + resamples, entries, 4] in G1, G2, G3, F, summed over the tracks that have it."""
     found = {}
     for metric in metrics:
@@ -172,8 +174,8 @@ def _tallies(groups: Sequence[Membership], names: pd.Index, metrics: Sequence[st
     return found
 
 
-def _rankings(groups: Sequence[Membership], names: pd.Index, placed: pd.Series[bool]) -> pd.DataFrame:
-    """Membership counts over all metrics, both overall ranks with their ranges, and a rank on each metric.
+def _rankings(groups: Sequence[GroupMembership], names: pd.Index, placed: pd.Series[bool]) -> pd.DataFrame:
+    """GroupMembership counts over all metrics, both overall ranks with their ranges, and a rank on each metric.
 
     NA where ``placed`` is false; for the rank with U-LiRA also where a row did not run it.
     """

@@ -14,7 +14,7 @@ ATTACKS = {"rmia": "auc", "umia_two_sided": "accuracy"}
 
 
 @dataclass(frozen=True)
-class Reading:
+class GateResult:
     """One attack on one entry. ``difference``: to the zero line of the same seed, mean with its 95 % interval."""
 
     attack: str
@@ -28,7 +28,7 @@ class Reading:
         return self.difference.n > 1 and not self.difference.low <= 0.0 <= self.difference.high
 
 
-def gate(entry: Mapping[str, Sequence[float]], null: Mapping[str, Sequence[float]]) -> list[Reading]:
+def gate(entry: Mapping[str, Sequence[float]], null: Mapping[str, Sequence[float]]) -> list[GateResult]:
     """Readings of the gate's attacks from their values per seed, of an entry and of a second retrained model.
 
     ``ValueError`` where the two do not have the same seeds.
@@ -38,5 +38,5 @@ def gate(entry: Mapping[str, Sequence[float]], null: Mapping[str, Sequence[float
         own, zero = np.asarray(entry[attack]), np.asarray(null[attack])
         if own.shape != zero.shape:
             raise ValueError(f"{attack}: {own.size} seeds of the entry, {zero.size} of the zero line")
-        found.append(Reading(attack, float(own.mean()), float(zero.mean()), mean_interval(own - zero)))
+        found.append(GateResult(attack, float(own.mean()), float(zero.mean()), mean_interval(own - zero)))
     return found

@@ -35,16 +35,8 @@ def cut_points(values: ArrayLike) -> NDArray[np.float64]:
     return (ordered[starts - 1] + ordered[starts]) / 2
 
 
-def assign(values: ArrayLike, cuts: ArrayLike, lower_is_better: bool) -> NDArray[np.str_]:
-    """Group name of each of ``values`` [n]; a value on a cut point gets the better group. ``ValueError`` for NaN."""
-    data = np.asarray(values, dtype=np.float64)
-    if np.isnan(data).any():
-        raise ValueError("NaN has no group")
-    return np.array(GROUPS)[places(data, cuts, lower_is_better)]
-
-
 def places(values: ArrayLike, cuts: ArrayLike, lower_is_better: bool) -> NDArray[np.intp]:
-    """0-based group of each of ``values`` (0 is G1), as ``assign``."""
+    """0-based group of each of ``values`` [n] (0 is G1); a value on a cut point is in the better group."""
     data, limits = np.asarray(values, dtype=np.float64), np.asarray(cuts, dtype=np.float64)
     if lower_is_better:
         return np.searchsorted(limits, data, side="left")

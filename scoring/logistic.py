@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from unlearn_bench.scoring.folds import Values
+from unlearn_bench.scoring.cross_validation import Values
 
 STEPS = 100
 TOLERANCE = 1e-14

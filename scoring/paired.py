@@ -11,7 +11,7 @@ from unlearn_bench.scoring.intervals import Interval, geometric_interval, mean_i
 
 
 @dataclass(frozen=True)
-class Difference:
+class PairedDifference:
     """One metric of entries a and b over what both have."""
 
     metric: str
@@ -28,7 +28,9 @@ class Difference:
         return self.change.n > 1 and not self.change.low <= (1.0 if self.ratio else 0.0) <= self.change.high
 
 
-def difference(metric: str, a: Mapping[int, float], b: Mapping[int, float], ratio: bool = False) -> Difference:
+def paired_difference(
+    metric: str, a: Mapping[int, float], b: Mapping[int, float], ratio: bool = False
+) -> PairedDifference:
     """Compare values by seed; only seeds that both have count. ``ratio``: on a logarithmic scale (speed).
 
     ``ValueError`` when they share none.
@@ -38,6 +40,6 @@ def difference(metric: str, a: Mapping[int, float], b: Mapping[int, float], rati
         raise ValueError(f"{metric}: the two have no seed in common")
     left, right = (np.array([values[seed] for seed in shared], dtype=np.float64) for values in (a, b))
     interval = geometric_interval if ratio else mean_interval
-    return Difference(
+    return PairedDifference(
         metric, interval(left).mean, interval(right).mean, interval(left / right if ratio else left - right), ratio
     )

@@ -65,12 +65,12 @@ def load(name: str) -> Attack:
 
 
 @cache
-def reading(models: Models) -> tuple[Attack, ...]:
+def attacks_on(models: Models) -> tuple[Attack, ...]:
     """The attacks of the panel that read this evidence, by name."""
     return tuple(attack for attack in map(load, names()) if attack.models == models)
 
 
-def read(path: Path) -> Attack:
+def load_file(path: Path) -> Attack:
     """A user's own attack: a Python file with ``attack(model)``, ``attack(shadows)`` or ``attack(swap)``. It is run.
 
     Raises:

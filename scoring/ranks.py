@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-
-from unlearn_bench.scoring.groups import GROUPS
 
 
 def dense_ranks(counts: ArrayLike) -> NDArray[np.int64]:
@@ -26,19 +21,3 @@ def dense_ranks(counts: ArrayLike) -> NDArray[np.int64]:
     ranks = np.empty_like(keys)
     np.put_along_axis(ranks, order, np.cumsum(steps != 0, axis=-1), axis=-1)
     return ranks
-
-
-def ranks(counts: pd.DataFrame) -> pd.Series[int]:
-    """Dense ranks of the rows of ``counts`` (columns G1, G2, G3; F decides nothing), on its index."""
-    return pd.Series(dense_ranks(counts[list(GROUPS)].to_numpy()), index=counts.index, name="rank")
-
-
-def overall_ranks(tables: Iterable[pd.DataFrame]) -> pd.Series[int]:
-    """Ranks by the same rule on the sum of several metrics' counts; every table must hold the same entries."""
-    first, *others = tables
-    total = first[list(GROUPS)]
-    for table in others:
-        if set(table.index) != set(first.index):
-            raise ValueError(f"entries differ: {sorted(set(table.index) ^ set(first.index))}")
-        total = total + table.loc[first.index, list(GROUPS)]
-    return ranks(total)

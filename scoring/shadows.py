@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unlearn_bench.scoring.evidence import Floats, Indices, ShadowEvidence
-from unlearn_bench.scoring.partition import whole
+from unlearn_bench.scoring.grouped_partition import keep_groups_whole
 
 
 @dataclass(frozen=True)
@@ -81,11 +81,11 @@ def design(
         pair, side = divmod(split, 2)
         order = _generator(seed, pair).permutation(population)
         halves: list[Indices] = [order[:half], order[half:]]
-        positions = np.sort((halves if groups is None else whole(halves, groups))[side])
+        positions = np.sort((halves if groups is None else keep_groups_whole(halves, groups))[side])
         drawn = _generator(seed, pair, side, forget_sets).permutation(sets)
         forget[split, positions] = drawn
         if groups is not None:
-            parts = whole([positions[drawn == number] for number in range(forget_sets)], groups)
+            parts = keep_groups_whole([positions[drawn == number] for number in range(forget_sets)], groups)
             for number, part in enumerate(parts):
                 forget[split, part] = number
     forget.flags.writeable = False

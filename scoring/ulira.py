@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import gammaln, ndtri, stdtrit
 
-from unlearn_bench.scoring.intervals import Interval
 from unlearn_bench.scoring.umia import indiscernibility
 
 Array = NDArray[np.float64]
@@ -88,15 +87,6 @@ def ulira(forgotten: ArrayLike, never: ArrayLike) -> ULira:
         smallest_fpr=1.0 / size,
         degenerate=int(np.count_nonzero(_degenerate(sides[0]) | _degenerate(sides[1]))),
     )
-
-
-def null_band(retrained: ArrayLike, retrained_never: ArrayLike) -> Interval:
-    """Accuracy with its 95 % interval where nothing is left to find: retrained models of both splits of a pair [n, P].
-
-    Errors as for :func:`ulira`.
-    """
-    found = ulira(retrained, retrained_never)
-    return Interval(found.accuracy, found.low, found.high, len(found.pair_accuracies))
 
 
 def held_out_scores(forgotten: ArrayLike, never: ArrayLike, shrink: bool = True) -> tuple[Array, Array]:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from unlearn_bench.scoring import logistic
-from unlearn_bench.scoring.folds import Values, checked, cross_validated
+from unlearn_bench.scoring.cross_validation import Values, checked, cross_validated
 
 
 def umia(forget: ArrayLike, unseen: ArrayLike, seed: int = 0) -> float:

@@ -13,7 +13,7 @@ from unlearn_bench.scoring.intervals import Interval, geometric_interval, mean_i
 
 
 @dataclass(frozen=True)
-class Change:
+class UnpairedDifference:
     """A metric on the seeds that everybody knows and on fresh ones."""
 
     metric: str
@@ -34,7 +34,7 @@ class Change:
         return self.high < even if self.lower_is_better else self.low > even
 
 
-def change(
+def unpaired_difference(
     metric: str,
     public: Sequence[float],
     fresh: Sequence[float],
@@ -42,7 +42,7 @@ def change(
     lower_is_better: bool = False,
     ratio: bool = False,
     level: float = 0.95,
-) -> Change:
+) -> UnpairedDifference:
     """Compare values of seeds [n] and [m], n, m ≥ 2, of unequal variance. ``ratio``: on a logarithmic scale (speed).
 
     ``ValueError`` for fewer values, and for values that are not finite.
@@ -57,4 +57,4 @@ def change(
         low, high = map(float, stats.ttest_ind(a, b, equal_var=False).confidence_interval(level))
     if ratio:
         middle, low, high = map(math.exp, (middle, low, high))
-    return Change(metric, *means, middle, low, high, ratio, lower_is_better)
+    return UnpairedDifference(metric, *means, middle, low, high, ratio, lower_is_better)

@@ -20,7 +20,7 @@ from unlearn_bench.harness.support.files import write_file
 from unlearn_bench.harness.support.seeds import derive
 from unlearn_bench.harness.tracks.loading import CATALOGUE
 from unlearn_bench.harness.tracks.specification import Splits, Track
-from unlearn_bench.scoring.partition import whole
+from unlearn_bench.scoring.grouped_partition import keep_groups_whole
 
 Indices = NDArray[np.int64]
 
@@ -147,7 +147,7 @@ def _drawn(spec: Splits, seed: int, size: int, groups: NDArray[np.integer] | Non
     parts: list[NDArray[Any]] = [permutation[start:end] for start, end in pairwise([*ends, size])]
     if groups is not None:
         try:
-            parts = whole(parts, groups)
+            parts = keep_groups_whole(parts, groups)
         except ValueError as error:
             raise TrackError(f"splits.groups: {error}", "use a file with smaller groups") from None
     retain, forget, val, test, _ = parts

@@ -15,7 +15,7 @@ from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support.errors import TrackError
 from unlearn_bench.harness.support.seeds import derive
 from unlearn_bench.harness.tracks.specification import Track
-from unlearn_bench.scoring.partition import whole
+from unlearn_bench.scoring.grouped_partition import keep_groups_whole
 from unlearn_bench.scoring.shadows import Design, design
 
 
@@ -93,7 +93,7 @@ class Examples:
         drawn = np.random.RandomState(derive(self.track.splits.seed, seed, 3)).permutation(parts.test)
         chosen = drawn[: len(parts.forget)]
         if self.numbers.groups is not None:
-            chosen = whole([chosen, drawn[len(parts.forget) :]], self.numbers.groups)[0]
+            chosen = keep_groups_whole([chosen, drawn[len(parts.forget) :]], self.numbers.groups)[0]
         return np.sort(chosen)
 
     def parts(self, seed: int) -> dict[str, NDArray[np.int64]]:

@@ -9,7 +9,7 @@ import pandas as pd
 from unlearn_bench.scoring import metric_table
 from unlearn_bench.scoring.groups import GROUPS
 from unlearn_bench.scoring.metric import Metric
-from unlearn_bench.scoring.rows import ULIRA
+from unlearn_bench.scoring.seed_rows import ULIRA
 
 Column = tuple[str, str]
 """pandas dtype, and meaning as plain text; in ``code`` what stands in a cell."""

@@ -11,20 +11,20 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from unlearn_bench.harness.report.columns import ordered
-from unlearn_bench.harness.results.attack_panel import Finding
+from unlearn_bench.harness.results.attack_panel import AttackNumber
 from unlearn_bench.harness.results.badges import DISQUALIFIED, UNRANKED, UNTRUSTED
 from unlearn_bench.harness.results.review import NOT_REPRODUCED, VERIFIED
 from unlearn_bench.harness.tracks.specification import Track
-from unlearn_bench.scoring.gate import Reading
+from unlearn_bench.scoring.gate import GateResult
 from unlearn_bench.scoring.intervals import mean_interval
 from unlearn_bench.scoring.metric import Metric
 from unlearn_bench.scoring.metric_table import by_weight, grouped, leading, metric_named, ranked, shown
-from unlearn_bench.scoring.paired import Difference
+from unlearn_bench.scoring.paired import PairedDifference
 
 if TYPE_CHECKING:
-    from unlearn_bench.harness.results.verification import Difference as Repetition
+    from unlearn_bench.harness.results.verification import RerunDifference
     from unlearn_bench.harness.units.records import Record
-    from unlearn_bench.scoring.unpaired import Change  # whose scipy.stats takes longer than a board
+    from unlearn_bench.scoring.unpaired import UnpairedDifference  # whose scipy.stats takes longer than a board
 
 NONE = "–"
 WIDTH = 100
@@ -173,7 +173,7 @@ def rank(row: pd.Series[Any], which: str = "rank") -> str:
     return str(low) if low == high else f"{low}–{high}"
 
 
-def gate(readings: Sequence[Reading], ran: bool) -> str:
+def gate(readings: Sequence[GateResult], ran: bool) -> str:
     """Two lines: what the cheap attacks read, and whether U-LiRA is worth its cost."""
     names = {"rmia": "RMIA AUC", "umia_two_sided": "two-sided U-MIA"}
     numbers = [f"{names[r.attack]} {_number(r.value, 3)} (zero line {_number(r.null, 3)})" for r in readings]
@@ -247,11 +247,11 @@ def attack(title: str, rows: Mapping[str, Sequence[Mapping[str, float]]]) -> str
     return "\n".join(lines)
 
 
-def panel(findings: Sequence[Finding]) -> str:
+def panel(attack_numbers: Sequence[AttackNumber]) -> str:
     """Every attack's numbers on an entry beside its zero line and Original."""
     lines = [f"{'attack':<16}{'number':<24}{'entry':>9}{'zero line':>11}{'Original':>10}"]
     known = ""
-    for one in findings:
+    for one in attack_numbers:
         name = "" if one.attack == known else one.attack
         known = one.attack
         lines.append(f"{name:<16}{one.number:<24}{one.value:>9.3f}{one.null:>11.3f}{one.original:>10.3f}")
@@ -259,7 +259,7 @@ def panel(findings: Sequence[Finding]) -> str:
     return "\n".join(lines)
 
 
-def comparison(a: str, b: str, differences: Sequence[Difference]) -> str:
+def comparison(a: str, b: str, differences: Sequence[PairedDifference]) -> str:
     """Paired differences of two entries; ``*`` where the interval excludes equality."""
     width = max(8, *(len(metric_named(one.metric).title) + 1 for one in differences))
     lines = [f"{'':<{width}}{_shortened(a, 16):>16}{_shortened(b, 16):>16}{'difference':>26}"]
@@ -276,7 +276,9 @@ def comparison(a: str, b: str, differences: Sequence[Difference]) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def audit(entry: str, changes: Sequence[Change], fitted: Sequence[str], zero: Mapping[str, tuple[float, float]]) -> str:
+def audit(
+    entry: str, changes: Sequence[UnpairedDifference], fitted: Sequence[str], zero: Mapping[str, tuple[float, float]]
+) -> str:
     """An entry on public and on fresh seeds, and the verdict; ``*`` where the public ones are clearly better."""
     lines = [f"{_shortened(entry, 16):<16}{'public seeds':>18}{'fresh seeds':>18}{'public against fresh':>30}"]
     for one in changes:
@@ -298,7 +300,7 @@ def audit(entry: str, changes: Sequence[Change], fitted: Sequence[str], zero: Ma
     return "\n".join(lines)
 
 
-def verification(record: Record, again: Record, differences: Sequence[Repetition]) -> str:
+def verification(record: Record, again: Record, differences: Sequence[RerunDifference]) -> str:
     """One unit, published and again; what is not judged in brackets, ``*`` where it moved too far."""
     places = [str(one.environment.get("backend", "?")) for one in (record, again)]
     lines = [

@@ -12,11 +12,11 @@ from unlearn_bench.harness.results.board_entries import BoardEntry, shadow_recor
 from unlearn_bench.harness.results.scores import Scores
 from unlearn_bench.harness.units import shadow_units, swap_units
 from unlearn_bench.scoring import gate as cheap_gate
-from unlearn_bench.scoring.gate import ATTACKS, Reading
+from unlearn_bench.scoring.gate import ATTACKS, GateResult
 
 
 @dataclass(frozen=True)
-class Finding:
+class AttackNumber:
     """One number of one attack on an entry, beside what retrained models and the original read."""
 
     attack: str
@@ -26,7 +26,9 @@ class Finding:
     original: float
 
 
-def findings(references: References, board_entry: BoardEntry, found: board.Results | None = None) -> list[Finding]:
+def attack_numbers(
+    references: References, board_entry: BoardEntry, found: board.Results | None = None
+) -> list[AttackNumber]:
     """Every number of the panel on an entry: means over the seeds, and of its shadow units where they ran.
 
     ``found``: what was read before.
@@ -45,7 +47,7 @@ def findings(references: References, board_entry: BoardEntry, found: board.Resul
     for attack, numbers in kinds["own"][0].attacks.items() if kinds["own"] else ():
         for number in numbers:
             means = [float(np.mean([s.attacks[attack][number] for s in kinds[kind]])) for kind in kinds]
-            table.append(Finding(attack, number, *means))
+            table.append(AttackNumber(attack, number, *means))
     table += _swapped(references, board_entry)
     known = found.records if found else shadow_records(references)
     if (shadow := known.get(board_entry.name)) is not None and shadow.values is not None:
@@ -54,11 +56,11 @@ def findings(references: References, board_entry: BoardEntry, found: board.Resul
         read = [scores.entry_shadow_scores(references, row) for row in (shadow, *rows)]
         own, null, original = ({**one.attacks, "collateral": one.collateral} for one in read if one is not None)
         for attack, numbers in own.items():
-            table += [Finding(attack, n, numbers[n], null[attack][n], original[attack][n]) for n in numbers]
+            table += [AttackNumber(attack, n, numbers[n], null[attack][n], original[attack][n]) for n in numbers]
     return table
 
 
-def _swapped(references: References, board_entry: BoardEntry) -> list[Finding]:
+def _swapped(references: References, board_entry: BoardEntry) -> list[AttackNumber]:
     own = {seed: swap_units.evidence(references, record) for seed, record in sorted(board_entry.records.items())}
     found = [one for one in own.values() if one is not None]
     if not found:
@@ -69,13 +71,13 @@ def _swapped(references: References, board_entry: BoardEntry) -> list[Finding]:
         for kind in ("retrained", "original")
     )
     return [
-        Finding(attack, number, value, null[attack][number], original[attack][number])
+        AttackNumber(attack, number, value, null[attack][number], original[attack][number])
         for attack, of in swap_units.numbers(found).items()
         for number, value in of.items()
     ]
 
 
-def gate(references: References, board_entry: BoardEntry) -> list[Reading] | None:
+def gate(references: References, board_entry: BoardEntry) -> list[GateResult] | None:
     """The cheap attacks on an entry's finished seeds; ``None`` without any."""
     found = {seed: scores.record_scores(references, record) for seed, record in sorted(board_entry.records.items())}
     own = {seed: score for seed, score in found.items() if score is not None}

@@ -19,7 +19,7 @@ from unlearn_bench.harness.units.records import Record, track_folder
 from unlearn_bench.harness.units.unit_kinds import SeedUnit
 from unlearn_bench.scoring import metric_table
 from unlearn_bench.scoring.metric import Metric
-from unlearn_bench.scoring.unpaired import Change, change
+from unlearn_bench.scoring.unpaired import UnpairedDifference, unpaired_difference
 
 
 def level() -> float:
@@ -75,7 +75,7 @@ def records(references: References, entry: Entry) -> list[Record]:
     return [record for record in found if record is not None]
 
 
-def changes(public: References, fresh: References, entry: Entry) -> list[Change]:
+def changes(public: References, fresh: References, entry: Entry) -> list[UnpairedDifference]:
     """Every metric on both sets of seeds; speeds only where both were measured on one machine by the same path."""
     both = [(references, records(references, entry)) for references in (public, fresh)]
     values = [_values(references, found) for references, found in both]
@@ -86,11 +86,13 @@ def changes(public: References, fresh: References, entry: Entry) -> list[Change]
         known = [each[metric.name] for each in values]
         if all(known):
             lower = metric.better == "low"
-            table.append(change(metric.name, *known, lower_is_better=lower, ratio=metric.ratio, level=level()))
+            table.append(
+                unpaired_difference(metric.name, *known, lower_is_better=lower, ratio=metric.ratio, level=level())
+            )
     return table
 
 
-def fitted(found: list[Change]) -> list[str]:
+def fitted(found: list[UnpairedDifference]) -> list[str]:
     """The ranked metrics that are significantly better on the public seeds."""
     ranked = {metric.name for metric in metric_table.ranked()}
     return [one.metric for one in found if one.metric in ranked and one.better]

@@ -24,13 +24,13 @@ from unlearn_bench.harness.units import shadow_units as shadows
 from unlearn_bench.harness.units.records import Record, ShadowRecord
 from unlearn_bench.scoring import metric_table
 from unlearn_bench.scoring.board import RESAMPLES, overall_board, seed_columns, track_board
+from unlearn_bench.scoring.group_membership import GroupMembership, membership
 from unlearn_bench.scoring.groups import GROUPS
-from unlearn_bench.scoring.membership import Membership, membership
-from unlearn_bench.scoring.rows import Shadows, checked, columns
+from unlearn_bench.scoring.seed_rows import ShadowResult, checked, columns
 
 
 def rows(references: References, entries: Sequence[BoardEntry] | None = None) -> pd.DataFrame:
-    """Return one row per entry and seed, in the form of ``scoring.rows``.
+    """Return one row per entry and seed, in the form of ``scoring.seed_rows``.
 
     ``entries``: those of :func:`board_entries`, where they have been read.
     """
@@ -65,10 +65,10 @@ class Results:
     references: References
     entries: dict[str, BoardEntry]
     rows: pd.DataFrame
-    """As ``scoring.rows`` wants them."""
+    """As ``scoring.seed_rows`` wants them."""
     records: dict[str, ShadowRecord]
     """Shadow records by entry, reference rows included."""
-    shadows: list[Shadows]
+    shadows: list[ShadowResult]
     trusted: dict[str, bool]
     inconsistent: dict[str, str]
     marks: dict[str, Mark]
@@ -92,10 +92,10 @@ class Results:
         return parsed
 
     @cached_property
-    def _groups(self) -> dict[frozenset[str], Membership]:
+    def _groups(self) -> dict[frozenset[str], GroupMembership]:
         return {}
 
-    def groups(self, names: frozenset[str]) -> Membership:
+    def groups(self, names: frozenset[str]) -> GroupMembership:
         """Return the groups if only these entries take part; boards over several tracks ask with fewer."""
         if names not in self._groups:
             track = self.references.track
@@ -251,11 +251,13 @@ def null(references: References, entries: Sequence[BoardEntry] | None = None) ->
     return numbers
 
 
-def _shadows(track: Track, name: str, record: ShadowRecord, found: ShadowScores | None, inconsistent: bool) -> Shadows:
+def _shadows(
+    track: Track, name: str, record: ShadowRecord, found: ShadowScores | None, inconsistent: bool
+) -> ShadowResult:
     if found is None:
-        return Shadows(name, track.name, record.status)
+        return ShadowResult(name, track.name, record.status)
     own = found.attacks["ulira"]
-    return Shadows(
+    return ShadowResult(
         name, track.name, "ok", found.pair_accuracies, own["accuracy_low"], own["accuracy_high"], inconsistent
     )
 

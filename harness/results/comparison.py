@@ -9,13 +9,13 @@ from unlearn_bench.harness.results import board, scores
 from unlearn_bench.harness.results.board_entries import BoardEntry
 from unlearn_bench.harness.support.errors import USAGE, BenchError
 from unlearn_bench.scoring import metric_table
-from unlearn_bench.scoring.paired import Difference, difference
+from unlearn_bench.scoring.paired import PairedDifference, paired_difference
 
 Values = Mapping[str, Mapping[int, float]]
 """Metric → seed, or pair of shadow splits, → value."""
 
 
-def comparison(references: References, a: BoardEntry, b: BoardEntry) -> list[Difference]:
+def comparison(references: References, a: BoardEntry, b: BoardEntry) -> list[PairedDifference]:
     """Differences of every metric that both entries have a value of on a seed, or on a pair of shadow splits.
 
     Raises:
@@ -28,7 +28,7 @@ def comparison(references: References, a: BoardEntry, b: BoardEntry) -> list[Dif
     if not any(metric.reads == "model" for metric in shared):
         remedy = "compare entries that have run the same seeds; bench show NAME lists them"
         raise BenchError(f"{a.name} and {b.name} have no finished seed in common", "your command", remedy, USAGE)
-    return [difference(each.name, left[each.name], right[each.name], ratio=each.ratio) for each in shared]
+    return [paired_difference(each.name, left[each.name], right[each.name], ratio=each.ratio) for each in shared]
 
 
 def _values(references: References, entry: BoardEntry) -> Values:

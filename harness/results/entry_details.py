@@ -10,7 +10,7 @@ import pandas as pd
 
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.results import attack_panel, board, review, scores
-from unlearn_bench.harness.results.attack_panel import Finding
+from unlearn_bench.harness.results.attack_panel import AttackNumber
 from unlearn_bench.harness.results.board_entries import BoardEntry, board_entries, find, shadow_records
 from unlearn_bench.harness.results.review import Mark
 from unlearn_bench.harness.results.scores import Scores
@@ -28,7 +28,7 @@ class PublicDetails:
     board: pd.DataFrame
     statuses: Mapping[str, int]
     """How many units ended with which status."""
-    panel: Sequence[Finding]
+    panel: Sequence[AttackNumber]
     """What every attack reads; empty unless all units are ok."""
 
 
@@ -46,7 +46,7 @@ class EntryDetails:
     shadow: ShadowRecord | None
     inconsistent: Mapping[str, str]
     """Attacks for whose units the entry works harder than for timed ones, and the numbers that say so."""
-    panel: Sequence[Finding]
+    panel: Sequence[AttackNumber]
     """What every attack reads."""
     search: Mapping[str, Any] | None
     """What a search for hyper-parameters chose, see :meth:`harness.units.tuning.Study.summary`."""
@@ -82,7 +82,7 @@ def entry_details(references: References, name: str) -> EntryDetails:
         scores=[scores.record_scores(references, record) for record in records],
         shadow=shadow,
         inconsistent={attack: why for attack, why in inconsistent.items() if why},
-        panel=attack_panel.findings(references, board_entry),
+        panel=attack_panel.attack_numbers(references, board_entry),
         search=tuning.choice(name, records[0].sha256, track, references.store),
         mark=review.marks(references).get(name),
         weight_null=scores.weight_null(references),
@@ -98,7 +98,7 @@ def public_details(references: References, name: str) -> PublicDetails:
     board_entry = _board_entry(references, name)
     statuses = disclosure.tally(board_entry.records.values())
     complete = statuses == {"ok": references.track.protocol.seeds}
-    panel = attack_panel.findings(references, board_entry) if complete else []
+    panel = attack_panel.attack_numbers(references, board_entry) if complete else []
     return PublicDetails(board_entry, references.track, board.board(references), statuses, panel)
 
 

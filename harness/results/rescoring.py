@@ -73,7 +73,7 @@ def attacked(
     references: References, things: Sequence[Scored], attack: Path, on_done: Callable[[int], None]
 ) -> Iterator[tuple[Scored, dict[str, float]]]:
     """Numbers of a user's own attack; yields each thing that has the evidence it reads, with its numbers."""
-    own = panel.read(attack)
+    own = panel.load_file(attack)
     if own.models == "swap":
         chosen = [thing for thing in things if _swapped(references, thing) is not None]
     else:

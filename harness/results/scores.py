@@ -105,7 +105,7 @@ def model_evidence(references: References, seed: int, logits: NDArray[Any]) -> M
 def score(references: References, seed: int, logits: NDArray[Any]) -> Scores:
     """Scores of logits [n, classes] against the retrained model of the same seed."""
     evidence = model_evidence(references, seed, logits)
-    attacks = {attack.name: attack.run(evidence) for attack in panel.reading("model")}
+    attacks = {attack.name: attack.run(evidence) for attack in panel.attacks_on("model")}
     metrics = {metric.name: _computed(metric, evidence, attacks) for metric in metric_table.of_models()}
     known = {name: value for name, value in metrics.items() if value is not None}
     return Scores(known, evidence.retention.absolute, evidence.retrained_accuracies.retain, attacks)
@@ -148,7 +148,7 @@ def shadow_score(references: References, record: ShadowRecord) -> ShadowScores:
     retained = ulira(evidence.retained, evidence.absent)
     return ShadowScores(
         pair_accuracies=ulira(evidence.forgotten, evidence.never).pair_accuracies,
-        attacks={attack.name: attack.run(evidence) for attack in panel.reading("shadows")},
+        attacks={attack.name: attack.run(evidence) for attack in panel.attacks_on("shadows")},
         collateral={"accuracy": retained.accuracy, "low": retained.low, "high": retained.high},
     )
 

@@ -2,9 +2,9 @@
 
 The rule: source, parameters and seed are the same, so what differs is the machine's doing. Such a difference can be as
 large as that between seeds (one rounding sends training elsewhere), but not larger. A number is *consistent* when it
-moves by no more than the reproducibility limit of the entry's own seeds (``scoring.repeat``), at a level at which all
-numbers of a unit together err in 5 % (Bonferroni). Seconds are compared as a ratio, between runs of one machine, back
-end and image only, and 20 % are always allowed.
+moves by no more than the reproducibility limit of the entry's own seeds (``scoring.reproducibility``), at a level at
+which all numbers of a unit together err in 5 % (Bonferroni). Seconds are compared as a ratio, between runs of one
+machine, back end and image only, and 20 % are always allowed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from unlearn_bench.harness.units.records import Record
 from unlearn_bench.harness.units.timed_units import DRIFT
 from unlearn_bench.scoring import metric_table
 from unlearn_bench.scoring.metric import Metric
-from unlearn_bench.scoring.repeat import reproducibility_limit
+from unlearn_bench.scoring.reproducibility import reproducibility_limit
 
 EXAMPLES = 3
 """Examples of a part that may change sides, however little the seeds differ."""
@@ -45,7 +45,7 @@ def level() -> float:
 
 
 @dataclass(frozen=True)
-class Difference:
+class RerunDifference:
     """One number of a unit, published and again."""
 
     metric: str
@@ -100,9 +100,9 @@ def entry_of(references: References, board_entry: BoardEntry, given: Entry | Non
 
 def judge(
     references: References, board_entry: BoardEntry, record: Record, again: Record
-) -> tuple[Rerun, list[Difference], str]:
+) -> tuple[Rerun, list[RerunDifference], str]:
     """The mark, every number that both runs have, and in one line why; ``again`` is a unit that ended."""
-    table: list[Difference] = []
+    table: list[RerunDifference] = []
     verdict: Verdict = "inconsistent"
     if record.status != again.status:
         why = f"published as {record.status}, now {again.status}"
@@ -129,7 +129,9 @@ def judge(
     return rerun, table, why
 
 
-def _differences(references: References, board_entry: BoardEntry, record: Record, again: Record) -> list[Difference]:
+def _differences(
+    references: References, board_entry: BoardEntry, record: Record, again: Record
+) -> list[RerunDifference]:
     everything = {seed: _scores(references, board_entry, one) for seed, one in board_entry.records.items()}
     logits = unit_store.logits(references.store, again)
     before = everything[record.seed]
@@ -145,12 +147,12 @@ def _differences(references: References, board_entry: BoardEntry, record: Record
                 continue
             values = [each.metrics[name] for each in known if name in each.metrics]
             limit = reproducibility_limit(values, level(), _least(references, record.seed, metric))
-            table.append(Difference(name, before.metrics[name], now.metrics[name], limit, True))
+            table.append(RerunDifference(name, before.metrics[name], now.metrics[name], limit, True))
     if record.seconds and again.seconds:
         times = [one for one in board_entry.records.values() if one.seconds]
         classes = {timing_class(one.environment) for one in (record, again)}
         limit = reproducibility_limit([math.log(one.seconds or 1) for one in times], level(), math.log(1 + 2 * DRIFT))
-        table.append(Difference("seconds", record.seconds, again.seconds, math.exp(limit), len(classes) == 1))
+        table.append(RerunDifference("seconds", record.seconds, again.seconds, math.exp(limit), len(classes) == 1))
     return table
 
 

@@ -76,7 +76,7 @@ def cpu_seconds(references: References, entry: str) -> float | None:
 def numbers(evidences: Sequence[SwapEvidence]) -> dict[str, dict[str, float]]:
     """Return the mean over seeds of every number of every attack that reads swapped models."""
     table = {}
-    for attack in panel.reading("swap"):
+    for attack in panel.attacks_on("swap"):
         runs = [attack.run(evidence) for evidence in evidences]
         table[attack.name] = {name: float(np.mean([run[name] for run in runs])) for name in runs[0]}
     return table

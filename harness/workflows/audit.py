@@ -18,7 +18,7 @@ from unlearn_bench.harness.units import disclosure, timed_units
 from unlearn_bench.harness.units.tuning import tuned
 from unlearn_bench.harness.workflows.timed import failure, open_context, run_units
 from unlearn_bench.harness.workflows.training import open_references
-from unlearn_bench.scoring.unpaired import Change
+from unlearn_bench.scoring.unpaired import UnpairedDifference
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ class Audited:
     """An entry's numbers on the public seeds against those on fresh ones."""
 
     name: str
-    changes: list[Change]
+    changes: list[UnpairedDifference]
     """One per metric."""
     zero: Mapping[str, tuple[float, float]]
     """The same numbers between retrained models, see :func:`harness.results.audit.nulls`."""

@@ -15,7 +15,7 @@ from unlearn_bench.harness.support.errors import USAGE, BenchError
 from unlearn_bench.harness.support.progress import Observer
 from unlearn_bench.harness.tracks.loading import load_track
 from unlearn_bench.harness.units import disclosure
-from unlearn_bench.scoring.panel import InvalidAttack, read
+from unlearn_bench.scoring.panel import InvalidAttack, load_file
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def score_with(attack: Path, track: str, secret: Path | None, observer: Observer
     disclosure.not_public(references.track, "an attack of one's own")
     things = rescoring.stored(references)
     try:
-        title, models = read(attack).title, read(attack).models
+        title, models = load_file(attack).title, load_file(attack).models
         with observer.progress(title, len(things), "models") as progress:
             scores = list(rescoring.attacked(references, things, attack, progress.at))
     except InvalidAttack as error:

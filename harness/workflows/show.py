@@ -11,7 +11,7 @@ from unlearn_bench.harness.results.comparison import comparison
 from unlearn_bench.harness.results.entry_details import EntryDetails, PublicDetails, entry_details, public_details
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.tracks.loading import load_track
-from unlearn_bench.scoring.paired import Difference
+from unlearn_bench.scoring.paired import PairedDifference
 
 
 def show(name: str, track: str, secret: Path | None = None, *, organiser: bool = False) -> EntryDetails | PublicDetails:
@@ -39,7 +39,7 @@ class Comparison:
     a: str
     b: str
     track: str
-    differences: list[Difference]
+    differences: list[PairedDifference]
 
 
 def compare(a: str, b: str, track: str, secret: Path | None = None) -> Comparison:

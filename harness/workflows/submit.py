@@ -22,7 +22,7 @@ from unlearn_bench.harness.units.records import Record, ShadowRecord
 from unlearn_bench.harness.units.tuning import tuned
 from unlearn_bench.harness.workflows.timed import failure, open_context, run_seeds
 from unlearn_bench.harness.workflows.untimed import needs_shadows, run_shadows, run_swaps
-from unlearn_bench.scoring.gate import Reading
+from unlearn_bench.scoring.gate import GateResult
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Submitted:
     """The track's board, see :func:`harness.results.board.board`."""
     null: Mapping[str, float]
     """Every metric between two retrained models."""
-    gate: Sequence[Reading] | None
+    gate: Sequence[GateResult] | None
     """What the cheap attacks read; ``None`` where the entry is not on the board, or may not be shown."""
     failure: BenchError | None
     """Why the first unit failed, where one did."""

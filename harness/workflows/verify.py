@@ -26,7 +26,7 @@ class Verified:
     again: Record
     rerun: review.Rerun
     """The verdict, as it is kept."""
-    differences: list[verification.Difference]
+    differences: list[verification.RerunDifference]
     """Number by number, where both runs have them."""
     why: str
     """What the verdict rests on."""

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from unlearn_bench.scoring import logistic
 from unlearn_bench.scoring.accuracy import margins
+from unlearn_bench.scoring.cross_validation import FOLDS, folds
 from unlearn_bench.scoring.evidence import SwapEvidence
-from unlearn_bench.scoring.folds import FOLDS, folds
 from unlearn_bench.scoring.umia import standardised
 
 TITLE = "SWAP test"

@@ -12,8 +12,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from unlearn_bench.scoring.cross_validation import Values, checked, cross_validated
 from unlearn_bench.scoring.evidence import ModelEvidence
-from unlearn_bench.scoring.folds import Values, checked, cross_validated
 from unlearn_bench.scoring.umia import indiscernibility
 
 Counts = NDArray[np.int64]

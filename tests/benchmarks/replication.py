@@ -32,7 +32,7 @@ from unlearn_bench.harness.units.tuning import tuned
 from unlearn_bench.harness.units.unit_kinds import SeedUnit
 from unlearn_bench.harness.units.worker_runner import WorkerRunner
 from unlearn_bench.scoring.accuracy import accuracies, cross_entropy
-from unlearn_bench.scoring.groups import assign, cut_points
+from unlearn_bench.scoring.groups import GROUPS, cut_points, places
 from unlearn_bench.scoring.retention import retention
 from unlearn_bench.scoring.umia import indiscernibility, umia
 
@@ -113,7 +113,7 @@ def compare(kept: Mapping[str, Any]) -> list[str]:
         both = np.isfinite(columns[:, :, number]).all(axis=1)
         for side in range(2):
             values = columns[both, side, number]
-            groups[both, side, number] = assign(values, cut_points(values), lower)
+            groups[both, side, number] = np.array(GROUPS)[places(values, cut_points(values), lower)]
     for name, values, group in sorted(zip(pairs, columns, groups, strict=True), key=lambda one: one[1][0, 0]):
         cells = [f"{values[side, n]:>15.4f} {group[side, n]:<2}" for n in range(2) for side in range(2)]
         lines.append(f"{name:<10}" + "".join(cells))

@@ -25,7 +25,7 @@ from unlearn_bench.harness.units.tuning import tuned
 from unlearn_bench.harness.units.unit_kinds import SeedUnit
 from unlearn_bench.harness.units.unit_store import find
 from unlearn_bench.harness.workflows.training import train_missing
-from unlearn_bench.scoring.unpaired import change
+from unlearn_bench.scoring.unpaired import unpaired_difference
 
 METHOD = '''
 """Retrain where the data is known, else do nothing."""
@@ -134,9 +134,9 @@ def test_the_verdict_fits_on_a_page_whatever_it_is() -> None:
     def table(better: bool) -> list[str]:
         fresh, public = [0.1, 0.12], [5.1, 5.2] if better else [0.1, 0.11]
         found = [
-            change("retdev", fresh, public, lower_is_better=True),
-            change("indisc", public, fresh),
-            change("rte", [100 * value for value in public], fresh, ratio=True),
+            unpaired_difference("retdev", fresh, public, lower_is_better=True),
+            unpaired_difference("indisc", public, fresh),
+            unpaired_difference("rte", [100 * value for value in public], fresh, ratio=True),
         ]
         names = audit.fitted(found) if better else []
         return tables.audit("a_long_name_for_a_method", found, names, {"retdev": (0.1, 0.2)}).splitlines()

@@ -63,9 +63,9 @@ def test_a_metric_in_one_new_file_is_seen_in_every_output(folder: Path, tmp_path
     expected = []
     for record in unit_store.seed_records(store, track):
         if record.name == "ft":
-            logits, forget = unit_store.logits(store, record), references.parts(record.seed)["forget"]
+            logits, forget = unit_store.logits(store, record), references.examples.parts(record.seed)["forget"]
             assert logits is not None
-            expected.append(float(cross_entropy(logits[forget], references.labels[forget]).mean()))
+            expected.append(float(cross_entropy(logits[forget], references.examples.labels[forget]).mean()))
     mean = sum(expected) / len(expected)
 
     rows = {row["entry"]: row for row in json.loads(run("leaderboard", "--format", "json").stdout)["rows"]}

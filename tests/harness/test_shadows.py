@@ -308,8 +308,8 @@ def test_an_entry_that_fails_does_not_stop_the_next_one(default: References) -> 
 def test_the_zero_line_comes_from_as_many_pairs_as_the_entry_has(default: References) -> None:
     board_entry = next(c for c in board_entries(default) if c.name == "ft")
 
-    def klom() -> attack_panel.Finding:
-        found = attack_panel.findings(default, board_entry)
+    def klom() -> attack_panel.AttackNumber:
+        found = attack_panel.attack_numbers(default, board_entry)
         return next(one for one in found if (one.attack, one.number) == ("klom", "mean"))
 
     record = next(one for one in shadow_units.records(default) if one.name == "ft")

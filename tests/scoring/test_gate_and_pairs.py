@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from unlearn_bench.scoring.gate import gate
-from unlearn_bench.scoring.paired import difference
+from unlearn_bench.scoring.paired import paired_difference
 
 
 def values(rmia: list[float], two_sided: list[float]) -> dict[str, list[float]]:
@@ -32,15 +32,15 @@ def test_one_seed_catches_nobody_and_other_seeds_are_refused() -> None:
 def test_pairing_cancels_what_both_share() -> None:
     hard = np.array([0.0, 0.3, 0.1, 0.5])
     a, b = (dict(enumerate(hard + own)) for own in (0.11, 0.10))
-    found = difference("retdev", a, b)
+    found = paired_difference("retdev", a, b)
     assert found.change.mean == pytest.approx(0.01) and found.clear
-    assert not difference("retdev", a, dict(enumerate(hard[::-1]))).clear
-    assert not difference("retdev", {0: 1.0}, {0: 2.0}).clear, "one seed has no interval"
+    assert not paired_difference("retdev", a, dict(enumerate(hard[::-1]))).clear
+    assert not paired_difference("retdev", {0: 1.0}, {0: 2.0}).clear, "one seed has no interval"
 
 
 def test_speed_is_compared_by_ratio_over_common_seeds() -> None:
-    found = difference("rte", {0: 2.0, 1: 8.0, 2: 99.0}, {0: 1.0, 1: 4.0}, ratio=True)
+    found = paired_difference("rte", {0: 2.0, 1: 8.0, 2: 99.0}, {0: 1.0, 1: 4.0}, ratio=True)
     assert (found.a, found.b, found.change.mean, found.change.n) == pytest.approx((4.0, 2.0, 2.0, 2))
     assert found.clear
     with pytest.raises(ValueError, match="no seed in common"):
-        difference("rte", {0: 1.0}, {1: 1.0})
+        paired_difference("rte", {0: 1.0}, {1: 1.0})

@@ -7,7 +7,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from unlearn_bench.scoring import logistic
 from unlearn_bench.scoring.attacks import umia_two_sided
-from unlearn_bench.scoring.folds import folds
+from unlearn_bench.scoring.cross_validation import folds
 
 
 def labelled(sides: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

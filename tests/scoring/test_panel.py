@@ -9,7 +9,7 @@ from tests.scoring.evidence import made, real, shadows
 from unlearn_bench.scoring import panel
 from unlearn_bench.scoring.attacks.umia_two_sided import umia_two_sided
 from unlearn_bench.scoring.evidence import ModelEvidence, SwapEvidence
-from unlearn_bench.scoring.panel import Attack, InvalidAttack, load, names, read
+from unlearn_bench.scoring.panel import Attack, InvalidAttack, load, load_file, names
 from unlearn_bench.scoring.umia import umia
 
 MINE = """
@@ -110,7 +110,7 @@ def test_the_original_is_further_from_the_retrained_model_than_a_second_one_on_f
 
 def test_a_users_own_file_needs_one_function(tmp_path: Path) -> None:
     (tmp_path / "gap.py").write_text(MINE)
-    found = read(tmp_path / "gap.py")
+    found = load_file(tmp_path / "gap.py")
     assert (found.name, found.title, found.models) == ("gap", "Confidence gap", "model")
     model = made(np.random.default_rng(3))
     means = [model.phi[model.parts[part]].mean() for part in ("forget", "test")]
@@ -128,13 +128,13 @@ def test_a_plain_number_is_called_value() -> None:
 def test_a_file_without_such_a_function_is_no_attack(tmp_path: Path, source: str) -> None:
     (tmp_path / "mine.py").write_text(source)
     with pytest.raises(InvalidAttack, match=r"mine must define one of attack\(model\)"):
-        read(tmp_path / "mine.py")
+        load_file(tmp_path / "mine.py")
 
 
 def test_a_file_of_another_language_is_no_attack(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text(MINE)
     with pytest.raises(InvalidAttack, match="not a Python file"):
-        read(tmp_path / "mine.txt")
+        load_file(tmp_path / "mine.txt")
 
 
 @pytest.mark.parametrize("returned", [{}, None, {"a": float("nan")}, {"a": 0.5, "b": float("inf")}, {"a": "b"}, {1: 1}])
@@ -160,5 +160,5 @@ def test_where_a_class_is_forgotten_members_are_told_from_others_of_that_class()
     model = ModelEvidence(logits, logits, logits, labels, parts, np.stack([phi, phi]), lacks)
     assert set(labels[model.unseen].tolist()) == {0} and len(model.unseen) == 100
     for name, number in {"umia": "accuracy", "umia_two_sided": "accuracy", "rmia": "auc"}.items():
-        found = next(attack for attack in panel.reading("model") if attack.name == name).run(model)
+        found = next(attack for attack in panel.attacks_on("model") if attack.name == name).run(model)
         assert abs(found[number] - 0.5) < 0.1, "without the restriction each reads .75"

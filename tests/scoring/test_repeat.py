@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from unlearn_bench.scoring.repeat import reproducibility_limit
+from unlearn_bench.scoring.reproducibility import reproducibility_limit
 
 
 def test_two_results_of_one_method_exceed_the_limit_as_often_as_the_level_says() -> None:

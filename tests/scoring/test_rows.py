@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from unlearn_bench.scoring.rows import checked, standings
+from unlearn_bench.scoring.seed_rows import checked, standings
 
 Make = Callable[..., pd.DataFrame]
 WANTED = {"digits": 3}

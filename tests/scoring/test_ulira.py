@@ -9,7 +9,7 @@ from scipy import stats
 
 from unlearn_bench.scoring.evidence import ShadowEvidence
 from unlearn_bench.scoring.panel import load
-from unlearn_bench.scoring.ulira import held_out_scores, null_band, roc, ulira
+from unlearn_bench.scoring.ulira import held_out_scores, roc, ulira
 
 Scores = tuple[np.ndarray, np.ndarray]
 
@@ -193,11 +193,10 @@ def test_the_interval_covers_one_half_where_there_is_nothing_to_find(shared: flo
     for seed in range(150):
         rng = np.random.default_rng(seed)
         sides = [side + shared * rng.standard_normal(8) for side in drawn(300, 8, seed, effect=False)]
-        found = null_band(*sides)
-        assert found.n == 8
+        found = ulira(*sides)
         covered.append(found.low <= 0.5 <= found.high)
-        means.append(found.mean)
-        halves.append(found.half_width)
+        means.append(found.accuracy)
+        halves.append((found.high - found.low) / 2)
         resampled = rng.choice(ulira(*sides).pair_accuracies, (500, 8)).mean(axis=1)
         plain.append(np.quantile(resampled, 0.025) <= 0.5 <= np.quantile(resampled, 0.975))
     assert 0.9 <= np.mean(covered) <= 0.98
@@ -382,5 +381,5 @@ def test_the_panel_reads_both_comparisons_and_the_zero_line() -> None:
     expected |= {"accuracy_retrained_low": against.low, "accuracy_retrained_high": against.high}
     assert found == expected
     null = attack.run(shadows.null())
-    assert null["accuracy"] == null_band(retrained, retrained_never).mean == pytest.approx(0.5, abs=0.01)
+    assert null["accuracy"] == ulira(retrained, retrained_never).accuracy == pytest.approx(0.5, abs=0.01)
     assert attack.run(shadows.before())["accuracy"] == 1.0

@@ -55,7 +55,7 @@ def page(
         title=row.name,
         sealed=track.sealed is not None,
         statuses=statuses,
-        findings=_findings(found, board_entry) if complete or not track.sealed else (),
+        attack_numbers=_attack_numbers(found, board_entry) if complete or not track.sealed else (),
         numbers=_numbers(values),
     )
     if track.sealed:
@@ -88,10 +88,10 @@ def page(
     )
 
 
-def _findings(found: Results, board_entry: BoardEntry) -> tuple[tuple[str, str, float, float, float], ...]:
+def _attack_numbers(found: Results, board_entry: BoardEntry) -> tuple[tuple[str, str, float, float, float], ...]:
     if board_entry.name in REFERENCES:
         return ()
-    table = attack_panel.findings(found.references, board_entry, found)
+    table = attack_panel.attack_numbers(found.references, board_entry, found)
     return tuple((one.attack, one.number, one.value, one.null, one.original) for one in table)
 
 

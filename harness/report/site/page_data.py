@@ -137,7 +137,7 @@ class EntryPage:
     sealed: bool
     """Whether what follows ``numbers`` is left out."""
     statuses: Mapping[str, int]
-    findings: tuple[tuple[str, str, float, float, float], ...]
+    attack_numbers: tuple[tuple[str, str, float, float, float], ...]
     """Attack, number, value, zero line, Original."""
     numbers: tuple[tuple[Metric, Number], ...]
     summary: str = ""

@@ -35,7 +35,7 @@ def columns() -> list[str]:
 
 
 @dataclass(frozen=True)
-class Shadows:
+class ShadowResult:
     """What became of an entry's shadow units on one track."""
 
     entry: str

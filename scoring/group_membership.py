@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from unlearn_bench.scoring.groups import GROUPS, cut_points, places
 from unlearn_bench.scoring.metric import Metric
 from unlearn_bench.scoring.metric_table import ranked
-from unlearn_bench.scoring.rows import ULIRA, Shadows, standings
+from unlearn_bench.scoring.seed_rows import ULIRA, ShadowResult, standings
 from unlearn_bench.scoring.umia import indiscernibility
 
 F = len(GROUPS)
@@ -23,11 +23,11 @@ NONE = F + 1
 
 
 @dataclass(frozen=True)
-class Membership:
+class GroupMembership:
     """Groups on one track. Entries are ordered by name; resample 0 is the observed seeds."""
 
     standings: pd.DataFrame
-    """See ``scoring.rows.standings``."""
+    """See ``scoring.seed_rows.standings``."""
     codes: dict[str, NDArray[np.int8]]
     """Metric → group codes [1 + resamples, entries]."""
     cuts: dict[str, NDArray[np.float64]]
@@ -40,8 +40,8 @@ def membership(
     seeds: int,
     resamples: int,
     generator_seed: int,
-    shadows: Sequence[Shadows] = (),
-) -> Membership:
+    shadows: Sequence[ShadowResult] = (),
+) -> GroupMembership:
     """Groups from checked ``rows`` of ``track``, which wants ``seeds`` seeds; for U-LiRA from its ``shadows``.
 
     Paired: a resample draws the same seeds for all entries, and the same pairs of shadow splits for all with as many,
@@ -78,11 +78,11 @@ def membership(
         for one in shadows:
             if one.entry in table.index and (one.status != "ok" or one.inconsistent):
                 codes[ULIRA][:, table.index.get_loc(one.entry)] = F if one.status != "ok" else NONE
-    return Membership(table, codes, cuts)
+    return GroupMembership(table, codes, cuts)
 
 
 def _ulira(
-    shadows: Sequence[Shadows], entries: pd.Index, resamples: int, rng: np.random.Generator
+    shadows: Sequence[ShadowResult], entries: pd.Index, resamples: int, rng: np.random.Generator
 ) -> NDArray[np.float64]:
     """Indisc [1 + resamples, entries] of U-LiRA's accuracy; NaN for entries that did not run it."""
     found = np.full((1 + resamples, len(entries)), np.nan)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from unlearn_bench.scoring.evidence import Indices
 
 
-def whole(parts: Sequence[Indices], groups: NDArray[np.integer]) -> list[Indices]:
+def keep_groups_whole(parts: Sequence[Indices], groups: NDArray[np.integer]) -> list[Indices]:
     """Parts of the same sizes, none of which shares a group with another one.
 
     A group goes where its example with the lowest index is, so that it is as likely in a part as that is large; where
