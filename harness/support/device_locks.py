@@ -154,7 +154,7 @@ class _Wait:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[int]:
-    """A lock file; of other users it can only be read, which is enough."""
+    """Open a lock file; one of another user can only be read, which is enough."""
     if not path.parent.exists():
         path.parent.parent.mkdir(parents=True, exist_ok=True)
         with suppress(FileExistsError):
@@ -183,7 +183,7 @@ def holders(fd: int) -> list[int]:
 
 
 def described(pids: Sequence[int]) -> str:
-    """Processes for people: their numbers and commands."""
+    """Describe processes for people: their numbers and commands."""
     found = []
     for pid in pids:
         try:

@@ -24,7 +24,7 @@ def write_file(path: Path, content: bytes) -> None:
 
 @contextmanager
 def disk_full(path: Path) -> Iterator[None]:
-    """Raises ``StoreError`` where ``path`` cannot be written because its disk is full."""
+    """Raise ``StoreError`` if ``path`` cannot be written because its disk is full."""
     try:
         yield
     except OSError as error:

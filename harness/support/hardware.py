@@ -25,14 +25,14 @@ def hardware() -> dict[str, Any]:
 
 
 def torch_version() -> str:
-    """Imported here, so that naming the machine needs no torch."""
+    """Return torch's version; imported only here, so that naming the machine needs no torch."""
     import torch
 
     return str(torch.__version__)
 
 
 def timing_class(environment: Mapping[str, Any]) -> str:
-    """Runs of one class may be compared by the clock: same machine, back end, image, torch and device."""
+    """Return the class of runs that may be compared by the clock: same machine, back end, image, torch and device."""
     keys = ("machine", "cpu", "cores", "backend", "image", "torch", "device")
     return digest({key: environment.get(key) for key in keys})[:16]
 

@@ -10,9 +10,10 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def rule(**keywords: Any) -> msgspec.Meta:
-    """Return keywords of JSON Schema that narrow a type, for ``Annotated[str, rule(maxLength=80)]``.
+    """Return keywords of JSON Schema that narrow an annotated type.
 
-    They bind what strangers send in. The store is trusted, and read by types only.
+    As in ``Annotated[str, rule(maxLength=80)]``. They bind what strangers send in. The store
+    is trusted, and read by types only.
     """
     return msgspec.Meta(extra_json_schema=keywords)
 

@@ -48,21 +48,32 @@ class Observer(Protocol):
 
 
 class Unobserved:
-    """Shows nothing; the observer, and the progress, of whoever gives none."""
+    """Shows nothing: the observer, and the progress, where none was given."""
 
     @contextmanager
     def progress(self, title: str, total: int, unit: str, done: int = 0) -> Iterator[Unobserved]:
+        """Yield itself."""
         yield self
 
     @contextmanager
     def units(self, title: str, total: int) -> Iterator[Unobserved]:
+        """Yield itself."""
         yield self
 
-    def at(self, done: int) -> None: ...
-    def step(self, count: int = 1) -> None: ...
-    def line(self, text: str) -> None: ...
-    def started(self, key: str, label: str) -> None: ...
-    def finished(self, key: str, text: str, ok: bool) -> None: ...
+    def at(self, done: int) -> None:
+        """Do nothing."""
+
+    def step(self, count: int = 1) -> None:
+        """Do nothing."""
+
+    def line(self, text: str) -> None:
+        """Do nothing."""
+
+    def started(self, key: str, label: str) -> None:
+        """Do nothing."""
+
+    def finished(self, key: str, text: str, ok: bool) -> None:
+        """Do nothing."""
 
 
 def span(seconds: float) -> str:

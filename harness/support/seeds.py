@@ -6,5 +6,8 @@ import numpy as np
 
 
 def derive(*path: int) -> int:
-    """A 32-bit seed for a path of numbers such as (track's seed, role, index); distinct paths, independent seeds."""
+    """Derive a 32-bit seed for a path of numbers, such as (track's seed, role, index).
+
+    Seeds of different paths are independent.
+    """
     return int(np.random.SeedSequence(path).generate_state(1)[0])

@@ -26,6 +26,7 @@ from unlearn_bench.harness.executors import RunOptions
 from unlearn_bench.harness.executors.ray import head, node
 from unlearn_bench.harness.executors.ray.counter import counting
 from unlearn_bench.harness.executors.ray.node import Node, Parcel
+from unlearn_bench.harness.executors.ray.private import redirect_messages
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.references.roles import Role
 from unlearn_bench.harness.store.store import Store
@@ -53,12 +54,12 @@ POLL = 0.5
 
 
 class CallCancelled(Exception):
-    """The command ends."""
+    """A call on a node was cancelled, because the command ends."""
 
 
 @dataclass(frozen=True)
 class Elsewhere:
-    """In the place of a sandbox: the one that the nodes have."""
+    """Stands for the sandbox that the nodes have."""
 
     name: str
     trusted: bool
@@ -90,7 +91,7 @@ class Cluster:
             self._pulse = head.Pulse(address if named else ray.get_runtime_context().gcs_address)
         except (Exception, SystemExit) as error:
             raise head.unreachable(address or "this machine", str(error).split("\n")[0][:200]) from None
-        _say_on_stderr()
+        redirect_messages(lambda text: logger.info("%s", text))
         self._ray, self._sandbox, self._gpu = ray, options.sandbox, options.gpu is not None
         self._code = node.code()
         self._kept: dict[object, Any] = {}
@@ -161,7 +162,7 @@ class Cluster:
         return self._slots
 
     def _in_sandboxes(self, references: References) -> tuple[UnitContext, str]:
-        """What units in sandboxes share, and one line on the sandbox."""
+        """Return what units in sandboxes share, and one line that says which sandbox it is."""
         sandbox, gpu = self._sandbox, self._gpu
         alive = [one for one in self.nodes() if one["Resources"].get("GPU", 0) >= 1 or not gpu]
         alive = [one for one in alive if one["Resources"].get("CPU", 0) >= 1]
@@ -308,7 +309,7 @@ class Cluster:
         return self._put((references.track.reference_digest, role), lambda: references.weights(role))
 
     def _put(self, key: object, make: Callable[[], Any]) -> Any:
-        """A reference to something in the object store, which every node fetches once."""
+        """Return a reference to something in the object store, which every node fetches once."""
         with self._lock:
             if key not in self._kept:
                 self._kept[key] = self._ray.put(make())
@@ -326,6 +327,7 @@ class Spread:
         self._cluster, self._references, self.at_once = cluster, references, at_once
 
     def run(self, units: Sequence[U], deadline: float) -> Iterator[tuple[U, UntimedResult]]:
+        """Run units; see :class:`harness.units.runner.Runner`."""
         stop = threading.Event()
 
         def work(unit: Unit, slot: Slot) -> UntimedResult:
@@ -335,7 +337,7 @@ class Spread:
 
 
 def _cause(error: Any) -> Exception:
-    """What a function raised on its node."""
+    """Return what a function raised on its node."""
     cause = getattr(error, "cause", None)
     text = str(error)
     if "No module named" in text or isinstance(cause, ImportError):
@@ -343,13 +345,3 @@ def _cause(error: Any) -> Exception:
         remedy = "install the same version everywhere, for example by one image for all nodes"
         return BenchError(what, "this machine", remedy, EXIT_CODES["infra"])
     return cause if isinstance(cause, Exception) else error
-
-
-def _say_on_stderr() -> None:
-    """What Ray says of lost nodes goes where people read: standard output is for scripts. Ray has no setting for it."""
-    from ray._private import worker
-
-    def say(data: Any, *options: Any, **more: Any) -> None:
-        logger.info("%s", "\n".join(data["lines"]))
-
-    worker.print_to_stdstream = say

@@ -12,21 +12,23 @@ EVERY = 2.0
 
 
 class Counter:
-    """The actor."""
+    """A count, as an actor of Ray."""
 
     def __init__(self) -> None:
         self._count = 0
 
     def add(self, count: int) -> None:
+        """Add to the count."""
         self._count += count
 
     def count(self) -> int:
+        """Return the count."""
         return self._count
 
 
 @contextmanager
 def counting(ray: Any, on_count: Callable[[int], None], most: int) -> Iterator[Any]:
-    """Yields the handle of a counter; inside, ``on_count`` is told how far it is.
+    """Yield the handle of a counter; inside, ``on_count`` is told how far it is.
 
     Args:
         ray: the module, connected.

@@ -7,8 +7,8 @@ import socket
 import threading
 import time
 from pathlib import Path
-from typing import Any
 
+from unlearn_bench.harness.executors.ray.private import cluster_identity
 from unlearn_bench.harness.support.errors import EXIT_CODES, USAGE, BenchError
 
 ANSWER = 5.0
@@ -26,7 +26,7 @@ class Unreachable(BenchError):
 
 
 def reach(address: str) -> None:
-    """Raises ``BenchError`` unless a Ray head answers at ``HOST:PORT`` and takes this command's token, within seconds.
+    """Raise ``BenchError`` unless a Ray head answers at ``HOST:PORT`` and takes this command's token, within seconds.
 
     Ray itself tries for minutes.
     """
@@ -38,7 +38,7 @@ class Pulse:
     """Whether the head still answers, and is still the same; for all threads of a command that wait for its nodes."""
 
     def __init__(self, address: str) -> None:
-        self._address, self._cluster = address, _identity(address)
+        self._address, self._cluster = address, cluster_identity(address)
         self._lock = threading.Lock()
         self._next = 0.0
         self._silent_since: float | None = None
@@ -58,7 +58,7 @@ class Pulse:
                 return False
             try:
                 _answers(self._address)
-                if _identity(self._address) != self._cluster:
+                if cluster_identity(self._address) != self._cluster:
                     raise _lost(f"the head of the Ray cluster at {self._address} was started anew")
                 self._silent_since = None
             except (Unreachable, RayError):
@@ -75,15 +75,8 @@ def _lost(what: str) -> BenchError:
     return BenchError(what, "this machine", remedy, EXIT_CODES["infra"])
 
 
-def _identity(address: str) -> Any:
-    """What tells a cluster from the next one at its address."""
-    from ray._raylet import GcsClient  # type: ignore[attr-defined]
-
-    return GcsClient(address=address).cluster_id
-
-
 def _answers(address: str) -> None:
-    """Raises ``Unreachable`` unless something at ``HOST:PORT`` answers as a Ray head does."""
+    """Raise ``Unreachable`` unless something at ``HOST:PORT`` answers as a Ray head does."""
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit() or "//" in address:
         remedy = "give the address of the cluster's head: HOST:6379, from a machine of the cluster"
@@ -100,7 +93,7 @@ def _answers(address: str) -> None:
 
 
 def _lets_in(address: str) -> None:
-    """Raises ``BenchError`` where the head asks for a token that this command has not; Ray 2.52 and newer do.
+    """Raise ``BenchError`` where the head asks for a token that this command does not have; Ray 2.52 and newer do.
 
     Ray itself tries for half a minute and says nothing of it, or aborts where it is to have a token and has none.
     """
@@ -112,7 +105,7 @@ def _lets_in(address: str) -> None:
     if os.environ.get("RAY_AUTH_MODE") == "token" and not named and not Path("~/.ray/auth_token").expanduser().exists():
         raise wanted
     try:
-        _identity(address)
+        cluster_identity(address)
     except RayError as error:
         if type(error).__name__ == "AuthenticationError":
             raise wanted from None
@@ -120,6 +113,6 @@ def _lets_in(address: str) -> None:
 
 
 def unreachable(address: str, why: str) -> Unreachable:
-    """The error for an address where no Ray is."""
+    """Return the error for an address where there is no Ray."""
     remedy = "check --address (and RAY_ADDRESS) and `ray status`; without an address Ray starts on this machine alone"
     return Unreachable(f"no Ray cluster at {address}: {why}", "your command", remedy, EXIT_CODES["infra"])

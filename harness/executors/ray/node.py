@@ -77,6 +77,7 @@ class Parcel:
 
     @classmethod
     def of(cls, references: References) -> Parcel:
+        """Pack the data set of references."""
         dataset = references.examples.dataset
         images = np.ascontiguousarray(dataset.images)
         return cls(replace(dataset, images=images), references.examples.numbers, dataset.images.strides)
@@ -100,12 +101,13 @@ class Carried(References):
         self._weights = weights
 
     def weights(self, role: Role) -> bytes:
+        """Return the weights of a model that came with the unit."""
         return self._weights[role]
 
 
 @cache
 def code() -> Code:
-    """This installation."""
+    """Return what this installation is."""
     root, content = Path(__file__).parents[3], hashlib.sha256()
     for package in PACKAGES:
         for path in sorted((root / package).rglob("*.py")):
@@ -114,7 +116,7 @@ def code() -> Code:
 
 
 def agree(expected: Code) -> None:
-    """Raises ``BenchError`` unless this node has what the driver has."""
+    """Raise ``BenchError`` unless this node has what the driver has."""
     if (own := code()) != expected:
         raise BenchError(
             f"node {platform.node()} has unlearn-bench {own.version} (source {own.source}, torch {own.torch}), "
@@ -208,7 +210,7 @@ def _start(expected: Code) -> None:
 
 
 def _gpu() -> int:
-    """The host's index of the GPU that this task was given."""
+    """Return the host's index of the GPU that this task was given."""
     import ray
 
     return int(ray.get_gpu_ids()[0])
