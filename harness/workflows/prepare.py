@@ -9,7 +9,8 @@ from pathlib import Path
 
 from unlearn_bench.harness.data.dataset import load_dataset
 from unlearn_bench.harness.executors import RunOptions, connected
-from unlearn_bench.harness.references import publication
+from unlearn_bench.harness.references import fetching, publication
+from unlearn_bench.harness.references.manifest import manifest_path, read_manifest
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.references.roles import Role, roles, shadow_roles, swap_roles
 from unlearn_bench.harness.results.shipping import export_references
@@ -81,7 +82,7 @@ def prepare(
         wanted += shadow_roles(loaded)
     if swap:
         wanted += swap_roles(loaded)
-    path = manifest or publication.place(track)
+    path = manifest or manifest_path(track)
     if fetch is not None:
         fetch_models(references, wanted, fetch, path, options.observer)
     if train:
@@ -109,21 +110,21 @@ def fetch_models(references: References, wanted: Sequence[Role], url: str, manif
     Raises:
         BenchError: no manifest or URL, the wrong bytes, no room.
     """
-    content, track = publication.read(manifest), references.track
-    plan = publication.plan(references, wanted, content, manifest)
+    content, track = read_manifest(manifest), references.track
+    plan = fetching.plan_fetch(references, wanted, content, manifest)
     urls = [url] if url else content.urls
     if not urls:
         raise TrackError(f"{manifest} names no URL", "name one: --fetch URL")
     if not plan.models:
         return
-    there = publication.begun(references.store, plan)
+    there = fetching.begun(references.store, plan)
     logger.info(
         f"{track.name}: {len(plan.models)} reference models to fetch from {urls[0]}: {plan.size / 1e6:.1f} MB"
         + (f", of which {there / 1e6:.1f} MB are here" if there else "")
     )
     references.store.needs_room(plan.size - there)
     with observer.progress(f"fetching {track.name}", plan.size, "bytes", there) as progress:
-        for role in publication.fetch(references, plan, urls, progress.step):
+        for role in fetching.fetch(references, plan, urls, progress.step):
             progress.line(f"fetched {role.name}")
 
 

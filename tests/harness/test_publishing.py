@@ -20,7 +20,7 @@ import pytest
 from tests.harness.conftest import SMALL, run
 from tests.harness.test_machine_failures import fill, tiny_disk  # noqa: F401
 from tests.harness.test_submit import FINE_TUNE
-from unlearn_bench.harness.references.publication import place
+from unlearn_bench.harness.references.manifest import manifest_path
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.references.roles import Role, shadow_roles
 from unlearn_bench.harness.store.store import Store
@@ -103,7 +103,7 @@ def published(prepared: References, small: Path, tmp_path: Path, monkeypatch: py
     there = tmp_path / "published"
     result = run("prepare", str(small), "--publish", str(there))
     assert result.exit_code == 0, result.output
-    assert f"commit the manifest {place(str(small))}" in result.stdout
+    assert f"commit the manifest {manifest_path(str(small))}" in result.stdout
     monkeypatch.setenv("BENCH_HOME", str(tmp_path / "other"))
     return there
 
@@ -239,7 +239,7 @@ def test_a_file_that_is_not_the_published_one_is_named_and_not_kept(
 
 
 def test_another_url_of_the_manifest_gives_what_the_first_lacks(published: Path, small: Path, tmp_path: Path) -> None:
-    path = place(str(small))
+    path = manifest_path(str(small))
     content = json.loads(path.read_text())
     content["urls"] = ["http://127.0.0.1:9/nobody", *content["urls"]]
     path.write_text(json.dumps(content))
@@ -249,13 +249,13 @@ def test_another_url_of_the_manifest_gives_what_the_first_lacks(published: Path,
 def test_a_manifest_of_other_references_is_refused(published: Path, small: Path, tmp_path: Path) -> None:
     other = tmp_path / "changed.toml"
     other.write_text(SMALL.replace("epochs = 2", "epochs = 3"))
-    result = run("prepare", str(other), "--fetch", str(published), "--manifest", str(place(str(small))))
+    result = run("prepare", str(other), "--fetch", str(published), "--manifest", str(manifest_path(str(small))))
     assert result.exit_code == 2
     assert "is of other references" in result.stderr
     assert not (tmp_path / "other" / "blobs").exists()
     none = run("prepare", str(other), "--fetch", str(published))
     assert none.exit_code == 2
-    assert f"there is no manifest {place(str(other))}" in none.stderr
+    assert f"there is no manifest {manifest_path(str(other))}" in none.stderr
 
 
 @pytest.mark.parametrize(
@@ -270,7 +270,7 @@ def test_a_manifest_of_other_references_is_refused(published: Path, small: Path,
 def test_a_manifest_that_is_none_is_refused(
     published: Path, small: Path, change: Callable[[dict[str, object]], object], said: str
 ) -> None:
-    path = place(str(small))
+    path = manifest_path(str(small))
     content = json.loads(path.read_text())
     change(content)
     path.write_text(json.dumps(content))
