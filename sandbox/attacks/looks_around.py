@@ -1,10 +1,11 @@
-"""Looks for the engine's socket, block devices, hidden files, data sets, other processes and the host's environment.
+"""Looks for the engine's socket, devices, hidden files, data sets, the benchmark itself, other processes and variables.
 
 expect: ok
 deadline: 120
 log: looked at
 """
 
+import importlib.util
 import os
 import re
 import stat
@@ -17,6 +18,8 @@ VARIABLES = {"PATH", "HOSTNAME", "HOME", "PYTHONPATH", "PYTHONHASHSEED", "OMP_NU
              "PYTHON_VERSION", "PYTHON_SHA256", "LC_CTYPE"}  # fmt: skip
 DEVICES = {"null", "zero", "full", "random", "urandom", "tty", "console", "ptmx", "pts", "shm", "mqueue", "fd", "stdin",
            "stdout", "stderr", "core"}  # fmt: skip
+BENCHMARK = ("unlearn_bench", "harness", "scoring", "baselines", "submissions")
+"""Packages whose files hold reference outputs and the other entries, or lead to them."""
 DATA = re.compile(r"\.(npz|npy|csv\.gz|parquet|pt|pth|safetensors|h5|tar|tgz|zip|pickle|pkl)$")
 SECRETS = ("/etc/shadow", "/root", "/proc/kcore", "/proc/kmsg", "/dev/mem", "/dev/kmsg", "/sys/firmware/efi",
            "/proc/1/root/etc/shadow", "/var/run/docker.sock", "/run/containerd", "/var/lib/docker",
@@ -34,6 +37,9 @@ def unlearn(model, retain):
     for path in SECRETS:
         if readable(path):
             print("BREACH: can read", path)
+    for package in BENCHMARK:
+        if importlib.util.find_spec(package) is not None:
+            print("BREACH: the benchmark is installed:", package)
     differs("the stage", set(os.listdir("/in")), STAGED)
     differs("the data", set(load_file("/in/data.safetensors")), TENSORS)
     differs("devices", set(os.listdir("/dev")), DEVICES)
