@@ -1,8 +1,8 @@
-"""Who may run on a device of this machine, over all processes of the benchmark: a timed unit is alone on its device.
+"""Locks of this machine's cores and GPUs, across all processes of the benchmark: a timed unit has its device to itself.
 
 A lock per core and GPU is a file, held by ``flock``: shared by whatever runs there untimed or only starts, exclusive
-for whoever is on the clock. The kernel frees the locks of a process that dies. Whoever waits for a device holds its
-``.next`` file meanwhile, so that nobody who comes later goes first.
+for a unit that is on the clock. The kernel frees the locks of a process that dies. A unit that waits for a device holds
+the device's ``.next`` file, so that no later one goes first.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 PATIENCE = 3600.0
 """Seconds that a unit waits for its device."""
 VISIBLE = 2.0
-"""Seconds after which a wait for another process is said."""
+"""Seconds after which a message names the process that is waited for."""
 POLL = 0.02
 
 
@@ -46,18 +46,18 @@ def gpu(device: str) -> str:
 
 
 @dataclass
-class Turns:
-    """What units have to respect that run on ``devices``."""
+class DeviceLocks:
+    """The locks of the devices that a unit, or a training, runs on."""
 
     devices: Sequence[str] = ()
     timed: bool = False
-    """Whether the clock means that nothing else runs there."""
+    """Whether nothing else may run there while the clock is on."""
     stop: threading.Event = field(default_factory=threading.Event)
-    """Ends the waiting, by ``WaitCancelled``."""
+    """Set to end the waiting, which then raises ``WaitCancelled``."""
 
     @contextmanager
-    def turn(self) -> Iterator[AbstractContextManager[Any]]:
-        """Start a sandbox inside; it enters the clock that this yields for its timed part.
+    def hold(self) -> Iterator[AbstractContextManager[Any]]:
+        """Hold the devices together with others, and yield the clock: a context manager for the part that is timed.
 
         Raises:
             BenchError: the device did not become free within ``PATIENCE``.
@@ -67,11 +67,11 @@ class Turns:
             yield Clock(self, shared) if self.timed else nullcontext()
 
     @contextmanager
-    def long(self) -> Iterator[Callable[[], None]]:
-        """Work of hours off the clock inside; from time to time it calls what this yields: who waits then goes first.
+    def hold_long(self) -> Iterator[Callable[[], None]]:
+        """Hold the devices for untimed work of hours; yield a function to call now and then, by which others go first.
 
         Raises:
-            BenchError: as those of :meth:`turn`.
+            BenchError: as :meth:`hold`.
         """
         with ExitStack() as shared:
 
@@ -102,16 +102,16 @@ class WaitCancelled(Exception):
 
 
 class Clock:
-    """The exclusive part of one turn, a context manager."""
+    """The part of a hold that is exclusive, a context manager."""
 
-    def __init__(self, turns: Turns, shared: ExitStack) -> None:
-        self._turns, self._shared, self._held = turns, shared, ExitStack()
+    def __init__(self, locks: DeviceLocks, shared: ExitStack) -> None:
+        self._locks, self._shared, self._held = locks, shared, ExitStack()
 
     def __enter__(self) -> None:
         self._shared.close()
         with ExitStack() as taking:
-            for device in sorted(self._turns.devices):  # in one order, so that no two wait for each other
-                taking.enter_context(self._turns._held(device, fcntl.LOCK_EX))
+            for device in sorted(self._locks.devices):  # in one order, so that no two wait for each other
+                taking.enter_context(self._locks._held(device, fcntl.LOCK_EX))
             self._held = taking.pop_all()
 
     def __exit__(
@@ -122,10 +122,10 @@ class Clock:
 
 @dataclass
 class _Wait:
-    turns: Turns
+    locks: DeviceLocks
     device: str
     lock: int
-    said: bool = False
+    announced: bool = False
     since: float = field(default_factory=time.monotonic)
 
     def take(self, fd: int, mode: int) -> None:
@@ -135,12 +135,12 @@ class _Wait:
                 return
             except BlockingIOError:
                 pass
-            if self.turns.stop.is_set():
+            if self.locks.stop.is_set():
                 raise WaitCancelled
             waited = time.monotonic() - self.since
             others = [pid for pid in holders(self.lock) if pid != os.getpid()] if waited > VISIBLE else []
-            if others and not self.said:
-                self.said = True
+            if others and not self.announced:
+                self.announced = True
                 logger.info("waiting for %s, where %s is at work", self.device, described(others))
             if waited > PATIENCE:
                 raise BenchError(
@@ -184,12 +184,12 @@ def holders(fd: int) -> list[int]:
 
 def described(pids: Sequence[int]) -> str:
     """Describe processes for people: their numbers and commands."""
-    found = []
+    descriptions = []
     for pid in pids:
         try:
             words = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
         except OSError:
             words = []
         command = " ".join(Path(word).name if "/" in word else word for word in words if word)
-        found.append(f"process {pid}" + (f" ({command[:60]})" if command else ""))
-    return " and ".join(found) or "another process"
+        descriptions.append(f"process {pid}" + (f" ({command[:60]})" if command else ""))
+    return " and ".join(descriptions) or "another process"

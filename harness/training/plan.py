@@ -13,7 +13,7 @@ import numpy as np
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.references.roles import Role
 from unlearn_bench.harness.support import device_locks
-from unlearn_bench.harness.support.device_locks import Turns
+from unlearn_bench.harness.support.device_locks import DeviceLocks
 
 if TYPE_CHECKING:
     from unlearn_bench.harness.training.gpu import GpuMeasurement
@@ -179,5 +179,5 @@ def _measure(references: References, roles: Sequence[Role], device: str, in_flig
     track = references.track
     trainer = GpuTrainer(references, device, in_flight)
     models = [initial_model(track, role) for role in roles[: in_flight or MOST]]
-    with Turns((device_locks.gpu(device),)).turn():
+    with DeviceLocks((device_locks.gpu(device),)).hold():
         return trainer.measure(models, references.examples.training_set(roles[0]), track.recipe)

@@ -15,7 +15,7 @@ from torch import nn
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.references.roles import Role, order_seed
 from unlearn_bench.harness.support import device_locks
-from unlearn_bench.harness.support.device_locks import Turns
+from unlearn_bench.harness.support.device_locks import DeviceLocks
 from unlearn_bench.harness.tracks.specification import Track
 from unlearn_bench.harness.training.checkpoints import Checkpoint
 from unlearn_bench.harness.training.gpu import GpuTrainer
@@ -58,7 +58,7 @@ class TaskTrainer:
         gpu, checkpoint = self.gpu, Checkpoint(self.references, task) if self.gpu is None else None
         cores = device_locks.cores(sorted(os.sched_getaffinity(0)))
         devices = cores if gpu is None else (device_locks.gpu(str(gpu.device)),)
-        with Turns(devices).long() as pause:  # not beside a timed unit of another process
+        with DeviceLocks(devices).hold_long() as pause:  # not beside a timed unit of another process
 
             def on_epoch() -> None:
                 self.report(len(task))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from unlearn_bench.harness.store import documents
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support import device_locks
-from unlearn_bench.harness.support.device_locks import Turns
+from unlearn_bench.harness.support.device_locks import DeviceLocks
 from unlearn_bench.harness.support.hardware import machine_id
 
 TOLERANCE = 0.05
@@ -100,7 +100,7 @@ def timed_at_once(store: Store, cores: Sequence[int]) -> int:
 
 def measure(store: Store, cores: Sequence[int]) -> Interference:
     """Measure the neighbours' cost and keep it."""
-    with Turns(device_locks.cores(cores), timed=True).turn() as clock, clock:
+    with DeviceLocks(device_locks.cores(cores), timed=True).hold() as clock, clock:
         measured = Interference(len(cores), round(neighbours_cost(cores), 4))
     documents.write(store, "machines", machine_id(), measured)
     return measured

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from unlearn_bench.harness.references.references import References
-from unlearn_bench.harness.support.device_locks import Turns
+from unlearn_bench.harness.support.device_locks import DeviceLocks
 from unlearn_bench.harness.support.hardware import hardware
 from unlearn_bench.harness.training.inference import infer, normaliser
 from unlearn_bench.harness.units import entry_sources, unit_store
@@ -103,13 +103,13 @@ def attempt(
     assert done is not None
     if slot.device == "cpu" or not torch.cuda.is_available():  # a container may see a GPU that this process does not
         return _logits(context, unit, done)
-    with Turns(slot.devices, stop=context.stop).turn():  # another unit may be on the clock by now
+    with DeviceLocks(slot.devices, stop=context.stop).hold():  # another unit may be on the clock by now
         return _logits(context, unit, done, slot.device)
 
 
 def _tried(context: UnitContext, job: Job, slot: Slot) -> Outcome:
     for _ in range(ATTEMPTS):
-        with Turns(slot.devices, slot.timed, context.stop).turn() as clock:
+        with DeviceLocks(slot.devices, slot.timed, context.stop).hold() as clock:
             outcome = context.sandbox.run(job, clock, context.stop)
         if outcome.status != "infra" or context.stop.is_set():
             break

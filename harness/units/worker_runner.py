@@ -20,7 +20,7 @@ from unlearn_bench.harness.entries.entry import Entry
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support import device_locks
-from unlearn_bench.harness.support.device_locks import Turns
+from unlearn_bench.harness.support.device_locks import DeviceLocks
 from unlearn_bench.harness.support.errors import EXIT_CODES, BenchError
 from unlearn_bench.harness.support.workers import worker_pool
 from unlearn_bench.harness.tracks.specification import Track
@@ -114,7 +114,7 @@ def _run(unit: Unit, deadline: float) -> UntimedResult:
 def attempt_unit(references: References, unit: Unit, deadline: float, device: str = "cpu") -> UntimedResult:
     """The same in this process, in its main thread, with these references, on this device."""
     places = device_locks.cores(sorted(os.sched_getaffinity(0))) if device == "cpu" else (device_locks.gpu(device),)
-    with Turns(places).turn():
+    with DeviceLocks(places).hold():
         return _attempt(references, unit, deadline, device)
 
 

@@ -16,13 +16,13 @@ from pathlib import Path
 import pytest
 
 from tests.harness.conftest import run
-from unlearn_bench.harness.support import device_locks as turns_
-from unlearn_bench.harness.support.device_locks import Turns, WaitCancelled
+from unlearn_bench.harness.support import device_locks
+from unlearn_bench.harness.support.device_locks import DeviceLocks, WaitCancelled
 from unlearn_bench.harness.support.errors import BenchError
 
 
 def test_a_timed_unit_is_alone_and_starts_overlap() -> None:
-    turns, lock = Turns(("cpu-0", "cpu-1"), timed=True), threading.Lock()
+    turns, lock = DeviceLocks(("cpu-0", "cpu-1"), timed=True), threading.Lock()
     state = {"starting": 0, "timed": 0, "most starting": 0, "done": 0}
     wrong: list[str] = []
 
@@ -35,7 +35,7 @@ def test_a_timed_unit_is_alone_and_starts_overlap() -> None:
 
     def unit(seed: int) -> None:
         rng = random.Random(seed)
-        with turns.turn() as clock:
+        with turns.hold() as clock:
             change("starting", 1)
             time.sleep(rng.uniform(0.001, 0.01))
             change("starting", -1)
@@ -55,18 +55,18 @@ def test_a_timed_unit_is_alone_and_starts_overlap() -> None:
 
 
 def test_an_error_on_the_clock_frees_it() -> None:
-    turns = Turns(("cpu-0",), timed=True)
-    with pytest.raises(RuntimeError), turns.turn() as clock, clock:
+    turns = DeviceLocks(("cpu-0",), timed=True)
+    with pytest.raises(RuntimeError), turns.hold() as clock, clock:
         raise RuntimeError
-    with turns.turn() as clock, clock:
+    with turns.hold() as clock, clock:
         pass
 
 
 HOLDER = """
 import sys
-from unlearn_bench.harness.support.device_locks import Turns
+from unlearn_bench.harness.support.device_locks import DeviceLocks
 
-with Turns(("cpu-0",), timed=sys.argv[1] == "timed").turn() as clock, clock:
+with DeviceLocks(("cpu-0",), timed=sys.argv[1] == "timed").hold() as clock, clock:
     print("holds", flush=True)
     sys.stdin.read()
 """
@@ -89,18 +89,18 @@ def holder(kind: str) -> Iterator[subprocess.Popen[str]]:
 def test_a_timed_unit_waits_for_another_process_and_says_for_whom(
     kind: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(turns_, "VISIBLE", 0.1)
+    monkeypatch.setattr(device_locks, "VISIBLE", 0.1)
     caplog.set_level("INFO", "unlearn_bench")
     clock_entered = threading.Event()
 
     def unit() -> None:
-        with Turns(("cpu-0",), timed=True).turn() as clock, clock:
+        with DeviceLocks(("cpu-0",), timed=True).hold() as clock, clock:
             clock_entered.set()
 
     with holder(kind) as other, ThreadPoolExecutor(1) as pool:
         done = pool.submit(unit)
         assert not clock_entered.wait(1)
-        with Turns(("cpu-1",), timed=True).turn() as elsewhere, elsewhere:
+        with DeviceLocks(("cpu-1",), timed=True).hold() as elsewhere, elsewhere:
             pass  # another device is free
         assert other.stdin is not None
         other.stdin.close()
@@ -109,12 +109,12 @@ def test_a_timed_unit_waits_for_another_process_and_says_for_whom(
 
 
 def test_untimed_units_of_two_processes_run_side_by_side_and_a_killed_one_holds_nothing() -> None:
-    with holder("untimed"), Turns(("cpu-0",)).turn() as clock, clock:
+    with holder("untimed"), DeviceLocks(("cpu-0",)).hold() as clock, clock:
         pass
     with holder("timed") as other:
         other.kill()
         other.wait()
-        with Turns(("cpu-0",), timed=True).turn() as clock, clock:
+        with DeviceLocks(("cpu-0",), timed=True).hold() as clock, clock:
             pass
 
 
@@ -122,15 +122,15 @@ def test_who_comes_later_does_not_go_before_a_timed_unit_that_waits(monkeypatch:
     order: list[str] = []
 
     def timed() -> None:
-        with Turns(("cpu-0",), timed=True).turn() as clock, clock:
+        with DeviceLocks(("cpu-0",), timed=True).hold() as clock, clock:
             order.append("timed")
 
     def untimed() -> None:
-        with Turns(("cpu-0",)).turn():
+        with DeviceLocks(("cpu-0",)).hold():
             order.append("untimed")
 
     with ThreadPoolExecutor(2) as pool:
-        with Turns(("cpu-0",)).turn():
+        with DeviceLocks(("cpu-0",)).hold():
             first = pool.submit(timed)
             time.sleep(0.3)
             second = pool.submit(untimed)
@@ -142,11 +142,11 @@ def test_who_comes_later_does_not_go_before_a_timed_unit_that_waits(monkeypatch:
 
 
 def test_long_work_makes_way_for_a_timed_unit_where_it_pauses() -> None:
-    with ThreadPoolExecutor(1) as pool, Turns(("cpu-0", "cpu-1")).long() as pause:
+    with ThreadPoolExecutor(1) as pool, DeviceLocks(("cpu-0", "cpu-1")).hold_long() as pause:
         entered, left = threading.Event(), []
 
         def unit() -> None:
-            with Turns(("cpu-0",), timed=True).turn() as clock, clock:
+            with DeviceLocks(("cpu-0",), timed=True).hold() as clock, clock:
                 entered.set()
                 time.sleep(0.2)
                 left.append(time.monotonic())
@@ -173,7 +173,7 @@ def test_a_unit_is_timed_in_the_midst_of_a_training(small: Path, prepared: objec
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as training:
         try:
             assert training.stderr is not None and "reference models to train" in training.stderr.readline()
-            while not list(turns_.folder().glob("cpu-*")):  # a worker has begun
+            while not list(device_locks.folder().glob("cpu-*")):  # a worker has begun
                 assert training.poll() is None
                 time.sleep(0.05)
             entry = Path(__file__).parents[2] / "submissions" / "shrink_perturb.py"
@@ -188,11 +188,11 @@ def test_a_wait_has_a_bound_and_can_be_stopped(monkeypatch: pytest.MonkeyPatch) 
     stop = threading.Event()
     with holder("timed") as other:
         threading.Timer(0.3, stop.set).start()
-        with pytest.raises(WaitCancelled), Turns(("cpu-0",), stop=stop).turn():
+        with pytest.raises(WaitCancelled), DeviceLocks(("cpu-0",), stop=stop).hold():
             pass
-        monkeypatch.setattr(turns_, "VISIBLE", 0.0)
-        monkeypatch.setattr(turns_, "PATIENCE", 0.2)
-        with pytest.raises(BenchError, match=f"process {other.pid}") as caught, Turns(("cpu-0",)).turn():
+        monkeypatch.setattr(device_locks, "VISIBLE", 0.0)
+        monkeypatch.setattr(device_locks, "PATIENCE", 0.2)
+        with pytest.raises(BenchError, match=f"process {other.pid}") as caught, DeviceLocks(("cpu-0",)).hold():
             pass
         assert caught.value.exit_code == 20
     assert pickle.loads(pickle.dumps(caught.value)).format_message() == caught.value.format_message()
