@@ -219,7 +219,7 @@ def canaries(references: References, records: list[Record]) -> dict[str, bytes]:
     found["salt base64"] = base64.b64encode(bytes.fromhex(CANARY.salt))[:-4]
     found["inside"] = MARK.encode()
     numbers = {name: getattr(CANARY, name) for name in sealed.SEEDS}
-    numbers |= {f"unit {u.place}": u.random_seed for u in shadow_and_seed_units(references)}
+    numbers |= {f"unit {u.description}": u.random_seed for u in shadow_and_seed_units(references)}
     for name, seed in numbers.items():
         size = 8 if seed >= 2**32 else 4
         found |= {f"{name} decimal": str(seed).encode(), f"{name} hex": f"{seed:x}".encode()}
