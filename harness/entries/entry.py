@@ -52,26 +52,28 @@ class Entry:
 
     @cached_property
     def sha256(self) -> str:
+        """SHA-256 of the source."""
         return hashlib.sha256(self.source).hexdigest()
 
     @property
     def id(self) -> str:
-        """Identifies source and parameters."""
+        """Digest of source and parameters."""
         return digest({"source": self.sha256, "parameters": dict(self.overrides)})
 
     @property
     def title(self) -> str:
+        """Title from the metadata, else the name."""
         return str(self.metadata.get("title") or self.name)
 
     @property
     def kind(self) -> EntryKind:
-        """A shipped file is known by its content, not by its name."""
+        """Kind of entry; a shipped file is known by its content, not by its name."""
         if self.sha256 not in shipped_digests():
             return "entry"
         return "reference" if self.metadata.get("kind") == "reference" else "baseline"
 
     def with_parameters(self, overrides: Mapping[str, Any]) -> Entry:
-        """The same source with other hyper-parameters.
+        """Return the same source with other hyper-parameters.
 
         Raises:
             InvalidEntry: ``unlearn`` does not take one of them.
@@ -151,7 +153,7 @@ def _inspected(name: str, source: bytes) -> bytes:
 
 @cache
 def baseline(name: str) -> Entry:
-    """A shipped method or reference row by its file's name.
+    """Return a shipped method or reference row by its file's name.
 
     Raises:
         BenchError: no such file in ``baselines/``.
@@ -184,7 +186,7 @@ def shipped_digests() -> frozenset[str]:
 
 
 def retrain(track: Track) -> Entry:
-    """The Retrain reference row with the track's recipe: what every run time is compared with."""
+    """Return the Retrain reference row with the track's recipe, with which every run time is compared."""
     recipe = track.recipe
     return baseline("retrain").with_parameters(
         {

@@ -24,7 +24,7 @@ METADATA = re.compile(r"(?m)^# /// (?P<type>[a-zA-Z0-9-]+)$\s(?P<content>(^#(| .
 
 
 def inspect(text: str) -> str:
-    """What the source declares as JSON, and ``problems``: (what, remedy) pairs that make it invalid."""
+    """Return as JSON what the source declares, and ``problems``: (what, remedy) pairs that make it invalid."""
     report = _inspect(text)
     report["package_missing"] = [name for name in report.pop("imports", []) if name not in sys.stdlib_module_names]
     return json.dumps(report, default=repr)
@@ -166,6 +166,7 @@ def _literal(node: ast.expr) -> Any:
 
 
 def main() -> None:
+    """Print what the entry on standard input declares, within limits."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -29,7 +29,7 @@ BARS = "▁▂▃▄▅▆▇█"
 
 
 def title(text: str) -> str:
-    """A participant's title as a code span: one line, at most 80 characters, no mention, link, HTML or backtick."""
+    """Return a title as a code span: one line, at most 80 characters, no mention, link, HTML or backtick."""
     plain = one_line(text, TITLE).translate(HARMLESS).replace("://", ":∕∕").replace("www.", "www․")
     return f"`{plain.strip() or '–'}`"
 

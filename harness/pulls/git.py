@@ -61,12 +61,16 @@ class Repository:
     """A local repository, bare or not."""
 
     def __init__(self, path: Path) -> None:
-        """Raises ``GitError``: there is no git, or no repository at ``path``."""
+        """Open the repository at ``path``.
+
+        Raises:
+            GitError: there is no git, or no repository.
+        """
         self.path = path
         self._run("rev-parse", "--git-dir", missing=f"{path} is not a git repository")
 
     def commit(self, name: str) -> str:
-        """The full id of a commit that ``name`` (a branch, tag, id) means.
+        """Return the full id of a commit that ``name`` (a branch, tag, id) means.
 
         Raises:
             GitError: there is none; says so of a shallow clone.
@@ -86,7 +90,7 @@ class Repository:
         return (self._try("rev-parse", "--is-shallow-repository") or "").strip() == "true"
 
     def merge_base(self, base: str, head: str) -> str:
-        """The commit where ``head`` left ``base``.
+        """Return the commit where ``head`` left ``base``.
 
         Raises:
             GitError: there is none or more than one, or history is cut off before it.
@@ -103,7 +107,7 @@ class Repository:
         raise GitError(f"{base[:12]} and {head[:12]} have {kind}", "rebase the pull request on the base branch")
 
     def changes(self, old: str, new: str) -> list[Change]:
-        """What differs between the trees of two commits, by path; no renames, no contents."""
+        """Return what differs between the trees of two commits, by path; no renames, no contents."""
         text = self._run(
             "diff-tree", "-r", "-z", "--raw", "--full-index", "--no-renames", "--no-ext-diff", "--no-textconv",
             old, new, what=f"the changes from {old[:12]} to {new[:12]} cannot be read",
@@ -129,7 +133,7 @@ class Repository:
         return int(self._run("cat-file", "-s", blob, what=f"object {blob[:12]} is missing or no file"))
 
     def read(self, blob: str, limit: int) -> bytes | None:
-        """The bytes of a blob, unfiltered; ``None`` where it has more than ``limit``."""
+        """Return the bytes of a blob, unfiltered; ``None`` where it has more than ``limit``."""
         if self.size(blob) > limit:
             return None
         return self._run("cat-file", "blob", blob, what=f"object {blob[:12]} is no file")
@@ -184,6 +188,6 @@ def _bounded(process: subprocess.Popen[bytes]) -> subprocess.CompletedProcess[by
 
 
 def blob_id(content: bytes, like: str) -> str:
-    """The id that git gives to a file's content, by the hash (SHA-1 or SHA-256) that made the id ``like``."""
+    """Return the id that git gives to a file's content, by the hash (SHA-1 or SHA-256) that made the id ``like``."""
     algorithm = hashlib.sha1 if len(like) == 40 else hashlib.sha256
     return algorithm(b"blob %d\0" % len(content) + content).hexdigest()

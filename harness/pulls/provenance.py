@@ -27,6 +27,7 @@ class Harness:
 
     @property
     def matches(self) -> bool:
+        """Whether every file is that of the commit."""
         return not self.differing
 
     @property

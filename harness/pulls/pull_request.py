@@ -68,9 +68,9 @@ class PullRequest:
 
 
 def read(repository: Repository, base: str, head: str, allow_change: bool = False) -> PullRequest:
-    """What the commit ``head`` adds to ``base`` since it left it.
+    """Return what the commit ``head`` adds to ``base`` since it left it.
 
-    ``allow_change``: a maintainer's word that an entry of the base branch may be replaced.
+    ``allow_change``: a maintainer allows that an entry of the base branch is replaced.
 
     Raises:
         GitError: a commit is not here, or they have no single common ancestor.
@@ -94,7 +94,7 @@ def read(repository: Repository, base: str, head: str, allow_change: bool = Fals
 
 
 def refused(pull: PullRequest) -> BenchError:
-    """The error that ends a command on a refused pull request (exit code 10)."""
+    """Return the error that ends a command on a refused pull request (exit code 10)."""
     first = pull.refusals[0]
     name = f"{first.path} " if first.path else ""
     more = f", and {len(pull.refusals) - 1} more" if len(pull.refusals) > 1 else ""
@@ -106,7 +106,7 @@ def refused(pull: PullRequest) -> BenchError:
 def _refused(
     change: Change, changes: Sequence[Change], present: Mapping[bytes, str], allow_change: bool
 ) -> Refusal | None:
-    """What is wrong with a change before its content is read."""
+    """Return what is wrong with a change before its content is read."""
     path = change.path.decode("ascii") if PLAIN.fullmatch(change.path) and b".." not in change.path else ""
     detail = "" if path else f"path {ascii(change.path)[1:][:200]}"
 

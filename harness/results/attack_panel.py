@@ -78,7 +78,7 @@ def _swapped(references: References, board_entry: BoardEntry) -> list[AttackNumb
 
 
 def gate(references: References, board_entry: BoardEntry) -> list[GateResult] | None:
-    """The cheap attacks on an entry's finished seeds; ``None`` without any."""
+    """Run the cheap attacks on an entry's finished seeds; ``None`` without any."""
     found = {seed: scores.record_scores(references, record) for seed, record in sorted(board_entry.records.items())}
     own = {seed: score for seed, score in found.items() if score is not None}
     if not own:

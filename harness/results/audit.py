@@ -43,7 +43,7 @@ class FreshSeeds:
 
 
 def fresh_track(store: Store, track: Track, seeds: int, again: bool = False) -> Track:
-    """The track with split, model and run seeds that nobody can have known: drawn once and kept, or ``again``."""
+    """Return the track with split, model and run seeds that nobody can know: drawn once and kept, or ``again``."""
     kind = f"audits/{track_folder(track)}"
     drawn = None if again else documents.read(store, kind, "seeds", FreshSeeds)
     if drawn is None:
@@ -69,7 +69,7 @@ def estimate(store: Store, entry: Entry, track: Track, todo: int, seeds: int) ->
 
 
 def records(references: References, entry: Entry) -> list[Record]:
-    """What is stored of an entry's seed units."""
+    """Return the records of an entry's seed units."""
     track = references.track
     found = [unit_store.find(references.store, SeedUnit(entry, track, seed)) for seed in range(track.protocol.seeds)]
     return [record for record in found if record is not None]
@@ -93,13 +93,13 @@ def changes(public: References, fresh: References, entry: Entry) -> list[Unpaire
 
 
 def fitted(found: list[UnpairedDifference]) -> list[str]:
-    """The ranked metrics that are significantly better on the public seeds."""
+    """Return the ranked metrics that are significantly better on the public seeds."""
     ranked = {metric.name for metric in metric_table.ranked()}
     return [one.metric for one in found if one.metric in ranked and one.better]
 
 
 def nulls(public: References, fresh: References) -> Mapping[str, tuple[float, float]]:
-    """What a second retrained model scores on both sets: how much harder the one is than the other."""
+    """Return the nulls on both sets of seeds: how much harder one is than the other."""
     found = {}
     for metric in metric_table.ranked():
         if metric.null:

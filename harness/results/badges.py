@@ -14,7 +14,7 @@ UNRANKED = frozenset({UNTRUSTED, DISQUALIFIED})
 
 
 def badge(kind: str, trusted: bool, mark: Mark) -> str:
-    """``reference``, ``untrusted sandbox``, ``baseline``, what ``bench verify`` found, or ``self-reported``.
+    """Return ``reference``, ``untrusted sandbox``, ``baseline``, the result of ``bench verify``, or ``self-reported``.
 
     Without a trusted sandbox nothing else counts.
     """

@@ -115,15 +115,17 @@ class Results:
         return out
 
     def find_groups(self, public: bool) -> None:
-        """All groups that the track's board asks for."""
+        """Compute all groups that the track's board asks for."""
         everyone = frozenset(self.rows["entry"])
         for names in {everyone - set(self.refused(public)), everyone}:
             self.groups(names)
 
     def mark(self, name: str) -> Mark:
+        """Return what is known of a row beside its numbers."""
         return self.marks.get(name, Mark())
 
     def badge(self, name: str, kind: str) -> str:
+        """Return the badge of a row."""
         return badge(kind, self.trusted.get(name, True), self.mark(name))
 
 
@@ -214,7 +216,7 @@ def overall(tracks: Sequence[Results], public: bool = False) -> pd.DataFrame:
 
 
 def _listed(ranked: pd.DataFrame, whole: pd.DataFrame, refused: Mapping[str, tuple[str, str]]) -> pd.DataFrame:
-    """A board with the refused rows of the whole one before its reference rows: their numbers, and no place."""
+    """Insert the refused rows of the whole board before the reference rows: their numbers, and no place."""
     rest = whole[whole["entry"].isin(refused)].sort_values("entry").copy()
     for column in rest.columns:
         if column.startswith(("rank", "group_", "keep_")):

@@ -34,14 +34,14 @@ Found = scores.Scores | scores.ShadowScores | dict[str, float]
 
 
 def name(thing: Scored) -> str:
-    """Of the entry; ``null`` is the zero line of what reads one model, ``retrain`` of what reads shadow models."""
+    """Return the entry's name; ``null`` and ``retrain`` are the nulls of what reads one model, and shadow models."""
     if isinstance(thing, Reference):
         return {"retrained": shadow_units.RETRAIN}.get(thing.kind, thing.kind)
     return thing.name
 
 
 def stored(references: References) -> list[Scored]:
-    """What can be scored from stored arrays: units of every entry on the board, reference models, shadow units."""
+    """Return what stored arrays give scores of: units of the board's entries, reference models, shadow units."""
 
     def here(sha: str | None) -> bool:
         return sha is not None and references.store.has(sha)

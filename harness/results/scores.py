@@ -59,7 +59,7 @@ class Scores:
         return cls(metrics, stored.absolute, stored.ra_retrain, stored.attacks)
 
     def stored(self) -> Any:
-        """The stored form: a dataclass that has every metric beside the other numbers."""
+        """Return the stored form: a dataclass that has every metric beside the other numbers."""
         form = _stored_form(metric_table.of_models())
         return form(absolute=self.absolute, ra_retrain=self.ra_retrain, attacks=self.attacks, **self.metrics)
 
@@ -88,7 +88,7 @@ class ShadowScores:
 
 
 def model_evidence(references: References, seed: int, logits: NDArray[Any]) -> ModelEvidence:
-    """What an attack reads of logits [n, classes] of one model of a seed."""
+    """Return what an attack reads of logits [n, classes] of one model of a seed."""
     return ModelEvidence(
         logits=logits,
         original=references.logits(Role("original", seed)),
@@ -122,7 +122,7 @@ def _computed(metric: Metric, evidence: ModelEvidence, attacks: Mapping[str, Num
 def _complete(
     references: References, place: str, name: str, seed: int, logits: Callable[[], NDArray[Any] | None]
 ) -> Scores | None:
-    """Stored scores, with the metrics that were declared since where the arrays for them are here."""
+    """Return stored scores, with the metrics that were declared since where the arrays for them are here."""
     document = documents.read(references.store, place, name, _stored_form(metric_table.of_models()))
     if document is None:
         return None
@@ -246,7 +246,7 @@ def keep(store: Store, kind: str, name: str, scores: AnyScores) -> AnyScores:
 
 
 def value(metric: Metric, scores: Scores | None, record: Record | None) -> float | None:
-    """The metric of one seed, from its scores or from its run; ``None`` where it is unknown."""
+    """Return the metric of one seed, from its scores or from its run; ``None`` where it is unknown."""
     if metric.reads == "run":
         assert metric.compute is not None
         return None if record is None else metric.compute(record)

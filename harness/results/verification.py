@@ -58,13 +58,14 @@ class RerunDifference:
 
     @property
     def exceeds(self) -> bool:
+        """Whether the difference is larger than its limit."""
         if self.metric == "seconds":
             return self.judged and abs(math.log(self.again / self.published)) > math.log(self.limit)
         return self.judged and abs(self.again - self.published) > self.limit
 
 
 def published(board_entry: BoardEntry, seed: int) -> Record:
-    """The record to be compared with.
+    """Return the record to compare with.
 
     Raises:
         BenchError: the entry has none of that seed.
@@ -76,7 +77,7 @@ def published(board_entry: BoardEntry, seed: int) -> Record:
 
 
 def entry_of(references: References, board_entry: BoardEntry, given: Entry | None = None) -> Entry:
-    """The entry as it ran: its source from ``given``, from what ships or from the store, with its parameters.
+    """Return the entry as it ran: its source from ``given``, from what ships or from the store, with its parameters.
 
     Raises:
         BenchError: the source is not here, or is another one.
@@ -101,7 +102,7 @@ def entry_of(references: References, board_entry: BoardEntry, given: Entry | Non
 def judge(
     references: References, board_entry: BoardEntry, record: Record, again: Record
 ) -> tuple[Rerun, list[RerunDifference], str]:
-    """The mark, every number that both runs have, and in one line why; ``again`` is a unit that ended."""
+    """Return the mark, every number that both runs have, and in one line why; ``again`` is a unit that ended."""
     table: list[RerunDifference] = []
     verdict: Verdict = "inconsistent"
     if record.status != again.status:

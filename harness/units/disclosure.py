@@ -14,12 +14,12 @@ from unlearn_bench.harness.units.records import Record
 
 
 def said(track: Track, status: str, reason: str) -> str:
-    """A status with its reason; on a sealed track the status alone, for the reason is in the entry's hand."""
+    """Return a status with its reason; on a sealed track only the status, since the entry controls the reason."""
     return f"{status}: {reason}" if reason and not track.sealed else status
 
 
 def tally(records: Iterable[Record]) -> dict[str, int]:
-    """How many units ended in which status."""
+    """Count the units by the status in which they ended."""
     return dict(sorted(Counter(record.status for record in records).items()))
 
 

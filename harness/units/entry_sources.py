@@ -34,7 +34,7 @@ def keep(store: Store, entry: Entry) -> None:
 
 
 def find(store: Store, record: Record) -> Entry | None:
-    """The entry that left a record, without its choice of parameters; ``None`` where its source is not here."""
+    """Return the entry that left a record, with its default parameters; ``None`` where its source is not here."""
     if record.name in baseline_names() and (shipped := baseline(record.name)).sha256 == record.sha256:
         return shipped
     declared = documents.read(store, KIND, record.sha256, Declared)

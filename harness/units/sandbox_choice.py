@@ -11,7 +11,7 @@ from unlearn_bench.sandbox.types import Sandbox
 
 
 def choose_sandbox(track: Track, sandbox: str, gpu: int | None) -> tuple[Sandbox, str]:
-    """The back end of that name on this machine, and one line that says which it is.
+    """Return the back end of that name on this machine, and one line that says which it is.
 
     Raises:
         BenchError: it cannot be used.

@@ -30,6 +30,7 @@ class SandboxRunner:
         self.at_once, self.backend, self.trusted = len(self._slots), context.sandbox.name, context.sandbox.trusted
 
     def run(self, units: Sequence[U], deadline: float) -> Iterator[tuple[U, UntimedResult]]:
+        """Run units; yield each as it finishes. See :class:`harness.units.runner.Runner`."""
         context = replace(self._context, stop=threading.Event())  # what ends one run must not end the next
 
         def work(unit: Unit, slot: Slot) -> UntimedResult:

@@ -48,12 +48,12 @@ def timed_slots(store: Store, device: str = "cpu") -> list[Slot]:
 
 
 def timed_slot(cores: tuple[int, ...], device: str = "cpu") -> Slot:
-    """A place where nothing else runs while a unit is on the clock."""
+    """Return a place where nothing else runs while a unit is on the clock."""
     return replace(untimed_slot(cores, device), timed=True)
 
 
 def untimed_slot(cores: tuple[int, ...], device: str = "cpu") -> Slot:
-    """A place that units share with others, but not with one that is on the clock."""
+    """Return a place that units share with others, but not with one that is on the clock."""
     return Slot(cores, device, device_locks.cores(cores) if device == "cpu" else (device_locks.gpu(device),))
 
 

@@ -46,6 +46,7 @@ class Losses:
 
     @property
     def total(self) -> float:
+        """Sum of the four terms."""
         return self.retain + self.forget + self.val + self.val_mia
 
 
@@ -61,7 +62,7 @@ class Trial:
 
 
 def losses(references: References, unit: Unit, logits: NDArray[Any], objective: Objective) -> Losses:
-    """The terms for one unit's logits [n, classes].
+    """Return the terms for one unit's logits [n, classes].
 
     ``paper`` compares with the retrained model of the same unit. ``oracle-free`` needs none: R and V as accurate as in
     the original, F as accurate as V.
@@ -86,9 +87,9 @@ def losses(references: References, unit: Unit, logits: NDArray[Any], objective: 
 
 
 def units(entry: Entry, track: Track, setting: Setting) -> Sequence[Unit]:
-    """What one configuration is tried on.
+    """Return the units on which one configuration is tried.
 
-    ``seed``: the first model seeds (the board scores them, too). ``shadow``: units of a pair of shadow splits that no
+    ``seed``: the first model seeds, which the board also scores. ``shadow``: units of a pair of shadow splits that no
     score reads (paper, appendix D).
     """
     if setting == "shadow":
@@ -184,11 +185,11 @@ class Study:
         return _trial(told)
 
     def best(self) -> Trial:
-        """The configuration with the smallest loss; of equals the first."""
+        """Return the configuration with the smallest loss; of equals the first."""
         return min(self.trials(), key=lambda trial: (trial.loss, trial.number))
 
     def summary(self) -> dict[str, Any]:
-        """The chosen parameters and what they cost, as :func:`tuned` reads them."""
+        """Return the chosen parameters and what they cost, as :func:`tuned` reads them."""
         best, trials = self.best(), self.trials()
         return {
             "entry": self.entry.name,
@@ -245,7 +246,7 @@ def place(track: Track, setting: Setting) -> str:
 
 
 def choice(name: str, sha256: str, track: Track, store: Store, setting: Setting = "seed") -> dict[str, Any] | None:
-    """What a search on this track chose for exactly this source and what it cost, see :meth:`Study.summary`.
+    """Return what a search on this track chose for exactly this source and what it cost, see :meth:`Study.summary`.
 
     For ``shadow`` the choice of a search in that setting, else that of the ordinary search.
     """
@@ -262,6 +263,6 @@ def choice(name: str, sha256: str, track: Track, store: Store, setting: Setting 
 
 
 def tuned(entry: Entry, track: Track, store: Store, setting: Setting = "seed") -> Entry:
-    """The entry with the parameters that :func:`choice` gives, if there was a search."""
+    """Return the entry with the parameters of :func:`choice`, if there was a search."""
     found = choice(entry.name, entry.sha256, track, store, setting)
     return entry if found is None else entry.with_parameters(found["parameters"])

@@ -124,17 +124,21 @@ class _OfModelSeed(Unit[R]):
 
     @property
     def original(self) -> Role:
+        """The model to unlearn from."""
         return Role("original", self.seed)
 
     def parts(self, examples: Examples) -> dict[str, NDArray[np.int64]]:
+        """Return the indices of R, F, V and T."""
         return examples.parts(self.seed)
 
     @property
     def description(self) -> str:
+        """Which of an entry's units this is, for people."""
         return f"seed {self.seed}"
 
     @property
     def random_seed(self) -> int:
+        """What torch, numpy, random and the loaders are seeded with."""
         return derive(self.track.protocol.seed, self.seed)
 
 
@@ -147,10 +151,12 @@ class SeedUnit(_OfModelSeed[Record]):
 
     @property
     def document_name(self) -> str:
+        """Name of the record among those of its kind."""
         return self.key
 
     @classmethod
     def document_kind(cls, track: Track, entry: str) -> str:
+        """Return the kind of document of an entry's records on a track."""
         return f"{cls.folder}/{track_folder(track)}"
 
 
@@ -174,29 +180,36 @@ class ShadowUnit(Unit[ShadowUnitRecord]):
 
     @property
     def index(self) -> list[int]:
+        """Split and forget set; enters the key."""
         return [self.seed, self.forget_set]
 
     @property
     def original(self) -> Role:
+        """The model to unlearn from."""
         return Role("shadow", self.seed)
 
     @property
     def target(self) -> Role:
+        """The retrained model that the result should equal."""
         return Role("shadow-retrained", self.seed, self.forget_set)
 
     def parts(self, examples: Examples) -> dict[str, NDArray[np.int64]]:
+        """Return the indices of R, F, V and T."""
         return examples.shadow_parts(self.seed, self.forget_set)
 
     @property
     def description(self) -> str:
+        """Which of an entry's units this is, for people."""
         return f"split {self.seed} forget set {self.forget_set}"
 
     @property
     def random_seed(self) -> int:
+        """What torch, numpy, random and the loaders are seeded with."""
         return derive(self.track.protocol.seed, self.seed, 1 + self.forget_set)
 
     @property
     def document_name(self) -> str:
+        """Name of the record among those of its kind."""
         return f"{self.seed}-{self.forget_set}"
 
 
@@ -210,15 +223,19 @@ class SwapUnit(Unit[SwapRecord]):
 
     @property
     def original(self) -> Role:
+        """The model to unlearn from."""
         return Role("swap", self.seed)
 
     def parts(self, examples: Examples) -> dict[str, NDArray[np.int64]]:
+        """Return the indices of R, F, V and T."""
         return examples.swapped_parts(self.seed)
 
     @property
     def description(self) -> str:
+        """Which of an entry's units this is, for people."""
         return f"swapped seed {self.seed}"
 
     @property
     def random_seed(self) -> int:
+        """What torch, numpy, random and the loaders are seeded with."""
         return derive(self.track.protocol.seed, self.seed, 0, 1)

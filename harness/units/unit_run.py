@@ -46,7 +46,7 @@ class UnitContext:
     """In the place of :func:`attempt`, where units run on other machines; takes a unit, its slot and its deadline."""
 
     def inputs(self, parts: Mapping[str, NDArray[np.int64]]) -> Path:
-        """The safetensors file with R, F and V (indices) of a unit's request: all data that a sandbox gets."""
+        """Return the safetensors file with R, F and V (indices) of a unit's request: all data that a sandbox gets."""
         from safetensors.numpy import save
 
         from unlearn_bench.harness.support.files import write_file
@@ -86,8 +86,11 @@ def run(context: UnitContext, unit: Unit, slot: Slot, retrain_seconds: float | N
 def attempt(
     context: UnitContext, unit: Unit, slot: Slot, deadline: float
 ) -> tuple[NDArray[np.float32] | None, Outcome]:
-    """Run a unit in the sandbox, every request at most three times; logits [n, classes] when it is ok, and what became
-    of it. The requests of a unit share the deadline, and their times add up."""
+    """Run a unit in the sandbox, every request at most three times.
+
+    Returns its logits [n, classes] when it is ok, and what became of it. The requests of a unit share the deadline, and
+    their times add up.
+    """
     from safetensors.numpy import save
 
     if context.elsewhere is not None:

@@ -112,7 +112,7 @@ def _run(unit: Unit, deadline: float) -> UntimedResult:
 
 
 def attempt_unit(references: References, unit: Unit, deadline: float, device: str = "cpu") -> UntimedResult:
-    """The same in this process, in its main thread, with these references, on this device."""
+    """Run one unit in this process, in its main thread, with these references, on this device."""
     places = device_locks.cores(sorted(os.sched_getaffinity(0))) if device == "cpu" else (device_locks.gpu(device),)
     with DeviceLocks(places).hold():
         return _attempt(references, unit, deadline, device)

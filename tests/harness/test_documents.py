@@ -12,9 +12,16 @@ import msgspec
 import pytest
 
 from tests.harness.conftest import run
+from unlearn_bench.harness.references.references import References
+from unlearn_bench.harness.results import review
+from unlearn_bench.harness.results.board_entries import board_entries
 from unlearn_bench.harness.store import documents
 from unlearn_bench.harness.store.store import SHIPPED, Store
 from unlearn_bench.harness.support.errors import StoreError
+from unlearn_bench.harness.tracks.loading import load_track
+from unlearn_bench.harness.units import unit_store
+from unlearn_bench.harness.units.records import ProbeRecord, SwapRecord
+from unlearn_bench.harness.units.unit_kinds import ProbeUnit, SwapUnit
 
 
 @dataclass(frozen=True)
@@ -94,3 +101,21 @@ def test_an_unknown_key_in_any_shipped_document_leaves_the_board_as_it_is(kind: 
     for path in changed:
         path.write_text(json.dumps({**json.loads(path.read_text()), "of a newer version": {"a": 1}, "format": 99}))
     assert changed and run("leaderboard", "--format", "json").stdout == before
+
+
+def test_an_unknown_key_in_what_is_added_to_a_store_leaves_the_board_as_it_is(home: Path) -> None:
+    references = References(load_track("digits-resnet18"), Store())
+    entries = {entry.name: entry for entry in board_entries(references)}
+    ft, record = entries["ft"], entries["ft"].records[0]
+    review.keep(references, record, review.Rerun(0, "inconsistent", record.date, record.date))
+    review.disqualify(references.store, "ct", entries["ct"].sha256, "a copy")
+    unit_store.write(references.store, ProbeUnit, references.track, ft.entry_id, "0", ProbeRecord(1e-3))
+    unit_store.write(
+        references.store, SwapUnit, references.track, ft.entry_id, "0", SwapRecord("ok", "", None, 9.0, True)
+    )
+    commands = (("leaderboard", "--format", "json"), ("show", "ft", "--json"))
+    before = [run(*command).stdout for command in commands]
+    assert '"state": "disqualified"' in before[0].replace('":"', '": "') and "a swapped unit takes 9.00" in before[1]
+    for path in home.rglob("*.json"):
+        path.write_text(json.dumps({**json.loads(path.read_text()), "of a newer version": 1, "format": 99}))
+    assert [run(*command).stdout for command in commands] == before
