@@ -1,0 +1,1 @@
+"""Metrics, attacks, groups, ranks and uncertainty: arrays in, numbers out."""

@@ -30,7 +30,7 @@ def track_board(
     shadows: Sequence[ShadowResult] = (),
     groups: GroupMembership | None = None,
 ) -> pd.DataFrame:
-    """The board of one track that wants ``seeds`` seeds, from rows as ``scoring.seed_rows`` describes.
+    """Return the board of one track that wants ``seeds`` seeds, from rows as ``scoring.seed_rows`` describes.
 
     Ranked rows come first, by rank; those tied by RetDev + Disc, then by name. Incomplete rows follow, then references.
 
@@ -76,7 +76,7 @@ def overall_board(
     shadows: Sequence[ShadowResult] = (),
     groups: Sequence[GroupMembership] | None = None,
 ) -> pd.DataFrame:
-    """The board over all tracks of ``seeds`` (track → seeds it wants): the entries that ran every one of them.
+    """Return the board over all tracks of ``seeds`` (track → seeds it wants), of entries that ran every one of them.
 
     An entry that lacks a track, or is incomplete on one, stands on its tracks' boards only. Order as ``track_board``.
     ``groups``: the memberships of these rows on each track, where they are known.
@@ -196,7 +196,7 @@ def _rankings(groups: Sequence[GroupMembership], names: pd.Index, placed: pd.Ser
 
 
 def _add_rank(board: pd.DataFrame, name: str, counts: NDArray[np.int64], chosen: NDArray[np.bool_]) -> None:
-    """The observed rank (resample 0) from memberships [1 + resamples, entries, 4], and its range in the resamples."""
+    """Add the observed rank (resample 0) and its range from memberships [1 + resamples, entries, 4]."""
     drawn = dense_ranks(counts[:, chosen, : len(GROUPS)])
     low, high = (np.quantile(drawn[1:], q, axis=0, method="inverted_cdf").astype(int) for q in (0.025, 0.975))
     board[name] = _column(drawn[0], board.index, chosen)

@@ -12,13 +12,13 @@ FPR = np.logspace(-4.0, 0.0, 33)
 
 
 def loss_histogram(losses: ArrayLike) -> NDArray[np.int64]:
-    """Counts [34] of cross-entropy losses [n] in the bins of ``EDGES``."""
+    """Return counts [34] of cross-entropy losses [n] in the bins of ``EDGES``."""
     logs = np.log10(np.maximum(np.asarray(losses, np.float64), 1e-300))
     return np.histogram(np.clip(logs, EDGES[0], EDGES[-1]), EDGES)[0]
 
 
 def roc(forget: ArrayLike, unseen: ArrayLike) -> NDArray[np.float64]:
-    """True positive rates [33] at the false positive rates ``FPR`` of the attack "a small loss was forgotten".
+    """Return true positive rates [33] at the false positive rates ``FPR`` of the attack "a small loss was forgotten".
 
     Losses [n] of forget examples, [m] of unseen ones. The largest rate that a threshold reaches without exceeding the
     false positive rate; below 1/m no unseen example may be taken for a forgotten one.

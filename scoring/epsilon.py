@@ -92,7 +92,7 @@ def score(
     mode: Mode = "compatible",
     delta: float = DELTA,
 ) -> float:
-    """The competition's score from φ [n, N] and [n, M]: mean points × RA ratio × TA ratio.
+    """Return the competition's score from φ [n, N] and [n, M]: mean points × RA ratio × TA ratio.
 
     The ratios are the unlearned models' mean accuracy over the retrained models' on retain and test set. Perfect
     unlearning does not score 1: see ``ceiling``.
@@ -132,7 +132,7 @@ def _bounds(positives: int, negatives: int, delta: float) -> Floats:
 
 
 def _compatible(own: Floats, reference: Floats, delta: float) -> Floats:
-    """The competition's rules for sorted φ [n, N] and [n, M]."""
+    """Apply the competition's rules to sorted φ [n, N] and [n, M]."""
 
     def rules(high: Floats, low: Floats) -> Floats:
         intervals = _either_way(

@@ -54,8 +54,11 @@ class ModelEvidence:
 
     @cached_property
     def unseen(self) -> Indices:
-        """Test examples of the (sub)classes that are forgotten: with F drawn at random all of them, and where a whole
-        class is forgotten those that its examples can be told from by membership alone."""
+        """Test examples of the (sub)classes that are forgotten.
+
+        With F drawn at random these are all of them. Where a whole class is forgotten, its examples differ from these
+        by membership only.
+        """
         test, kinds = self.parts["test"], self.labels if self.subclasses is None else self.subclasses
         return test[np.isin(kinds[test], kinds[self.parts["forget"]])]
 
@@ -111,11 +114,11 @@ class ShadowEvidence:
     labels: Indices
 
     def null(self) -> ShadowEvidence:
-        """The same with the retrained models as the unlearned ones: nothing is left to find."""
+        """Return the evidence with the retrained models as the unlearned ones: nothing is left to find."""
         return replace(self, forgotten=self.retrained, never=self.retrained_never, retrained=self.retrained_never)
 
     def before(self) -> ShadowEvidence:
-        """The same with the models before unlearning: everything is there to find."""
+        """Return the evidence with the models before unlearning: everything is there to find."""
         return replace(
             self,
             forgotten=self.original,

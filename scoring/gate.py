@@ -29,7 +29,7 @@ class GateResult:
 
 
 def gate(entry: Mapping[str, Sequence[float]], null: Mapping[str, Sequence[float]]) -> list[GateResult]:
-    """Readings of the gate's attacks from their values per seed, of an entry and of a second retrained model.
+    """Return the results of the gate's attacks from their values per seed, of an entry and of a second retrained model.
 
     ``ValueError`` where the two do not have the same seeds.
     """

@@ -42,7 +42,7 @@ def membership(
     generator_seed: int,
     shadows: Sequence[ShadowResult] = (),
 ) -> GroupMembership:
-    """Groups from checked ``rows`` of ``track``, which wants ``seeds`` seeds; for U-LiRA from its ``shadows``.
+    """Return groups from checked ``rows`` of ``track``, which wants ``seeds`` seeds; for U-LiRA from its ``shadows``.
 
     Paired: a resample draws the same seeds for all entries, and the same pairs of shadow splits for all with as many,
     and clusters the baselines' means anew. Who is F is not resampled. The draws of a track do not depend on what other

@@ -35,7 +35,7 @@ def metrics() -> tuple[Metric, ...]:
 
 
 def metric_named(name: str) -> Metric:
-    """The metric of this name.
+    """Return the metric of this name.
 
     Raises:
         ValueError: there is none; says which there are and how to add one.
@@ -82,7 +82,7 @@ def ranked() -> tuple[Metric, ...]:
 
 
 def leading(place: Place) -> tuple[Metric, ...]:
-    """Grouped metrics that are shown in this place, quality before cost."""
+    """Return the grouped metrics that are shown in this place, quality before cost."""
     return tuple(sorted((each for each in shown(place) if each.ranked), key=lambda each: each.reads == "run"))
 
 

@@ -60,18 +60,18 @@ def names() -> list[str]:
 
 
 def load(name: str) -> Attack:
-    """An attack of the panel by name."""
+    """Return an attack of the panel by name."""
     return _parse(importlib.import_module(f"{attacks.__name__}.{name}"), name)
 
 
 @cache
 def attacks_on(models: Models) -> tuple[Attack, ...]:
-    """The attacks of the panel that read this evidence, by name."""
+    """Return the attacks of the panel that read this evidence, by name."""
     return tuple(attack for attack in map(load, names()) if attack.models == models)
 
 
 def load_file(path: Path) -> Attack:
-    """A user's own attack: a Python file with ``attack(model)``, ``attack(shadows)`` or ``attack(swap)``. It is run.
+    """Run a user's own file, which defines ``attack(model)``, ``attack(shadows)`` or ``attack(swap)``.
 
     Raises:
         InvalidAttack: it cannot be imported, or has no such function.

@@ -10,7 +10,7 @@ from scipy.special import stdtrit
 
 
 def reproducibility_limit(values: ArrayLike, level: float = 0.95, least: float = 0.0) -> float:
-    """What the difference of two results exceeds in ``1 − level`` of cases: t · √2 · s, at least ``least``.
+    """Return what the difference of two results exceeds in ``1 − level`` of cases: t · √2 · s, at least ``least``.
 
     ``values`` [n] are results of the method; s is their standard deviation, t the two-sided quantile of Student's
     distribution with n − 1 degrees of freedom (ISO 5725-6, section 4.1, which takes 1.96 for a known s). NaN for fewer

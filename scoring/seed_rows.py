@@ -52,7 +52,7 @@ class ShadowResult:
 
 
 def checked(rows: pd.DataFrame, seeds: Mapping[str, int]) -> pd.DataFrame:
-    """The rows of the tracks in ``seeds`` (track → number of seeds it wants), ordered; ``ValueError`` for bad rows."""
+    """Return the rows of the tracks in ``seeds`` (track → number of seeds), ordered; ``ValueError`` for bad rows."""
     missing = [column for column in columns() if column not in rows.columns]
     if missing:
         raise ValueError(f"columns missing: {', '.join(missing)}")
@@ -88,7 +88,7 @@ def _check_values(finished: pd.DataFrame) -> None:
 
 
 def standings(rows: pd.DataFrame, seeds: int) -> pd.DataFrame:
-    """What became of each entry on one track; ``rows`` are checked rows of that track, ``seeds`` what it wants.
+    """Say what became of each entry on one track; ``rows`` are checked rows of that track, ``seeds`` what it wants.
 
     Index ``entry``; columns ``kind``, ``state``, ``reason`` (for people, empty when all is well), ``seeds_ok``,
     ``seeds_total``. States:

@@ -31,12 +31,12 @@ class Design:
 
     @property
     def splits(self) -> int:
-        """S."""
+        """Number S of splits."""
         return len(self.forget)
 
     @property
     def population(self) -> int:
-        """n."""
+        """Number n of examples of the population."""
         return self.forget.shape[1]
 
     @property
@@ -45,7 +45,7 @@ class Design:
         return self.splits // 2
 
     def partner(self, split: int) -> int:
-        """The split that trains on what this one leaves out."""
+        """Return the split that trains on what this one leaves out."""
         return split ^ 1
 
     def half(self, split: int) -> Indices:

@@ -124,7 +124,7 @@ def held_out_scores(forgotten: ArrayLike, never: ArrayLike, shrink: bool = True)
 
 
 def roc(scores_forgotten: ArrayLike, scores_never: ArrayLike, points: int = 200) -> tuple[Array, Array]:
-    """False and true positive rates, at most ``points`` of each, spaced evenly in log FPR from the smallest to 1.
+    """Return at most ``points`` false and true positive rates, spaced evenly in log FPR from the smallest to 1.
 
     From the scores of all examples together, any shape. Equal scores are called alike.
     """
@@ -151,7 +151,7 @@ def _student(prior: _Prior, squares: Array, *distances: Array) -> tuple[Array, .
 
 
 def _gaussian(prior: _Prior, squares: Array, *distances: Array) -> tuple[Array, ...]:
-    """The same with each example's own sample variance; without any spread, a small part of the mean one."""
+    """Use each example's own sample variance; without any spread, a small part of the mean one."""
     freedom = len(squares) - 2
     variance = (
         np.maximum(squares / freedom, FLOOR * prior.mean) if freedom else np.broadcast_to(prior.mean, squares.shape)
@@ -230,7 +230,7 @@ def _auc(positives: Array, negatives: Array) -> float:
 
 
 def _rates(positives: Array, negatives: Array, allowed: NDArray[np.int64]) -> tuple[Array, Array]:
-    """False and true positive rates of sorted scores where at most ``allowed`` negatives are called positive."""
+    """Return false and true positive rates of sorted scores where at most ``allowed`` negatives are called positive."""
     bounds = np.concatenate([[-math.inf], negatives])[negatives.size - allowed]
     false = 1.0 - np.searchsorted(negatives, bounds, side="right") / negatives.size
     return false, 1.0 - np.searchsorted(positives, bounds, side="right") / positives.size

@@ -26,7 +26,7 @@ def umia(forget: ArrayLike, unseen: ArrayLike, seed: int = 0) -> float:
 
 
 def standardised(*sides: Values) -> list[Values]:
-    """The sides about their common median, in units of their spread where that is below 1.
+    """Return the sides about their common median, in units of their spread where that is below 1.
 
     The regression's penalty is absolute: without a unit of its own, a model that shrinks its logits a
     million times would read 0.5 whatever it leaks.
@@ -48,7 +48,7 @@ def indiscernibility(mia: float) -> float:
 
 
 def sampling_error(forget: int, unseen: int) -> float:
-    """Standard error of Indisc near chance that is due to the finite forget and unseen sets (their sizes).
+    """Return the standard error of Indisc near chance that is due to the finite forget and unseen sets (their sizes).
 
     All seeds of a track with one split share it, so it does not shrink with the number of seeds: differences below it
     are ties. The variance of an attack's accuracy near chance is (1/n + 1/m)/16, and Indisc doubles the deviation.

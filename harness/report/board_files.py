@@ -17,13 +17,20 @@ class RankedBoard(Protocol):
     """What the forms show of a board."""
 
     @property
-    def track(self) -> Track: ...
+    def track(self) -> Track:
+        """The track of the board."""
+
     @property
-    def rows(self) -> pd.DataFrame: ...
+    def rows(self) -> pd.DataFrame:
+        """The ranked board."""
+
     @property
-    def null(self) -> Mapping[str, float]: ...
+    def null(self) -> Mapping[str, float]:
+        """What a second retrained model scores."""
+
     @property
-    def floor(self) -> float | None: ...
+    def floor(self) -> float | None:
+        """Seconds of a unit that changes nothing, where they are known."""
 
 
 def board_file(board: RankedBoard, form: str) -> bytes:

@@ -57,7 +57,7 @@ def dtypes() -> dict[str, str]:
 
 
 def ordered(board: pd.DataFrame) -> pd.DataFrame:
-    """A board with all documented columns in their order and with their types; groups by U-LiRA even if nobody ran it.
+    """Return a board with all documented columns, ordered and typed; groups by U-LiRA even if nobody ran it.
 
     Raises:
         ValueError: the board has a column that is not documented, or lacks one.
@@ -69,7 +69,7 @@ def ordered(board: pd.DataFrame) -> pd.DataFrame:
 
 
 def documentation() -> str:
-    """The columns as a Markdown table."""
+    """Return the columns as a Markdown table."""
     lines = []
     for name, (dtype, meaning) in columns().items():
         escaped = meaning.replace("|", "\\|")

@@ -84,7 +84,7 @@ def _head(details: EntryDetails) -> Iterator[str]:
 
 
 def _units(details: EntryDetails) -> Iterator[str]:
-    """A line per unit with what went wrong there, and the spread of their times."""
+    """Yield a line per unit with what went wrong there, and the spread of their times."""
     records = details.records
     distances = any(record.weight_distance is not None for record in records)
     yield unit_table.head(distances)

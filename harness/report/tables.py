@@ -34,7 +34,7 @@ SIGNS = {VERIFIED: "✓", NOT_REPRODUCED: "?"}
 
 
 def table(board: pd.DataFrame, track: Track, null: Mapping[str, float], floor: float | None = None) -> str:
-    """The board for a terminal; reference rows set apart. ``floor``: seconds of the identity entry."""
+    """Return the board for a terminal; reference rows set apart. ``floor``: seconds of the identity entry."""
     attacked = bool(board["ulira"].notna().any())
     columns = _columns(attacked)
     head = "".join(format(name, width) for name, width, _ in columns).rstrip()
@@ -122,7 +122,7 @@ def _width(metric: Metric) -> int:
 
 
 def _leading(metric: Metric, attacked: bool) -> tuple[str, str, Cell]:
-    """The column of a metric that entries are grouped by: with its interval where there is room."""
+    """Return the column of a metric that entries are grouped by, with its interval where there is room."""
     title = metric.heading or metric.title
     if metric.ratio:
         return title, ">8" if attacked else ">7", partial(_mean, metric)
@@ -143,7 +143,7 @@ def _shortened(text: str, width: int) -> str:
 
 
 def markdown(board: pd.DataFrame) -> str:
-    """The board as a Markdown table; reference rows last."""
+    """Return the board as a Markdown table; reference rows last."""
     first = leading("markdown")
     others = [metric for metric in shown("markdown") if not metric.ranked]
     titles = [metric.title for metric in first]
@@ -198,7 +198,7 @@ def _spread(row: pd.Series[Any], metric: str, digits: int) -> str:
 
 
 def verdict(board: pd.DataFrame, entry: str) -> str:
-    """The last line of ``bench submit``."""
+    """Return the last line of ``bench submit``."""
     row = board[board["entry"] == entry].iloc[0]
     ranked = int(board["rank"].notna().sum())
     seeds = f"{row['seeds_ok']}/{row['seeds_total']} seeds ok"
@@ -231,7 +231,7 @@ def group(row: pd.Series[Any] | Mapping[Any, Any], metric: str) -> str:
 
 
 def attack(title: str, rows: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
-    """An attack's numbers by entry: mean over the seeds with its 95 % interval; reference models last."""
+    """Return an attack's numbers by entry: mean over the seeds with its 95 % interval; reference models last."""
     last = ("original", "retrain", "null")
     ordered = [*(name for name in rows if name not in last), *(name for name in last if name in rows)]
     names = list(next(iter(rows.values()), [{}])[0])
@@ -279,7 +279,7 @@ def comparison(a: str, b: str, differences: Sequence[PairedDifference]) -> str:
 def audit(
     entry: str, changes: Sequence[UnpairedDifference], fitted: Sequence[str], zero: Mapping[str, tuple[float, float]]
 ) -> str:
-    """An entry on public and on fresh seeds, and the verdict; ``*`` where the public ones are clearly better."""
+    """Compare an entry on public and fresh seeds, with the verdict; ``*`` where the public ones are clearly better."""
     lines = [f"{_shortened(entry, 16):<16}{'public seeds':>18}{'fresh seeds':>18}{'public against fresh':>30}"]
     for one in changes:
         means = [f"{side.mean:.3f} ± {side.half_width:.3f}" for side in (one.public, one.fresh)]
@@ -324,7 +324,7 @@ def csv(board: pd.DataFrame) -> str:
 
 
 def parquet(board: pd.DataFrame) -> bytes:
-    """The same with all digits, as Parquet."""
+    """Return all columns with all digits, as Parquet."""
     content: bytes = ordered(board).to_parquet(index=False, engine="pyarrow")
     return content
 

@@ -11,7 +11,7 @@ NONE = "–"
 
 
 def head(distances: bool) -> str:
-    """The line of headings; ``distances``: whether weights are kept on this track."""
+    """Return the line of headings; ``distances``: whether weights are kept on this track."""
     models, runs = _metrics()
     titles = [f"{metric.title:>{_width(metric)}}" for metric in models]
     titles += [f"{'wall s':>7}", f"{'CPU s':>7}", *(f"{metric.title:>{_width(metric)}}" for metric in runs)]

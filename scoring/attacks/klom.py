@@ -34,7 +34,7 @@ def attack(shadows: ShadowEvidence) -> dict[str, float]:
 
 
 def histograms(unlearned: ArrayLike, retrained: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Counts [n, 20] of φ [n, P] and [n, Q] in equal bins over the pooled range of each example.
+    """Return counts [n, 20] of φ [n, P] and [n, Q] in equal bins over the pooled range of each example.
 
     The last bin holds its right edge. An example with one value only has all counts in the first bin.
 

@@ -43,7 +43,7 @@ def attack(model: ModelEvidence) -> dict[str, float]:
 
 
 def log_ratios(model: ModelEvidence, examples: NDArray[np.integer], a: float = OFFLINE_A) -> NDArray[np.float64]:
-    """log p(x | model) − log p(x) of k examples [k]; p is the probability of the true class.
+    """Return log p(x | model) − log p(x) of k examples [k]; p is the probability of the true class.
 
     Raises:
         ValueError: no reference model lacks one of the examples, φ is not finite, or ``a`` is outside [0, 1].

@@ -43,7 +43,7 @@ def umia_two_sided(forget: ArrayLike, unseen: ArrayLike, seed: int = 0) -> float
 
 
 def trees(both: Values, held_out: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """What each of k trees takes for the first side's, [k, 2, n], of values [2, n]: those of row 0.
+    """Call what each of k trees takes for the first side's, [k, 2, n], of values [2, n]: those of row 0.
 
     Tree i is CART on one feature (Gini impurity), as scikit-learn grows it, without ``held_out[i]`` [k, n] of either
     row. With one feature the leaves are intervals of the sorted values: a tree is its cuts, and what each interval
@@ -107,7 +107,7 @@ class _Forest:
         return np.column_stack((left, cut, self.grow(cut, end, depth - 1)))
 
     def _best(self, start: Counts, end: Counts) -> Counts:
-        """The purest cut of each tree between ``start`` and ``end``: the first of equals, N where there is none."""
+        """Find the purest cut of each tree between ``start`` and ``end``: the first of equals, N without one."""
         rows = np.arange(len(start))
         first, last = (self.size[rows, at][:, None] for at in (start, end))
         first_own, last_own = (self.own[rows, at][:, None] for at in (start, end))
@@ -119,7 +119,7 @@ class _Forest:
         return np.where(possible.any(axis=1), best, self.values.size)
 
     def called(self, cuts: Counts) -> NDArray[np.bool_]:
-        """The answer of each tree with these sorted cuts [k, c] to every value, counted or not: [k, N]."""
+        """Return the answer of each tree with these sorted cuts [k, c] to every value, counted or not: [k, N]."""
         rows, total = np.arange(len(cuts))[:, None], self.values.size
         real = cuts < total
         inner = np.where(real, cuts, 0)

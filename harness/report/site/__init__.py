@@ -1,0 +1,1 @@
+"""The static pages of ``bench leaderboard --format html``."""

@@ -32,7 +32,7 @@ Scored = dict[str, list[scores.Scores]]
 def read(
     tracks: Sequence[Track], store: Store, public: bool, step: Callable[[Track], None] = lambda track: None
 ) -> list[Results]:
-    """What the store says of every track, with scores and groups; ``step`` is told which track has been read."""
+    """Read every track of the store, with scores and groups; ``step`` is told which track has been read."""
     shipped_kinds()  # once, not in every copy of this process
 
     def one(track: Track) -> Results:
@@ -182,7 +182,7 @@ def row(
     seeds: Mapping[str, tuple[float, ...]],
     counts: Mapping[str, tuple[int, ...]] | None = None,
 ) -> Row:
-    """A row of a page from a row of a board."""
+    """Make a row of a page from a row of a board."""
     part: Part = "reference" if values["state"] == "reference" else "unranked" if pd.isna(values["rank"]) else "ranked"
     numbers: dict[str, Number] = {}
     for metric in by_weight():

@@ -61,7 +61,7 @@ def trade_off(board: Board) -> Markup | None:
 
 
 def pareto(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """The points (RetDev, Indisc) that no other beats in both, by RetDev."""
+    """Return the points (RetDev, Indisc) that no other beats in both, by RetDev."""
     front: list[tuple[float, float]] = []
     for point in sorted(points, key=lambda p: (p[0], -p[1])):
         if not front or point[1] > front[-1][1]:
@@ -132,7 +132,7 @@ def ulira(rows: Named, null: Mapping[str, float], title: str, standalone: bool =
 
 
 def ulira_rows(board: pd.DataFrame) -> Named:
-    """What :func:`ulira` draws, from the table of a board: not the rows that were disqualified."""
+    """Return what :func:`ulira` draws, from the table of a board: not the rows that were disqualified."""
     rows = board[board["ulira"].notna() & (board["state"] != DISQUALIFIED)]
     columns = rows[["entry", "state", "ulira", "ulira_low", "ulira_high"]].itertuples(index=False)
     return [(str(name), state == "reference", *map(float, numbers)) for name, state, *numbers in columns]
@@ -166,7 +166,7 @@ def strips(board: Board) -> Markup | None:
 
 
 def group_map(board: Board) -> Markup | None:
-    """The group of every method on every track and metric: the paper's Table 1 at a glance."""
+    """Draw the group of every method on every track and metric: the paper's Table 1 at a glance."""
     known = [each for each in grouped() if any(key[1] == each.name for row in board.rows for key in row.cells)]
     names, metrics = {metric.name: metric.title for metric in known}, [metric.name for metric in known]
     keys = [(track, m) for m in metrics for track in board.tracks if any((track, m) in row.cells for row in board.rows)]
@@ -206,4 +206,5 @@ def _kind(letter: str) -> str:
 
 
 def shortened(name: str, most: int = 19) -> str:
+    """Return a name of at most ``most`` characters, cut with an ellipsis."""
     return name if len(name) <= most else name[: most - 1] + "…"

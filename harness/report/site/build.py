@@ -44,7 +44,7 @@ def build(
 
 
 def _modules() -> list[ModuleType]:
-    """The modules of ``site/pages`` by name."""
+    """Import the modules of ``site/pages``, in the order of their names."""
     names = sorted(module.name for module in pkgutil.iter_modules(pages.__path__))
     modules = [importlib.import_module(f"{pages.__name__}.{name}") for name in names]
     for module in modules:

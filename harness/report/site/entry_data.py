@@ -39,7 +39,10 @@ def _has_logits(board_entry: BoardEntry) -> bool:
 def page(
     found: Results, name: str, row: Row, values: Mapping[Any, Any], reference_curves: Mapping[str, curves.Curves]
 ) -> EntryPage:
-    """What is on the page of an entry that stands on the track's board; curves as :func:`references` returns them."""
+    """Return what is on the page of an entry that stands on the track's board.
+
+    ``reference_curves``: as :func:`references` returns them.
+    """
     board_entry = found.entries[name]
     track, store = found.references.track, found.references.store
     records = [record for _, record in sorted(board_entry.records.items())]
@@ -157,7 +160,7 @@ def _environment(records: list[Record]) -> dict[str, str]:
 
 
 def _log(records: list[Record]) -> str:
-    """The end of the log of the first seed that failed, else of the first one that printed something."""
+    """Return the end of the log of the first seed that failed, else of the first one that printed something."""
     told = [record for record in records if record.log.strip()]
     failed = [record for record in told if record.status != "ok"]
     first = next(iter([*failed, *told]), None)

@@ -36,7 +36,7 @@ def losses(curves: Curves) -> Markup:
 
 
 def roc(curves: Mapping[str, Curves]) -> Markup:
-    """True against false positive rate of "a small loss was forgotten", mean over the seeds, on log axes."""
+    """Draw true against false positive rate of "a small loss was forgotten", mean over the seeds, on log axes."""
     own = curves["own"]
     low = math.floor(math.log10(own.smallest))
     parts = [_roc_axes(low, tuple(curves))]

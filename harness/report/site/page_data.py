@@ -31,6 +31,7 @@ class Number:
 
     @property
     def half(self) -> float:
+        """Half of the interval: what follows the ±."""
         return (self.high - self.low) / 2
 
 
@@ -96,6 +97,7 @@ class Board:
 
     @property
     def single(self) -> bool:
+        """Whether it is the board of one track."""
         return len(self.tracks) == 1
 
     @cached_property
@@ -104,6 +106,7 @@ class Board:
         return any("ulira" in row.values or row.rank_with_ulira for row in self.rows)
 
     def part(self, part: Part) -> tuple[Row, ...]:
+        """Return the rows of one part, in order."""
         return tuple(row for row in self.rows if row.part == part)
 
     def choices(self, name: str) -> list[str]:
@@ -159,7 +162,7 @@ class EntryPage:
 
 
 def slug(name: str) -> str:
-    """A file's name for a name that anybody may have chosen."""
+    """Return a file name for a name that anybody may have chosen."""
     if NAME.fullmatch(name):
         return name
     return f"entry-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
@@ -174,14 +177,14 @@ def plain(text: object, limit: int | None = None) -> str:
 
 
 def place(row: Mapping[str, Any], name: str) -> Range | None:
-    """The rank of a board's row with its range."""
+    """Return the rank of a board's row with its range."""
     if pd.isna(row[name]):
         return None
     return Range(int(row[name]), int(row[f"{name}_low"]), int(row[f"{name}_high"]))
 
 
 def number(row: Mapping[str, Any], name: str) -> Number | None:
-    """A value of a board's row; ``None`` where it is not known."""
+    """Return a value of a board's row; ``None`` where it is not known."""
     mean = float(row.get(name, math.nan))
     if math.isnan(mean):
         return None

@@ -22,7 +22,7 @@ text { font: 13px system-ui, sans-serif; fill: var(--ink); } .soft { fill: var(-
 
 
 def tag(name: str, *children: str, **attributes: object) -> Markup:
-    """An element; text in it and in its attributes is escaped. ``class_``, ``stroke_width`` as in SVG."""
+    """Return an element; text in it and in its attributes is escaped. ``class_``, ``stroke_width`` as in SVG."""
     told = "".join(
         f' {key.rstrip("_").replace("_", "-")}="{escape(_text(value))}"'
         for key, value in attributes.items()
@@ -37,7 +37,7 @@ def _text(value: object) -> str:
 
 
 def picture(title: str, height: float, parts: Iterable[str], standalone: bool = False, width: int = WIDTH) -> Markup:
-    """A whole picture; ``title`` is what a screen reader says of it."""
+    """Return a whole picture; ``title`` is what a screen reader says of it."""
     attributes: dict[str, object] = {
         "xmlns": "http://www.w3.org/2000/svg" if standalone else None,
         "viewBox": f"0 0 {width} {height:.0f}",
@@ -49,11 +49,13 @@ def picture(title: str, height: float, parts: Iterable[str], standalone: bool = 
 
 
 def text(x: float, y: float, content: str, anchor: str | None = None, soft: bool = False, **more: object) -> Markup:
+    """Return a text element; ``soft``: smaller and paler."""
     attributes = {"class_": "soft" if soft else None, "text_anchor": anchor, **more}
     return tag("text", content, x=x, y=y, **attributes)
 
 
 def line(x1: float, y1: float, x2: float, y2: float, kind: str = "grid", **more: object) -> Markup:
+    """Return a straight line of the style sheet's class ``kind``."""
     return tag("line", class_=kind, x1=x1, y1=y1, x2=x2, y2=y2, **more)
 
 

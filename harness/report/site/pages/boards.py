@@ -28,7 +28,7 @@ class Link:
 
 
 def pages(site: Site) -> Iterator[Page]:
-    """The page of every board."""
+    """Yield the page of every board."""
     menu = _menu(site)
     for board in site.boards:
         yield site.board_files[board.slug], partial(_page, site, board, menu)

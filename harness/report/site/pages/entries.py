@@ -15,7 +15,7 @@ from unlearn_bench.harness.results.curves import Curves
 
 
 def pages(site: Site) -> Iterator[Page]:
-    """The page of every entry on every track that it has run."""
+    """Yield the page of every entry on every track that it has run."""
     for results in site.tracks:
         reference_curves = cache(partial(entry_data.references, results))
         for name in site.rows[results.references.track.name]:

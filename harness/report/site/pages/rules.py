@@ -15,7 +15,7 @@ RULES = Path(__file__).parents[4] / "submissions" / "RULES.md"
 
 
 def pages(site: Site) -> Iterator[Page]:
-    """The one page of the rules."""
+    """Yield the one page of the rules."""
     yield "rules.html", lambda: render(site, "rules.html", ranking=_ranking(), **_rules())
 
 
@@ -35,7 +35,7 @@ def _ranking() -> tuple[str, str]:
 
 
 def _rules() -> dict[str, Any]:
-    """The rules' file as plain text by sections: its marks of emphasis are left out."""
+    """Return the rules as plain text by sections, without marks of emphasis."""
     intro, *parts = re.split(r"^## ", RULES.read_text(encoding="utf-8"), flags=re.MULTILINE)
     sections = []
     for part in parts:
