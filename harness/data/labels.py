@@ -29,7 +29,7 @@ class Labels:
 
 
 def read(store: Store, track: Track) -> Labels | None:
-    """The labels of the track's data set, if they are kept here."""
+    """Return the labels of the track's data set, if they are kept here."""
     document = store.read(KIND, _name(track))
     return None if document is None else Labels(np.array(document["labels"].split(), np.int64), document["train"])
 

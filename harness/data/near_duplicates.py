@@ -40,7 +40,7 @@ class Crossing:
 
 
 def groups(images: NDArray[np.uint8], on_done: Callable[[int], object] = lambda _: None) -> NDArray[np.int64]:
-    """The group of each image [n], numbered in the order of their first images; most are alone in theirs.
+    """Find the group of each image [n], numbered in the order of their first images; most are alone in theirs.
 
     Args:
         images: [n, c, h, w].

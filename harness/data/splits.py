@@ -35,6 +35,7 @@ class Split:
     test: Indices
 
     def parts(self) -> dict[str, Indices]:
+        """Return the four parts by their names in the protocol."""
         return {"retain": self.retain, "forget": self.forget, "val": self.val, "test": self.test}
 
 
@@ -73,7 +74,7 @@ NONE = Numbers()
 def split(
     track: Track, seed: int, size: int, train: int, labels: Indices | None = None, numbers: Numbers = NONE
 ) -> Split:
-    """The split that model seed ``seed`` of a track uses.
+    """Return the split that model seed ``seed`` of a track uses.
 
     Args:
         track: its ``splits`` name the rule and the expected sizes.
@@ -107,7 +108,7 @@ def split(
 
 
 def hold_out(n: int, ratio: float, seed: int) -> tuple[Indices, Indices]:
-    """The paper's split: (kept, held out); the first ceil(ratio·n) of a permutation are held out, order is kept."""
+    """Split into (kept, held out) as the paper does: the first ceil(ratio·n) of a permutation are held out."""
     permutation = _permutation(n, seed)
     cut = math.ceil(ratio * n)
     return permutation[cut:], permutation[:cut]
@@ -141,7 +142,7 @@ def _paper(spec: Splits, size: int, train: int) -> _Pool:
 
 
 def _drawn(spec: Splits, seed: int, size: int, groups: NDArray[np.integer] | None) -> _Pool:
-    """A division of its own for every seed: with a hundred forget examples one would bias all seeds alike."""
+    """Draw a division for every seed: with a hundred forget examples a common one would bias all seeds alike."""
     permutation = np.random.RandomState(derive(spec.seed, seed)).permutation(size)
     ends = accumulate([spec.retain, spec.forget, spec.val, spec.test], initial=0)
     parts: list[NDArray[Any]] = [permutation[start:end] for start, end in pairwise([*ends, size])]
@@ -183,7 +184,7 @@ _CHOICES: dict[str, Callable[[Splits, Indices, Labels, Values], NDArray[np.bool_
 
 
 def _file(what: str, name: str, sha256: str | None, size: int, command: str) -> NDArray[Any]:
-    """An array with a number per example, shipped beside the tracks or in the data folder."""
+    """Read an array with a number per example, shipped beside the tracks or in the data folder."""
     places = [folder / name for folder in (CATALOGUE, data_folder())]
     path = next((path for path in places if path.is_file()), places[-1])
     try:

@@ -70,7 +70,7 @@ class Remote:
         return {name: int(about["size"]) for name, about in self.about(folder).items()}
 
     def about(self, folder: str = "") -> dict[str, Mapping[str, Any]]:
-        """What the place says of every file below a folder: ``size``, and what changes when the file does.
+        """List what the place says of every file below a folder: ``size``, and what changes when the file does.
 
         Raises:
             RemoteError: the place cannot be listed.
@@ -191,7 +191,7 @@ def _error(url: str, error: Exception) -> RemoteError:
 
 
 def _status(error: Exception) -> int | None:
-    """What the server answered, of exceptions of urllib and of those who use requests or httpx."""
+    """Return the status that the server answered with, from exceptions of urllib, requests or httpx."""
     if isinstance(error, urllib.error.HTTPError):
         return error.code
     code = getattr(getattr(error, "response", None), "status_code", None)

@@ -240,12 +240,15 @@ class Snapshot(Store):
         return Store, (self._roots[0], self._roots[1] if len(self._roots) > 1 else None)
 
     def all(self, kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield all documents of a kind with their names, sorted by name."""
         yield from sorted(self._documents(kind).items())
 
     def read(self, kind: str, name: str) -> dict[str, Any] | None:
+        """Return a document as it was when its kind was first asked for, or ``None``."""
         return self._documents(kind).get(name)
 
     def write(self, kind: str, name: str, content: Mapping[str, Any]) -> None:
+        """Write or replace a document in the store and here."""
         super().write(kind, name, content)
         self._documents(kind)[name] = dict(content)
 

@@ -19,7 +19,7 @@ CATALOGUE = Path(__file__).parent / "catalogue"
 
 
 def track_names() -> list[str]:
-    """Names of the tracks that ship with the benchmark."""
+    """Return the names of the tracks that ship with the benchmark."""
     return sorted(path.stem for path in CATALOGUE.glob("*.toml"))
 
 
@@ -40,7 +40,7 @@ def load_track(name: str, secret: Path | None = None) -> Track:
 
 
 def read_track(name: str) -> tuple[dict[str, Any], Path]:
-    """What a track's file says, on top of what it ``extends``, and which file that is.
+    """Read what a track's file says, on top of what it ``extends``, and return it with the file's path.
 
     Errors as :func:`load_track`, but for the content.
     """
@@ -96,5 +96,5 @@ def parse_track(table: Mapping[str, Any], path: Path, secret: Secret | None = No
 
 
 def commitment_of(table: Mapping[str, Any], path: Path) -> str | None:
-    """What a sealed track commits to; ``None`` of any other."""
+    """Return what a sealed track commits to, or ``None`` if the track is not sealed."""
     return build(Sealed, table["sealed"], path, "sealed").commitment if "sealed" in table else None

@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 def build(cls: type[T], table: object, path: Path, where: str) -> T:
-    """One table as a dataclass, tables inside it too; fields with the metadata ``secret`` are no keys.
+    """Build a dataclass from a table and the tables in it; fields with the metadata ``secret`` are no keys.
 
     Args:
         cls: the dataclass.

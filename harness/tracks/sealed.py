@@ -46,13 +46,13 @@ class Secret:
         return hashlib.sha256(text.encode()).hexdigest()
 
     def text(self, name: str) -> str:
-        """The secret file of the track ``name``."""
+        """Return the content of the secret file of the track ``name``."""
         lines = [f"{key} = {json.dumps(value)}\n" for key, value in dataclasses.asdict(self).items()]
         return HEAD.format(name=name) + "".join(lines)
 
 
 def draw() -> Secret:
-    """A fresh secret: 256 bits of salt, seeds of 63 bits."""
+    """Draw a fresh secret: 256 bits of salt, seeds of 63 bits."""
     return Secret(secrets.token_hex(32), *(secrets.randbits(63) for _ in SEEDS))
 
 
@@ -100,7 +100,7 @@ def read(path: Path) -> Secret:
 
 
 def check(name: str, commitment: str, secret: Secret, path: Path) -> None:
-    """Raises ``TrackError`` unless the track commits to exactly this secret."""
+    """Raise ``TrackError`` unless the track commits to exactly this secret."""
     if secret.commitment != commitment:
         raise TrackError(
             f"the secret in {path} is not the one that track {name} commits to",
@@ -130,7 +130,7 @@ def write(secret: Secret, name: str, path: Path) -> None:
 
 
 def seal(text: str, secret: Secret, quota: int) -> str:
-    """A track file without its seeds, with the commitment to ``secret``."""
+    """Return a track file without its seeds, with the commitment to ``secret``."""
     section, kept = "", []
     for line in text.splitlines():
         if header := re.match(r"\s*\[\s*(\w+)\s*\]", line):
@@ -142,7 +142,7 @@ def seal(text: str, secret: Secret, quota: int) -> str:
 
 
 def filled(table: Mapping[str, Any], secret: Secret, path: Path) -> dict[str, Any]:
-    """The content of a sealed track file with its seeds.
+    """Return the content of a sealed track file with its seeds.
 
     Raises:
         TrackError: a seed stands in the file.

@@ -182,5 +182,5 @@ class Track:
 
 
 def _declared(table: Any) -> dict[str, Any]:
-    """What differs from the defaults: a later version may add a key without changing the digests of old tracks."""
+    """Return what differs from the defaults, so that a new key does not change the digests of old tracks."""
     return {f.name: getattr(table, f.name) for f in dataclasses.fields(table) if getattr(table, f.name) != f.default}

@@ -1,6 +1,6 @@
-"""Long trainings on a CPU are written down every few minutes; a killed one goes on from there, to the same model.
+"""Checkpoints of long trainings on a CPU, every few minutes; a killed one resumes there, to the same model.
 
-On this machine alone: a store at a URL gets finished models.
+They stay on this machine: a store at a URL gets finished models only.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from unlearn_bench.harness.references.roles import Role
 
 EVERY = 300.0
-"""Wall seconds from one to the next; a training that takes less is never written down."""
+"""Wall seconds from one to the next; a shorter training is never saved."""
 BYTES = 8
 """Of each parameter: its value and its momentum."""
 _DIGEST = hashlib.sha256().digest_size
@@ -44,7 +44,7 @@ class State:
 
 
 class Checkpoint:
-    """Where the training of a task's models is written down. Another recipe, torch or precision has another place."""
+    """The checkpoint of a task's training. Another recipe, torch or precision has another file."""
 
     def __init__(self, references: References, task: Sequence[Role]) -> None:
         track = references.track
@@ -61,7 +61,7 @@ class Checkpoint:
         return self._before + time.process_time() - self._started
 
     def read(self) -> State | None:
-        """What was written down last, if anything; :attr:`seconds` then goes on from there.
+        """Return what was saved last, if anything; :attr:`seconds` then counts on from there.
 
         Raises:
             StoreError: the file has changed since.
@@ -81,7 +81,7 @@ class Checkpoint:
         return State(int(about["epochs"]), self._before, load(content))
 
     def offer(self, epochs: int, tensors: Callable[[], Mapping[str, Tensor]]) -> None:
-        """Write the training down after so many epochs, if it is time.
+        """Save the training after so many epochs, if it is time.
 
         Raises:
             StoreError: the disk is full.
@@ -95,5 +95,5 @@ class Checkpoint:
         self._last = time.monotonic()
 
     def remove(self) -> None:
-        """Forget it: the training has ended."""
+        """Remove the file: the training has ended."""
         self.path.unlink(missing_ok=True)

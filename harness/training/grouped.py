@@ -28,13 +28,14 @@ class GroupedLinear(nn.Module):
         self.bias = nn.Parameter(torch.stack(bias)[:, None]) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
+        """Apply each model's layer to its part of the inputs."""
         x = x.view(len(x), len(self.weight), -1).transpose(0, 1)
         x = x @ self.weight if self.bias is None else torch.baddbmm(self.bias, x, self.weight)
         return x.transpose(0, 1).flatten(1)
 
 
 def can_group(model: nn.Module) -> bool:
-    """Whether every parameter and buffer of the model sits in a layer that :func:`group` knows."""
+    """Return whether every parameter and buffer of the model is in a layer that :class:`Grouped` can merge."""
     known: set[nn.Module] = {module for module in model.modules() if type(module) in _MAKERS}
     return all(
         module in known or not [*module.parameters(recurse=False), *module.buffers(recurse=False)]
@@ -51,6 +52,7 @@ class Grouped(nn.Module):
         self.network = _merge(members)
 
     def forward(self, images: Tensor) -> Tensor:
+        """Compute the logits of all members."""
         groups, batch, channels, height, width = images.shape
         stacked = images.transpose(0, 1).reshape(batch, groups * channels, height, width)
         return (

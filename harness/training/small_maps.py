@@ -25,6 +25,7 @@ class SmallMapConv2d(nn.Conv2d):
     """A convolution that takes the matrix product where that is faster; parameters and results are those of Conv2d."""
 
     def forward(self, x: Tensor) -> Tensor:
+        """Convolve."""
         if not _plain(self):
             return super().forward(x)
         if self.kernel_size == (1, 1):
