@@ -92,7 +92,7 @@ def unlearn(model, retain):
     for name in ("time", "monotonic", "perf_counter", "process_time", "time_ns", "monotonic_ns", "perf_counter_ns"):
         setattr(time, name, lambda: 0)
     import sandbox.inside.runner
-    sandbox.inside.runner.Unit.unlearn = lambda self: b""
+    sandbox.inside.runner.LoadedJob.unlearn = lambda self: b""
     while real() < until:
         sleep(0.1)
     return model
