@@ -102,7 +102,7 @@ def split(
     if sizes != declared:
         raise TrackError(
             f"track {track.name}: the data set splits into {sizes}, splits declares {declared}",
-            "mend the sizes under [splits], or the data set",
+            "correct the sizes under [splits], or the data set",
         )
     return result
 

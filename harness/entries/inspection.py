@@ -36,7 +36,7 @@ def _inspect(text: str) -> dict[str, Any]:
     try:
         tree = ast.parse(text)
     except SyntaxError as error:
-        problems.append((f"line {error.lineno}: syntax error: {error.msg}", "mend the line"))
+        problems.append((f"line {error.lineno}: syntax error: {error.msg}", "correct the line"))
         return report
     except (ValueError, RecursionError, MemoryError) as error:
         problems.append((f"the source cannot be parsed: {error or type(error).__name__}", "simplify the file"))
@@ -112,10 +112,10 @@ def _metadata(text: str, problems: list[tuple[str, str]]) -> dict[str, Any]:
     try:
         table = tomllib.loads("\n".join(lines)).get("tool", {}).get("bench", {})
     except tomllib.TOMLDecodeError as error:
-        problems.append((f"the metadata block is not TOML: {error}", "mend the comment block (PEP 723)"))
+        problems.append((f"the metadata block is not TOML: {error}", "correct the comment block (PEP 723)"))
         return {}
     if not isinstance(table, dict):
-        problems.append(("[tool.bench] in the metadata block is not a table", "mend the comment block (PEP 723)"))
+        problems.append(("[tool.bench] in the metadata block is not a table", "correct the comment block (PEP 723)"))
         return {}
     if len(str(table.get("title", ""))) > TITLE:
         problems.append((f"the title has more than {TITLE} characters", "shorten it"))

@@ -60,7 +60,7 @@ def download(
             if not start:  # else the part of an earlier attempt may have been of another file
                 raise _refused(remote, blob, label, "does not match its SHA-256")
     what = f"{remote.url}/{blob.name} ended early"
-    remedy = "run the same command again: it goes on where it stopped"
+    remedy = "run the same command again: it resumes where it stopped"
     raise Absent(what, "this machine", remedy, EXIT_CODES["infra"])
 
 

@@ -182,9 +182,9 @@ def _error(url: str, error: Exception) -> RemoteError:
         remedy = "log in as the protocol wants it, or ask who owns the place"
         return RemoteError(f"{url} may not be used: {said}", "this machine", remedy, infra)
     if code == 429:
-        remedy = "wait (for the Hugging Face Hub up to an hour) and run the same command again: it goes on there"
+        remedy = "wait (for the Hugging Face Hub up to an hour) and run the same command again: it resumes there"
         return Absent(f"{url} takes nothing more for now: {said}", "this machine", remedy, infra)
-    remedy = "check the URL and the network, then run the same command again: it goes on where it stopped"
+    remedy = "check the URL and the network, then run the same command again: it resumes where it stopped"
     known = isinstance(error, OSError | HTTPException)
     kind = "" if known else f"{type(error).__name__}: "
     return Absent(f"{url} cannot be reached: {kind}{said}", "this machine", remedy, infra)

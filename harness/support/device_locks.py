@@ -146,7 +146,7 @@ class _Wait:
                 raise BenchError(
                     f"{self.device} was not free for {PATIENCE / 60:.0f} minutes: {described(others)} runs there",
                     "this machine",
-                    "wait until it has ended, or end it, then run the same command again: it goes on where it stopped",
+                    "wait until it has ended, or end it, then run the same command again: it resumes where it stopped",
                     EXIT_CODES["infra"],
                 )
             time.sleep(POLL)

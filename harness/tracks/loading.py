@@ -50,10 +50,12 @@ def read_track(name: str) -> tuple[dict[str, Any], Path]:
     while "extends" in table:
         base = table.pop("extends")
         if not isinstance(base, str):
-            raise TrackError(f"{path}: extends is {base!r}; allowed: a track's name, or a .toml file", "mend the file")
+            raise TrackError(
+                f"{path}: extends is {base!r}; allowed: a track's name, or a .toml file", "correct the file"
+            )
         below = seen[-1].parent / base if base.endswith(".toml") else CATALOGUE / f"{base}.toml"
         if below.resolve() in seen:
-            raise TrackError(f"{path} extends itself", "mend the file")
+            raise TrackError(f"{path} extends itself", "correct the file")
         seen.append(below.resolve())
         table = _over(_read(below, base), table)
     return table, path
@@ -66,7 +68,7 @@ def _read(path: Path, name: str) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise TrackError(f"{path}: not TOML: {error}", "mend the file") from None
+        raise TrackError(f"{path}: not TOML: {error}", "correct the file") from None
 
 
 def _over(base: Mapping[str, Any], table: Mapping[str, Any]) -> dict[str, Any]:
@@ -91,7 +93,7 @@ def parse_track(table: Mapping[str, Any], path: Path, secret: Secret | None = No
     if track.sealed and secret:
         track = dataclasses.replace(track, salt=secret.salt)
     for problem in contradictions(track):
-        raise TrackError(f"{path}: {problem}", "mend the file")
+        raise TrackError(f"{path}: {problem}", "correct the file")
     return track
 
 

@@ -26,13 +26,13 @@ def build(cls: type[T], table: object, path: Path, where: str) -> T:
         TrackError: a key is missing, unknown, or has another kind of value.
     """
     if not isinstance(table, Mapping):
-        raise TrackError(f"{path}: {where or 'the file'} is not a table", "mend the file")
+        raise TrackError(f"{path}: {where or 'the file'} is not a table", "correct the file")
     fields = {f.name: f for f in dataclasses.fields(cls) if "secret" not in f.metadata}  # type: ignore[arg-type]
     hints = get_type_hints(cls)
     prefix = f"{where}." if where else ""
     for key in table:
         if key not in fields:
-            raise TrackError(f"{path}: {prefix}{key} is not a key; allowed: {', '.join(fields)}", "mend the file")
+            raise TrackError(f"{path}: {prefix}{key} is not a key; allowed: {', '.join(fields)}", "correct the file")
     values: dict[str, Any] = {}
     for key, spec in fields.items():
         if key in table:
@@ -52,7 +52,7 @@ def _value(hint: Any, value: Any, path: Path, where: str) -> Any:
         if isinstance(value, Mapping):
             return {k: tuple(v) if isinstance(v, list) else v for k, v in value.items()}
         return float(value) if hint is float else value
-    raise TrackError(f"{path}: {where} is {value!r}; allowed: {_words(hint)}", "mend the file")
+    raise TrackError(f"{path}: {where} is {value!r}; allowed: {_words(hint)}", "correct the file")
 
 
 def _fits(hint: Any, value: Any) -> bool:

@@ -6,8 +6,8 @@ from unlearn_bench.harness.support.errors import Owner
 
 BLAME: dict[str, tuple[Owner, str]] = {
     "invalid": ("your method", "return a model of the same architecture with finite weights; see submissions/RULES.md"),
-    "crash": ("your method", "mend the error above; `bench check` and the log help"),
+    "crash": ("your method", "fix the error above; `bench check` and the log help"),
     "oom": ("your method", "use less memory: smaller batches, torch.no_grad() where no gradient is needed"),
     "timeout": ("your method", "do less: the deadline is twice Retrain's time, or a minute if that is longer"),
-    "infra": ("this machine", "run `bench doctor`, then the same command again: it goes on where it stopped"),
+    "infra": ("this machine", "run `bench doctor`, then the same command again: it resumes where it stopped"),
 }

@@ -74,7 +74,7 @@ class WorkerRunner:
             raise BenchError(
                 "a worker process was killed (usually by lack of memory)",
                 "this machine",
-                "free memory, then run the same command again: it goes on where it stopped",
+                "free memory, then run the same command again: it resumes where it stopped",
                 EXIT_CODES["infra"],
             ) from None
         except GeneratorExit:  # nobody wants the rest; an error ends the processes, and all of it
@@ -134,7 +134,7 @@ def _attempt(references: References, unit: Unit, deadline: float, device: str) -
     except torch.OutOfMemoryError as error:
         status, reason = "oom", str(error).splitlines()[0][:200]
         torch.cuda.empty_cache()
-    except Exception as error:  # whatever an entry raises is its own failure, and the study goes on
+    except Exception as error:  # whatever an entry raises is its own failure, and the search continues
         status, reason = "crash", f"{type(error).__name__}: {error}".splitlines()[0][:200]
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)

@@ -1,4 +1,4 @@
-"""Random crops and flips as one gather, whoever draws them."""
+"""Random crops and flips as one gather, for any source of randomness."""
 
 from __future__ import annotations
 
