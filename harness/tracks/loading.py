@@ -50,9 +50,8 @@ def read_track(name: str) -> tuple[dict[str, Any], Path]:
     while "extends" in table:
         base = table.pop("extends")
         if not isinstance(base, str):
-            raise TrackError(
-                f"{path}: extends is {base!r}; allowed: a track's name, or a .toml file", "correct the file"
-            )
+            what = f"{path}: extends is {base!r}; allowed: a track's name, or a .toml file"
+            raise TrackError(what, "correct the file")
         below = seen[-1].parent / base if base.endswith(".toml") else CATALOGUE / f"{base}.toml"
         if below.resolve() in seen:
             raise TrackError(f"{path} extends itself", "correct the file")

@@ -11,6 +11,7 @@ import os
 import resource
 import selectors
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -126,6 +127,7 @@ def _work(
     os.sched_setaffinity(0, cpus or os.sched_getaffinity(0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (limits.scratch, limits.scratch))
     resource.setrlimit(resource.RLIMIT_DATA, (limits.memory + child.RESERVED, limits.memory + child.RESERVED))
+    sys.argv[:] = [str(runner.__file__), str(folder)]
     names.provide()
     runner.main(folder)
 

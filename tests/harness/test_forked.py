@@ -13,10 +13,12 @@ from unlearn_bench.sandbox.backends.process import Process
 from unlearn_bench.sandbox.tiny import tiny_job
 from unlearn_bench.sandbox.types import MIB, Limits
 
+SHOWS_ITS_ARGUMENTS = "import os, sys\nprint(os.path.basename(sys.argv[0]), sorted(os.listdir(sys.argv[-1])))\n"
+
 
 @pytest.mark.parametrize(
     ("source", "status"),
-    [(f"print('begins')\n{FINE_TUNE}", "ok"), ("import os\ndef unlearn(model, retain): os._exit(4)", "crash")],
+    [(f"{SHOWS_ITS_ARGUMENTS}{FINE_TUNE}", "ok"), ("import os\ndef unlearn(model, retain): os._exit(4)", "crash")],
 )
 def test_a_forked_unit_ends_as_one_of_the_back_end_does(source: str, status: str) -> None:
     limits = Limits(deadline=60, memory=2048 * MIB, processes=64, scratch=32 * MIB)
