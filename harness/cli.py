@@ -33,13 +33,15 @@ Exit codes: 0 ok, 2 usage, 10 invalid, 11 crash, 12 out of memory, 13 timeout,
 
 
 class Verbs(click.Group):
-    """Commands found by folder."""
+    """The verbs, one per module of ``harness/commands``."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of the verbs, sorted."""
         names = (m.name for m in pkgutil.iter_modules(commands.__path__) if not m.name.startswith("_"))
         return sorted(name.replace("_", "-") for name in names)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the verb of this name; ``None`` if there is none."""
         if cmd_name not in self.list_commands(ctx):
             return None
         module = importlib.import_module(f"unlearn_bench.harness.commands.{cmd_name.replace('-', '_')}")
@@ -47,7 +49,7 @@ class Verbs(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the verbs group by group, each with its whole line."""
+        """Write the verbs group by group, each with its untruncated line."""
         lines: dict[str, list[tuple[str, str]]] = {group: [] for group in GROUPS}
         for name in self.list_commands(ctx):
             command = self.get_command(ctx, name)
@@ -58,6 +60,7 @@ class Verbs(click.Group):
                 formatter.write_dl(lines[group])
 
     def invoke(self, ctx: click.Context) -> Any:
+        """Run the verb, and turn Ctrl-C and every error into lines on standard error and an exit code."""
         try:
             return super().invoke(ctx)
         except (click.exceptions.Exit, click.ClickException, click.Abort, BrokenPipeError):
@@ -95,11 +98,11 @@ _messages = _Messages()
 
 
 def _unexpected(error: Exception, quote: bool) -> BenchError:
-    """Return what a user sees of a bug, or of a failure of the machine; the traceback goes to a file.
+    """Return the error that a user sees for a bug or a failure of the machine; the traceback goes to a file.
 
     Args:
         error: what was raised.
-        quote: also show the error's own words, which on a sealed track may hold what nobody must see.
+        quote: also show the error's own text, which may contain secrets of a sealed track.
     """
     from unlearn_bench.harness.store.store import home
 
@@ -108,14 +111,14 @@ def _unexpected(error: Exception, quote: bool) -> BenchError:
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
         log.write_text(traceback.format_exc())
-        where = str(log)
+        log_place = str(log)
     except OSError:  # a full or read-only disk may be the very reason
         traceback.print_exc()
-        where = "above"
+        log_place = "above"
     what = f"{type(error).__name__}: {error}".splitlines()[0][:200] if quote else type(error).__name__
     whose: Owner = "this machine" if isinstance(error, OSError) else "the benchmark"
     remedy = "run `bench doctor`; what was finished is kept, and the same command resumes there"
-    return BenchError(what, whose, remedy, EXIT_CODES["infra"], where)
+    return BenchError(what, whose, remedy, EXIT_CODES["infra"], log_place)
 
 
 @click.group(cls=Verbs, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
@@ -130,8 +133,8 @@ def bench(verbose: bool) -> None:
     logger = logging.getLogger("unlearn_bench")
     logger.addHandler(_messages)
     logger.setLevel(logging.DEBUG if verbose else logging.INFO)
-    if found := mirror.current():
-        found.due = True  # as soon as the command uses the store: `--help` waits for no network
+    if store_mirror := mirror.current():
+        store_mirror.due = True  # as soon as the command uses the store: `--help` waits for no network
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""The library: what a notebook or a script uses of the benchmark, also as ``import unlearn_bench``.
+"""The library: the functions of the benchmark for notebooks and scripts, also as ``import unlearn_bench``.
 
 Each function imports what it needs when it is called. Errors are :class:`BenchError`; messages go to the logger
 ``unlearn_bench``; progress goes to the observer of :class:`RunOptions`.
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from unlearn_bench.harness.entries.entry import Entry
     from unlearn_bench.harness.results.entry_details import EntryDetails, PublicDetails
     from unlearn_bench.harness.tracks.specification import Track
+    from unlearn_bench.harness.units.tuning import Objective, Setting
     from unlearn_bench.harness.workflows.audit import Audited
     from unlearn_bench.harness.workflows.baselines import BaselinesRun
     from unlearn_bench.harness.workflows.prepare import Prepared
@@ -108,27 +109,70 @@ def run_baselines(
     return run_baselines(names, track, options or RunOptions(), lira=lira, swap=swap)
 
 
-def prepare(track: str = DEFAULT_TRACK, options: RunOptions | None = None, **how: Any) -> Prepared:
-    """Train or fetch the reference models of a track; keywords as in :func:`harness.workflows.prepare.prepare`."""
+def prepare(
+    track: str = DEFAULT_TRACK,
+    options: RunOptions | None = None,
+    *,
+    workers: int | None = None,
+    gpus: Sequence[int] = (),
+    in_flight: int | None = None,
+    download: bool = False,
+    lira: bool = False,
+    swap: bool = False,
+    fetch: str | None = None,
+    manifest: str | PathLike[str] | None = None,
+    train: bool = True,
+    from_scratch: bool = False,
+) -> Prepared:
+    """Train or fetch the reference models of a track; see :func:`harness.workflows.prepare.prepare`."""
     from unlearn_bench.harness.workflows.prepare import prepare
 
-    return prepare(track, options or RunOptions(), **how)
+    return prepare(
+        track,
+        options or RunOptions(),
+        workers=workers,
+        gpus=gpus,
+        in_flight=in_flight,
+        download=download,
+        lira=lira,
+        swap=swap,
+        fetch=fetch,
+        manifest=_path(manifest),
+        train=train,
+        from_scratch=from_scratch,
+    )
 
 
 def tune(
-    names: Sequence[str], track: str = DEFAULT_TRACK, options: RunOptions | None = None, **how: Any
+    names: Sequence[str],
+    track: str = DEFAULT_TRACK,
+    options: RunOptions | None = None,
+    *,
+    trials: int | None = None,
+    objective: Objective = "paper",
+    setting: Setting = "seed",
+    export: str | PathLike[str] | None = None,
 ) -> Iterator[Mapping[str, Any]]:
     """Search hyper-parameters, and yield the choice for each entry; see :func:`harness.workflows.tune.tune`."""
     from unlearn_bench.harness.workflows.tune import tune
 
-    return tune(names, track, options or RunOptions(), **how)
+    options = options or RunOptions()
+    return tune(names, track, options, trials=trials, objective=objective, setting=setting, export=_path(export))
 
 
-def audit(name: str, track: str = DEFAULT_TRACK, options: RunOptions | None = None, **how: Any) -> Audited:
-    """Run an entry on fresh splits and models; keywords as in :func:`harness.workflows.audit.audit`."""
+def audit(
+    name: str,
+    track: str = DEFAULT_TRACK,
+    options: RunOptions | None = None,
+    *,
+    seeds: int = 5,
+    parameters: Mapping[str, Any] | None = None,
+    redraw: bool = False,
+) -> Audited:
+    """Run an entry on fresh splits and models; see :func:`harness.workflows.audit.audit`."""
     from unlearn_bench.harness.workflows.audit import audit
 
-    return audit(name, track, options or RunOptions(), **how)
+    return audit(name, track, options or RunOptions(), seeds=seeds, parameters=parameters, redraw=redraw)
 
 
 def verify(name: str, seed: int, track: str = DEFAULT_TRACK, options: RunOptions | None = None) -> Verified:
@@ -193,5 +237,5 @@ def rescore(
     return rescore.score_with(Path(attack), track, options.secret, options.observer)
 
 
-def _path(place: str | PathLike[str] | None) -> Path | None:
-    return None if place is None else Path(place)
+def _path(path: str | PathLike[str] | None) -> Path | None:
+    return None if path is None else Path(path)

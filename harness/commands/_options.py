@@ -24,7 +24,7 @@ def _note_secret(ctx: click.Context, option: click.Parameter, value: Path | None
 
 
 def may_know_secrets(ctx: click.Context) -> bool:
-    """Whether the running command was given the secret of a sealed track, or a place to look for one."""
+    """Return whether the running command was given the secret of a sealed track, or a place to look for one."""
     return bool(ctx.meta.get(_SECRET) or os.environ.get("BENCH_SECRETS"))
 
 
@@ -41,7 +41,7 @@ organiser_option = click.option(
 
 
 def executor_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """--executor, and where its cluster is; see :mod:`harness.executors`."""
+    """Add ``--executor`` and ``--address``; see :mod:`harness.executors`."""
     address = click.option(
         "--address",
         metavar="HOST:PORT",
@@ -58,7 +58,7 @@ def executor_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Hand the options that are fields of ``RunOptions`` to a command as one ``options``; the innermost decorator."""
+    """Pass the options that are fields of ``RunOptions`` to a command as one ``options``; the innermost decorator."""
 
     @functools.wraps(command)
     def call(**parameters: Any) -> Any:
@@ -73,11 +73,11 @@ def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def track_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """--track, and what opens a sealed one."""
-    named = click.option(
+    """Add ``--track``, and ``--secret``, which opens a sealed one."""
+    track = click.option(
         "--track", default=DEFAULT_TRACK, show_default=True, metavar="NAME", help="A track's name, or a .toml file."
     )
-    return named(secret_option(command))
+    return track(secret_option(command))
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
@@ -108,7 +108,7 @@ narrow_option = click.option(
 
 
 def parse_parameters(ctx: click.Context, option: click.Parameter, values: tuple[str, ...]) -> dict[str, Any]:
-    """``name=value`` pairs; values are Python literals, anything else is text."""
+    """Parse ``name=value`` pairs; a value that is not a Python literal is text."""
     import ast
 
     parameters: dict[str, Any] = {}

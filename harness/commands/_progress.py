@@ -31,7 +31,7 @@ class TerminalObserver:
 
 
 class ProgressBar:
-    """A progress bar on a terminal; elsewhere a plain line per finished thing, and one a minute on how much is done."""
+    """A progress bar on a terminal; elsewhere a plain line per finished item, and one a minute on how much is done."""
 
     def __init__(self, title: str, total: int, unit: str, done: int = 0) -> None:
         self._live = sys.stderr.isatty()
@@ -92,7 +92,7 @@ class ProgressBar:
         self.at(self._done)
 
     def line(self, text: str) -> None:
-        """Print a line where there is no terminal."""
+        """Print a line if standard error is not a terminal."""
         if not self._live:
             click.echo(text, err=True)
 

@@ -1,4 +1,4 @@
-"""Declaration of a verb: the group it is listed under in ``bench --help``, and the line that it has there."""
+"""Declaration of a verb: its group and its line in ``bench --help``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``bench audit``: an entry again on fresh splits and models."""
+"""``bench audit``: run an entry again on fresh splits and models."""
 
 from __future__ import annotations
 

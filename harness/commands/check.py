@@ -1,4 +1,4 @@
-"""``bench check``: everything that can be said of a submission without running it."""
+"""``bench check``: every check of a submission that does not run it."""
 
 from __future__ import annotations
 

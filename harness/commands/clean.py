@@ -1,4 +1,4 @@
-"""``bench clean``: what lies where, and the disk freed."""
+"""``bench clean``: show what takes disk space, and free it."""
 
 from __future__ import annotations
 
@@ -44,34 +44,40 @@ def command(everything: bool, dry_run: bool, yes: bool, as_json: bool, **chosen:
     store = Store()
     heaps = list(disk.heaps(store))
     wanted = {f"--{kind}" for kind in KINDS if everything or chosen[kind]} | ({"--all"} if everything else set())
-    going = [heap for heap in heaps if heap.option in wanted and heap.count]
-    freed = bool(going) and not dry_run and (yes or _agreed(going, str(store.root)))
+    selected = [heap for heap in heaps if heap.option in wanted and heap.count]
+    freed = bool(selected) and not dry_run and (yes or _agreed(selected, str(store.root)))
     if freed:
-        for heap in going:
+        for heap in selected:
             heap.free()
     if as_json:
-        listed = [
-            {"kind": h.kind, "bytes": h.size, "count": h.count, "option": h.option, "freed": freed and h in going}
-            for h in heaps
+        kinds = [
+            {
+                "kind": heap.kind,
+                "bytes": heap.size,
+                "count": heap.count,
+                "option": heap.option,
+                "freed": freed and heap in selected,
+            }
+            for heap in heaps
         ]
-        click.echo(json.dumps({"store": str(store.root), "kinds": listed}, indent=1))
+        click.echo(json.dumps({"store": str(store.root), "kinds": kinds}, indent=1))
         return
     click.echo(f"store {store.where}")
     for heap in heaps:
-        mark = "" if heap not in going else "freed" if freed else "to free"
+        mark = "" if heap not in selected else "freed" if freed else "to free"
         click.echo(f"{heap.kind:<14} {_size(heap.size):>9} {heap.count:>6}  {heap.option:<15} {mark:<8}{heap.about}")
     if not wanted:
         click.echo("free with the option beside it; --all also frees references, records and scores")
-    elif not going:
+    elif not selected:
         click.echo("nothing to free")
 
 
-def _agreed(going: list[Heap], place: str) -> bool:
-    total = sum(heap.size for heap in going)
-    names = ", ".join(heap.kind for heap in going)
+def _agreed(selected: list[Heap], place: str) -> bool:
+    total = sum(heap.size for heap in selected)
+    names = ", ".join(heap.kind for heap in selected)
     if not click.confirm(f"free {_size(total)}: {names}?", err=True):
         return False
-    results = [heap.kind for heap in going if heap.option == "--all"]
+    results = [heap.kind for heap in selected if heap.option == "--all"]
     return not results or click.confirm(
         f"this deletes results that took computing: {', '.join(results)} in {place}. Sure?", err=True
     )

@@ -31,7 +31,9 @@ def command(a: str, b: str, track: str, secret: Path | None, as_json: bool) -> N
 
     result = compare(a, b, track, secret)
     if as_json:
-        differences = [{**dataclasses.asdict(each), "clear": each.clear} for each in result.differences]
+        differences = [
+            {**dataclasses.asdict(difference), "clear": difference.clear} for difference in result.differences
+        ]
         click.echo(json.dumps({"a": a, "b": b, "track": result.track, "differences": differences}, indent=1))
     else:
         click.echo(tables.comparison(a, b, result.differences))

@@ -1,4 +1,4 @@
-"""``bench disqualify``: a row leaves the ranks and stays in sight."""
+"""``bench disqualify``: take a row out of the ranks; it stays on the board."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``bench doctor``: is this machine fit, each failing line with its remedy."""
+"""``bench doctor``: check this machine; each failing line has its remedy."""
 
 from __future__ import annotations
 

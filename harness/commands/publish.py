@@ -1,4 +1,4 @@
-"""``bench publish``: a scored pull request becomes a part of the board."""
+"""``bench publish``: add a scored pull request to the store."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``bench tracks``: what there is to run on."""
+"""``bench tracks``: list the tracks, or write one out."""
 
 from __future__ import annotations
 
@@ -30,22 +30,23 @@ def command(name: str | None, as_json: bool) -> None:
     if name is not None and not as_json:
         click.echo(_toml(read_track(name)[0]), nl=False)
         return
-    files = [read_track(one) for one in ([name] if name else track_names())]
+    files = [read_track(track_name) for track_name in ([name] if name else track_names())]
     if as_json:
         click.echo(json.dumps([_described(*file) for file in files], indent=1))
         return
     width = max(len(path.stem) for _, path in files)
     click.echo(f"{'track':<{width}}  {'retain':>7} {'forget':>7} {'val':>6} {'test':>6}  seeds  title")
     for table, path in files:
-        s = table["splits"]
+        splits = table["splits"]
         click.echo(
-            f"{path.stem:<{width}}  {s['retain']:>7,} {s['forget']:>7,} {s['val']:>6,} {s['test']:>6,}  "
+            f"{path.stem:<{width}}  {splits['retain']:>7,} {splits['forget']:>7,} {splits['val']:>6,} "
+            f"{splits['test']:>6,}  "
             f"{table['protocol']['seeds']:>5}  {table.get('analysis', {}).get('title', '')}"
         )
 
 
 def _toml(table: dict[str, Any]) -> str:
-    """Tables of plain values, as tracks are."""
+    """Return tables of plain values, such as tracks, as TOML."""
     parts = []
     for section, content in table.items():
         lines = [f"{key} = {json.dumps(value)}" for key, value in content.items()]
@@ -58,10 +59,10 @@ def _described(table: dict[str, Any], path: Path) -> dict[str, Any]:
 
     if "sealed" in table:
         return {"name": path.stem, **table}
-    known = parse_track(table, path)
-    content = dataclasses.asdict(dataclasses.replace(known, model=dict(known.model)))
+    track = parse_track(table, path)
+    content = dataclasses.asdict(dataclasses.replace(track, model=dict(track.model)))
     del content["salt"]
-    if not known.data.is_file:
-        del content["data"]["code_sha256"]  # which only a file of the user's has
+    if not track.data.is_file:
+        del content["data"]["code_sha256"]  # only a user's own file has one
     digests = ("reference_digest", "protocol_digest", "analysis_digest")
-    return {**content, **{digest: getattr(known, digest) for digest in digests}}
+    return {**content, **{digest: getattr(track, digest) for digest in digests}}

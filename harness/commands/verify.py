@@ -1,4 +1,4 @@
-"""``bench verify``: a published unit runs again."""
+"""``bench verify``: run a published unit again."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ class Dataset:
 
 
 def data_folder() -> Path:
-    """Return where data sets and files that tracks name are looked for: ``BENCH_DATA``, else ``data`` in the store."""
+    """Return the folder of data sets and of files that tracks name: ``BENCH_DATA``, else ``data`` in the store."""
     from unlearn_bench.harness.store.store import home
 
     return Path(os.environ.get("BENCH_DATA") or home() / "data")
@@ -55,11 +55,11 @@ def load_dataset(spec: Data, *, download: bool = False) -> Dataset:
     """Load a data set in the form in which a track uses it.
 
     Args:
-        spec: which one, from the track.
-        download: fetch it where the source allows that.
+        spec: the track's declaration of the data set.
+        download: fetch it first, if its source allows that.
 
     Raises:
-        DataError: it is missing or damaged; says what is missing and the command that gets it.
+        DataError: it is missing or damaged; the message names what is missing and the command that fetches it.
         TrackError: the track declares other classes than the data set has.
     """
     dataset = _uniform(_from_file(spec, download) if spec.is_file else _shipped(spec, download), spec)
@@ -74,7 +74,7 @@ def load_dataset(spec: Data, *, download: bool = False) -> Dataset:
 
 
 def merge_labels(spec: Data, labels: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the labels [n] of a track for the data set's own ones.
+    """Map the data set's own labels [n] to the classes of the track.
 
     Raises:
         TrackError: the data set has more classes than ``superclasses`` has entries.
@@ -133,7 +133,7 @@ def _uniform(dataset: Any, spec: Data) -> Dataset:
             f"the data set {_place(spec)}: images are {images.dtype} {images.shape}, labels {labels.shape}",
             "images must be uint8 [n, h, w], [n, h, w, c] or [n, c, h, w], labels integers [n]",
         )
-    too_many = not spec.superclasses and labels.max() >= spec.classes  # of superclasses `merge_labels` says more
+    too_many = not spec.superclasses and labels.max() >= spec.classes  # `merge_labels` checks superclasses
     if not np.issubdtype(labels.dtype, np.integer) or labels.min() < 0 or too_many:
         what = f"the data set {_place(spec)}: labels are not integers in 0 … {spec.own_classes - 1}"
         raise DataError(what, "correct the labels or data.classes")
@@ -149,7 +149,7 @@ def _place(spec: Data) -> str:
 
 
 def _resize(images: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """Resize bilinearly, and leave images alone that have the size already."""
+    """Resize bilinearly; images that already have the size are returned unchanged."""
     if images.shape[-2:] == (size, size):
         return images
     import torch

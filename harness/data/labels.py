@@ -1,7 +1,7 @@
-"""Labels of a data set without its images: all that scores and boards read of it.
+"""Labels of a data set without its images: scores and boards read nothing else of it.
 
 Images, and the libraries that read them, take a second or more to load. So the store keeps the labels of data sets
-whose digest the track declares; of others nobody could tell whether they are still the same.
+whose digest the track declares; without one nobody could tell whether stored labels still match the data.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from unlearn_bench.harness.tracks.specification import Data, Track
 
 KIND = "labels"
 NAMED_BY = ("name", "classes", "image_size", "mean", "std", "rotation_seed", "path", "sha256")
-"""Keys that name labels even where they are not given. A key that was added later names them only where it is."""
+"""Keys that always enter the name of stored labels; keys that were added later enter it only if a track gives them."""
 
 
 @dataclass(frozen=True)
@@ -29,19 +29,19 @@ class Labels:
 
 
 def read(store: Store, track: Track) -> Labels | None:
-    """Return the labels of the track's data set, if they are kept here."""
+    """Return the labels of the track's data set, if they are stored."""
     document = store.read(KIND, _name(track))
     return None if document is None else Labels(np.array(document["labels"].split(), np.int64), document["train"])
 
 
-def keep(store: Store, track: Track, known: Labels) -> None:
-    """Enter them into a store, unless the track declares no digest of its data."""
+def keep(store: Store, track: Track, labels: Labels) -> None:
+    """Store the labels, unless the track declares no digest of its data."""
     if track.data.sha256 is not None:
-        store.write(KIND, _name(track), {"labels": " ".join(map(str, known.labels)), "train": known.train})
+        store.write(KIND, _name(track), {"labels": " ".join(map(str, labels.labels)), "train": labels.train})
 
 
 def _name(track: Track) -> str:
-    """Name the labels by what the track says of its data; superclasses leave the data set's own labels alone."""
+    """Derive the name from what the track declares of its data; superclasses do not change the stored labels."""
     always = {key: getattr(track.data, key) for key in NAMED_BY}
     later = [field for field in fields(Data) if field.name not in (*NAMED_BY, "superclasses")]
     given = {f.name: getattr(track.data, f.name) for f in later if getattr(track.data, f.name) != f.default}

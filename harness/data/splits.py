@@ -44,7 +44,7 @@ class Numbers:
     """What a track's splits read from files: a number per example of the data set."""
 
     values: NDArray[np.float32] | None = None
-    """Of which the highest are forgotten."""
+    """The examples with the highest values are forgotten."""
     groups: NDArray[np.integer] | None = None
     """Examples with the same number are kept on one side."""
 
@@ -53,7 +53,7 @@ def numbers(spec: Splits, size: int) -> Numbers:
     """Read the files that a track declares, for a data set of ``size`` examples.
 
     Raises:
-        DataError: a file is missing, another one, or that of another data set.
+        DataError: a file is missing, has another digest, or belongs to another data set.
     """
     values = None if spec.values is None else _file("values", spec.values, spec.values_sha256, size, "memorisation")
     groups = None if spec.groups is None else _file("groups", spec.groups, spec.groups_sha256, size, "duplicates")
@@ -61,7 +61,7 @@ def numbers(spec: Splits, size: int) -> Numbers:
 
 
 def write(path: Path, numbers: NDArray[Any]) -> str:
-    """Write a file that :func:`numbers` reads, of [size] numbers; returns the SHA-256 that a track declares."""
+    """Write numbers [size] as :func:`numbers` reads them, and return the SHA-256 that a track declares."""
     content = io.BytesIO()
     np.save(content, numbers, allow_pickle=False)
     write_file(path, content.getvalue())
@@ -130,7 +130,7 @@ class _Pool:
 
 
 def _paper(spec: Splits, size: int, train: int) -> _Pool:
-    """One division for all seeds (section 4): 15 % of the train part validates; of the rest, 10 % is forgotten."""
+    """Divide once for all seeds (section 4): 15 % of the train part validates; of the rest, 10 % is forgotten."""
     if train:
         pool, test = np.arange(train), np.arange(train, size)
     else:  # UTKFace has no official test part
@@ -164,13 +164,13 @@ def _random(spec: Splits, kept: Indices, labels: Labels, values: Values) -> NDAr
 
 
 def _class(spec: Splits, kept: Indices, labels: Labels, values: Values) -> NDArray[np.bool_]:
-    """Whole classes; V and T keep theirs."""
+    """Choose whole classes; V and T keep their examples of these classes."""
     assert labels is not None
     return np.isin(labels[kept], spec.forget_classes)
 
 
 def _highest(spec: Splits, kept: Indices, labels: Labels, values: Values) -> NDArray[np.bool_]:
-    """Those with the highest values, such as the most memorised; of equals the earlier example."""
+    """Choose the examples with the highest values, such as the most memorised; ties go to the earlier example."""
     assert values is not None
     order = np.lexsort((kept, -values[kept]))
     return np.isin(np.arange(len(kept)), order[: spec.forget])
@@ -193,10 +193,10 @@ def _file(what: str, name: str, sha256: str | None, size: int, command: str) -> 
         raise DataError(f"there is no file of {what} at {path}", f"put it there; `bench {command}` makes one") from None
     if hashlib.sha256(content).hexdigest() != sha256:
         raise DataError(f"{path} is not the file of {what} that the track declares", "get the original file again")
-    found: NDArray[Any] = np.load(io.BytesIO(content), allow_pickle=False)
-    if found.shape != (size,):
+    array: NDArray[Any] = np.load(io.BytesIO(content), allow_pickle=False)
+    if array.shape != (size,):
         raise DataError(
-            f"{path} has {what} of shape {found.shape}, the data set {size:,} examples",
+            f"{path} has {what} of shape {array.shape}, the data set {size:,} examples",
             f"use the data set that the file was made for, or make another file: `bench {command}`",
         )
-    return found
+    return array

@@ -1,7 +1,7 @@
 """Executors: where a command's units run and its models are trained.
 
-Every module of this package is one, found by its name; one of yours is named by its dotted path. Its ``connect`` makes
-an :class:`Executor`. Nothing is imported before it is used.
+Every module of this package is an executor, selected by its name; a module of your own is selected by its dotted path.
+Its ``connect`` makes an :class:`Executor`. Nothing is imported before it is used.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class RunOptions:
     """How a workflow runs entries and trains models; the defaults are those of the command line."""
 
     sandbox: str = "auto"
-    """Name of the sandbox's back end; ``auto``: docker where engine and image are there, otherwise process."""
+    """Name of the sandbox's back end; ``auto``: docker if there are an engine and the image, otherwise process."""
     gpu: int | None = None
     """Index of the CUDA device; ``None``: the CPU."""
     executor: str = "local"
@@ -48,13 +48,13 @@ class RunOptions:
     narrow: float | None = None
     """Stop U-LiRA once the 95 % interval of its accuracy is within ± this."""
     observer: Observer = field(default_factory=Unobserved, compare=False)
-    """Is told of progress."""
+    """Receives the progress."""
 
 
 class Executor(Protocol):
     """Runs units and trains models for one command.
 
-    All methods raise ``BenchError`` where what they need is not there.
+    All methods raise ``BenchError`` if something that they need is missing.
     """
 
     def timed(self, track: Track, open_references: Callable[[], References]) -> tuple[UnitContext, str]:
@@ -66,14 +66,14 @@ class Executor(Protocol):
                 it is known that entries can run.
 
         Returns:
-            What the units share, and one line for people that says where they run.
+            What the units share, and one readable line on where they run.
         """
 
     def slots(self, store: Store) -> Sequence[Slot]:
         """Return where timed units run; each slot runs one at a time."""
 
     def untimed(self, references: References, entries: Sequence[Entry]) -> tuple[AbstractContextManager[Runner], str]:
-        """Prepare untimed units of these entries: what runs them, to be entered, and one line that says where."""
+        """Prepare untimed units of entries: return their runner, to be entered, and one line on where they run."""
 
     def trainings(self, gpu: bool) -> int | None:
         """Return how many training tasks run side by side, on GPUs or on cores; ``None``: as many as the plan says."""
@@ -86,11 +86,11 @@ class Executor(Protocol):
         Args:
             references: of the track; an executor reads them, and the caller stores what it yields.
             plan: the tasks, and the devices they are for.
-            on_progress: to be told the number of model-epochs done.
+            on_progress: called with the number of model-epochs done.
         """
 
     def close(self) -> None:
-        """Let go of what the executor holds."""
+        """Release what the executor holds."""
 
 
 def names() -> list[str]:
@@ -124,7 +124,7 @@ def _connect(name: str) -> Callable[[RunOptions], Executor]:
         module = importlib.import_module(path)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{path}.".startswith(f"{error.name}."):
-            raise  # the module is there, and what it imports is not
+            raise  # the module exists, and something that it imports does not
         raise BenchError(f"there is no module {name!r} to be the executor", "your command", remedy, USAGE) from None
     connect: Callable[[RunOptions], Executor] | None = getattr(module, "connect", None)
     if connect is None:

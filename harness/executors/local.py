@@ -47,7 +47,7 @@ class LocalExecutor:
     def untimed(self, references: References, entries: Sequence[Entry]) -> tuple[AbstractContextManager[Runner], str]:
         """Run shipped methods in worker processes, since their source is known, and all others in sandboxes.
 
-        Shipped methods run in sandboxes where one is named.
+        Shipped methods also run in sandboxes if the options name one.
         """
         if self._sandbox == "auto" and all(entry.kind != "entry" for entry in entries):
             where = devices([] if self._gpu is None else [self._gpu])
@@ -67,7 +67,7 @@ class LocalExecutor:
         return local_processes(references, plan, on_progress)
 
     def close(self) -> None:
-        """Hold nothing."""
+        """Do nothing: this executor holds no resources."""
 
 
 connect = LocalExecutor

@@ -1,7 +1,7 @@
 """Dataclasses as documents of a store, with a format number.
 
-A document that a newer version has written is read as far as its keys are known here; one without a format number is
-older than the number.
+Of a document that a newer version has written, the keys that this version knows are read; a document without a format
+number is older than the number.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from unlearn_bench.harness.store.store import Store
 
 T = TypeVar("T")
 FORMAT = 1
-"""Raised when a version before would misread what this one writes, not for a new key."""
+"""Increased when older versions would misread what this one writes; a new key is no reason."""
 
 
 def read(store: Store, kind: str, name: str, form: type[T]) -> T | None:
-    """Return a document as the dataclass ``form``, or ``None`` where there is none.
+    """Return a document as the dataclass ``form``, or ``None`` if it does not exist.
 
     Raises:
-        StoreError: it has not the dataclass's form; names the file.
+        StoreError: it does not have the dataclass's form; the message names the file.
     """
     document = store.read(kind, name)
     return None if document is None else _parse(store, kind, name, document, form)
@@ -44,7 +44,9 @@ def _parse(store: Store, kind: str, name: str, document: Mapping[str, Any], form
     try:
         return msgspec.convert(document, form)
     except msgspec.ValidationError as error:
-        written = document.get("format") if isinstance(document, Mapping) else None
-        newer = isinstance(written, int) and written > FORMAT
-        because = f"; it has format {written}, and this version reads {FORMAT}: update the benchmark" if newer else ""
-        raise store.damaged(kind, name, f"{error}{because}") from None
+        document_format = document.get("format") if isinstance(document, Mapping) else None
+        newer = isinstance(document_format, int) and document_format > FORMAT
+        hint = (
+            f"; it has format {document_format}, and this version reads {FORMAT}: update the benchmark" if newer else ""
+        )
+        raise store.damaged(kind, name, f"{error}{hint}") from None

@@ -1,10 +1,10 @@
 """A store at a URL (``BENCH_HOME=s3://…``): a folder of this machine is its copy, and what is written goes to both.
 
-The URL has the last word. A command that uses the store first brings the documents that the copy lacks or that have
-changed, and drops those that are gone; arrays and weights come when they are asked for. What could not be sent is kept
-in ``unsent/``, and goes first next time. Inputs of units, checkpoints, logs and locks serve this machine alone.
+The URL is authoritative. A command that uses the store first fetches the documents that are missing in the copy or have
+changed, and deletes those that are gone; arrays and weights are fetched when they are needed. What could not be sent is
+kept in ``unsent/`` and sent first next time. Inputs of units, checkpoints, logs and locks stay on this machine.
 
-Locks are of one machine: at one URL, one command at a time may train or search; units can come from several.
+Locks hold on one machine only: at one URL, one command at a time may train or search; units can come from several.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 AT_ONCE = 64
-"""Documents that are asked for together."""
+"""Documents that are fetched together."""
 DOCUMENTS = (".json", ".journal")
-"""What is brought before anybody asks: documents, and what searches have tried."""
+"""Endings of the files that are fetched in advance: documents, and journals of searches."""
 INDEX = "at-url.json"
-"""Which files the URL had when a command started, and how they could be told from changed ones."""
+"""Names and versions of the files that were at the URL when a command started."""
 UNSENT = "unsent"
 """Folder of what could not be sent."""
 
@@ -54,9 +54,9 @@ def current() -> Mirror | None:
 
 
 def upstream_of(root: Path) -> Upstream:
-    """Return where the store in this folder is kept besides: the URL of ``BENCH_HOME``, if the folder is its copy."""
-    found = current()
-    return NOWHERE if found is None or found.root != root else found
+    """Return the upstream of the store in this folder: the URL of ``BENCH_HOME``, if the folder is its copy."""
+    mirror = current()
+    return NOWHERE if mirror is None or mirror.root != root else mirror
 
 
 @cache
@@ -77,7 +77,7 @@ class Mirror(Upstream):
     def __init__(self, url: str, root: Path) -> None:
         self.url, self.root = url, root
         self.due = False
-        """Whether a command has begun that has not yet seen what is new at the URL; never so in its workers."""
+        """Whether a command has begun that has not pulled yet; always false in its workers."""
         self._index: dict[str, str] | None = None
         self._lock: TextIO | None = None
 
@@ -91,26 +91,29 @@ class Mirror(Upstream):
             self.pull()
 
     def pull(self) -> None:
-        """Send what waits, then bring the documents that differ; not while another command here works with the copy.
+        """Send what is unsent, then fetch the documents that differ, unless another command here uses the copy.
 
         Raises:
-            RemoteError: the URL cannot be read, or not be written; nothing is lost.
-            BenchError: it is no place for a store.
+            RemoteError: the URL cannot be read or written; nothing is lost.
+            BenchError: a store cannot be kept at such a URL.
         """
         if self.url.startswith("hf://") and not self.url.startswith("hf://buckets/"):
             what = f"{self.url} is a repository, where each of a store's many writes would be a commit"
             remedy = "use a bucket (hf://buckets/…), s3: or a folder; references go there with bench prepare --publish"
             raise BenchError(what, "your command", remedy, USAGE)
-        if self._alone():
-            self._send()
-            self._bring_documents()
+        if self._lock_exclusively():
+            self._send_unsent()
+            self._fetch_documents()
         else:
-            logger.info("store %s: another command here works with it; what is new there comes later", self.url)
+            logger.info(
+                "store %s: another command on this machine uses it, so changes at the URL are fetched later", self.url
+            )
         assert self._lock is not None
         fcntl.flock(self._lock, fcntl.LOCK_SH)  # until this process ends
         self.due = False
 
-    def _alone(self) -> bool:
+    def _lock_exclusively(self) -> bool:
+        """Return whether this process got the copy for itself."""
         if self._lock is None:
             self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._lock = (self.root / "lock").open("w")
@@ -120,25 +123,25 @@ class Mirror(Upstream):
             return False
         return True
 
-    def _bring_documents(self) -> None:
-        # as fsspec tells versions of a file: by everything that it knows of it
-        there = {name: str(sorted(about.items())) for name, about in self._place.about().items() if _is_below(name)}
-        before = self._there()
-        wanted = [
+    def _fetch_documents(self) -> None:
+        # a version is everything that fsspec knows of a file: what changes with the content depends on the protocol
+        versions = {name: str(sorted(about.items())) for name, about in self._place.about().items() if _is_below(name)}
+        earlier_versions = self._versions_at_start()
+        changed = [
             name
-            for name, version in sorted(there.items())
-            if name.endswith(DOCUMENTS) and not (before.get(name) == version and (self.root / name).is_file())
+            for name, version in sorted(versions.items())
+            if name.endswith(DOCUMENTS) and not (earlier_versions.get(name) == version and (self.root / name).is_file())
         ]
-        if len(wanted) > AT_ONCE:
-            logger.info("store %s: bringing %d documents", self.url, len(wanted))
-        for start in range(0, len(wanted), AT_ONCE):
-            for name, content in self._place.read(wanted[start : start + AT_ONCE]).items():
+        if len(changed) > AT_ONCE:
+            logger.info("store %s: fetching %d documents", self.url, len(changed))
+        for start in range(0, len(changed), AT_ONCE):
+            for name, content in self._place.read(changed[start : start + AT_ONCE]).items():
                 write_file(self.root / name, content)
-        for name in before.keys() - there.keys():
+        for name in earlier_versions.keys() - versions.keys():
             if name.endswith(DOCUMENTS):
                 (self.root / name).unlink(missing_ok=True)
-        write_file(self.root / INDEX, json.dumps(there).encode())
-        self._index = there
+        write_file(self.root / INDEX, json.dumps(versions).encode())
+        self._index = versions
 
     def write(self, name: str, content: bytes) -> None:
         """Write a file at the URL.
@@ -151,11 +154,11 @@ class Mirror(Upstream):
         except BenchError:
             write_file(self.root / UNSENT / name, content)
             raise
-        (self.root / UNSENT / name).unlink(missing_ok=True)  # an older one must not go over this one
+        (self.root / UNSENT / name).unlink(missing_ok=True)  # an older version must not overwrite this one later
 
     def has(self, name: str) -> bool:
         """Return whether the file was at the URL when the command started."""
-        return name in self._there()
+        return name in self._versions_at_start()
 
     def bring(self, name: str) -> None:
         """Copy a file from the URL, if it is there. Errors as those of :meth:`pull`."""
@@ -167,7 +170,7 @@ class Mirror(Upstream):
         self.write(name, path.read_bytes())
 
     def describe(self, root: Path) -> str:
-        """Name the URL and its copy, for people."""
+        """Name the URL and its copy, for messages."""
         return f"{self.url} (its copy: {root})"
 
     def remedy(self, path: Path) -> str:
@@ -183,18 +186,18 @@ class Mirror(Upstream):
         """Remove a folder at the URL."""
         self._place.remove(folder)
 
-    def _there(self) -> dict[str, str]:
-        if self._index is None:  # a worker's, too: the command that started it has written the file
+    def _versions_at_start(self) -> dict[str, str]:
+        if self._index is None:  # also in a worker: the command that started it has written the file
             path = self.root / INDEX
             self._index = json.loads(path.read_bytes()) if path.is_file() else {}
         return self._index
 
-    def _send(self) -> None:
-        waiting = self.root / UNSENT
-        for path in sorted(path for path in waiting.rglob("*") if path.is_file()):
-            self.write(path.relative_to(waiting).as_posix(), path.read_bytes())
+    def _send_unsent(self) -> None:
+        unsent = self.root / UNSENT
+        for path in sorted(path for path in unsent.rglob("*") if path.is_file()):
+            self.write(path.relative_to(unsent).as_posix(), path.read_bytes())
 
 
 def _is_below(name: str) -> bool:
-    """Whether a name at the URL, which others may have written, stays inside of the copy."""
+    """Return whether a name at the URL, which others may have written, stays inside the copy."""
     return ".." not in name.split("/")

@@ -21,7 +21,7 @@ class RemoteError(BenchError):
 
 
 class Absent(RemoteError):
-    """What is wanted is not at the URL, or nothing answers there; another one may have it."""
+    """A file is not at the URL, or nothing answers there; another URL may have it."""
 
 
 @dataclass(frozen=True)
@@ -29,18 +29,18 @@ class Stream:
     """An open file."""
 
     read: Callable[[int], bytes]
-    """Up to so many bytes; none at the end."""
+    """Return up to so many bytes; none at the end."""
     start: int
-    """Which byte comes first: 0 where the server does not send parts of a file."""
+    """Index of the first byte: 0 if the server does not send parts of a file."""
     total: int | None
-    """Bytes of the whole file, where the server says so."""
+    """Bytes of the whole file, if the server tells."""
 
 
 class Remote:
     """A folder at a URL: ``/path``, ``file:``, ``https:``, ``s3:``, ``hf:`` or any other protocol of fsspec.
 
     Raises:
-        RemoteError: a protocol that nobody knows, or whose package is missing.
+        RemoteError: the protocol is unknown, or its package is missing.
     """
 
     def __init__(self, url: str) -> None:
@@ -66,11 +66,11 @@ class Remote:
             self.at_once = 64
 
     def sizes(self, folder: str) -> dict[str, int]:
-        """Bytes of every file below a folder, by its name relative to this place. Errors as those of :meth:`about`."""
+        """Return the bytes of every file below a folder by its relative name. Errors as those of :meth:`about`."""
         return {name: int(about["size"]) for name, about in self.about(folder).items()}
 
     def about(self, folder: str = "") -> dict[str, Mapping[str, Any]]:
-        """List what the place says of every file below a folder: ``size``, and what changes when the file does.
+        """Return the metadata of every file below a folder: ``size``, and what changes when the file does.
 
         Raises:
             RemoteError: the place cannot be listed.
@@ -80,18 +80,18 @@ class Remote:
             raise RemoteError(what, "your command", "use a path, s3: or hf:", USAGE)
         with _translated(self.url):
             self._fs.invalidate_cache()
-            found = self._fs.find(f"{self._root}/{folder}".rstrip("/"), detail=True)
-            return {self._name(path): about for path, about in found.items()}
+            metadata = self._fs.find(f"{self._root}/{folder}".rstrip("/"), detail=True)
+            return {self._name(path): about for path, about in metadata.items()}
 
     def read(self, names: Sequence[str]) -> dict[str, bytes]:
-        """Small files, several at a time where the protocol can.
+        """Read small files, several at a time if the protocol allows that.
 
         Raises:
             RemoteError: one of them cannot be read.
         """
         with _translated(self.url):
-            found = self._fs.cat([f"{self._root}/{name}" for name in names])
-            return {self._name(path): content for path, content in found.items()}
+            contents = self._fs.cat([f"{self._root}/{name}" for name in names])
+            return {self._name(path): content for path, content in contents.items()}
 
     def remove(self, folder: str) -> None:
         """Remove a folder, if there is one."""
@@ -112,8 +112,8 @@ class Remote:
         """Read a file from a byte on.
 
         Raises:
-            Absent: it is not there, or the host does not answer.
-            RemoteError: it may not be read.
+            Absent: the file is not there, or the host does not answer.
+            RemoteError: the file may not be read.
         """
         url = f"{self.url}/{name}"
         with _translated(url):
@@ -143,8 +143,8 @@ def _commit(fs: Any, files: Mapping[str, bytes]) -> None:
         api.batch_bucket_files(first.bucket_id, add=[(files[path], place.path) for path, place in places.items()])
         return
     additions = [CommitOperationAdd(place.path_in_repo, files[path]) for path, place in places.items()]
-    message, where = f"Add {len(files)} files", {"repo_type": first.repo_type, "revision": first.revision}
-    api.create_commit(first.repo_id, additions, commit_message=message, **where)
+    message, target = f"Add {len(files)} files", {"repo_type": first.repo_type, "revision": first.revision}
+    api.create_commit(first.repo_id, additions, commit_message=message, **target)
     fs.invalidate_cache()
 
 
@@ -162,7 +162,7 @@ def _get(url: str, start: int) -> Iterator[Stream]:
 
 @contextmanager
 def _translated(url: str) -> Iterator[None]:
-    """Whatever a protocol raises, as an error with an owner and a remedy."""
+    """Turn whatever a protocol's package raises into an error with an owner and a remedy."""
     try:
         yield
     except BenchError:
@@ -173,21 +173,21 @@ def _translated(url: str) -> Iterator[None]:
 
 def _error(url: str, error: Exception) -> RemoteError:
     code = _status(error)
-    said = f"HTTP {code}" if code else str(error).strip().split("\n")[0][:200] or type(error).__name__
+    reason = f"HTTP {code}" if code else str(error).strip().split("\n")[0][:200] or type(error).__name__
     infra = EXIT_CODES["infra"]
     if isinstance(error, FileNotFoundError) or code in (404, 410):
         remedy = "check the URL: has the place been made, and is everything published there?"
         return Absent(f"there is no {url}", "your command", remedy, USAGE)
     if isinstance(error, PermissionError) or code in (401, 403):
         remedy = "log in as the protocol wants it, or ask who owns the place"
-        return RemoteError(f"{url} may not be used: {said}", "this machine", remedy, infra)
+        return RemoteError(f"{url} may not be used: {reason}", "this machine", remedy, infra)
     if code == 429:
         remedy = "wait (for the Hugging Face Hub up to an hour) and run the same command again: it resumes there"
-        return Absent(f"{url} takes nothing more for now: {said}", "this machine", remedy, infra)
+        return Absent(f"{url} takes nothing more for now: {reason}", "this machine", remedy, infra)
     remedy = "check the URL and the network, then run the same command again: it resumes where it stopped"
-    known = isinstance(error, OSError | HTTPException)
-    kind = "" if known else f"{type(error).__name__}: "
-    return Absent(f"{url} cannot be reached: {kind}{said}", "this machine", remedy, infra)
+    has_clear_text = isinstance(error, OSError | HTTPException)
+    kind = "" if has_clear_text else f"{type(error).__name__}: "
+    return Absent(f"{url} cannot be reached: {kind}{reason}", "this machine", remedy, infra)
 
 
 def _status(error: Exception) -> int | None:

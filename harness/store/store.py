@@ -33,9 +33,9 @@ _DECODE = json.JSONDecoder().decode
 
 
 def home() -> Path:
-    """Return the user's store: ``BENCH_HOME``, else the cache folder of the platform; of a URL, its copy there."""
-    if found := mirror.current():
-        return found.root
+    """Return the user's store: ``BENCH_HOME``, else the cache folder of the platform; for a URL, its local copy."""
+    if remote_store := mirror.current():
+        return remote_store.root
     if place := os.environ.get("BENCH_HOME"):
         return Path(place.removeprefix("file://")).expanduser().absolute()
     return mirror.cache_folder()
@@ -53,13 +53,13 @@ class Store:
 
     @property
     def where(self) -> str:
-        """Where it is, for people."""
+        """Where the store is, for messages."""
         return self._upstreams[0].describe(self.root)
 
     # blobs
 
     def put(self, content: bytes, *, compress: bool = False) -> str:
-        """Keep bytes, and return their SHA-256. ``compress`` keeps them as ``.xz``, for what ships."""
+        """Store bytes, and return their SHA-256. ``compress`` stores them as ``.xz``, for what ships."""
         sha = hashlib.sha256(content).hexdigest()
         if not self.has(sha):
             if compress:
@@ -72,7 +72,7 @@ class Store:
         """Return the bytes with this SHA-256.
 
         Raises:
-            StoreError: missing, or changed since they were written; names the file.
+            StoreError: they are missing or have changed; the message names the file.
         """
         self._bring(sha)
         for path in self._places(sha):
@@ -90,7 +90,7 @@ class Store:
         )
 
     def has(self, sha: str) -> bool:
-        """Return whether there is a blob with this SHA-256, here or where the store is kept besides."""
+        """Return whether there is a blob with this SHA-256, here or upstream."""
         name = blob_path(sha).as_posix()
         return any(path.is_file() for path in self._places(sha)) or any(place.has(name) for place in self._upstreams)
 
@@ -123,7 +123,7 @@ class Store:
         return True
 
     def _bring(self, sha: str) -> None:
-        """Copy a blob here that is only where the store is kept besides."""
+        """Copy a blob here that is only upstream."""
         if not any(path.is_file() for path in self._places(sha)):
             for upstream in self._upstreams:
                 upstream.bring(blob_path(sha).as_posix())
@@ -149,16 +149,17 @@ class Store:
         """Return a document, or ``None``; one in the user's store hides the shipped one.
 
         Raises:
-            StoreError: it is there and is not JSON.
+            StoreError: it exists and is not JSON.
         """
         for root in self._roots:
-            path = f"{root}/{kind}/{name}.json"  # asked ten thousand times for one site: pathlib would be most of it
+            # called ten thousand times for one site, where pathlib would take most of the time
+            path = f"{root}/{kind}/{name}.json"
             if os.path.exists(path):  # noqa: PTH110
-                return _parsed(path)
+                return _parse_fast(path)
         return None
 
     def damaged(self, kind: str, name: str, why: str) -> StoreError:
-        """Return the error for a document that cannot be used; names its file."""
+        """Return the error for a document that cannot be used; the message names its file."""
         paths = [root / kind / f"{name}.json" for root in self._roots]
         path = next((path for path in paths if path.exists()), paths[0])
         return StoreError(f"damaged store: {path} cannot be read: {why}", _remedy(path))
@@ -169,7 +170,7 @@ class Store:
         self._write(f"{kind}/{name}.json", text.encode() + b"\n")
 
     def clear(self, kind: str) -> None:
-        """Forget all documents of a kind of the user's store; the shipped ones show again."""
+        """Delete all documents of a kind from the user's store; the shipped ones become visible again."""
         self._upstreams[0].remove(kind)
         shutil.rmtree(self.root / kind, ignore_errors=True)
 
@@ -190,7 +191,7 @@ class Store:
             yield name, _parse(paths[name])
 
     def share(self, path: Path, name: str) -> None:
-        """Send a file that something else has written, as ``name``, to where the store is kept besides."""
+        """Send a file that something else has written, as ``name``, upstream."""
         self._upstreams[0].send(name, path)
 
     @contextmanager
@@ -199,7 +200,7 @@ class Store:
 
         Args:
             name: of the lock.
-            what: its holder does; said to whoever has to wait.
+            what: its holder does, for the message of processes that wait.
         """
         path = self._place(f"locks/{name}")
         path.parent.mkdir(exist_ok=True)
@@ -228,8 +229,8 @@ class Store:
 class Snapshot(Store):
     """The documents of a store as they were when their kind was first asked for: each is parsed once.
 
-    For builds that read the same records many times. What is written goes to the store and is seen here; callers leave
-    what they get unchanged. What other processes get of it is the store itself.
+    For builds that read the same records many times. What is written goes to the store and is seen here; callers must
+    not change the documents that they get. Pickled for another process it becomes a plain :class:`Store`.
     """
 
     def __init__(self, root: Path | None = None, behind: Path | None = SHIPPED) -> None:
@@ -248,21 +249,22 @@ class Snapshot(Store):
         return self._documents(kind).get(name)
 
     def write(self, kind: str, name: str, content: Mapping[str, Any]) -> None:
-        """Write or replace a document in the store and here."""
+        """Write or replace a document in the store and in the snapshot."""
         super().write(kind, name, content)
         self._documents(kind)[name] = dict(content)
 
     def _documents(self, kind: str) -> dict[str, dict[str, Any]]:
         if kind not in self._kinds:
-            found: dict[str, dict[str, Any]] = {}
+            documents: dict[str, dict[str, Any]] = {}
             for root in reversed(self._roots):
-                base = f"{root}/{kind}/"  # many thousands of files: pathlib and open files are half of the time
+                # with many thousands of files pathlib and file objects would take half of the time
+                base = f"{root}/{kind}/"
                 for folder, _, names in os.walk(base):
                     prefix = folder.rstrip("/") + "/"
                     for name in names:
                         if name.endswith(".json"):
-                            found[f"{prefix}{name[:-5]}"[len(base) :]] = _parsed(f"{prefix}{name}")
-            self._kinds[kind] = found
+                            documents[f"{prefix}{name[:-5]}"[len(base) :]] = _parse_fast(f"{prefix}{name}")
+            self._kinds[kind] = documents
         return self._kinds[kind]
 
 
@@ -279,7 +281,7 @@ def _parse(path: Path) -> dict[str, Any]:
     return content
 
 
-def _parsed(path: str) -> dict[str, Any]:
+def _parse_fast(path: str) -> dict[str, Any]:
     try:
         file = os.open(path, os.O_RDONLY)
         try:
@@ -287,7 +289,7 @@ def _parsed(path: str) -> dict[str, Any]:
         finally:
             os.close(file)
     except (ValueError, OSError):
-        return _parse(Path(path))  # says what is wrong
+        return _parse(Path(path))  # raises the error that names the file
     return content
 
 

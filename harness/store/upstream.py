@@ -1,4 +1,4 @@
-"""Where a store is kept besides its folder. An ordinary store has none; ``mirror.Mirror`` is one at a URL."""
+"""Upstreams: a second place of a store, beside its folder. An ordinary store has none; ``mirror.Mirror`` is a URL."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from pathlib import Path
 
 
 class Upstream:
-    """No other place: nothing is there, and nothing has to be sent. Names are paths relative to the store's root."""
+    """No upstream: nothing is there, and nothing has to be sent. Names are paths relative to the store's root."""
 
     def refresh(self) -> None:
-        """Bring the documents that changed, if a command has begun that has not done so yet."""
+        """Fetch the documents that changed, if a command has begun that has not done so yet."""
 
     def has(self, name: str) -> bool:
         """Return whether the file was there when the command started."""
@@ -28,7 +28,7 @@ class Upstream:
         """Remove a folder there."""
 
     def describe(self, root: Path) -> str:
-        """Say where the store is, for people."""
+        """Say where the store is, for messages."""
         return str(root)
 
     def remedy(self, path: Path) -> str:

@@ -1,8 +1,8 @@
 """Locks of this machine's cores and GPUs, across all processes of the benchmark: a timed unit has its device to itself.
 
-A lock per core and GPU is a file, held by ``flock``: shared by whatever runs there untimed or only starts, exclusive
-for a unit that is on the clock. The kernel frees the locks of a process that dies. A unit that waits for a device holds
-the device's ``.next`` file, so that no later one goes first.
+A lock per core and GPU is a file, held by ``flock``: shared by everything that runs there untimed or is only starting,
+exclusive for a unit while it is timed. The kernel frees the locks of a process that dies. A unit that waits for a
+device holds the device's ``.next`` file, so that no later one goes first.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ POLL = 0.02
 
 
 def folder() -> Path:
-    """Where the locks are: ``BENCH_LOCKS``, else one place for everybody on this machine."""
+    """Return the folder of the locks: ``BENCH_LOCKS``, else one for all users of this machine."""
     return Path(os.environ.get("BENCH_LOCKS") or "/tmp/unlearn-bench-locks")
 
 
 def cores(numbers: Sequence[int]) -> tuple[str, ...]:
-    """Names of cores as devices."""
+    """Return the names of cores as devices."""
     return tuple(f"cpu-{number}" for number in numbers)
 
 
 def gpu(device: str) -> str:
-    """Name of a GPU (``cuda:0``) as a device."""
+    """Return the name of a GPU (``cuda:0``) as a device."""
     return device.replace(":", "-")
 
 
@@ -53,7 +53,7 @@ class DeviceLocks:
     timed: bool = False
     """Whether nothing else may run there while the clock is on."""
     stop: threading.Event = field(default_factory=threading.Event)
-    """Set to end the waiting, which then raises ``WaitCancelled``."""
+    """Set it to end the waiting, which then raises ``WaitCancelled``."""
 
     @contextmanager
     def hold(self) -> Iterator[AbstractContextManager[Any]]:
@@ -68,7 +68,7 @@ class DeviceLocks:
 
     @contextmanager
     def hold_long(self) -> Iterator[Callable[[], None]]:
-        """Hold the devices for untimed work of hours; yield a function to call now and then, by which others go first.
+        """Hold the devices for untimed work of hours; yield a function that lets others go first whenever it is called.
 
         Raises:
             BenchError: as :meth:`hold`.
@@ -122,6 +122,8 @@ class Clock:
 
 @dataclass
 class _Wait:
+    """The wait for one device, and what has been announced of it."""
+
     locks: DeviceLocks
     device: str
     lock: int
@@ -154,7 +156,7 @@ class _Wait:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[int]:
-    """Open a lock file; one of another user can only be read, which is enough."""
+    """Open a lock file; another user's file can only be read, which is enough to lock it."""
     if not path.parent.exists():
         path.parent.parent.mkdir(parents=True, exist_ok=True)
         with suppress(FileExistsError):
@@ -171,19 +173,19 @@ def _opened(path: Path) -> Iterator[int]:
 
 
 def holders(fd: int) -> list[int]:
-    """Pids of those who hold a lock on this file (proc_locks(5)); none where the kernel does not tell."""
+    """Return the pids of the processes that lock this file (proc_locks(5)); none if the kernel does not list them."""
     status = os.fstat(fd)
     name = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
     try:
         lines = Path("/proc/locks").read_text().splitlines()
     except OSError:
         return []
-    held = (line.split() for line in lines if "->" not in line)
-    return sorted({int(words[4]) for words in held if words[1] == "FLOCK" and words[5] == name})
+    locks = (line.split() for line in lines if "->" not in line)
+    return sorted({int(words[4]) for words in locks if words[1] == "FLOCK" and words[5] == name})
 
 
 def described(pids: Sequence[int]) -> str:
-    """Describe processes for people: their numbers and commands."""
+    """Describe processes for messages by their numbers and commands."""
     descriptions = []
     for pid in pids:
         try:

@@ -1,4 +1,4 @@
-"""Errors for people: what happened, who can do something about it, what to do, and the exit code of the command."""
+"""Errors for users: what happened, who can do something about it, what to do, and the exit code of the command."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class BenchError(Exception):
         whose: whose method, command or machine caused it.
         remedy: what to do about it.
         exit_code: exit code of the command.
-        log: path of a file that says more; may be empty.
+        log: path of a file with details; may be empty.
     """
 
     def __init__(self, what: str, whose: Owner, remedy: str, exit_code: int, log: str = "") -> None:
@@ -29,7 +29,7 @@ class BenchError(Exception):
         self.message, self.whose, self.remedy, self.exit_code, self.log = what, whose, remedy, exit_code, log
 
     def format_message(self) -> str:
-        """Return the three lines, and a fourth one where there is a log."""
+        """Return the three lines, and a fourth one if there is a log."""
         lines = [f"error:  {self.message}", f"whose:  {self.whose}", f"do:     {self.remedy}"]
         if self.log:
             lines.append(f"log:    {self.log}")
@@ -40,7 +40,7 @@ class BenchError(Exception):
 
 
 class TrackError(BenchError):
-    """A track file that cannot be read or does not say what a track must say."""
+    """A track file that cannot be read or is not a valid track."""
 
     def __init__(self, what: str, remedy: str) -> None:
         super().__init__(what, "your command", remedy, USAGE)

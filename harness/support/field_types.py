@@ -1,4 +1,4 @@
-"""Types of the fields of records and results, with the constraints that bind what strangers send in."""
+"""Types of the fields of records and results, with the constraints that are enforced on what strangers send in."""
 
 from __future__ import annotations
 
@@ -34,6 +34,6 @@ Facts = Annotated[
         additionalProperties={"anyOf": [_SCALAR, {"type": "array", "maxItems": 64, "items": _SCALAR}]},
     ),
 ]
-"""What is known of a machine and its software."""
+"""Facts about a machine and its software."""
 Parameters = Annotated[Mapping[str, Any], rule(maxProperties=200, propertyNames={"maxLength": 200})]
 """Hyper-parameters by name."""

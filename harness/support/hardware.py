@@ -1,4 +1,4 @@
-"""What this machine is, and the hardware class that run times belong to."""
+"""Description of this machine, and the hardware class that run times belong to."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from unlearn_bench.harness.support.digests import digest
 
 
 def hardware() -> dict[str, Any]:
-    """CPU model, cores, memory, and a name for this very machine that says nothing else about it."""
+    """Return CPU model, cores, memory, and an id of this machine that reveals nothing else about it."""
     return {
         "cpu": _cpu(),
         "cores": len(os.sched_getaffinity(0)),
@@ -38,9 +38,9 @@ def timing_class(environment: Mapping[str, Any]) -> str:
 
 
 def hardware_class(environment: Mapping[str, Any]) -> str:
-    """For people: the GPU that a unit ran on, or CPU and cores."""
+    """Name the GPU that a unit ran on, or CPU and cores, as tables show it."""
     device = str(environment.get("device") or "")
-    if " " in device:  # of a CPU this is the architecture, of a GPU its name
+    if " " in device:  # a GPU's name; for a CPU it is the architecture, one word
         return device
     return f"{environment.get('cpu') or device or 'unknown'}, {environment.get('cores', '?')} cores"
 
@@ -52,13 +52,13 @@ def _cpu() -> str:
             if line.startswith("model name"):
                 return line.split(":", 1)[1].strip()
     except OSError:
-        pass  # no /proc: the platform module's word must do
+        pass  # without /proc the platform module has to suffice
     return platform.processor() or platform.machine()
 
 
 @cache
 def machine_id() -> str:
-    """Return a name of this very machine that says nothing else about it."""
+    """Return an id of this machine that reveals nothing else about it."""
     path = Path("/etc/machine-id")
     identity = path.read_text().strip() if path.is_file() else ""
     return hashlib.sha256(f"unlearn-bench {identity or platform.node()}".encode()).hexdigest()[:12]

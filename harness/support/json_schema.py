@@ -12,8 +12,8 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 def rule(**keywords: Any) -> msgspec.Meta:
     """Return keywords of JSON Schema that narrow an annotated type.
 
-    As in ``Annotated[str, rule(maxLength=80)]``. They bind what strangers send in. The store
-    is trusted, and read by types only.
+    As in ``Annotated[str, rule(maxLength=80)]``. They are enforced on what strangers send in. The store is trusted: of
+    its documents only the types are checked.
     """
     return msgspec.Meta(extra_json_schema=keywords)
 

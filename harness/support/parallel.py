@@ -1,4 +1,4 @@
-"""Work on many items side by side, in copies of this process that have all that it has read."""
+"""Parallel work on many items, in forked copies of this process that share what it has read."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 _work: list[tuple[Callable[[Any], Any], Sequence[Any]]] = []
-"""What the copies do: they are made once it stands here, so that only an index is sent."""
+"""The work of the copies, which are forked after it is stored here, so that only indices are sent."""
 
 
 @contextmanager
 def uncollected() -> Iterator[None]:
-    """Pause garbage collection, here and in copies: among many objects that all stay it takes a fifth of the time."""
+    """Pause garbage collection, here and in copies: with many long-lived objects it takes a fifth of the time."""
     if not gc.isenabled():
         yield
         return
@@ -33,7 +33,7 @@ def uncollected() -> Iterator[None]:
 
 
 def side_by_side(function: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
-    """Yield ``function`` of every item, in their order; on one core it runs on one after the other."""
+    """Yield ``function`` of every item, in their order; on a single core, one after the other."""
     workers = min(len(os.sched_getaffinity(0)), len(items))
     if workers < 2:
         yield from map(function, items)
@@ -43,11 +43,11 @@ def side_by_side(function: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
         with ProcessPoolExecutor(
             workers, multiprocessing.get_context("fork"), initializer=end_with, initargs=(os.getpid(),)
         ) as pool:
-            yield from pool.map(_one, range(len(items)))
+            yield from pool.map(_call, range(len(items)))
     finally:
         _work.pop()
 
 
-def _one(index: int) -> Any:
+def _call(index: int) -> Any:
     function, items = _work[-1]
     return function(items[index])

@@ -1,4 +1,4 @@
-"""Progress of long work, as libraries report it: an observer decides what to show, and where."""
+"""Progress of long work: libraries report it to an observer, which decides what to show, and where."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class UnitProgress(Protocol):
 
 
 class Observer(Protocol):
-    """Shows people, or a program, how far a workflow is. Called from the workflow's thread and from threads of it."""
+    """Shows people, or a program, how far a workflow is. Called from the workflow's threads."""
 
     def progress(self, title: str, total: int, unit: str, done: int = 0) -> AbstractContextManager[Progress]:
         """Follow one piece of work.
@@ -77,7 +77,7 @@ class Unobserved:
 
 
 def span(seconds: float) -> str:
-    """Return a duration for people: in seconds, minutes, hours or days."""
+    """Return a duration as readable text: in seconds, minutes, hours or days."""
     for unit, size in (("days", 86_400), ("h", 3_600), ("min", 60)):
         if seconds >= 2 * size:
             return f"{seconds / size:.0f} {unit}"

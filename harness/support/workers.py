@@ -1,4 +1,4 @@
-"""Worker processes of one command: they end with it, and in mid-work where it stops by an error or Ctrl-C."""
+"""Worker processes of one command: they end with it, even during a call if it stops by an error or Ctrl-C."""
 
 from __future__ import annotations
 
@@ -21,37 +21,39 @@ LOGGER = "unlearn_bench"
 
 @contextmanager
 def worker_pool(count: int, prepare: Callable[..., None], *arguments: Any) -> Iterator[ProcessPoolExecutor]:
-    """``count`` processes, each of which calls ``prepare(*arguments)`` first.
+    """Yield a pool of ``count`` processes, each of which calls ``prepare(*arguments)`` first.
 
-    What leaves the block by an exception does not wait for what they are doing, which may take hours.
+    An exception that leaves the block does not wait for their running calls, which may take hours.
     """
     context = multiprocessing.get_context("spawn")
     level = logging.getLogger(LOGGER).getEffectiveLevel()
-    line, held = context.Pipe(duplex=False)
+    read_end, write_end = context.Pipe(duplex=False)
     with (
-        line,
-        held,
+        read_end,
+        write_end,
         ProcessPoolExecutor(
-            count, mp_context=context, initializer=_begin, initargs=(os.getpid(), line, level, prepare, arguments)
+            count, mp_context=context, initializer=_begin, initargs=(os.getpid(), read_end, level, prepare, arguments)
         ) as pool,
     ):
         try:
             yield pool
         except BaseException:
-            held.close()
+            write_end.close()
             raise
 
 
-def _begin(parent: int, line: Connection, level: int, prepare: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+def _begin(
+    parent: int, read_end: Connection, level: int, prepare: Callable[..., None], arguments: tuple[Any, ...]
+) -> None:
     end_with(parent)
     logger = logging.getLogger(LOGGER)
-    logger.addHandler(logging.StreamHandler())  # what a worker says goes where the command's own messages go
+    logger.addHandler(logging.StreamHandler())  # a worker's messages go where the command's own go
     logger.setLevel(level)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the command's to handle
-    threading.Thread(target=_end_with, args=(line,), daemon=True).start()
+    threading.Thread(target=_exit_when_closed, args=(read_end,), daemon=True).start()
     prepare(*arguments)
 
 
-def _end_with(line: Connection) -> None:
-    line.poll(None)  # nobody sends: this waits for the other end to close
+def _exit_when_closed(read_end: Connection) -> None:
+    read_end.poll(None)  # nobody sends: this waits for the other end to close
     os._exit(1)

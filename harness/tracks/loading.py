@@ -42,7 +42,7 @@ def load_track(name: str, secret: Path | None = None) -> Track:
 def read_track(name: str) -> tuple[dict[str, Any], Path]:
     """Read what a track's file says, on top of what it ``extends``, and return it with the file's path.
 
-    Errors as :func:`load_track`, but for the content.
+    Raises the errors of :func:`load_track`, except those about the content.
     """
     path = Path(name) if name.endswith(".toml") else CATALOGUE / f"{name}.toml"
     table = _read(path, name)
@@ -52,11 +52,11 @@ def read_track(name: str) -> tuple[dict[str, Any], Path]:
         if not isinstance(base, str):
             what = f"{path}: extends is {base!r}; allowed: a track's name, or a .toml file"
             raise TrackError(what, "correct the file")
-        below = seen[-1].parent / base if base.endswith(".toml") else CATALOGUE / f"{base}.toml"
-        if below.resolve() in seen:
+        base_path = seen[-1].parent / base if base.endswith(".toml") else CATALOGUE / f"{base}.toml"
+        if base_path.resolve() in seen:
             raise TrackError(f"{path} extends itself", "correct the file")
-        seen.append(below.resolve())
-        table = _over(_read(below, base), table)
+        seen.append(base_path.resolve())
+        table = _merge(_read(base_path, base), table)
     return table, path
 
 
@@ -70,20 +70,20 @@ def _read(path: Path, name: str) -> dict[str, Any]:
         raise TrackError(f"{path}: not TOML: {error}", "correct the file") from None
 
 
-def _over(base: Mapping[str, Any], table: Mapping[str, Any]) -> dict[str, Any]:
-    """``table`` on top of ``base``, key by key; another model replaces the base's as a whole."""
+def _merge(base: Mapping[str, Any], table: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge ``table`` into ``base``, key by key; another model replaces that of the base as a whole."""
     merged = {**base, **table}
-    for key, below in base.items():
-        above = table.get(key)
-        if isinstance(below, Mapping) and isinstance(above, Mapping) and not (key == "model" and "name" in above):
-            merged[key] = {**below, **above}
+    for key, base_value in base.items():
+        value = table.get(key)
+        if isinstance(base_value, Mapping) and isinstance(value, Mapping) and not (key == "model" and "name" in value):
+            merged[key] = {**base_value, **value}
     return merged
 
 
 def parse_track(table: Mapping[str, Any], path: Path, secret: Secret | None = None) -> Track:
     """Build a track from the content of a TOML file, naming file, key and allowed values in every complaint.
 
-    ``secret``: of a sealed track; looked for where none is given.
+    The ``secret`` of a sealed track is looked up where none is given.
     """
     if (commitment := commitment_of(table, path)) is not None:
         secret = secret or sealed.find(path.stem, commitment)

@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 def build(cls: type[T], table: object, path: Path, where: str) -> T:
-    """Build a dataclass from a table and the tables in it; fields with the metadata ``secret`` are no keys.
+    """Build a dataclass from a table and the tables in it; fields with the metadata ``secret`` are not keys.
 
     Args:
         cls: the dataclass.
@@ -34,11 +34,11 @@ def build(cls: type[T], table: object, path: Path, where: str) -> T:
         if key not in fields:
             raise TrackError(f"{path}: {prefix}{key} is not a key; allowed: {', '.join(fields)}", "correct the file")
     values: dict[str, Any] = {}
-    for key, spec in fields.items():
+    for key, field in fields.items():
         if key in table:
             values[key] = _value(hints[key], table[key], path, prefix + key)
-        elif spec.default is dataclasses.MISSING and spec.default_factory is dataclasses.MISSING:
-            raise TrackError(f"{path}: {prefix}{key} is missing; allowed: {_words(hints[key])}", "add the key")
+        elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+            raise TrackError(f"{path}: {prefix}{key} is missing; allowed: {_describe(hints[key])}", "add the key")
     return cls(**values)
 
 
@@ -52,7 +52,7 @@ def _value(hint: Any, value: Any, path: Path, where: str) -> Any:
         if isinstance(value, Mapping):
             return {k: tuple(v) if isinstance(v, list) else v for k, v in value.items()}
         return float(value) if hint is float else value
-    raise TrackError(f"{path}: {where} is {value!r}; allowed: {_words(hint)}", "correct the file")
+    raise TrackError(f"{path}: {where} is {value!r}; allowed: {_describe(hint)}", "correct the file")
 
 
 def _fits(hint: Any, value: Any) -> bool:
@@ -70,14 +70,14 @@ def _fits(hint: Any, value: Any) -> bool:
     return isinstance(value, hint) and (hint is bool or not isinstance(value, bool))
 
 
-def _words(hint: Any) -> str:
+def _describe(hint: Any) -> str:
     origin = get_origin(hint)
     if origin is Literal:
         return ", ".join(map(repr, get_args(hint)))
     if origin in (Union, UnionType):
-        return " or ".join(_words(option) for option in get_args(hint) if option is not type(None))
+        return " or ".join(_describe(option) for option in get_args(hint) if option is not type(None))
     if origin is tuple:
-        return f"a list of {_words(get_args(hint)[0])}"
+        return f"a list of {_describe(get_args(hint)[0])}"
     if origin is not None or dataclasses.is_dataclass(hint):
         return "a table"
     return {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}[hint]

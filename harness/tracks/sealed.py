@@ -1,7 +1,7 @@
 """Sealed tracks: all that is random in a competition's track lies in a secret file, and the track commits to it.
 
 The commitment is the SHA-256 of the secret's canonical JSON, salt included: it says nothing of the seeds before the
-secret is revealed, and nobody can change them afterwards. The salt enters the track's digests, too.
+secret is revealed, and nobody can change them afterwards. The salt also enters the track's digests.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from unlearn_bench.harness.support.errors import TrackError
 VARIABLE = "BENCH_SECRETS"
 SEEDS = {"splits": "seed", "recipe": "seed", "protocol": "seed", "analysis": "umia_seed"}
 """Table → the key that a sealed track leaves to its secret."""
-MADE = "name the file that `bench seal` made"
+REMEDY = "name the file that `bench seal` made"
 HEAD = """# The secret of the sealed track {name}: whoever reads it knows every split, model and run in advance.
 # Keep it out of every repository until the competition is over; then `bench reveal` publishes it.
 """
@@ -90,12 +90,12 @@ def read(path: Path) -> Secret:
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise TrackError(f"no secret can be read at {path}: {error.strerror}", MADE) from None
+        raise TrackError(f"no secret can be read at {path}: {error.strerror}", REMEDY) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError):
-        raise TrackError(f"{path} is not TOML", MADE) from None
+        raise TrackError(f"{path} is not TOML", REMEDY) from None
     wanted = {field.name: str if field.name == "salt" else int for field in dataclasses.fields(Secret)}
     if {key: type(value) for key, value in table.items()} != wanted:
-        raise TrackError(f"{path} is not a secret: it must hold {', '.join(wanted)}", MADE)
+        raise TrackError(f"{path} is not a secret: it must hold {', '.join(wanted)}", REMEDY)
     return Secret(**table)
 
 
@@ -112,7 +112,7 @@ def write(secret: Secret, name: str, path: Path) -> None:
     """Write a new secret file that only its owner can read.
 
     Raises:
-        TrackError: it lies inside a git work tree, is there already, or cannot be written.
+        TrackError: it lies inside a git work tree, already exists, or cannot be written.
     """
     folder = path.absolute().resolve().parent
     for parent in (folder, *folder.parents):
@@ -145,13 +145,13 @@ def filled(table: Mapping[str, Any], secret: Secret, path: Path) -> dict[str, An
     """Return the content of a sealed track file with its seeds.
 
     Raises:
-        TrackError: a seed stands in the file.
+        TrackError: the file holds a seed.
     """
     full = dict(table)
     for section, key in SEEDS.items():
         part = full.get(section, {})
         if not isinstance(part, Mapping):
-            continue  # what is wrong here is said where the track is built
+            continue  # the track's parser reports what is wrong with it
         if key in part:
             raise TrackError(f"{path}: {section}.{key} stands in a sealed track", "remove it: the secret holds it")
         full[section] = {**part, key: getattr(secret, section)}

@@ -34,12 +34,12 @@ class Data:
 
     @property
     def is_file(self) -> bool:
-        """Whether the data set is a file of the user's, and not one that the benchmark knows."""
+        """Whether the data set is the user's own file instead of one of the benchmark's."""
         return self.name.endswith(".py")
 
     @property
     def own_classes(self) -> int:
-        """Classes of the data set, of which ``superclasses`` make fewer."""
+        """Number of the data set's own classes, which ``superclasses`` merge into fewer."""
         return len(self.superclasses) or self.classes
 
 
@@ -57,12 +57,12 @@ class Splits:
     forget_rule: Literal["random", "class", "highest"] = "random"
     """Which of R ∪ F are F. ``class``: all of ``forget_classes``. ``highest``: those with the highest ``values``."""
     forget_classes: tuple[int, ...] = ()
-    """Of the data set's own ones: with ``data.superclasses`` a part of a class is forgotten."""
+    """Classes of the data set itself: with ``data.superclasses`` they are a part of a track's class."""
     values: str | None = None
     """File with a number per example of the data set (.npy), shipped beside the tracks or in the data folder."""
     values_sha256: str | None = None
     groups: str | None = None
-    """File with an integer per example of the data set (.npy), where ``values`` may lie, too: examples with the same
+    """File with an integer per example of the data set (.npy), in the same places as ``values``: examples with the same
     number, such as near-duplicates, lie in one of R, F, V and T."""
     groups_sha256: str | None = None
 
@@ -84,10 +84,10 @@ class Recipe:
     weights: Literal["float32", "float16"] = "float32"
     """Precision the originals are rounded to before any use."""
     shadow_epochs: int | None = None
-    """Epochs of the shadow models, where they are not ``epochs``."""
+    """Epochs of the shadow models, where they differ from ``epochs``."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Of forward and backward pass. ``bfloat16`` allows mixed precision by autocast (weights and optimizer in float32)
-    where the device computes in it, float32 elsewhere; every model's entry in the manifest says which it was."""
+    where the device computes in it, float32 elsewhere; every model's entry in the manifest records which one it was."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class Protocol:
 
     seeds: int
     seed: int
-    """From which the seeds of the units are derived."""
+    """The seeds of the units are derived from it."""
     batch_size: int = 64
     deadline_floor: float = 60.0
     """Seconds; the deadline is the larger of this and ``deadline_factor`` × Retrain's time."""
@@ -127,10 +127,10 @@ class Analysis:
 
 @dataclass(frozen=True)
 class Sealed:
-    """In the place of the seeds of a track whose secret is kept elsewhere (``harness.tracks.sealed``)."""
+    """Stands in place of the seeds of a track whose secret is kept elsewhere (``harness.tracks.sealed``)."""
 
     commitment: str
-    """What the secret must hash to, as 64 hexadecimal digits."""
+    """SHA-256 of the secret, as 64 hexadecimal digits."""
     quota: int = 0
     """How many different sources of one entry are scored; 0: any number."""
 

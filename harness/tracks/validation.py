@@ -1,4 +1,4 @@
-"""What a track may not say although every single key is valid: keys that contradict one another."""
+"""Checks of keys that are each valid and contradict one another."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from unlearn_bench.harness.tracks.specification import Data, Splits, Track
 
 
 def contradictions(track: Track) -> Iterator[str]:
-    """Yield what is wrong with a track, as clauses that name the key and what is allowed."""
+    """Yield every contradiction in a track, as a clause that names the key and what is allowed."""
     yield from _data(track.data)
     name, arguments = track.model.get("name"), architectures()
     if name not in arguments:
@@ -27,9 +27,12 @@ def contradictions(track: Track) -> Iterator[str]:
         if getattr(track.splits, key) < 1:
             yield f"splits.{key} is {getattr(track.splits, key)}; allowed: 1 or more"
     yield from _forgetting(track.splits, track.data.own_classes)
-    splits, sets = track.protocol.lira_splits, track.protocol.lira_forget_sets
-    if splits % 2 or splits == 2 or splits < 0 or (splits and sets < 2):
-        yield f"protocol.lira_splits is {splits}, lira_forget_sets {sets}; allowed: 0, or even from 4 on with 2 or more"
+    splits, forget_sets = track.protocol.lira_splits, track.protocol.lira_forget_sets
+    if splits % 2 or splits == 2 or splits < 0 or (splits and forget_sets < 2):
+        yield (
+            f"protocol.lira_splits is {splits}, lira_forget_sets {forget_sets}; "
+            "allowed: 0, or even from 4 on with 2 or more"
+        )
     if track.sealed and track.sealed.quota < 0:
         yield f"sealed.quota is {track.sealed.quota}; allowed: 0 (no limit) or more"
     if not 1 <= track.protocol.requests <= track.splits.forget:
@@ -62,9 +65,9 @@ def _data(data: Data) -> Iterator[str]:
 def _forgetting(splits: Splits, classes: int) -> Iterator[str]:
     if (splits.forget_rule == "class") != bool(splits.forget_classes):
         yield "splits.forget_classes goes with forget_rule = 'class', and it with them"
-    for one in splits.forget_classes:
-        if not 0 <= one < classes:
-            yield f"splits.forget_classes has {one}; allowed: 0 … {classes - 1}"
+    for label in splits.forget_classes:
+        if not 0 <= label < classes:
+            yield f"splits.forget_classes has {label}; allowed: 0 … {classes - 1}"
     if any((splits.forget_rule == "highest") != (key is not None) for key in (splits.values, splits.values_sha256)):
         yield "splits.values and splits.values_sha256 go with forget_rule = 'highest', and it with them"
     if (splits.groups is None) != (splits.groups_sha256 is None):

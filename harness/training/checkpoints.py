@@ -1,4 +1,4 @@
-"""Checkpoints of long trainings on a CPU, every few minutes; a killed one resumes there, to the same model.
+"""Checkpoints of long trainings on a CPU, every few minutes; a killed training resumes to the same model.
 
 They stay on this machine: a store at a URL gets finished models only.
 """
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from unlearn_bench.harness.references.roles import Role
 
 EVERY = 300.0
-"""Wall seconds from one to the next; a shorter training is never saved."""
+"""Wall seconds between two checkpoints; a shorter training is never saved."""
 BYTES = 8
-"""Of each parameter: its value and its momentum."""
+"""Bytes per parameter: its value and its momentum."""
 _DIGEST = hashlib.sha256().digest_size
 
 
@@ -36,9 +36,9 @@ class State:
     """A training between two epochs."""
 
     epochs: int
-    """Finished ones."""
+    """Number of finished epochs."""
     seconds: float
-    """CPU seconds that they took."""
+    """CPU seconds spent on them."""
     tensors: Mapping[str, Tensor]
     """See ``harness.training.step.TrainingLoop.state``."""
 
@@ -49,22 +49,22 @@ class Checkpoint:
     def __init__(self, references: References, task: Sequence[Role]) -> None:
         track = references.track
         precision = "bfloat16" if uses_bfloat16(track.recipe, torch.device("cpu")) else "float32"
-        named = [track.reference_digest, torch_version(), precision, *(role.name for role in task)]
-        name = hashlib.sha256("\n".join(named).encode()).hexdigest()[:32]
+        identity = [track.reference_digest, torch_version(), precision, *(role.name for role in task)]
+        name = hashlib.sha256("\n".join(identity).encode()).hexdigest()[:32]
         self.path = references.store.checkpoint(name)
-        self._before = 0.0
-        self._started, self._last = time.process_time(), time.monotonic()
+        self._earlier_seconds = 0.0
+        self._started, self._last_saved = time.process_time(), time.monotonic()
 
     @property
     def seconds(self) -> float:
         """CPU seconds of this training, those before an interruption included."""
-        return self._before + time.process_time() - self._started
+        return self._earlier_seconds + time.process_time() - self._started
 
     def read(self) -> State | None:
-        """Return what was saved last, if anything; :attr:`seconds` then counts on from there.
+        """Return the latest checkpoint, if any; :attr:`seconds` then continues from its value.
 
         Raises:
-            StoreError: the file has changed since.
+            StoreError: the file has changed since it was written.
         """
         from safetensors.torch import load
 
@@ -76,23 +76,23 @@ class Checkpoint:
             remedy = f"remove {self.path} and run the same command again: that training begins anew"
             raise StoreError(f"damaged store: {self.path} does not match its digest", remedy)
         length = int.from_bytes(content[:8], "little")  # of the header, as safetensors has it
-        about = json.loads(content[8 : 8 + length])["__metadata__"]
-        self._before = float(about["seconds"])
-        return State(int(about["epochs"]), self._before, load(content))
+        metadata = json.loads(content[8 : 8 + length])["__metadata__"]
+        self._earlier_seconds = float(metadata["seconds"])
+        return State(int(metadata["epochs"]), self._earlier_seconds, load(content))
 
     def offer(self, epochs: int, tensors: Callable[[], Mapping[str, Tensor]]) -> None:
-        """Save the training after so many epochs, if it is time.
+        """Save the training after ``epochs`` epochs, if the last checkpoint is older than :data:`EVERY`.
 
         Raises:
             StoreError: the disk is full.
         """
         from safetensors.torch import save
 
-        if time.monotonic() - self._last < EVERY:
+        if time.monotonic() - self._last_saved < EVERY:
             return
         content = save(dict(tensors()), {"epochs": str(epochs), "seconds": repr(self.seconds)})
         write_file(self.path, hashlib.sha256(content).digest() + content)
-        self._last = time.monotonic()
+        self._last_saved = time.monotonic()
 
     def remove(self) -> None:
         """Remove the file: the training has ended."""

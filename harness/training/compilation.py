@@ -1,6 +1,6 @@
-"""The compiled training step of a GPU: when it pays, what prevents it, and how it is taken.
+"""The compiled training step of a GPU: when it pays, what prevents it, and how it runs.
 
-On an H200 it saves 28 % of the time of a ResNet18 trained alone (0.315 → 0.227 s an epoch) and 10 % with eight in
+On an H200 it saves 28 % of the time of a single ResNet18 (0.315 → 0.227 s an epoch) and 10 % with eight in
 flight (0.149 → 0.134); ``tests/benchmarks/README.md`` has the runs. Everything else works without this module: the
 other modules only pass on whether steps are to be compiled.
 """
@@ -26,7 +26,10 @@ WORTH = 300.0
 
 
 def obstacle(device: str) -> str | None:
-    """Return what this machine lacks for ``torch.compile`` on a GPU: Triton and a C compiler make its kernels."""
+    """Return what this machine is missing for ``torch.compile`` on a GPU, or ``None``.
+
+    Triton and a C compiler make its kernels.
+    """
     from torch.utils._triton import has_triton_package
 
     if torch.cuda.get_device_capability(device) < (7, 0):
@@ -96,28 +99,28 @@ def sgd_update(
 def compiled_loops(
     make: Callable[[type[TrainingLoop]], TrainingLoop], say: Callable[[str], None]
 ) -> Callable[[], TrainingLoop]:
-    """Return a function that makes compiled loops, and plain ones from the first that cannot be compiled on.
+    """Return a function that makes compiled loops, and plain ones once a loop could not be compiled.
 
     Args:
         make: makes a loop of the class that it is given.
-        say: told why steps cannot be compiled.
+        say: called with the reason if steps cannot be compiled.
     """
     from torch._dynamo.exc import TorchDynamoException
 
     torch._dynamo.reset()  # it keeps eight compiled functions at most, and recorded ones no longer need it
-    kind: type[TrainingLoop] = CompiledLoop
+    loop_class: type[TrainingLoop] = CompiledLoop
 
     def loop() -> TrainingLoop:
-        nonlocal kind
+        nonlocal loop_class
         try:
-            return make(kind)
+            return make(loop_class)
         except TorchDynamoException as error:
             if out_of_memory(error):
                 raise
-            kind = TrainingLoop
+            loop_class = TrainingLoop
             reason = " ".join(str(error).split())[:200]
             say(f"the step cannot be compiled and runs as it is: {reason}")
-        return make(kind)
+        return make(loop_class)
 
     return loop
 

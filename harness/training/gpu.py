@@ -31,7 +31,7 @@ MEASURED_STEPS = 20
 
 @dataclass(frozen=True)
 class GpuMeasurement:
-    """What a short training showed."""
+    """Results of a short training."""
 
     in_flight: int
     """Models in flight that there was memory for."""
@@ -82,7 +82,7 @@ class GpuTrainer:
             BenchError: there is not enough memory for a single one.
         """
         training = self._training_for(models[0], recipe, len(subsets[0]))
-        jobs = [TrainingJob(*each) for each in zip(models, subsets, seeds, strict=True)]
+        jobs = [TrainingJob(*arguments) for arguments in zip(models, subsets, seeds, strict=True)]
         done: list[TrainingJob] = []
         try:
             done.extend(training.train(jobs, on_epoch))
@@ -99,10 +99,10 @@ class GpuTrainer:
     def measure(self, models: Sequence[nn.Module], subset: NDArray[np.int64], recipe: Recipe) -> GpuMeasurement:
         """Train a few steps twice, where the first time warms up; ``models`` are as many as may be in flight."""
         steps = max(1, min(MEASURED_STEPS, len(subset) // recipe.batch_size))
-        few, short = subset[: steps * recipe.batch_size], replace(recipe, epochs=1)
+        first_batches, one_epoch = subset[: steps * recipe.batch_size], replace(recipe, epochs=1)
         for _ in range(2):
             start = time.perf_counter()
-            self.train(models, [few] * len(models), range(len(models)), short)
+            self.train(models, [first_batches] * len(models), range(len(models)), one_epoch)
             seconds = time.perf_counter() - start
         assert self._training is not None
         in_flight = min(self._training.wanted, len(models))

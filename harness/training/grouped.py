@@ -1,7 +1,7 @@
 """Several small networks of one architecture as one grouped network: the same arithmetic, one large kernel each.
 
-Batch norm works per channel and grouped convolutions per group, so every member sees exactly what it would see alone
-(a test shows it in float64). Worth it where one model cannot fill a core; at full width it gains nothing.
+Batch norm works per channel and grouped convolutions per group, so every member computes exactly what it would by
+itself (a test shows it in float64). Worth it where one model cannot fill a core; at full width it gains nothing.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ class GroupedLinear(nn.Module):
 
 def can_group(model: nn.Module) -> bool:
     """Return whether every parameter and buffer of the model is in a layer that :class:`Grouped` can merge."""
-    known: set[nn.Module] = {module for module in model.modules() if type(module) in _MAKERS}
+    mergeable: set[nn.Module] = {module for module in model.modules() if type(module) in _MAKERS}
     return all(
-        module in known or not [*module.parameters(recurse=False), *module.buffers(recurse=False)]
+        module in mergeable or not [*module.parameters(recurse=False), *module.buffers(recurse=False)]
         for module in model.modules()
     ) and not any(isinstance(module, nn.Dropout) for module in model.modules())
 

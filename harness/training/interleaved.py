@@ -1,6 +1,6 @@
 """Several models in flight on one GPU: each training loop takes one model after the other, and the loops interleave.
 
-A model that fills the chip trains alone; of a small one, several share it, each on a stream of its own. What does not
+A model that fills the chip has it for itself; several small ones share it, each on a stream of its own. What does not
 fit into the memory waits: the number of loops falls, and nothing that is finished is lost.
 """
 
@@ -26,9 +26,9 @@ from unlearn_bench.harness.training.small_maps import with_small_map_convolution
 from unlearn_bench.harness.training.step import TrainingLoop
 
 MOST = 8
-"""Models in flight on one GPU."""
+"""Models in flight on one GPU at most."""
 FILLS = 0.6e12
-"""Operations (multiply-adds, twice) of one forward pass over a batch that fill a GPU. Measured on an H200: at 0.02e12
+"""Operations of one forward pass over a batch (two per multiply-add) that fill a GPU. Measured on an H200: at 0.02e12
 models per hour still grow from four in flight to eight, at 0.28e12 from one to two, and hardly beyond."""
 
 
@@ -56,7 +56,7 @@ class InterleavedTraining:
         Args:
             make: makes another loop; may raise ``torch.OutOfMemoryError``.
             wanted: how many loops at most.
-            say: told when there is memory for fewer.
+            say: called with a message when there is memory for fewer.
         """
         self._make, self.wanted, self._say = make, wanted, say
         self._loops: list[TrainingLoop] = []
@@ -106,7 +106,7 @@ class InterleavedTraining:
         return self._loops[-1]
 
     def _continue_with_fewer(self, error: RuntimeError) -> None:
-        """Make do with the loops that there are, if the error says that memory is exhausted; raise it otherwise."""
+        """Continue with the existing loops if the error says that memory is exhausted; raise it otherwise."""
         if not out_of_memory(error):
             raise error
         error.__traceback__ = error.__context__ = None  # whose frames hold tensors
@@ -146,20 +146,20 @@ def interleaved_training(
         recipe: epochs, batch size, optimizer, schedule, augmentation, precision.
         to_input: from uint8 to the model's input.
         wanted: how many models in flight at most.
-        say: told when there is memory for fewer, and when steps cannot be compiled.
+        say: called with a message when there is memory for fewer, and when steps cannot be compiled.
         record: makes the recorder of a loop.
         compiled: let ``torch.compile`` fuse the steps.
     """
     device = images.device
     if device.type == "cuda":
         torch.backends.cudnn.benchmark = True  # shapes are static
-        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False  # the recipe says the precision
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False  # the recipe sets the precision
 
-    def make(kind: type[TrainingLoop] = TrainingLoop) -> TrainingLoop:
+    def make(loop_class: type[TrainingLoop] = TrainingLoop) -> TrainingLoop:
         network = copy.deepcopy(template).to(device)
         if device.type == "cpu":  # a GPU's own convolutions are the faster ones, by a tenth to a quarter of a step
             network = with_small_map_convolutions(network)
-        return kind(network, images, labels, count, recipe, to_input, recorder=record(device))
+        return loop_class(network, images, labels, count, recipe, to_input, recorder=record(device))
 
     if not compiled:
         return InterleavedTraining(make, wanted, say)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 GROUP = 8
 """Small models that are trained together on one core."""
 GROUPABLE_PARAMETERS = 1_000_000
-"""Above, one model fills a core by itself."""
+"""Above this number, one model fills a core by itself."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class TrainingPlan:
     disk: int
     """Bytes."""
     epochs: int
-    """Model-epochs, what progress counts."""
+    """Model-epochs, which progress counts."""
     done: int = 0
     """How many of them an interrupted training has finished."""
     devices: tuple[str, ...] = ()
@@ -47,9 +47,9 @@ class TrainingPlan:
     memory: int | None = None
     """Bytes of GPU memory per model in flight."""
     compiled: bool = False
-    """Whether the steps of a GPU are."""
+    """Whether the steps on a GPU are compiled."""
     compile_obstacle: str | None = None
-    """Why they are not, where it would pay."""
+    """Why they are not compiled although that would save time."""
 
     @property
     def models(self) -> int:
@@ -67,7 +67,7 @@ def plan_training(
     """Divide the missing models into tasks, and time a few steps of one.
 
     Args:
-        references: where they will go.
+        references: of the track; the models will be stored there.
         workers: processes; default: one per device or core.
         wanted: the models, of which the missing ones are trained; default: those of the seed units.
         devices: train on these GPUs (``cuda:0``, …), in one process each.
@@ -88,22 +88,22 @@ def plan_training(
     measured: GpuMeasurement | None = None
     if devices:
         measured = _measure(references, missing[: -(-len(missing) // workers)], devices[0], in_flight)
-        most = measured.in_flight
+        task_size = measured.in_flight
     else:
-        most = GROUP if can_group(model) and size <= GROUPABLE_PARAMETERS else 1
-    tasks = _tasks(references, missing, most, workers)
-    begun = [0 if devices else _begun(references, task) for task in tasks]
-    steps = [_steps(references, task[0], epochs) for epochs, task in zip(begun, tasks, strict=True)]
-    kept = sum(role.kind != "shadow-retrained" for role in missing)
-    disk = 4 * size * kept + 4 * len(references.examples.labels) * track.data.classes * len(missing)
+        task_size = GROUP if can_group(model) and size <= GROUPABLE_PARAMETERS else 1
+    tasks = _tasks(references, missing, task_size, workers)
+    finished_epochs = [0 if devices else _finished_epochs(references, task) for task in tasks]
+    steps = [_steps(references, task[0], epochs) for epochs, task in zip(finished_epochs, tasks, strict=True)]
+    with_weights = sum(role.kind != "shadow-retrained" for role in missing)
+    disk = 4 * size * with_weights + 4 * len(references.examples.labels) * track.data.classes * len(missing)
     if measured is not None:
         seconds = sum(steps) * measured.seconds / workers
     else:
-        share = _time_step(references, tasks[0]) / len(tasks[0])
-        costs = [count * share * len(task) for count, task in zip(steps, tasks, strict=True)]
+        model_step_seconds = _time_step(references, tasks[0]) / len(tasks[0])
+        costs = [count * model_step_seconds * len(task) for count, task in zip(steps, tasks, strict=True)]
         seconds = max(sum(costs) / workers, *costs)
         if max(costs) > checkpoints.EVERY:
-            disk += 2 * checkpoints.BYTES * size * most * workers  # one replaces another
+            disk += 2 * checkpoints.BYTES * size * task_size * workers  # both are there while one replaces another
     worth = bool(devices) and seconds > compilation.WORTH
     obstacle = compilation.obstacle(devices[0]) if worth else None
     return TrainingPlan(
@@ -113,29 +113,31 @@ def plan_training(
         seconds,
         disk,
         epochs=sum(epochs_of(track, role) for role in missing),
-        done=sum(epochs * len(task) for epochs, task in zip(begun, tasks, strict=True)),
+        done=sum(epochs * len(task) for epochs, task in zip(finished_epochs, tasks, strict=True)),
         devices=tuple(devices[:workers]),
-        in_flight=most,
+        in_flight=task_size,
         memory=None if measured is None else measured.memory,
         compiled=worth and obstacle is None,
         compile_obstacle=obstacle,
     )
 
 
-def _tasks(references: References, missing: Sequence[Role], most: int, workers: int) -> tuple[tuple[Role, ...], ...]:
-    """Divide models into tasks of ``most`` models or fewer that all take the same number of steps."""
+def _tasks(
+    references: References, missing: Sequence[Role], task_size: int, workers: int
+) -> tuple[tuple[Role, ...], ...]:
+    """Divide models into tasks of ``task_size`` models or fewer that all take the same number of steps."""
     from unlearn_bench.harness.training.task import epochs_of
 
     sizes = {role: (len(references.examples.training_set(role)), epochs_of(references.track, role)) for role in missing}
     tasks: list[tuple[Role, ...]] = []
     for size in sorted(set(sizes.values()), reverse=True):
-        alike = [role for role in missing if sizes[role] == size]
-        count = min(most, -(-len(alike) // workers))
-        tasks += [tuple(alike[i : i + count]) for i in range(0, len(alike), count)]
+        same_size = [role for role in missing if sizes[role] == size]
+        count = min(task_size, -(-len(same_size) // workers))
+        tasks += [tuple(same_size[i : i + count]) for i in range(0, len(same_size), count)]
     return tuple(tasks)
 
 
-def _begun(references: References, task: Sequence[Role]) -> int:
+def _finished_epochs(references: References, task: Sequence[Role]) -> int:
     """Return how many epochs an interrupted training of these models has finished."""
     from unlearn_bench.harness.training.checkpoints import Checkpoint
 
@@ -171,7 +173,7 @@ def _time_step(references: References, task: Sequence[Role]) -> float:
 
 
 def _measure(references: References, roles: Sequence[Role], device: str, in_flight: int | None) -> GpuMeasurement:
-    """Measure time and memory of a few steps on a GPU, while no timed unit is on its clock there."""
+    """Measure time and memory of a few steps on a GPU, while no timed unit runs there."""
     from unlearn_bench.harness.training.gpu import GpuTrainer
     from unlearn_bench.harness.training.interleaved import MOST
     from unlearn_bench.harness.training.recipe import initial_model

@@ -59,12 +59,12 @@ def train(
     done = 0 if state is None else state.epochs
     epochs = count(done + 1)
 
-    def finished() -> None:
+    def end_epoch() -> None:
         on_epoch()
         if checkpoint is not None:
             checkpoint.offer(next(epochs), loop.state)
 
-    for _ in loop.train(subsets, seeds, finished, done):
+    for _ in loop.train(subsets, seeds, end_epoch, done):
         pass
     if grouped is not None:
         grouped.write_back(members)

@@ -33,23 +33,23 @@ def run_plan(
     """Train a plan's models, and yield each after it is in the store.
 
     Args:
-        references: where they go.
+        references: of the track; the models are stored there.
         plan: from ``harness.training.plan.plan_training``.
         on_progress: gets the number of model-epochs done, a few times a second.
         pool: trains the tasks, such as :func:`local_processes`.
 
     Raises:
-        BenchError: a worker died or training diverged; what was finished stays.
+        BenchError: a worker died or training diverged; finished models are kept.
     """
     environment = {"torch": torch_version(), "date": datetime.datetime.now(datetime.UTC).date().isoformat()}
     unit, count = "gpu_seconds" if plan.devices else "cpu_seconds", 0
     try:
         with closing(pool(references, plan, on_progress)) as tasks:  # a full disk ends them
             for trained in chain.from_iterable(tasks):
-                about = {unit: round(trained.seconds, 3), **environment}
+                metadata = {unit: round(trained.seconds, 3), **environment}
                 if trained.mixed:
-                    about["precision"] = "bfloat16"
-                references.add(trained.role, trained.weights, trained.logits, about)
+                    metadata["precision"] = "bfloat16"
+                references.add(trained.role, trained.weights, trained.logits, metadata)
                 count += 1
                 yield trained
     except FloatingPointError as error:
@@ -77,8 +77,8 @@ def local_processes(
     for device in plan.devices:
         devices.put(device)
     queue = devices if plan.devices else None
-    start = (_start_process, progress, references.track, queue, plan.in_flight, plan.compiled)
-    with worker_pool(plan.workers, *start) as pool:
+    initializer = (_start_process, progress, references.track, queue, plan.in_flight, plan.compiled)
+    with worker_pool(plan.workers, *initializer) as pool:
         pending = {pool.submit(_train, task) for task in plan.tasks}
         try:
             while pending:
@@ -96,11 +96,11 @@ def local_processes(
 
 
 _trainer: TaskTrainer | None = None
-"""Of a worker process, made by its initializer: a process pool hands nothing else on to its calls."""
+"""Trainer of a worker process, made by its initializer, since a process pool passes nothing else to its calls."""
 
 
 def _start_process(progress: Any, track: Track, devices: Any, in_flight: int, compiled: bool) -> None:
-    """Initialise a process: for the next of ``devices``, a queue of GPUs, or for the CPU where that is ``None``."""
+    """Prepare a process to train on the next of ``devices``, a queue of GPUs, or on the CPU if that is ``None``."""
     import torch
 
     from unlearn_bench.harness.training.gpu import GpuTrainer

@@ -37,17 +37,17 @@ class SmallMapConv2d(nn.Conv2d):
 
 def with_small_map_convolutions(network: M) -> M:
     """Return the network with such convolutions in place of its own; parameters and buffers are shared, not copied."""
-    other = copy.copy(network)  # shares the dictionaries of parameters and buffers
+    converted = copy.copy(network)  # shares the dictionaries of parameters and buffers
     if type(network) is nn.Conv2d:
-        other.__class__ = SmallMapConv2d  # type: ignore[assignment]
-    other._modules = {
+        converted.__class__ = SmallMapConv2d  # type: ignore[assignment]
+    converted._modules = {
         name: None if child is None else with_small_map_convolutions(child) for name, child in network._modules.items()
     }
-    return other
+    return converted
 
 
 def _plain(layer: nn.Conv2d) -> bool:
-    """Square, undilated, padded with zeros, and not one filter per channel, where there is nothing to multiply."""
+    """Return whether it is square, undilated, zero-padded, and not depthwise, where there is nothing to multiply."""
     kernel, stride, padding = layer.kernel_size, layer.stride, layer.padding
     return (
         kernel[0] == kernel[1]
@@ -62,17 +62,17 @@ def _plain(layer: nn.Conv2d) -> bool:
 
 
 def _pointwise(x: Tensor, layer: nn.Conv2d) -> Tensor:
-    """1×1 kernels: every position that the stride meets is an example of its own."""
+    """Convolve with 1×1 kernels: every position that the stride visits is an example of its own."""
     stride, groups = layer.stride[0], layer.groups
     x = x[:, :, ::stride, ::stride]
     batch, channels, height, width = x.shape
     rows = x.permute(0, 2, 3, 1).reshape(batch * height * width, groups, channels // groups).transpose(0, 1)
     weight = layer.weight.reshape(groups, -1, channels // groups).transpose(1, 2)
-    return _maps((rows @ weight).transpose(0, 1).reshape(batch, height, width, -1), layer)
+    return _as_maps((rows @ weight).transpose(0, 1).reshape(batch, height, width, -1), layer)
 
 
 def _dense(x: Tensor, layer: nn.Conv2d) -> Tensor:
-    """From all pixels and channels of a group to all pixels and channels of its output."""
+    """Multiply all pixels and channels of a group by one matrix that yields all those of its output."""
     batch, channels, height, width = x.shape
     groups, inputs = layer.groups, channels // layer.groups
     outputs, kernel = layer.out_channels // groups, layer.kernel_size[0]
@@ -85,11 +85,11 @@ def _dense(x: Tensor, layer: nn.Conv2d) -> Tensor:
     taps = taps.view(groups, outputs, inputs, -1, height * width)
     matrix = taps.permute(0, 4, 2, 3, 1).reshape(groups, height * width * inputs, -1)
     out = (rows @ matrix).view(groups, batch, *reach.shape[1:3], outputs)
-    return _maps(out.permute(1, 2, 3, 0, 4).flatten(3), layer)
+    return _as_maps(out.permute(1, 2, 3, 0, 4).flatten(3), layer)
 
 
-def _maps(out: Tensor, layer: nn.Conv2d) -> Tensor:
-    """From [batch, height, width, channels] to what follows the layer."""
+def _as_maps(out: Tensor, layer: nn.Conv2d) -> Tensor:
+    """Add the bias to [batch, height, width, channels], and return it as [batch, channels, height, width]."""
     out = out if layer.bias is None else out + layer.bias
     if out.shape[1] * out.shape[2] == 1:
         # the same with other strides: between two kinds of them batch norm's gradient takes ten times as long
@@ -102,9 +102,9 @@ def _maps(out: Tensor, layer: nn.Conv2d) -> Tensor:
 def _reach(
     size: tuple[int, int], kernel: int, stride: int, padding: int, device: torch.device, dtype: torch.dtype
 ) -> Tensor:
-    """Which tap leads from an input pixel to an output pixel, 0 or 1: [kernel², out height, out width, inputs].
+    """Compute which tap leads from an input pixel to an output pixel, 0 or 1: [kernel², out height, out width, inputs].
 
-    Kept on the device for good: while a CUDA graph is recorded, nothing can be sent there, and graphs go on reading it.
+    Kept on the device for good: while a CUDA graph is recorded, nothing can be sent there, and graphs keep reading it.
     """
     height, width = size
     out_height, out_width = ((length + 2 * padding - kernel) // stride + 1 for length in size)

@@ -94,10 +94,12 @@ class TrainingLoop:
         self._copies = Bfloat16Copies(network) if self._mixed else None
         self._rates = rates(recipe, len(self._sizes))
         self._augmented = bool(recipe.crop or recipe.flip)
-        kind = torch.float32 if self._device.type == "cuda" else torch.float64
+        rate_dtype = torch.float32 if self._device.type == "cuda" else torch.float64
         self._rate: Tensor | None = None
         if recorder is not None:  # a recorded step can only read a tensor
-            self._rate, self._table = (torch.tensor(v, dtype=kind, device=self._device) for v in (0.0, self._rates))
+            self._rate, self._table = (
+                torch.tensor(v, dtype=rate_dtype, device=self._device) for v in (0.0, self._rates)
+            )
         starts = [0, *itertools.accumulate(self._sizes)][:-1] * recipe.epochs
         self._starts, self._number = (torch.tensor(v, device=self._device) for v in (starts, [0]))
         self._rows = torch.zeros(groups or 1, count, dtype=torch.int64, device=self._device)
@@ -132,7 +134,7 @@ class TrainingLoop:
         model.load_state_dict(self.network.state_dict())
 
     def state(self) -> dict[str, Tensor]:
-        """Return all that the next epoch depends on besides its number: no model of the tracks draws random numbers."""
+        """Return all that the next epoch depends on, except its number: no model of the tracks draws random numbers."""
         state = {f"network.{name}": tensor.contiguous() for name, tensor in self.network.state_dict().items()}
         for name, weight in self.network.named_parameters():
             if (buffer := self._optimizer.state[weight].get("momentum_buffer")) is not None:
@@ -173,9 +175,9 @@ class TrainingLoop:
             drawn = [_moves(self._recipe, self._count, generator) for generator in draws] if self._augmented else []
             if epoch < done:
                 continue  # what it drew decides what later epochs draw
-            self._rows.copy_(self._sent(indices.gather(1, order)))
+            self._rows.copy_(self._to_device(indices.gather(1, order)))
             if self._augmented:
-                self._moves.copy_(self._sent(torch.stack(drawn)))
+                self._moves.copy_(self._to_device(torch.stack(drawn)))
             with self._uncounted(len(self._sizes)):
                 for number, size in enumerate(self._sizes, epoch * len(self._sizes)):
                     self._set_rate(number)
@@ -183,8 +185,8 @@ class TrainingLoop:
                     yield
             on_epoch()
 
-    def _sent(self, drawn: Tensor) -> Tensor:
-        """Send to the device, from pinned memory, so that the host need not wait."""
+    def _to_device(self, drawn: Tensor) -> Tensor:
+        """Send a tensor to the device from pinned memory, so that the host need not wait."""
         return drawn.pin_memory().to(self._device, non_blocking=True) if self._device.type == "cuda" else drawn
 
     def _set_rate(self, number: int) -> None:
@@ -194,7 +196,7 @@ class TrainingLoop:
 
     @contextmanager
     def _uncounted(self, steps: int) -> Iterator[None]:
-        """Keep batch norm from counting batches inside, a kernel for each layer, and add ``steps`` at the end."""
+        """Pause batch norm's counters, which cost a kernel per layer, and add ``steps`` to them at the end."""
         norms = [norm for norm in self.network.modules() if isinstance(norm, _BatchNorm) and norm.momentum is not None]
         counts = [norm.num_batches_tracked for norm in norms]
         for norm in norms:
@@ -206,7 +208,7 @@ class TrainingLoop:
                 norm.num_batches_tracked = None if count is None else count.add_(steps)
 
     def _prepare(self) -> None:
-        """Make what the steps read, before the first one."""
+        """Allocate what the steps read; called before the first one."""
 
     def _step(self, size: int) -> None:
         self._optimizer.zero_grad(set_to_none=True)
@@ -222,12 +224,12 @@ class TrainingLoop:
             self._copies.refresh()
 
     def _loss(self, size: int) -> Tensor:
-        """Compute the loss of the next batch, summed over the models: each gets the gradient it would get alone."""
+        """Compute the loss of the next batch, summed over the models: each gets the gradient it would get by itself."""
         recipe = self._recipe
-        at = (self._starts[self._number] + torch.arange(size, device=self._device)) % self._count
-        rows = self._rows[:, at].flatten()
+        positions = (self._starts[self._number] + torch.arange(size, device=self._device)) % self._count
+        rows = self._rows[:, positions].flatten()
         if self._augmented:
-            down, right, flips = self._moves[:, at].flatten(0, 1).split(1, dim=1)
+            down, right, flips = self._moves[:, positions].flatten(0, 1).split(1, dim=1)
             mirrored = flips > 0 if recipe.flip else None
             cut = recipe.crop > 0
             batch = moved(self._images, rows, down if cut else None, right if cut else None, mirrored)

@@ -30,7 +30,7 @@ class TrainedModel:
 
     role: Role
     weights: bytes | None
-    """As safetensors, rounded as the recipe says; ``None`` where only the logits are ever read."""
+    """As safetensors, rounded as the recipe says; ``None`` if only the logits are ever read."""
     logits: NDArray[np.float32]
     """[n, classes], on every example of the data set."""
     seconds: float
@@ -45,7 +45,7 @@ class TaskTrainer:
 
     references: References
     report: Callable[[int], object]
-    """Told of model-epochs as they are done."""
+    """Called with the number of model-epochs that have just been finished."""
     gpu: GpuTrainer | None = None
     """Without one, models are trained on the CPU, and long trainings are saved every few minutes."""
 
@@ -71,10 +71,10 @@ class TaskTrainer:
         if checkpoint is not None:
             checkpoint.remove()
         return [
-            self._finished(role, model, seconds) for role, model in zip(task, members, strict=True) if model is not None
+            self._finish(role, model, seconds) for role, model in zip(task, members, strict=True) if model is not None
         ]
 
-    def _finished(self, role: Role, model: nn.Module, seconds: float) -> TrainedModel:
+    def _finish(self, role: Role, model: nn.Module, seconds: float) -> TrainedModel:
         """Round a model as the recipe says, and compute its logits."""
         from safetensors.torch import save
 
@@ -109,9 +109,9 @@ def train_task(
     Args:
         references: with the track, its data and splits.
         task: models that take the same number of steps.
-        limit: train on so many of each model's examples only.
+        limit: train only on the first so many examples of each model.
         on_epoch: called after every epoch.
-        gpu: trains there.
+        gpu: trains the models; default: the CPU.
         checkpoint: where a training on the CPU is saved, and resumed from.
 
     Returns:
@@ -123,8 +123,8 @@ def train_task(
     seeds = [order_seed(track, role) for role in task]
     recipe = replace(track.recipe, epochs=epochs_of(track, task[0]))
     if gpu is not None:
-        done = gpu.train(members, subsets, seeds, recipe, on_epoch)
-        return [model if trained else None for model, trained in zip(members, done, strict=True)]
+        successes = gpu.train(members, subsets, seeds, recipe, on_epoch)
+        return [model if is_trained else None for model, is_trained in zip(members, successes, strict=True)]
     used = np.unique(np.concatenate(subsets)) if limit else np.arange(len(dataset.labels))
     images = torch.from_numpy(dataset.images[used])
     labels = torch.from_numpy(dataset.labels[used])

@@ -1,4 +1,4 @@
-"""``bench audit``: an entry again on fresh splits and models."""
+"""``bench audit``: run an entry again on fresh splits and models."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Audited:
 
     @property
     def fitted(self) -> list[str]:
-        """Ranked metrics by which the entry is fitted to what is public: significantly better there."""
+        """Ranked metrics that are significantly better on the public seeds, to which the entry is then fitted."""
         return results.fitted(self.changes)
 
 
@@ -59,28 +59,28 @@ def audit(
         redraw: draw other fresh seeds than those of earlier audits.
 
     Raises:
-        BenchError: the entry is invalid, a unit failed, or the machine did.
+        BenchError: the entry is invalid, or a unit or the machine failed.
     """
     public, store = load_track(track, options.secret), Store()
     source = find_entry(name)
     disclosure.within_quota(store, source, public)
     entry = tuned(source, public, store).with_parameters(parameters or {})
     fresh = results.fresh_track(store, public, seeds, redraw)
-    both = References(public, store), References(fresh, store)
-    todo = [timed_units.pending(store, entry, side, range(side.protocol.seeds)) for side in (public, fresh)]
-    cost = results.estimate(store, entry, public, sum(map(len, todo)), seeds)
+    public_and_fresh = References(public, store), References(fresh, store)
+    pending = [timed_units.pending(store, entry, each, range(each.protocol.seeds)) for each in (public, fresh)]
+    cost = results.estimate(store, entry, public, sum(map(len, pending)), seeds)
     logger.info(
-        f"audit of {entry.name}: {len(todo[0])} runs on the public seeds, {len(todo[1])} on fresh ones"
-        + (f" and Retrain's time there: about {span(cost)}" if cost is not None and todo[1] else "")
+        f"audit of {entry.name}: {len(pending[0])} runs on the public seeds, {len(pending[1])} on fresh ones"
+        + (f" and Retrain's time there: about {span(cost)}" if cost is not None and pending[1] else "")
     )
     with connected(options) as executor:
-        for side, units in zip((public, fresh), todo, strict=True):
+        for audited_track, units in zip((public, fresh), pending, strict=True):
             if units:
-                run_units(open_context(side, executor, options), units, executor, options)
+                run_units(open_context(audited_track, executor, options), units, executor, options)
             else:
-                open_references(side, executor, options)
-    for references in both:
+                open_references(audited_track, executor, options)
+    for references in public_and_fresh:
         for record in results.records(references, entry):
             if record.status != "ok":
                 raise failure(store, references.track, record)
-    return Audited(entry.name, results.changes(*both, entry), results.nulls(*both))
+    return Audited(entry.name, results.changes(*public_and_fresh, entry), results.nulls(*public_and_fresh))

@@ -26,7 +26,7 @@ from unlearn_bench.harness.workflows.untimed import needs_shadows, run_shadows, 
 
 @dataclass(frozen=True)
 class BaselinesRun:
-    """What became of the shipped methods."""
+    """Results of the shipped methods on a track."""
 
     track: Track
     board: pd.DataFrame
@@ -34,9 +34,9 @@ class BaselinesRun:
     null: Mapping[str, float]
     """Every metric between two retrained models."""
     exported: int | None
-    """How many records were exported, where that was asked for."""
+    """How many records were exported; ``None`` if no export was asked for."""
     failure: BenchError | None
-    """Why the first unit failed, where one did."""
+    """Why the first failed unit failed; ``None`` if none did."""
 
 
 def run_baselines(
@@ -61,35 +61,35 @@ def run_baselines(
     Raises:
         BenchError: an unknown name, or the machine failed. A unit that failed is reported in the result.
     """
-    loaded, store = load_track(track, options.secret), Store()
+    loaded_track, store = load_track(track, options.secret), Store()
     if export is not None:
-        disclosure.not_public(loaded, "--export")
+        disclosure.not_public(loaded_track, "--export")
     if lira:
-        needs_shadows(loaded)
+        needs_shadows(loaded_track)
     chosen = [name for name in names or baseline_names() if name != "retrain"]  # retrain is timed anyway
-    entries = [tuned(baseline(name), loaded, store) for name in chosen]
+    entries = [tuned(baseline(name), loaded_track, store) for name in chosen]
     attackable = [entry for entry in entries if entry.name != "original"]
-    seeds = range(loaded.protocol.seeds)
+    seeds = range(loaded_track.protocol.seeds)
     with connected(options) as executor:
-        context = open_context(loaded, executor, options)
+        context = open_context(loaded_track, executor, options)
         references = context.references
-        todo: list[SeedUnit] = []
+        units: list[SeedUnit] = []
         for entry in entries:
             if options.again:
-                todo += [SeedUnit(entry, loaded, seed) for seed in seeds]
+                units += [SeedUnit(entry, loaded_track, seed) for seed in seeds]
             else:
-                todo += timed_units.pending(store, entry, loaded, seeds)
-        records: list[Record | ShadowRecord] = [*run_units(context, todo, executor, options)]
+                units += timed_units.pending(store, entry, loaded_track, seeds)
+        records: list[Record | ShadowRecord] = [*run_units(context, units, executor, options)]
         if lira:
-            attacked = [tuned(baseline(entry.name), loaded, store, "shadow") for entry in attackable]
+            attacked = [tuned(baseline(entry.name), loaded_track, store, "shadow") for entry in attackable]
             records += run_shadows(references, attacked, executor, options)
         if swap:
             run_swaps(references, attackable, executor, options)
     failed = next((record for record in records if record.status != "ok"), None)
     return BaselinesRun(
-        track=loaded,
+        track=loaded_track,
         board=board.board(references),
         null=board.null(references),
         exported=None if export is None else export_records(references, Store(export, behind=None)),
-        failure=None if failed is None else failure(store, loaded, failed),
+        failure=None if failed is None else failure(store, loaded_track, failed),
     )

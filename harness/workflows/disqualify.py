@@ -13,13 +13,13 @@ from unlearn_bench.sandbox.text import one_line
 
 
 def disqualify(name: str, track: str, secret: Path | None, reason: str | None) -> tuple[str, str]:
-    """Take an entry's source out of the ranks of every track, or put it back where there is no reason.
+    """Take an entry's source out of the ranks of every track, or put it back if there is no reason.
 
     Args:
         name: of the entry on the board.
         track: a track's name, or the path of a TOML file.
         secret: of a sealed track; default: ``BENCH_SECRETS``.
-        reason: which rule was broken, for the board; ``None``: undo it.
+        reason: which rule was broken, for the board; ``None``: put it back.
 
     Returns:
         SHA-256 of the source, and the reason as it is shown.
@@ -30,9 +30,11 @@ def disqualify(name: str, track: str, secret: Path | None, reason: str | None) -
     shown = one_line(reason or "", 200)
     if reason is not None and not shown:
         raise BenchError("the reason is empty", "your command", "say which rule was broken", USAGE)
-    loaded, store = load_track(track, secret), Store()
-    present = {board_entry.name: board_entry for board_entry in board_entries.board_entries(References(loaded, store))}
-    board_entry = board_entries.find(present, name, loaded)
+    loaded_track, store = load_track(track, secret), Store()
+    present = {
+        board_entry.name: board_entry for board_entry in board_entries.board_entries(References(loaded_track, store))
+    }
+    board_entry = board_entries.find(present, name, loaded_track)
     if board_entry.kind != "entry":
         raise BenchError(
             f"{name} ships with the benchmark and sets the cut points", "your command", "name a submission", USAGE

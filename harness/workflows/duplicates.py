@@ -1,4 +1,4 @@
-"""``bench duplicates``: near-duplicates in a track's data set, and how its split parts them."""
+"""``bench duplicates``: near-duplicates in a track's data set, and how its split separates them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from unlearn_bench.harness.tracks.loading import load_track
 from unlearn_bench.harness.units import disclosure
 
 ALIKE = 0.01
-"""Share of the images in one group, above which groups say nothing."""
+"""Share of the images in one group above which groups mean nothing."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,9 @@ class Duplicates:
     test: int
     test_with_one_in_r_or_f: int
     file: str | None = None
-    """The file of groups, where it was asked for."""
+    """The file of groups; ``None`` if none was asked for."""
     sha256: str | None = None
-    """Of the groups, as a track names it."""
+    """SHA-256 of that file, as a track declares it."""
 
     @property
     def too_alike(self) -> bool:
@@ -51,15 +51,15 @@ def find_duplicates(track: str, secret: Path | None, observer: Observer, path: P
     Args:
         track: a track's name, or the path of a TOML file.
         secret: of a sealed track, which is refused.
-        observer: is told of progress.
+        observer: receives the progress.
         path: a file to write the group of every example to: unsigned integers [n] (.npy).
 
     Raises:
         BenchError: the track is sealed, its data is missing, or its images are too small.
     """
-    loaded = load_track(track, secret)
-    disclosure.not_public(loaded, "where near-duplicates lie")
-    references = References(loaded, Store())
+    loaded_track = load_track(track, secret)
+    disclosure.not_public(loaded_track, "where near-duplicates lie")
+    references = References(loaded_track, Store())
     examples = references.examples
     images, labels, split = examples.dataset.images, examples.labels, examples.split(0)
     with observer.progress("comparing images", len(images), "images") as progress:
@@ -71,7 +71,7 @@ def find_duplicates(track: str, secret: Path | None, observer: Observer, path: P
     if path is not None:
         sha256 = splits.write(path, groups.astype(np.min_scalar_type(int(groups.max()))))
     return Duplicates(
-        track=loaded.name,
+        track=loaded_track.name,
         examples=len(groups),
         groups=len(shared),
         in_groups=int(sizes[shared].sum()),

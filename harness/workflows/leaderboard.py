@@ -72,7 +72,7 @@ def build_site(
         names: tracks; none: all shipped ones that have records.
         folder: where the pages go.
         secret: of sealed tracks; default: ``BENCH_SECRETS``.
-        observer: is told of progress.
+        observer: receives the progress.
         public: rank only rows whose units come from trusted back ends.
 
     Raises:

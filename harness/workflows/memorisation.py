@@ -25,15 +25,15 @@ def write_memorisation(track: str, path: Path, options: RunOptions) -> str:
         options: where to train.
 
     Returns:
-        The SHA-256 of the values, as a track names it.
+        The SHA-256 of the file, as a track declares it.
 
     Raises:
         BenchError: the track declares no U-LiRA protocol, or is sealed.
     """
-    loaded = load_track(track, options.secret)
-    needs_shadows(loaded)
-    disclosure.not_public(loaded, "how examples are memorised")
-    references = References(loaded, Store())
+    loaded_track = load_track(track, options.secret)
+    needs_shadows(loaded_track)
+    disclosure.not_public(loaded_track, "how examples are memorised")
+    references = References(loaded_track, Store())
     with connected(options) as executor:
-        train_missing(references, shadow_originals(loaded), executor, options)
+        train_missing(references, shadow_originals(loaded_track), executor, options)
     return splits.write(path, memorisation.values(references))

@@ -35,7 +35,7 @@ class Prepared:
     verified: int
     """How many of them are stored, every file read against its digest."""
     manifest: Path
-    """The manifest that says where published ones are, and what their digests are."""
+    """The manifest with the URLs of published ones and their digests."""
 
 
 def prepare(
@@ -61,39 +61,39 @@ def prepare(
         workers: training processes; default: one per core.
         gpus: CUDA devices to train on; none: the CPU.
         in_flight: models at a time on each GPU; default: by their size and the memory.
-        download: fetch the data set first, where its source allows that.
-        lira: also the shadow models that U-LiRA needs.
-        swap: also the originals that SWAP needs.
-        fetch: fetch published models from this URL, or from where the manifest says if it is empty.
-        manifest: what a fetch trusts; default: with the benchmark, or beside the track's file.
-        train: train what is missing after that.
+        download: fetch the data set first, if its source allows that.
+        lira: also train or fetch the shadow models that U-LiRA needs.
+        swap: also train or fetch the originals that SWAP needs.
+        fetch: fetch published models from this URL first; if it is empty, from the URLs in the manifest.
+        manifest: file of the digests that a fetch trusts; default: with the benchmark, or beside the track's file.
+        train: train the models that are missing after that.
         from_scratch: ignore the shipped models.
 
     Raises:
         BenchError: unknown track, missing data, a damaged file, no room, or a training that failed.
     """
-    loaded = load_track(track, options.secret)
+    loaded_track = load_track(track, options.secret)
     store = Store(behind=None) if from_scratch else Store()
     if download:
-        load_dataset(loaded.data, download=True)
-    references, wanted = References(loaded, store), roles(loaded)
+        load_dataset(loaded_track.data, download=True)
+    references, wanted = References(loaded_track, store), roles(loaded_track)
     if lira:
-        needs_shadows(loaded)
-        wanted += shadow_roles(loaded)
+        needs_shadows(loaded_track)
+        wanted += shadow_roles(loaded_track)
     if swap:
-        wanted += swap_roles(loaded)
+        wanted += swap_roles(loaded_track)
     path = manifest or manifest_path(track)
     if fetch is not None:
         fetch_models(references, wanted, fetch, path, options.observer)
     if train:
         with connected(options) as executor:
             train_missing(references, wanted, executor, options, workers=workers, gpus=gpus, in_flight=in_flight)
-    names = {role.name for role in wanted}
-    return Prepared(references, wanted, sum(name in names for name in references.verify()), path)
+    wanted_names = {role.name for role in wanted}
+    return Prepared(references, wanted, sum(name in wanted_names for name in references.verify()), path)
 
 
 def refuse_sealed(track: str, options: RunOptions, what: str) -> None:
-    """Raise ``BenchError`` if ``what`` would give away the inside of a sealed track."""
+    """Raise ``BenchError`` if the track is sealed, because ``what`` would reveal its models."""
     disclosure.not_public(load_track(track, options.secret), what)
 
 
@@ -101,11 +101,11 @@ def fetch_models(references: References, wanted: Sequence[Role], url: str, manif
     """Fetch the ``wanted`` models that are missing; every byte is checked against the manifest.
 
     Args:
-        references: where they go.
+        references: of the track; the models are stored there.
         wanted: the models.
-        url: where they are; empty: where the manifest says.
+        url: where they are; empty: the URLs in the manifest.
         manifest: names their files with their digests.
-        observer: is told of progress.
+        observer: receives the progress.
 
     Raises:
         BenchError: no manifest or URL, the wrong bytes, no room.
@@ -117,13 +117,13 @@ def fetch_models(references: References, wanted: Sequence[Role], url: str, manif
         raise TrackError(f"{manifest} names no URL", "name one: --fetch URL")
     if not plan.models:
         return
-    there = fetching.begun(references.store, plan)
+    bytes_present = fetching.begun(references.store, plan)
     logger.info(
         f"{track.name}: {len(plan.models)} reference models to fetch from {urls[0]}: {plan.size / 1e6:.1f} MB"
-        + (f", of which {there / 1e6:.1f} MB are here" if there else "")
+        + (f", of which {bytes_present / 1e6:.1f} MB are here" if bytes_present else "")
     )
-    references.store.needs_room(plan.size - there)
-    with observer.progress(f"fetching {track.name}", plan.size, "bytes", there) as progress:
+    references.store.needs_room(plan.size - bytes_present)
+    with observer.progress(f"fetching {track.name}", plan.size, "bytes", bytes_present) as progress:
         for role in fetching.fetch(references, plan, urls, progress.step):
             progress.line(f"fetched {role.name}")
 
@@ -134,18 +134,18 @@ def publish_models(prepared: Prepared, url: str, observer: Observer) -> str:
     Args:
         prepared: the models.
         url: a path, ``s3:``, ``hf:`` or another fsspec URL.
-        observer: is told of progress.
+        observer: receives the progress.
 
     Raises:
         BenchError: nothing can be written there.
     """
     references, remote = prepared.references, Remote(url)
     manifest = publication.describe(references, prepared.wanted, remote.url, prepared.manifest)
-    todo = publication.unsent(manifest, remote)
-    size, name = sum(blob.size for blob in todo), references.track.name
-    logger.info("%s: %d files to publish at %s: %.1f MB", name, len(todo), remote.url, size / 1e6)
+    unsent = publication.unsent(manifest, remote)
+    size, name = sum(blob.size for blob in unsent), references.track.name
+    logger.info("%s: %d files to publish at %s: %.1f MB", name, len(unsent), remote.url, size / 1e6)
     with observer.progress(f"publishing {name}", size, "bytes") as progress:
-        for blob in publication.publish(references.store, manifest, todo, remote, prepared.manifest):
+        for blob in publication.publish(references.store, manifest, unsent, remote, prepared.manifest):
             progress.step(blob.size)
     return remote.url
 

@@ -20,7 +20,7 @@ from unlearn_bench.scoring.panel import InvalidAttack, load_file
 
 @dataclass(frozen=True)
 class Rescored:
-    """How much was scored again."""
+    """How many models were scored again, and in how many seconds."""
 
     models: int
     seconds: float
@@ -28,7 +28,7 @@ class Rescored:
 
 @dataclass(frozen=True)
 class AttackScores:
-    """What an attack of the user's own reads of every stored entry."""
+    """Readings of a user's own attack on every stored entry."""
 
     attack: str
     title: str
@@ -44,16 +44,16 @@ def rescore(track: str, secret: Path | None, observer: Observer) -> Rescored:
     Args:
         track: a track's name, or the path of a TOML file.
         secret: of a sealed track; default: ``BENCH_SECRETS``.
-        observer: is told of progress.
+        observer: receives the progress.
 
     Raises:
         BenchError: unknown track, or a damaged store.
     """
     references = References(load_track(track, secret), Store())
-    things = rescoring.stored(references)
+    scorable = rescoring.stored(references)
     started = time.perf_counter()
-    with observer.progress("scoring", len(things), "models") as progress:
-        count = sum(1 for _ in rescoring.rescore(references, things, progress.at))
+    with observer.progress("scoring", len(scorable), "models") as progress:
+        count = sum(1 for _ in rescoring.rescore(references, scorable, progress.at))
     return Rescored(count, time.perf_counter() - started)
 
 
@@ -64,24 +64,24 @@ def score_with(attack: Path, track: str, secret: Path | None, observer: Observer
         attack: a Python file with ``attack(model)``, ``attack(shadows)`` or ``attack(swap)``; it is run.
         track: a track's name, or the path of a TOML file.
         secret: of a sealed track, which is refused.
-        observer: is told of progress.
+        observer: receives the progress.
 
     Raises:
         BenchError: an invalid attack, a sealed track, or nothing stored that the attack reads.
     """
     references = References(load_track(track, secret), Store())
     disclosure.not_public(references.track, "an attack of one's own")
-    things = rescoring.stored(references)
+    scorable = rescoring.stored(references)
     try:
         title, models = load_file(attack).title, load_file(attack).models
-        with observer.progress(title, len(things), "models") as progress:
-            scores = list(rescoring.attacked(references, things, attack, progress.at))
+        with observer.progress(title, len(scorable), "models") as progress:
+            scores = list(rescoring.attacked(references, scorable, attack, progress.at))
     except InvalidAttack as error:
         raise BenchError(str(error), "your command", "see scoring/README.md", USAGE) from None
     if not scores:
         remedy = f"run `bench baselines --{'lira' if models == 'shadows' else 'swap'}`, or submit with it"
         raise BenchError(f"{attack.name} reads {models}, and no entry has any stored", "your command", remedy, USAGE)
     rows: dict[str, list[Any]] = {}
-    for thing, numbers in sorted(scores, key=lambda item: (rescoring.name(item[0]), getattr(item[0], "seed", 0))):
-        rows.setdefault(rescoring.name(thing), []).append(numbers)
+    for scored, numbers in sorted(scores, key=lambda item: (rescoring.name(item[0]), getattr(item[0], "seed", 0))):
+        rows.setdefault(rescoring.name(scored), []).append(numbers)
     return AttackScores(attack.stem, title, models, rows)

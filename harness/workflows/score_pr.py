@@ -26,14 +26,14 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class ScoredPull:
-    """What became of a pull request."""
+    """Result of scoring a pull request."""
 
     references: References
     result: PullResult
     comment: str
     """For the pull request, in Markdown."""
     refusal: BenchError | None
-    """Why it was refused, where it was."""
+    """Why it was refused; ``None`` if it was not."""
 
     def write(self, folder: Path) -> None:
         """Write ``result.json``, ``comment.md`` and ``blobs/`` into a folder, as :func:`publish` reads them."""
@@ -67,19 +67,19 @@ def score_pull(
         BenchError: git or the machine failed. A refused pull request, or an entry that failed, is reported in the
             result.
     """
-    repository, loaded, store = Repository(repo), load_track(track, options.secret), Store()
+    repository, loaded_track, store = Repository(repo), load_track(track, options.secret), Store()
     if smoke:
-        disclosure.not_public(loaded, "a part of the seeds")
+        disclosure.not_public(loaded_track, "a part of the seeds")
     pull = pull_request.read(repository, base, head, allow_change)
     harness = provenance.compare_with_commit(repository, pull.base)
     logger.info(harness.line)
-    references = References(loaded, store)
+    references = References(loaded_track, store)
     stored = None if smoke else publication.find(references, pull.head)
     if stored is not None:
         logger.info("%s was scored on %s: this is that result", pull.head[:12], stored.date)
         return ScoredPull(references, stored, comments.comment(stored), None)
     for submission in pull.submissions:
-        disclosure.within_quota(store, submission.entry, loaded)
+        disclosure.within_quota(store, submission.entry, loaded_track)
     entries: list[EntryResult] = []
     if pull.submissions:
         references, entries = _run(pull, references, options, lira and not smoke, 1 if smoke else None)
@@ -93,7 +93,7 @@ def score_pull(
 def _run(
     pull: PullRequest, references: References, options: RunOptions, lira: bool, seeds: int | None
 ) -> tuple[References, list[EntryResult]]:
-    """Run the first ``seeds`` seeds of the entries, or all, and return what became of each, with what it is read by."""
+    """Run the first ``seeds`` seeds of the entries, or all; return the references and the result of each entry."""
     track, store = references.track, references.store
     with connected(options) as executor:
         context = open_context(track, executor, options)
@@ -112,12 +112,12 @@ def _run(
 
 @dataclass(frozen=True)
 class PublishedPull:
-    """What became of the result of a pull request."""
+    """What was done with the result of a pull request."""
 
     entries: int
     """How many entries may be published."""
     records: int | None
-    """How many records were appended to the store; ``None`` where it was only checked."""
+    """How many records were appended to the store; ``None`` if the result was only checked."""
     references: References
     result: PullResult
 
@@ -153,7 +153,7 @@ def publish(
         other_harness: accept a harness that is not that of the base commit.
 
     Raises:
-        BenchError: the result is not what it must be.
+        BenchError: the result is invalid, or not of that commit or track.
     """
     references = References(load_track(track, secret), Store())
     scored = result.read(folder)

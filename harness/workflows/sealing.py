@@ -42,10 +42,10 @@ def seal(track: Path, secret: Path, quota: int = 0) -> None:
         raise TrackError(f"{track} extends another track", f"write it out first: bench tracks {track} > whole.toml")
     if commitment_of(table, path) is not None:
         raise TrackError(f"{track} is sealed already", "seal a track file that holds its seeds")
-    drawn = sealed.draw()
-    text = sealed.seal(track.read_text(encoding="utf-8"), drawn, quota)
-    parse_track(tomllib.loads(text), path, drawn)  # a mistake is named before anything is written
-    sealed.write(drawn, path.stem, secret)
+    drawn_secret = sealed.draw()
+    text = sealed.seal(track.read_text(encoding="utf-8"), drawn_secret, quota)
+    parse_track(tomllib.loads(text), path, drawn_secret)  # a mistake is named before anything is written
+    sealed.write(drawn_secret, path.stem, secret)
     write_file(track, text.encode())
 
 
@@ -63,9 +63,9 @@ def reveal(track: str, secret: Path | None = None) -> Revealed:
     commitment = commitment_of(table, path)
     if commitment is None:
         raise TrackError(f"track {track} is not sealed", "its seeds stand in its file")
-    place = secret or Path(os.environ.get(sealed.VARIABLE, ""))
-    place = place / f"{path.stem}.toml" if place.is_dir() else place
-    content = sealed.read(place)
-    sealed.check(path.stem, commitment, content, place)
+    secret_path = secret or Path(os.environ.get(sealed.VARIABLE, ""))
+    secret_path = secret_path / f"{path.stem}.toml" if secret_path.is_dir() else secret_path
+    content = sealed.read(secret_path)
+    sealed.check(path.stem, commitment, content, secret_path)
     parse_track(table, path, content)
-    return Revealed(path.stem, place, commitment, content.text(path.stem))
+    return Revealed(path.stem, secret_path, commitment, content.text(path.stem))

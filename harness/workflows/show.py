@@ -21,7 +21,7 @@ def show(name: str, track: str, secret: Path | None = None, *, organiser: bool =
         name: of the entry on the board.
         track: a track's name, or the path of a TOML file.
         secret: of a sealed track; default: ``BENCH_SECRETS``.
-        organiser: return everything on a sealed track as well.
+        organiser: return everything about it also on a sealed track.
 
     Raises:
         BenchError: unknown track, or no such entry there.

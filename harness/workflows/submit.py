@@ -27,22 +27,22 @@ from unlearn_bench.scoring.gate import GateResult
 
 @dataclass(frozen=True)
 class Submitted:
-    """What became of a submission."""
+    """Result of a submission."""
 
     entry: Entry
     track: Track
     records: Mapping[int, Record]
-    """The record of every seed that was asked for and has one."""
+    """The records of the requested seeds that have one, by seed."""
     shadow: ShadowRecord | None
-    """The record of its shadow units, where they were asked for and no seed failed."""
+    """The record of its shadow units, if they were requested and no seed failed."""
     board: pd.DataFrame
     """The track's board, see :func:`harness.results.board.board`."""
     null: Mapping[str, float]
     """Every metric between two retrained models."""
     gate: Sequence[GateResult] | None
-    """What the cheap attacks read; ``None`` where the entry is not on the board, or may not be shown."""
+    """Readings of the cheap attacks; ``None`` if the entry is not on the board, or they may not be shown."""
     failure: BenchError | None
-    """Why the first unit failed, where one did."""
+    """Why the first failed unit failed; ``None`` if none did."""
 
     @property
     def listed(self) -> bool:
@@ -66,7 +66,7 @@ def submit(
         path: the submission, one Python file.
         track: a track's name, or the path of a TOML file.
         options: how to run it.
-        seeds: only the first so many model seeds; a rank needs all.
+        seeds: run only the first so many model seeds; a rank needs all.
         parameters: hyper-parameters, on top of those that ``bench tune`` chose for this file on this track.
         lira: also run its shadow units.
         swap: also run its swapped units.
@@ -79,35 +79,35 @@ def submit(
     if source.name in baseline_names() and source.kind == "entry":
         what = f"{source.name} is the name of a shipped method, and this file is another one"
         raise BenchError(what, "your command", "rename the file", USAGE)
-    loaded, store = load_track(track, options.secret), Store()
+    loaded_track, store = load_track(track, options.secret), Store()
     if lira:
-        needs_shadows(loaded)
+        needs_shadows(loaded_track)
     if seeds is not None:
-        disclosure.not_public(loaded, "a part of the seeds")
-    disclosure.within_quota(store, source, loaded)
-    entry = tuned(source, loaded, store).with_parameters(parameters or {})
-    count = min(seeds or loaded.protocol.seeds, loaded.protocol.seeds)
+        disclosure.not_public(loaded_track, "a part of the seeds")
+    disclosure.within_quota(store, source, loaded_track)
+    entry = tuned(source, loaded_track, store).with_parameters(parameters or {})
+    count = min(seeds or loaded_track.protocol.seeds, loaded_track.protocol.seeds)
     with connected(options) as executor:
-        context = open_context(loaded, executor, options)
+        context = open_context(loaded_track, executor, options)
         references = context.references
         records = run_seeds(context, entry, range(count), executor, options)
         failed = [record for record in records.values() if record.status != "ok"]
         shadow = None
         if lira and not failed:
-            attacked = tuned(source, loaded, store, "shadow").with_parameters(parameters or {})
+            attacked = tuned(source, loaded_track, store, "shadow").with_parameters(parameters or {})
             (shadow,) = run_shadows(references, [attacked], executor, options)
         if swap and not failed:
             run_swaps(references, [entry], executor, options)
     board_entry = next((row for row in board_entries(references) if row.name == entry.name), None)
-    hidden = loaded.sealed and failed  # which seeds are left is the entry's own choice
-    worst = failed[0] if failed else shadow if shadow is not None and shadow.status != "ok" else None
+    hidden = loaded_track.sealed and failed  # which seeds are left is the entry's own choice
+    first_failure = failed[0] if failed else shadow if shadow is not None and shadow.status != "ok" else None
     return Submitted(
         entry=entry,
-        track=loaded,
+        track=loaded_track,
         records=records,
         shadow=shadow,
         board=board.board(references),
         null=board.null(references),
         gate=None if board_entry is None or hidden else attack_panel.gate(references, board_entry),
-        failure=None if worst is None else failure(store, loaded, worst),
+        failure=None if first_failure is None else failure(store, loaded_track, first_failure),
     )

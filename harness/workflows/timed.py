@@ -1,4 +1,4 @@
-"""Timed units of entries: where they run, running the missing ones, and what to say of one that failed."""
+"""Timed units of entries: where they run, running the missing ones, and the error for one that failed."""
 
 from __future__ import annotations
 
@@ -70,17 +70,17 @@ def run_seeds(
 def failure(store: Store, track: Track, record: Record | ShadowRecord) -> BenchError:
     """Return the error for a unit that failed; its log is written to a file of the store.
 
-    On a sealed track it says no more than the status.
+    On a sealed track the error reveals only the status.
     """
     whose, remedy = BLAME[record.status]
     if track.sealed:
         remedy = remedy if whose == "this machine" else "find it on a public track; a sealed one says no more"
         return BenchError(f"{record.name}: {record.status}", whose, remedy, EXIT_CODES[record.status])
-    place = f"seed {record.seed}" if isinstance(record, Record) else record.failed
+    unit_name = f"seed {record.seed}" if isinstance(record, Record) else record.failed
     log = ""
     if record.log:
-        path = store.root / "logs" / f"{record.name}-{place.replace(' ', '-')}-{record.entry[:8]}.txt"
+        path = store.root / "logs" / f"{record.name}-{unit_name.replace(' ', '-')}-{record.entry[:8]}.txt"
         write_file(path, record.log.encode() + b"\n")
         log = str(path)
-    what = f"{record.name}, {place}: {record.status}: {record.reason}"
+    what = f"{record.name}, {unit_name}: {record.status}: {record.reason}"
     return BenchError(what, whose, remedy, EXIT_CODES[record.status], log)

@@ -48,10 +48,10 @@ def train_missing(
     One command trains at a time: another one waits, and then trains what is still missing.
 
     Args:
-        references: where the models go.
+        references: of the track; the models are stored there.
         wanted: the models.
         executor: trains them.
-        options: whose observer is told of progress.
+        options: their observer receives the progress.
         workers: training processes; default: one per core.
         gpus: CUDA devices to train on; default: that of ``options``.
         in_flight: models at a time on each GPU; default: by their size and the memory.

@@ -34,7 +34,7 @@ def tune(
 ) -> Iterator[Mapping[str, Any]]:
     """Search the hyper-parameters of entries over their search spaces, one entry after the other.
 
-    Every trial is kept, and a search that was stopped resumes; ``submit`` and ``run_baselines`` use what it chose.
+    Every trial is kept, and an interrupted search resumes; ``submit`` and ``run_baselines`` use its choice.
 
     Args:
         names: of shipped methods, or paths of submissions.
@@ -51,35 +51,38 @@ def tune(
     Raises:
         BenchError: an entry has no search space, the track is sealed, or the machine failed.
     """
-    loaded = load_track(track, options.secret)
+    loaded_track = load_track(track, options.secret)
     if setting == "shadow":
-        needs_shadows(loaded)
+        needs_shadows(loaded_track)
     entries = [find_entry(name) for name in names]
     if any(entry.kind == "entry" for entry in entries):
-        disclosure.not_public(loaded, "a search for parameters")
+        disclosure.not_public(loaded_track, "a search for parameters")
     with connected(options) as executor:
-        references = open_references(loaded, executor, options)
+        references = open_references(loaded_track, executor, options)
         if setting == "shadow":
-            train_missing(references, tuning_roles(loaded), executor, options)
+            train_missing(references, tuning_roles(loaded_track), executor, options)
         line = ""
         for entry in entries:
             if not entry.search_space:
                 remedy = "declare one; see submissions/README.md"
                 raise BenchError(f"{entry.name} declares no SEARCH_SPACE", "your method", remedy, USAGE)
             study = tuning.Study(references, entry, objective, setting)
-            line = _search(study, trials or loaded.analysis.trials, executor, options, line)
-            yield _keep(references, entry, study.summary(), tuning.place(loaded, setting), export)
+            line = _search(study, trials or loaded_track.analysis.trials, executor, options, line)
+            yield _keep(references, entry, study.summary(), tuning.place(loaded_track, setting), export)
 
 
-def _search(study: tuning.Study, budget: int, executor: Executor, options: RunOptions, before: str) -> str:
-    """Run a search; return the line on where it ran, which is logged unless it is the one ``before``."""
+def _search(study: tuning.Study, budget: int, executor: Executor, options: RunOptions, previous_line: str) -> str:
+    """Run a search; return the line on where it ran, which is logged unless it is ``previous_line``."""
     entry = study.entry
     units = len(tuning.units(entry, study.references.track, study.setting))
-    opened, line = executor.untimed(study.references, [entry])
-    if line != before:
+    runner_context, line = executor.untimed(study.references, [entry])
+    if line != previous_line:
         logger.info(line)
     done = len(study.trials()) * units
-    with opened as runner, options.observer.progress(f"tuning {entry.name}", budget * units, "units", done) as progress:
+    with (
+        runner_context as runner,
+        options.observer.progress(f"tuning {entry.name}", budget * units, "units", done) as progress,
+    ):
         for trial in study.search(runner, budget, progress.step):
             progress.line(f"{entry.name} trial {trial.number}: loss {trial.loss:.4f} {'/'.join(trial.statuses)}")
     return line

@@ -52,18 +52,18 @@ def run_shadows(
     train_missing(references, shadow_roles(track), executor, options)
     shadow_units.reference_rows(references)
     records = {entry.id: shadow_units.find(references, entry) for entry in entries}
-    todo = [entry for entry in entries if _is_due(records[entry.id], track, options)]
-    if todo:
-        opened, line = executor.untimed(references, todo)
+    due = [entry for entry in entries if _is_due(records[entry.id], track, options)]
+    if due:
+        runner_context, line = executor.untimed(references, due)
         logger.info(line)
-        with opened as runner:
-            for entry, record in _run_shadows(references, todo, runner, options):
+        with runner_context as runner:
+            for entry, record in _run_shadows(references, due, runner, options):
                 records[entry.id] = record
     return [record for record in records.values() if record is not None]
 
 
 def _is_due(record: ShadowRecord | None, track: Track, options: RunOptions) -> bool:
-    """Whether the shadow units of an entry with this record are to run."""
+    """Return whether the shadow units of an entry with this record are to run."""
     if record is None:
         return True
     if record.status != "ok":
@@ -75,9 +75,9 @@ def _run_shadows(
     references: References, entries: Sequence[Entry], runner: Runner, options: RunOptions
 ) -> list[tuple[Entry, ShadowRecord]]:
     probes = {entry.id: probe_units.pending(references, entry) for entry in entries}
-    waiting = {entry.id: shadow_units.pending(references, entry) for entry in entries}
-    count = sum(map(len, waiting.values()))
-    costs = [shadow_units.estimate(references, units, runner) for units in waiting.values()]
+    pending = {entry.id: shadow_units.pending(references, entry) for entry in entries}
+    count = sum(map(len, pending.values()))
+    costs = [shadow_units.estimate(references, units, runner) for units in pending.values()]
     cost = "" if None in costs else f": about {span(sum(seconds for seconds in costs if seconds is not None))}"
     logger.info("U-LiRA: %d shadow units, %d at a time%s", count, runner.at_once, cost)
     total, records = references.track.protocol.lira_splits // 2, []
@@ -85,8 +85,8 @@ def _run_shadows(
         for entry in entries:
             record = _run_entry(references, entry, probes[entry.id], runner, options, progress)
             records.append((entry, record))
-            ended = disclosure.said(references.track, record.status, record.reason)
-            progress.line(f"{entry.name}: {ended}, {record.pairs} of {total} pairs of splits")
+            result_text = disclosure.said(references.track, record.status, record.reason)
+            progress.line(f"{entry.name}: {result_text}, {record.pairs} of {total} pairs of splits")
     return records
 
 
@@ -106,28 +106,28 @@ def _run_entry(
 
 
 def run_swaps(references: References, entries: Sequence[Entry], executor: Executor, options: RunOptions) -> None:
-    """Run the missing swapped units of entries; missing originals for them are trained. The first failure ends it.
+    """Run the missing swapped units of entries; missing originals for them are trained. The first failure ends the run.
 
     Raises:
         BenchError: a unit failed; the executor or a training failed.
     """
     train_missing(references, swap_roles(references.track), executor, options)
-    todo = [unit for entry in entries for unit in swap_units.pending(references, entry)]
-    if not todo:
+    pending = [unit for entry in entries for unit in swap_units.pending(references, entry)]
+    if not pending:
         return
     probes = [unit for entry in entries for unit in probe_units.pending(references, entry)]
-    opened, line = executor.untimed(references, entries)
+    runner_context, line = executor.untimed(references, entries)
     logger.info(line)
     with (
-        opened as runner,
-        options.observer.progress("swapped units", len(probes) + len(todo), "units") as progress,
+        runner_context as runner,
+        options.observer.progress("swapped units", len(probes) + len(pending), "units") as progress,
     ):
         measured = probe_units.measure(references, probes, runner)
-        for unit, result in chain[tuple[Unit, UntimedResult]](measured, swap_units.run(references, todo, runner)):
+        for unit, result in chain[tuple[Unit, UntimedResult]](measured, swap_units.run(references, pending, runner)):
             progress.step()
             label = unit.entry.name if unit.track.sealed else unit.label
-            ended = disclosure.said(unit.track, result.status, result.reason)
-            progress.line(f"{label} {ended}")
+            result_text = disclosure.said(unit.track, result.status, result.reason)
+            progress.line(f"{label} {result_text}")
             if result.status != "ok":
                 whose, remedy = BLAME[result.status]
-                raise BenchError(f"{label}: {ended}", whose, remedy, EXIT_CODES[result.status])
+                raise BenchError(f"{label}: {result_text}", whose, remedy, EXIT_CODES[result.status])

@@ -1,4 +1,4 @@
-"""``bench verify``: a published unit runs again."""
+"""``bench verify``: run a published unit again."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Verified:
     rerun: review.Rerun
     """The verdict, as it is kept."""
     differences: list[verification.RerunDifference]
-    """Number by number, where both runs have them."""
+    """One for each number that both runs have."""
     why: str
     """What the verdict rests on."""
 
@@ -49,18 +49,18 @@ def verify(name: str, seed: int, track: str, options: RunOptions) -> Verified:
     Raises:
         BenchError: the unit was not published, the file is not the published one, or the machine failed.
     """
-    loaded = load_track(track, options.secret)
-    references = References(loaded, Store())
-    given = find_entry(name) if name.endswith(".py") else None
+    loaded_track = load_track(track, options.secret)
+    references = References(loaded_track, Store())
+    entry_from_file = find_entry(name) if name.endswith(".py") else None
     present = {board_entry.name: board_entry for board_entry in board_entries.board_entries(references)}
-    board_entry = board_entries.find(present, given.name if given else name, loaded)
+    board_entry = board_entries.find(present, entry_from_file.name if entry_from_file else name, loaded_track)
     published = verification.published(board_entry, seed)
-    entry = verification.entry_of(references, board_entry, given)
+    entry = verification.entry_of(references, board_entry, entry_from_file)
     with connected(options) as executor:
-        context = open_context(loaded, executor, options)
-        (again,) = run_units(context, [SeedUnit(entry, loaded, seed)], executor, options, keep=False)
+        context = open_context(loaded_track, executor, options)
+        (again,) = run_units(context, [SeedUnit(entry, loaded_track, seed)], executor, options, keep=False)
     if again.status == "infra":
-        raise failure(references.store, loaded, again)
+        raise failure(references.store, loaded_track, again)
     rerun, differences, why = verification.judge(context.references, board_entry, published, again)
     review.keep(context.references, published, rerun)
-    return Verified(board_entry.name, loaded, published, again, rerun, differences, why)
+    return Verified(board_entry.name, loaded_track, published, again, rerun, differences, why)

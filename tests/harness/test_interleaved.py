@@ -197,7 +197,7 @@ def test_out_of_memory_in_the_middle_keeps_what_is_finished_and_trains_the_rest_
     problem, said = Problem(), list[str]()
     flown, alone = problem.models(), problem.models()
     flight = problem.flight(2, said)
-    original, calls = TrainingLoop._sent, list[int]()
+    original, calls = TrainingLoop._to_device, list[int]()
 
     def sent(self: TrainingLoop, drawn: Tensor) -> Tensor:  # another process takes the memory in the third epoch's draw
         calls.append(1)
@@ -206,7 +206,7 @@ def test_out_of_memory_in_the_middle_keeps_what_is_finished_and_trains_the_rest_
         return original(self, drawn)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(TrainingLoop, "_sent", sent)
+        patch.setattr(TrainingLoop, "_to_device", sent)
         jobs = [TrainingJob(m, problem.subsets[i], 10 + i) for i, m in enumerate(flown)]
         assert sorted(map(id, flight.train(jobs))) == sorted(map(id, jobs)), "each once"
     assert said == ["out of memory: continuing with 1 at a time"]

@@ -23,9 +23,9 @@ def load_torchvision(spec: Data, kind: str, download: bool, published: str | Non
     """
     from torchvision import datasets
 
-    folder, make = data_folder(), getattr(datasets, kind)
+    folder, dataset_class = data_folder(), getattr(datasets, kind)
     try:
-        train, test = (make(str(folder), train=part, download=download) for part in (True, False))
+        train, test = (dataset_class(str(folder), train=part, download=download) for part in (True, False))
     except Exception as error:  # torchvision raises RuntimeError, ValueError, EOFError, URLError … for damage
         raise DataError(
             f"the data set {spec.name} is missing or damaged in {folder}: {error}".replace("\n", " "),

@@ -17,6 +17,8 @@ def load(spec: Data, download: bool) -> Dataset:
     images = bunch.images * (255 / 16)
     if spec.rotation_seed is not None:
         angles = np.random.RandomState(spec.rotation_seed).uniform(-180, 180, len(images))
-        images = np.stack([rotate(im, a, reshape=False, order=1) for im, a in zip(images, angles, strict=True)])
+        images = np.stack(
+            [rotate(image, angle, reshape=False, order=1) for image, angle in zip(images, angles, strict=True)]
+        )
     images = np.clip(np.rint(images), 0, 255).astype(np.uint8)[:, None]
     return Dataset(images, bunch.target.astype(np.int64))

@@ -9,7 +9,7 @@ from unlearn_bench.harness.support.errors import DataError
 from unlearn_bench.harness.tracks.specification import Data
 
 AGE_BIN = 20
-"""Years."""
+"""Years of age in one class."""
 
 
 def load(spec: Data, download: bool) -> Dataset:

@@ -14,6 +14,6 @@ def connect(options: RunOptions) -> Executor:
     Raises:
         BenchError: Ray is not installed, or no cluster answers at the address.
     """
-    from unlearn_bench.harness.executors.ray.cluster import Cluster  # a node imports this package, and is no cluster
+    from unlearn_bench.harness.executors.ray.cluster import Cluster  # nodes import this package without it
 
     return Cluster(options)

@@ -1,7 +1,7 @@
 """The executor ``ray``: what one command runs, on the nodes of a Ray cluster.
 
 A node gets what a unit needs, the data set and the model that it starts from, through Ray's object store: nodes share
-no folder, and the driver alone writes to the store, one result as soon as it is there. What is lost with a node or a
+no folder, and only the driver writes to the store, each result as soon as it arrives. What is lost with a node or a
 worker runs again. All timed units of one command run on one node, with Retrain's time measured there, because speeds of
 different machines cannot be compared; untimed units and trainings run everywhere.
 """
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 RETRIES = 3
-"""How often what was lost with its node or worker runs again."""
+"""How many times a call that was lost with its node or worker is repeated."""
 PER_GPU = 2
 """Untimed units that share a GPU."""
 POLL = 0.5
@@ -66,7 +66,7 @@ class Elsewhere:
 
 
 class Cluster:
-    """A Ray cluster, that at the address of ``options`` or ``RAY_ADDRESS``, else one of this machine.
+    """A Ray cluster: the one at the address of ``options`` or ``RAY_ADDRESS``, else one on this machine.
 
     See :class:`harness.executors.Executor`.
     """
@@ -94,26 +94,26 @@ class Cluster:
         redirect_messages(lambda text: logger.info("%s", text))
         self._ray, self._sandbox, self._gpu = ray, options.sandbox, options.gpu is not None
         self._code = node.code()
-        self._kept: dict[object, Any] = {}
+        self._object_references: dict[object, Any] = {}
         self._lock = threading.Lock()
         self._deserted = False
         self._slots: list[Slot] = []
 
     def close(self) -> None:
-        """Leave the cluster; one of this machine alone ends."""
+        """Leave the cluster; one that was started on this machine ends."""
         self._ray.shutdown()
 
     def nodes(self) -> list[dict[str, Any]]:
-        """Living nodes, that of this process first."""
-        own = self._ray.get_runtime_context().get_node_id()
-        alive = [one for one in self._ray.nodes() if one["Alive"]]
-        return sorted(alive, key=lambda one: (one["NodeID"] != own, one["NodeManagerHostname"], one["NodeID"]))
+        """Return the living nodes, the one of this process first."""
+        own_id = self._ray.get_runtime_context().get_node_id()
+        alive = [info for info in self._ray.nodes() if info["Alive"]]
+        return sorted(alive, key=lambda info: (info["NodeID"] != own_id, info["NodeManagerHostname"], info["NodeID"]))
 
     def at_once(self, gpu: bool) -> int:
-        """How many untimed units, or trainings, run side by side.
+        """Return how many untimed units, or trainings, run side by side.
 
         Raises:
-            BenchError: no node has a GPU, where one is asked for.
+            BenchError: a GPU is asked for, and no node has one.
         """
         resources = self._ray.cluster_resources()
         count = int(resources.get("GPU", 0)) * PER_GPU if gpu else int(resources.get("CPU", 0))
@@ -123,14 +123,12 @@ class Cluster:
         return count
 
     def trainings(self, gpu: bool) -> int:
-        """How many tasks of reference models run side by side: one on each core, or on each GPU.
+        """Return how many tasks of reference models run side by side: one on each core, or on each GPU.
 
         Raises:
             BenchError: as :meth:`at_once`.
         """
         return self.at_once(gpu) // (PER_GPU if gpu else 1)
-
-    # what runs there
 
     def train(
         self, references: References, plan: TrainingPlan, on_progress: Callable[[int], None]
@@ -162,42 +160,47 @@ class Cluster:
         return self._slots
 
     def _in_sandboxes(self, references: References) -> tuple[UnitContext, str]:
-        """Return what units in sandboxes share, and one line that says which sandbox it is."""
+        """Return what units in sandboxes share, and one line on which sandbox it is."""
         sandbox, gpu = self._sandbox, self._gpu
-        alive = [one for one in self.nodes() if one["Resources"].get("GPU", 0) >= 1 or not gpu]
-        alive = [one for one in alive if one["Resources"].get("CPU", 0) >= 1]
+        alive = [info for info in self.nodes() if info["Resources"].get("GPU", 0) >= 1 or not gpu]
+        alive = [info for info in alive if info["Resources"].get("CPU", 0) >= 1]
         if not alive:
             self.at_once(gpu)
             raise BenchError("no node has a CPU and a GPU", "this machine", "see `ray status`", EXIT_CODES["infra"])
-        found = self._check(references.track, sandbox, gpu, alive)
-        timed, first = alive[0]["NodeID"], found[0]
-        if other := next((one for one in found if one.backend != first.backend), None):
+        descriptions = self._check(references.track, sandbox, gpu, alive)
+        timed_node_id, first = alive[0]["NodeID"], descriptions[0]
+        if other := next((each for each in descriptions if each.backend != first.backend), None):
             what = f"node {first.host} has the sandbox {first.backend}, node {other.host} {other.backend}"
             raise BenchError(what, "this machine", "name one that all nodes have: --sandbox", EXIT_CODES["infra"])
-        places: queue.SimpleQueue[Slot] = queue.SimpleQueue()
-        for place in first.slots:
-            places.put(place)
+        free_slots: queue.SimpleQueue[Slot] = queue.SimpleQueue()
+        for free_slot in first.slots:
+            free_slots.put(free_slot)
 
         def run(
             unit: Unit, slot: Slot, deadline: float, bench: UnitContext
         ) -> tuple[NDArray[np.float32] | None, Outcome]:
-            where = places.get() if slot.timed else None
+            node_slot = free_slots.get() if slot.timed else None
             try:
-                before = (bench.run_id, sandbox, unit, deadline, where, gpu)
+                unit_arguments = (bench.run_id, sandbox, unit, deadline, node_slot, gpu)
                 share = (1.0 if slot.timed else 1 / PER_GPU) if gpu else 0.0
-                arguments = (*before, self._dataset(references), self._weights(references, unit.original))
+                arguments = (*unit_arguments, self._dataset(references), self._weights(references, unit.original))
                 result: tuple[NDArray[np.float32] | None, Outcome] = self._call(
-                    node.sandboxed, arguments, bench.stop, unit.description, timed if slot.timed else None, share
+                    node.sandboxed,
+                    arguments,
+                    bench.stop,
+                    unit.description,
+                    timed_node_id if slot.timed else None,
+                    share,
                 )
                 return result
             finally:
-                if where is not None:
-                    places.put(where)
+                if node_slot is not None:
+                    free_slots.put(node_slot)
 
-        backend = cast(Sandbox, Elsewhere(first.backend, all(one.trusted for one in found)))
+        backend = cast(Sandbox, Elsewhere(first.backend, all(each.trusted for each in descriptions)))
         self._slots = [Slot(timed=True)] * len(first.slots)
         context = UnitContext(references, backend, os.urandom(8).hex(), hardware=dict(first.hardware), elsewhere=run)
-        return context, f"{first.line}; on {len(found)} nodes, timed units on {first.host}"
+        return context, f"{first.line}; on {len(descriptions)} nodes, timed units on {first.host}"
 
     def untimed(self, references: References, entries: Sequence[Entry]) -> tuple[AbstractContextManager[Runner], str]:
         """Run shipped methods in worker processes of all nodes, and all others in their sandboxes."""
@@ -211,28 +214,26 @@ class Cluster:
         return nullcontext(SandboxRunner(context, slots=[Slot()] * count)), line
 
     def direct(self, references: References, unit: Unit, deadline: float, stop: threading.Event) -> UntimedResult:
-        """One untimed unit of a shipped method."""
+        """Run one untimed unit of a shipped method."""
         arguments = (unit, deadline, self._dataset(references), self._weights(references, unit.original))
         result: UntimedResult = self._call(node.direct, arguments, stop, unit.description)
         return result
 
-    # how
-
     def _check(
         self, track: Track, sandbox: str | None, gpu: bool, nodes: Sequence[dict[str, Any]] | None = None
     ) -> list[Node]:
-        """Ask all nodes what they have, in this order."""
-        alive = [one for one in nodes or self.nodes() if one["Resources"].get("CPU", 0) >= 1]
+        """Ask these nodes, or all, to describe themselves; return the descriptions in the same order."""
+        alive = [info for info in nodes or self.nodes() if info["Resources"].get("CPU", 0) >= 1]
 
         stop = threading.Event()
 
-        def ask(one: dict[str, Any]) -> Node:
-            gpus = int(one["Resources"].get("GPU", 0)) if gpu else 0
-            what = f"a look at node {one['NodeManagerHostname']}"
+        def ask(info: dict[str, Any]) -> Node:
+            gpus = int(info["Resources"].get("GPU", 0)) if gpu else 0
+            what = f"a look at node {info['NodeManagerHostname']}"
             arguments = (track, sandbox, gpus)
             share = min(gpus, 1) / PER_GPU
-            said: Node = self._call(node.describe, arguments, stop, what, one["NodeID"], share)
-            return said
+            description: Node = self._call(node.describe, arguments, stop, what, info["NodeID"], share)
+            return description
 
         with ThreadPoolExecutor(len(alive) or 1) as pool:
             try:
@@ -250,11 +251,11 @@ class Cluster:
         where: str | None = None,
         gpus: float = 0.0,
     ) -> Any:
-        """Run a function on a node (``where``, or any) and wait for it; again where its worker or node is lost.
+        """Run a function on a node (``where``, or any) and wait for it; repeat it if its worker or node is lost.
 
         Raises:
-            BenchError: it was lost again and again, or the head was; or what the function raises.
-            CallCancelled: ``stop`` was set; it is cancelled.
+            BenchError: the call was lost too often, or the head is lost; or what the function raises.
+            CallCancelled: ``stop`` was set.
         """
         from ray.exceptions import RayError, RayTaskError
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -287,14 +288,14 @@ class Cluster:
                 logger.warning("%s was lost with its node or worker and runs again", what)
 
     def _watch(self, kind: str) -> None:
-        """Look at the cluster from time to time, and say that all nodes with a ``kind`` are gone; new ones may come.
+        """Check the cluster from time to time, and log when no node with a ``kind`` is left; new ones may join.
 
         Raises:
             BenchError: its head is lost.
         """
         if not self._pulse.check():
             return
-        deserted = not any(one["Resources"].get(kind, 0) >= 1 for one in self.nodes())
+        deserted = not any(info["Resources"].get(kind, 0) >= 1 for info in self.nodes())
         if deserted != self._deserted:
             self._deserted = deserted
             if deserted:
@@ -311,13 +312,13 @@ class Cluster:
     def _put(self, key: object, make: Callable[[], Any]) -> Any:
         """Return a reference to something in the object store, which every node fetches once."""
         with self._lock:
-            if key not in self._kept:
-                self._kept[key] = self._ray.put(make())
-            return self._kept[key]
+            if key not in self._object_references:
+                self._object_references[key] = self._ray.put(make())
+            return self._object_references[key]
 
 
 class Spread:
-    """Untimed units of shipped methods in the worker processes of all nodes. A ``Runner``."""
+    """Runs untimed units of shipped methods in worker processes of all nodes. A ``Runner``."""
 
     backend = "workers"
     trusted = True

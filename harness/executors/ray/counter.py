@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 EVERY = 2.0
-"""Seconds between two looks."""
+"""Seconds between two readings of the count."""
 
 
 class Counter:
@@ -28,25 +28,25 @@ class Counter:
 
 @contextmanager
 def counting(ray: Any, on_count: Callable[[int], None], most: int) -> Iterator[Any]:
-    """Yield the handle of a counter; inside, ``on_count`` is told how far it is.
+    """Yield the handle of a counter, and call ``on_count`` with its count meanwhile.
 
     Args:
         ray: the module, connected.
         on_count: called in a thread.
-        most: what it is told at most; a task that runs again counts again.
+        most: the largest count to report, since a task that runs again counts again.
     """
     from ray.exceptions import RayError
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    counter = ray.remote(Counter).options(num_cpus=0, scheduling_strategy=here).remote()
+    on_this_node = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    counter = ray.remote(Counter).options(num_cpus=0, scheduling_strategy=on_this_node).remote()
     ended = threading.Event()
 
     def watch() -> None:
         while not ended.wait(EVERY):
             try:
                 on_count(min(most, ray.get(counter.count.remote())))
-            except RayError:  # the cluster is lost; the command's own thread says so
+            except RayError:  # the cluster is lost, which the command's own thread reports
                 return
 
     thread = threading.Thread(target=watch, daemon=True)

@@ -14,7 +14,7 @@ from unlearn_bench.harness.support.errors import EXIT_CODES, USAGE, BenchError
 ANSWER = 5.0
 """Seconds in which an address must answer."""
 EVERY = 5.0
-"""Seconds between two looks at a head while a command waits for its units."""
+"""Seconds between two checks of a head while a command waits for its units."""
 LOST = 40.0
 """Seconds without an answer after which a head is lost; after a minute Ray itself ends the process, with code 1."""
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
@@ -44,11 +44,11 @@ class Pulse:
         self._silent_since: float | None = None
 
     def check(self) -> bool:
-        """Ask the head, at most every ``EVERY`` seconds; whether it answered now.
+        """Ask the head, at most every ``EVERY`` seconds, and return whether it answered now.
 
         Raises:
-            BenchError: it has not answered for ``LOST`` seconds; or another one answers, which knows nothing of what
-                this command waits for.
+            BenchError: it has not answered for ``LOST`` seconds, or another head answers, which does not know the
+                calls that this command waits for.
         """
         from ray.exceptions import RayError
 
@@ -95,24 +95,30 @@ def _answers(address: str) -> None:
 def _lets_in(address: str) -> None:
     """Raise ``BenchError`` where the head asks for a token that this command does not have; Ray 2.52 and newer do.
 
-    Ray itself tries for half a minute and says nothing of it, or aborts where it is to have a token and has none.
+    Ray itself silently tries for half a minute, or aborts if it should have a token and has none.
     """
     from ray.exceptions import RayError
 
     remedy = "export RAY_AUTH_MODE=token, with the cluster's token in RAY_AUTH_TOKEN or ~/.ray/auth_token"
-    wanted = BenchError(f"the Ray cluster at {address} asks for its token", "your command", remedy, EXIT_CODES["infra"])
-    named = {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys()
-    if os.environ.get("RAY_AUTH_MODE") == "token" and not named and not Path("~/.ray/auth_token").expanduser().exists():
-        raise wanted
+    token_missing = BenchError(
+        f"the Ray cluster at {address} asks for its token", "your command", remedy, EXIT_CODES["infra"]
+    )
+    token_variables = {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys()
+    if (
+        os.environ.get("RAY_AUTH_MODE") == "token"
+        and not token_variables
+        and not Path("~/.ray/auth_token").expanduser().exists()
+    ):
+        raise token_missing
     try:
         cluster_identity(address)
     except RayError as error:
         if type(error).__name__ == "AuthenticationError":
-            raise wanted from None
+            raise token_missing from None
         raise unreachable(address, str(error).split("\n")[0][:200]) from None
 
 
 def unreachable(address: str, why: str) -> Unreachable:
-    """Return the error for an address where there is no Ray."""
+    """Return the error for an address without a Ray head."""
     remedy = "check --address (and RAY_ADDRESS) and `ray status`; without an address Ray starts on this machine alone"
     return Unreachable(f"no Ray cluster at {address}: {why}", "your command", remedy, EXIT_CODES["infra"])

@@ -1,7 +1,7 @@
-"""What runs on a node of a Ray cluster: one unit, or the training of a few models, from what the driver sends along.
+"""What runs on a node of a Ray cluster: one unit, or the training of a few models, from what the driver sends with it.
 
-A node writes to its own store only what it would there for its own units and trainings (their data, what its cores cost
-each other, checkpoints); results go back to the driver.
+A node writes to its own store only what serves its own units and trainings (their data, how much its cores slow each
+other down, checkpoints); results go back to the driver.
 """
 
 from __future__ import annotations
@@ -53,14 +53,14 @@ class Code:
 
 @dataclass(frozen=True)
 class Node:
-    """What a node says of itself."""
+    """A node's description of itself."""
 
     host: str
     backend: str
     """Name of the sandbox's back end; empty where none was asked for."""
     trusted: bool
     line: str
-    """Which sandbox it is, for people."""
+    """Readable description of the sandbox."""
     hardware: Mapping[str, Any]
     slots: tuple[Slot, ...]
     """Where its timed units run."""
@@ -73,7 +73,7 @@ class Parcel:
     dataset: Dataset
     numbers: Numbers
     strides: tuple[int, ...]
-    """Of the images before: on the way those of axes of length 1 change, and by them torch chooses its kernels."""
+    """Of the images before the transfer, which changes those of axes of length 1; torch chooses its kernels by them."""
 
     @classmethod
     def of(cls, references: References) -> Parcel:
@@ -83,12 +83,12 @@ class Parcel:
         return cls(replace(dataset, images=images), references.examples.numbers, dataset.images.strides)
 
     def open(self) -> Dataset:
-        """With the images laid out as before, so that a model trains to the same bits on every node."""
-        found = self.dataset.images
-        same = all(a == b for a, b, n in zip(found.strides, self.strides, found.shape, strict=True) if n > 1)
-        if not same:
+        """Return the data set, its images laid out as before, so that a model trains to the same bits on every node."""
+        received = self.dataset.images
+        strides = zip(received.strides, self.strides, received.shape, strict=True)
+        if not all(received_stride == stride for received_stride, stride, length in strides if length > 1):
             return self.dataset
-        images = np.lib.stride_tricks.as_strided(found, strides=self.strides, writeable=False)
+        images = np.lib.stride_tricks.as_strided(received, strides=self.strides, writeable=False)
         return replace(self.dataset, images=images)
 
 
@@ -107,7 +107,7 @@ class Carried(References):
 
 @cache
 def code() -> Code:
-    """Return what this installation is."""
+    """Return version and digest of this installation."""
     root, content = Path(__file__).parents[3], hashlib.sha256()
     for package in PACKAGES:
         for path in sorted((root / package).rglob("*.py")):
@@ -117,9 +117,10 @@ def code() -> Code:
 
 def agree(expected: Code) -> None:
     """Raise ``BenchError`` unless this node has what the driver has."""
-    if (own := code()) != expected:
+    if (installed := code()) != expected:
         raise BenchError(
-            f"node {platform.node()} has unlearn-bench {own.version} (source {own.source}, torch {own.torch}), "
+            f"node {platform.node()} has unlearn-bench {installed.version} "
+            f"(source {installed.source}, torch {installed.torch}), "
             f"the command {expected.version} (source {expected.source}, torch {expected.torch})",
             "this machine",
             "install the same version everywhere, for example by one image for all nodes",
@@ -154,28 +155,28 @@ def sandboxed(
     parcel: Parcel,
     original: bytes,
 ) -> tuple[NDArray[np.float32] | None, Outcome]:
-    """One unit in a sandbox of this node, see ``evaluate.attempt``; with a ``slot`` on the clock and with weights."""
+    """Run one unit in a sandbox of this node, see ``unit_run.attempt``; with a ``slot``, timed and with weights."""
     _start(expected)
     index = _gpu() if gpu else None
     backend, _ = _backend(unit.track, sandbox, index)
     references = Carried(unit.track, parcel, {unit.original: original})
     cores = os.sched_getaffinity(0)
     if index is not None:
-        here = untimed_slot((), f"cuda:{index}")
-        here = here if slot is None else replace(here, timed=True)
+        node_slot = untimed_slot((), f"cuda:{index}")
+        node_slot = node_slot if slot is None else replace(node_slot, timed=True)
     else:
-        here = slot or Slot(devices=device_locks.cores(sorted(cores)))
+        node_slot = slot or Slot(devices=device_locks.cores(sorted(cores)))
     try:
-        if here.cores:
-            os.sched_setaffinity(0, here.cores)
-        logits, outcome = attempt(UnitContext(references, backend, run_id), unit, here, deadline)
+        if node_slot.cores:
+            os.sched_setaffinity(0, node_slot.cores)
+        logits, outcome = attempt(UnitContext(references, backend, run_id), unit, node_slot, deadline)
     finally:
         os.sched_setaffinity(0, cores)
     return logits, outcome if slot is not None else replace(outcome, weights=None)
 
 
 def direct(expected: Code, unit: Unit, deadline: float, parcel: Parcel, original: bytes) -> UntimedResult:
-    """One unit of a shipped method in this process. See ``harness.units.worker_runner``."""
+    """Run one unit of a shipped method in this process; see ``harness.units.worker_runner``."""
     from unlearn_bench.harness.units.worker_runner import attempt_unit
 
     _start(expected)
@@ -187,7 +188,7 @@ def train(
 ) -> list[TrainedModel]:
     """Train the models of one task; with ``flight`` on this task's GPU: how many at a time, and whether compiled.
 
-    ``counter`` gets epochs.
+    ``counter`` receives the number of finished epochs.
     """
     from unlearn_bench.harness.training.gpu import GpuTrainer
     from unlearn_bench.harness.training.memory import keep_memory
@@ -220,7 +221,7 @@ _backends: dict[tuple[str, str, int | None], tuple[Sandbox, str]] = {}
 
 
 def _backend(track: Track, sandbox: str, gpu: int | None) -> tuple[Sandbox, str]:
-    """Chosen once per process."""
+    """Return the sandbox and the line about it, chosen once per process."""
     from unlearn_bench.harness.units.sandbox_choice import choose_sandbox
 
     key = (track.reference_digest, sandbox, gpu)

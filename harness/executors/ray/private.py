@@ -1,4 +1,4 @@
-"""What the executor needs of Ray's private interfaces, all of it.
+"""Everything that the executor needs of Ray's private interfaces.
 
 Ray has no public way to tell a cluster from the next one at its address without joining it, which takes minutes where
 nothing answers, nor to send its messages elsewhere than to standard output, which is for scripts.
@@ -22,7 +22,7 @@ def cluster_identity(address: str) -> Any:
 
 
 def redirect_messages(say: Callable[[str], None]) -> None:
-    """Hand to ``say`` what Ray says of lost nodes, instead of printing it."""
+    """Pass Ray's messages about lost nodes to ``say`` instead of printing them."""
     from ray._private import worker
 
     def redirected(data: Any, *options: Any, **more: Any) -> None:
