@@ -28,7 +28,7 @@ class Accuracies:
 
 
 def accuracies(logits: ArrayLike, labels: ArrayLike, split: Mapping[str, ArrayLike]) -> Accuracies:
-    """Accuracy on each of the four index arrays of ``split`` (keys ``retain``, ``forget``, ``val``, ``test``).
+    """Return the accuracy on each index array of ``split`` (keys ``retain``, ``forget``, ``val``, ``test``).
 
     ``logits`` [N, C] and integer ``labels`` [N] cover every example of the track; of equal logits the first class
     counts. ``ValueError`` for non-finite logits (``argmax`` would turn NaN into class 0), bad labels and empty splits.
@@ -47,11 +47,11 @@ def margins(logits: ArrayLike, labels: ArrayLike) -> NDArray[np.float64]:
     Taken from the logits, since a float32 softmax gives infinities on most samples. Same errors as ``accuracies``.
     """
     scores, targets = _checked(logits, labels)
-    others = scores.astype(np.float64)
+    other_logits = scores.astype(np.float64)
     rows = np.arange(len(targets))
-    own = others[rows, targets]
-    others[rows, targets] = -np.inf
-    return np.asarray(own - logsumexp(others, axis=1), dtype=np.float64)
+    true_logits = other_logits[rows, targets]
+    other_logits[rows, targets] = -np.inf
+    return np.asarray(true_logits - logsumexp(other_logits, axis=1), dtype=np.float64)
 
 
 def cross_entropy(logits: ArrayLike, labels: ArrayLike) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""Boards: who stands where, on one track or on several (evaluation rules in scoring/README.md)."""
+"""The ranked board of one track, and the board over several (evaluation rules in scoring/README.md)."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def track_board(
     * ``<m>_sd`` (float) where the metric declares a spread: standard deviation over the ok seeds, NaN below two
     * ``indisc_of_mean`` (float): Indisc of the mean MIA accuracy; it hides swings between seeds
     * for each ranked metric ``<m>``: ``group_<m>`` (string): G1, G2, G3, F; NA for references and where the metric is
-      unknown, which then counts as nothing. ``keep_<m>`` (float): the share of resamples in which the row keeps its
+      unknown, which then counts in no group. ``keep_<m>`` (float): the share of resamples in which the row keeps its
       group; NaN unless that is one of G1 to G3
     * ``G1``, ``G2``, ``G3``, ``F`` (int): memberships over the metrics
     * ``rank``, ``rank_<m>`` (Int64): dense ranks over all metrics and on one; NA for references and incomplete rows.
@@ -55,11 +55,11 @@ def track_board(
     An entry is F unless all seeds are ok and it is usable. Cut points come from the usable baselines; without
     any, there are no cuts and every usable row is G1. ``groups``: the membership of these rows, where it is known.
     """
-    table = checked(rows, {track: seeds})
-    own = [one for one in shadows if one.track == track]
-    groups = groups or membership(table, track, seeds, resamples, seed, own)
+    checked_rows = checked(rows, {track: seeds})
+    track_shadows = [shadow for shadow in shadows if shadow.track == track]
+    groups = groups or membership(checked_rows, track, seeds, resamples, seed, track_shadows)
     names = groups.standings.index
-    board = pd.concat([groups.standings, _means(table, names), _shadow_columns(own, names)], axis=1)
+    board = pd.concat([groups.standings, _means(checked_rows, names), _shadow_columns(track_shadows, names)], axis=1)
     for metric, codes in groups.codes.items():
         letters = np.array([*LETTERS, None], dtype=object)[codes[0]]
         board[f"group_{metric}"] = pd.array(letters, dtype="string")
@@ -78,7 +78,8 @@ def overall_board(
 ) -> pd.DataFrame:
     """Return the board over all tracks of ``seeds`` (track → seeds it wants), of entries that ran every one of them.
 
-    An entry that lacks a track, or is incomplete on one, stands on its tracks' boards only. Order as ``track_board``.
+    An entry that has not run every track, or is incomplete on one, is on the boards of its tracks only.
+    The order is that of ``track_board``.
     ``groups``: the memberships of these rows on each track, where they are known.
 
     * ``entry``, ``kind``, ``state`` (string; ``ranked`` or ``reference``), ``tracks`` (int)
@@ -92,19 +93,22 @@ def overall_board(
     """
     if not seeds:
         raise ValueError("a board needs at least one track")
-    table = checked(rows, seeds)
-    parts = {track: table[table["track"] == track] for track in seeds}
+    checked_rows = checked(rows, seeds)
+    track_rows = {track: checked_rows[checked_rows["track"] == track] for track in seeds}
     groups = groups or [
-        membership(part, track, seeds[track], resamples, seed, [one for one in shadows if one.track == track])
-        for track, part in parts.items()
+        membership(
+            rows_of_track, track, seeds[track], resamples, seed, [shadow for shadow in shadows if shadow.track == track]
+        )
+        for track, rows_of_track in track_rows.items()
     ]
-    complete = [set(one.standings.index[one.standings["state"] != "incomplete"]) for one in groups]
+    standings = [groups_on_track.standings for groups_on_track in groups]
+    complete = [set(states.index[states["state"] != "incomplete"]) for states in standings]
     names = pd.Index(sorted(set.intersection(*complete)), name="entry", dtype="string")
 
     kinds = groups[0].standings["kind"].reindex(names)
     board = pd.DataFrame({"kind": kinds, "state": kinds.where(kinds == "reference", "ranked"), "tracks": len(seeds)})
     for metric in ranked():
-        values = np.array([_averages(part, metric, names) for part in parts.values()])
+        values = np.array([_averages(rows_of_track, metric, names) for rows_of_track in track_rows.values()])
         board[metric.name] = np.exp(np.log(values).mean(axis=0)) if metric.ratio else values.mean(axis=0)
     tallies = _tallies(groups, names, [metric.name for metric in ranked()])
     for column, tally in tallies.items():
@@ -116,21 +120,21 @@ def overall_board(
 def _means(rows: pd.DataFrame, names: pd.Index) -> pd.DataFrame:
     """Means, intervals and spreads over the ok seeds of one track, one row per entry."""
     metrics = per_seed()
-    good = rows[rows["status"] == "ok"]
-    table = good[[metric.name for metric in metrics]].to_numpy(np.float64, copy=True)
+    ok_rows = rows[rows["status"] == "ok"]
+    values_by_row = ok_rows[[metric.name for metric in metrics]].to_numpy(np.float64, copy=True)
     logs = [column for column, metric in enumerate(metrics) if metric.ratio]
-    table[:, logs] = np.log(table[:, logs])
+    values_by_row[:, logs] = np.log(values_by_row[:, logs])
     means: dict[str, dict[str, float]] = {}
-    for entry, places in good.groupby("entry").indices.items():
-        seeds = np.ascontiguousarray(table[places].T)
-        ends = np.array(mean_intervals(seeds))
+    for entry, positions in ok_rows.groupby("entry").indices.items():
+        entry_values = np.ascontiguousarray(values_by_row[positions].T)
+        ends = np.array(mean_intervals(entry_values))
         ends[:, logs] = np.exp(ends[:, logs])
-        numbers = means[str(entry)] = {}
-        for metric, values, (mean, low, high) in zip(metrics, seeds, ends.T.tolist(), strict=True):
-            numbers |= {metric.name: mean, f"{metric.name}_low": low, f"{metric.name}_high": high}
+        columns = means[str(entry)] = {}
+        for metric, values, (mean, low, high) in zip(metrics, entry_values, ends.T.tolist(), strict=True):
+            columns |= {metric.name: mean, f"{metric.name}_low": low, f"{metric.name}_high": high}
             if metric.spread:
-                numbers[f"{metric.name}_sd"] = float(values.std(ddof=1)) if values.size > 1 else np.nan
-        numbers["indisc_of_mean"] = indiscernibility(numbers["umia"])
+                columns[f"{metric.name}_sd"] = float(values.std(ddof=1)) if values.size > 1 else np.nan
+        columns["indisc_of_mean"] = indiscernibility(columns["umia"])
     return pd.DataFrame.from_dict(means, orient="index", columns=seed_columns(), dtype=float).reindex(names)
 
 
@@ -142,40 +146,42 @@ def seed_columns() -> list[str]:
 
 def _averages(rows: pd.DataFrame, metric: Metric, names: pd.Index) -> NDArray[np.float64]:
     """Means [entries] of a metric over the ok seeds of one track; NaN where it is unknown for one of them."""
-    good = rows[rows["status"] == "ok"]
-    numbers = good[metric.name].to_numpy(np.float64)
-    table = pd.DataFrame({"entry": good["entry"], "number": np.log(numbers) if metric.ratio else numbers})
+    ok_rows = rows[rows["status"] == "ok"]
+    numbers = ok_rows[metric.name].to_numpy(np.float64)
+    table = pd.DataFrame({"entry": ok_rows["entry"], "number": np.log(numbers) if metric.ratio else numbers})
     grouped = table.groupby("entry")["number"]
-    average = (grouped.sum(min_count=1) / grouped.size()).where(grouped.count() == grouped.size())
-    found = average.reindex(names).to_numpy(np.float64)
-    return np.asarray(np.exp(found) if metric.ratio else found, dtype=np.float64)
+    mean = (grouped.sum(min_count=1) / grouped.size()).where(grouped.count() == grouped.size())
+    means = mean.reindex(names).to_numpy(np.float64)
+    return np.asarray(np.exp(means) if metric.ratio else means, dtype=np.float64)
 
 
 def _shadow_columns(shadows: Sequence[ShadowResult], names: pd.Index) -> pd.DataFrame:
     """U-LiRA's accuracy, interval and Indisc [entries, 4]; NaN where it did not run."""
     columns = [ULIRA, f"{ULIRA}_low", f"{ULIRA}_high", f"{ULIRA}_indisc"]
-    found = {}
-    for one in shadows:
-        if one.status == "ok":
-            accuracy = float(np.mean(one.pair_accuracies))
-            found[one.entry] = [accuracy, one.low, one.high, indiscernibility(accuracy)]
-    return pd.DataFrame.from_dict(found, orient="index", columns=columns, dtype=float).reindex(names)
+    numbers = {}
+    for shadow in shadows:
+        if shadow.status == "ok":
+            accuracy = float(np.mean(shadow.pair_accuracies))
+            numbers[shadow.entry] = [accuracy, shadow.low, shadow.high, indiscernibility(accuracy)]
+    return pd.DataFrame.from_dict(numbers, orient="index", columns=columns, dtype=float).reindex(names)
 
 
 def _tallies(
     groups: Sequence[GroupMembership], names: pd.Index, metrics: Sequence[str]
 ) -> dict[str, NDArray[np.int64]]:
     """Metric → memberships [1 + resamples, entries, 4] in G1, G2, G3, F, summed over the tracks that have it."""
-    found = {}
+    tallies = {}
     for metric in metrics:
-        there = [one for one in groups if metric in one.codes]
-        codes = np.array([one.codes[metric][:, one.standings.index.get_indexer(names)] for one in there])
-        found[metric] = (codes[..., None] == np.arange(len(LETTERS))).sum(axis=0)
-    return found
+        tracks_with_metric = [groups_on_track for groups_on_track in groups if metric in groups_on_track.codes]
+        codes = np.array(
+            [each.codes[metric][:, each.standings.index.get_indexer(names)] for each in tracks_with_metric]
+        )
+        tallies[metric] = (codes[..., None] == np.arange(len(LETTERS))).sum(axis=0)
+    return tallies
 
 
 def _rankings(groups: Sequence[GroupMembership], names: pd.Index, placed: pd.Series[bool]) -> pd.DataFrame:
-    """GroupMembership counts over all metrics, both overall ranks with their ranges, and a rank on each metric.
+    """Return the group counts over all metrics, both overall ranks with their ranges, and a rank on each metric.
 
     NA where ``placed`` is false; for the rank with U-LiRA also where a row did not run it.
     """
@@ -186,10 +192,10 @@ def _rankings(groups: Sequence[GroupMembership], names: pd.Index, placed: pd.Ser
     _add_rank(board, "rank", total, chosen)
     for metric, tally in tallies.items():
         board[f"rank_{metric}"] = _column(dense_ranks(tally[0][chosen, : len(GROUPS)]), placed.index, chosen)
-    attacked = [one for one in groups if ULIRA in one.codes]
-    if attacked:
-        tally = _tallies(attacked, names, [ULIRA])[ULIRA]
-        _add_rank(board, "rank_with_ulira", total + tally, chosen & (tally[0].sum(axis=1) == len(attacked)))
+    tracks_with_ulira = [groups_on_track for groups_on_track in groups if ULIRA in groups_on_track.codes]
+    if tracks_with_ulira:
+        tally = _tallies(tracks_with_ulira, names, [ULIRA])[ULIRA]
+        _add_rank(board, "rank_with_ulira", total + tally, chosen & (tally[0].sum(axis=1) == len(tracks_with_ulira)))
     else:
         _add_rank(board, "rank_with_ulira", total, np.zeros_like(chosen))
     return board

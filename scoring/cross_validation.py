@@ -1,4 +1,4 @@
-"""Cross-validated accuracy of telling the forget set from unseen examples by one number an example."""
+"""Cross-validated accuracy of telling the forget set from unseen examples by one number per example."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ FOLDS = 10
 
 Values = NDArray[np.float64]
 Fits = Callable[[Values, NDArray[np.bool_]], NDArray[np.bool_]]
-"""From values [2, n], the first side in row 0, and what each of k folds holds out of both rows [k, n]: which values a
-rule that was fitted to the others takes for the first side's [k, 2, n]."""
+"""Fits a rule in each of k folds: from values [2, n] and the positions [k, n] that each fold holds out of both rows to
+calls [k, 2, n], which say whether the rule that was fitted to the other positions assigns a value to row 0."""
 
 
 def checked(forget: ArrayLike, unseen: ArrayLike) -> tuple[Values, Values]:
-    """Both sides as float64 vectors.
+    """Return both sides as float64 vectors.
 
     Raises:
         ValueError: fewer than 10 examples a side, or a loss that is NaN or infinite (a failed unit).
@@ -31,7 +31,7 @@ def checked(forget: ArrayLike, unseen: ArrayLike) -> tuple[Values, Values]:
 
 
 def folds(size: int) -> NDArray[np.bool_]:
-    """10 slices of the positions 0…size − 1, each held out once: [10, size]."""
+    """Return 10 slices of the positions 0…size − 1, each held out once: [10, size]."""
     held_out = np.zeros((FOLDS, size), dtype=bool)
     for fold, positions in zip(held_out, np.array_split(np.arange(size), FOLDS), strict=True):
         fold[positions] = True
@@ -52,8 +52,8 @@ def cross_validated(forget: Values, unseen: Values, fits: Fits, seed: int) -> fl
     return float(np.mean([_over_folds(np.stack([small, large[start : start + size]]), fits) for start in starts]))
 
 
-def _over_folds(both: Values, fits: Fits) -> float:
-    """Both rows are shuffled: equal slices of both stratify exactly."""
-    held_out = folds(both.shape[1])
-    called = (fits(both, held_out) & held_out[:, None]).sum(axis=2) / held_out.sum(axis=1)[:, None]
+def _over_folds(sides: Values, fits: Fits) -> float:
+    """Mean accuracy over the folds; as both rows are shuffled, equal slices of them stratify exactly."""
+    held_out = folds(sides.shape[1])
+    called = (fits(sides, held_out) & held_out[:, None]).sum(axis=2) / held_out.sum(axis=1)[:, None]
     return float(((called[:, 0] + 1.0 - called[:, 1]) / 2).mean())

@@ -20,10 +20,14 @@ def loss_histogram(losses: ArrayLike) -> NDArray[np.int64]:
 def roc(forget: ArrayLike, unseen: ArrayLike) -> NDArray[np.float64]:
     """Return true positive rates [33] at the false positive rates ``FPR`` of the attack "a small loss was forgotten".
 
-    Losses [n] of forget examples, [m] of unseen ones. The largest rate that a threshold reaches without exceeding the
-    false positive rate; below 1/m no unseen example may be taken for a forgotten one.
+    Each is the largest rate that a threshold on the losses reaches without exceeding the false positive rate; below 1/m
+    no unseen example may be taken for a forgotten one.
+
+    Args:
+        forget: losses [n] of forget examples.
+        unseen: losses [m] of unseen examples.
     """
-    own, other = np.asarray(forget, np.float64), np.sort(np.asarray(unseen, np.float64))
-    allowed = np.floor(FPR * len(other) + 1e-9).astype(int)
-    limits = np.append(other, np.inf)[np.minimum(allowed, len(other))]
-    return np.array([np.mean(own < limit) for limit in limits])
+    forget_losses, unseen_losses = np.asarray(forget, np.float64), np.sort(np.asarray(unseen, np.float64))
+    allowed = np.floor(FPR * len(unseen_losses) + 1e-9).astype(int)
+    limits = np.append(unseen_losses, np.inf)[np.minimum(allowed, len(unseen_losses))]
+    return np.array([np.mean(forget_losses < limit) for limit in limits])

@@ -19,13 +19,13 @@ def output_distance(logits: ArrayLike, retrained: ArrayLike) -> float:
     Raises:
         ValueError: different shapes, no examples, or non-finite logits.
     """
-    own, reference = np.asarray(logits, dtype=np.float64), np.asarray(retrained, dtype=np.float64)
-    if own.ndim != 2 or own.shape != reference.shape or own.size == 0:
-        raise ValueError(f"two equal shapes [n, classes] expected, got {own.shape} and {reference.shape}")
-    if not (np.isfinite(own).all() and np.isfinite(reference).all()):
+    outputs, reference_outputs = np.asarray(logits, dtype=np.float64), np.asarray(retrained, dtype=np.float64)
+    if outputs.ndim != 2 or outputs.shape != reference_outputs.shape or outputs.size == 0:
+        raise ValueError(f"two equal shapes [n, classes] expected, got {outputs.shape} and {reference_outputs.shape}")
+    if not (np.isfinite(outputs).all() and np.isfinite(reference_outputs).all()):
         raise ValueError("logits are not finite")
-    expected = softmax(reference, axis=1)
-    return float(np.linalg.norm(softmax(own, axis=1) - expected) / np.linalg.norm(expected))
+    expected = softmax(reference_outputs, axis=1)
+    return float(np.linalg.norm(softmax(outputs, axis=1) - expected) / np.linalg.norm(expected))
 
 
 def weight_distance(weights: Mapping[str, ArrayLike], retrained: Mapping[str, ArrayLike]) -> float:
@@ -34,19 +34,21 @@ def weight_distance(weights: Mapping[str, ArrayLike], retrained: Mapping[str, Ar
     Raises:
         ValueError: different names or shapes, non-finite values, or a retrained model of zeros only.
     """
-    own, reference = _values(weights), _values(retrained)
-    if own.keys() != reference.keys():
-        raise ValueError(f"weights of two architectures: {', '.join(sorted(own.keys() ^ reference.keys()))}")
-    shapes = [name for name in own if own[name].shape != reference[name].shape]
+    tensors, reference_tensors = _values(weights), _values(retrained)
+    if tensors.keys() != reference_tensors.keys():
+        raise ValueError(
+            f"weights of two architectures: {', '.join(sorted(tensors.keys() ^ reference_tensors.keys()))}"
+        )
+    shapes = [name for name in tensors if tensors[name].shape != reference_tensors[name].shape]
     if shapes:
         raise ValueError(f"weights of different shapes: {', '.join(shapes)}")
-    apart = math.sqrt(sum(float(np.sum((own[name] - reference[name]) ** 2)) for name in own))
-    length = math.sqrt(sum(float(np.sum(value**2)) for value in reference.values()))
-    if not (math.isfinite(apart) and math.isfinite(length)):
+    difference_norm = math.sqrt(sum(float(np.sum((tensors[name] - reference_tensors[name]) ** 2)) for name in tensors))
+    reference_norm = math.sqrt(sum(float(np.sum(value**2)) for value in reference_tensors.values()))
+    if not (math.isfinite(difference_norm) and math.isfinite(reference_norm)):
         raise ValueError("weights are not finite")
-    if length == 0.0:
+    if reference_norm == 0.0:
         raise ValueError("the retrained model has no weight but 0")
-    return apart / length
+    return difference_norm / reference_norm
 
 
 def _values(weights: Mapping[str, ArrayLike]) -> dict[str, NDArray[Any]]:

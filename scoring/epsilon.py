@@ -20,7 +20,6 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Mode = Literal["compatible", "exact"]
 Floats = NDArray[np.float64]
 
 CAP = 50.0
@@ -35,90 +34,49 @@ _CORRECTIONS = 8
 """Rounding puts a value one edge off, rarely two."""
 
 
-def epsilon(unlearned: ArrayLike, retrained: ArrayLike, mode: Mode = "compatible", delta: float = DELTA) -> float:
-    """ε in [0, 50] of one example from φ [N] under unlearned and [M] under retrained models.
+def epsilons(unlearned: ArrayLike, retrained: ArrayLike, delta: float = DELTA) -> NDArray[np.float64]:
+    """Return ε [n] in [0, 50] of n examples from φ [n, N] under unlearned and [n, M] under retrained models.
 
-    ``compatible`` takes the thresholds of the competition's code: a grid of 100 per unit of φ for one threshold (it
-    calls the side with the larger median) and for intervals about as wide as the narrower side (they call that side).
-    ``exact`` takes every half-line and every interval that the values can tell apart, and calls either side.
+    The thresholds are those of the competition's code: a grid of 100 per unit of φ for one threshold (it calls the side
+    with the larger median) and for intervals about as wide as the narrower side (they call that side).
 
     Raises:
-        ValueError: a side is empty or not finite, an unknown mode, or δ outside [0, 1).
+        ValueError: different examples, a side that is empty or not finite, or δ outside [0, 1).
     """
-    own, reference = (np.asarray(side, dtype=np.float64) for side in (unlearned, retrained))
-    for name, side in (("unlearned", own), ("retrained", reference)):
-        if side.ndim != 1:
-            raise ValueError(f"ε needs a vector of finite φ of {name} models, got {side.size} in shape {side.shape}")
-    return float(epsilons(own[None], reference[None], mode, delta)[0])
-
-
-def epsilons(
-    unlearned: ArrayLike, retrained: ArrayLike, mode: Mode = "compatible", delta: float = DELTA
-) -> NDArray[np.float64]:
-    """ε [n] of n examples from φ [n, N] and [n, M]. Same errors as ``epsilon``, and for different examples."""
-    own, reference = (np.sort(np.atleast_1d(np.asarray(side, dtype=np.float64))) for side in (unlearned, retrained))
-    if own.ndim != 2 or reference.ndim != 2 or own.shape[0] != reference.shape[0] or not own.shape[0]:
-        raise ValueError(f"φ [examples, models] of the same examples expected, got {own.shape} and {reference.shape}")
-    for name, side in (("unlearned", own), ("retrained", reference)):
+    unlearned_phi, retrained_phi = (
+        np.sort(np.atleast_1d(np.asarray(side, dtype=np.float64))) for side in (unlearned, retrained)
+    )
+    if {unlearned_phi.ndim, retrained_phi.ndim} != {2} or not 0 < len(unlearned_phi) == len(retrained_phi):
+        raise ValueError(
+            f"φ [examples, models] of the same examples expected, got {unlearned_phi.shape} and {retrained_phi.shape}"
+        )
+    for name, side in (("unlearned", unlearned_phi), ("retrained", retrained_phi)):
         if side.size == 0 or not np.isfinite(side).all():
             raise ValueError(f"ε needs finite φ of {name} models, got {np.isfinite(side).sum()} in shape {side.shape}")
     if not 0.0 <= delta < 1.0:
         raise ValueError(f"δ = {delta} is outside [0, 1)")
-    if mode not in ("compatible", "exact"):
-        raise ValueError(f"mode is 'compatible' or 'exact', not {mode!r}")
-    rule = _exact if mode == "exact" else _compatible
-    ranges = _range(own), _range(reference)
-    found = np.full(len(own), CAP)
+    ranges = _range(unlearned_phi), _range(retrained_phi)
+    values = np.full(len(unlearned_phi), CAP)
     comparable = np.flatnonzero(np.minimum(*ranges) >= NARROW * np.maximum(*ranges))
-    block = max(1, _BLOCK // (own.shape[1] + reference.shape[1] + 1) ** 2)
+    block = max(1, _BLOCK // (unlearned_phi.shape[1] + retrained_phi.shape[1] + 1) ** 2)
     for rows in (comparable[i : i + block] for i in range(0, len(comparable), block)):
-        found[rows] = rule(own[rows], reference[rows], delta)
-    return found
+        values[rows] = _largest_bounds(unlearned_phi[rows], retrained_phi[rows], delta)
+    return values
 
 
 def points(eps: ArrayLike) -> NDArray[np.float64]:
-    """Points in (0, 1] for ε: 2/2^n in the n-th bin of width 0.5, so 1 below 0.5 and half of it every 0.5 further."""
+    """Return the points in (0, 1] for ε: 2/2^n in the n-th bin of width 0.5, so 1 below 0.5, then halving."""
     values = np.asarray(eps, dtype=np.float64)
     if not (np.isfinite(values) & (values >= 0.0)).all():
         raise ValueError("ε must be finite and not negative")
     return np.asarray(0.5 ** np.floor(values / 0.5))
 
 
-def score(
-    unlearned: ArrayLike,
-    retrained: ArrayLike,
-    ra_ratio: float,
-    ta_ratio: float,
-    mode: Mode = "compatible",
-    delta: float = DELTA,
-) -> float:
-    """Return the competition's score from φ [n, N] and [n, M]: mean points × RA ratio × TA ratio.
-
-    The ratios are the unlearned models' mean accuracy over the retrained models' on retain and test set. Perfect
-    unlearning does not score 1: see ``ceiling``.
-    """
-    for name, ratio in (("RA", ra_ratio), ("TA", ta_ratio)):
-        if not (np.isfinite(ratio) and ratio >= 0.0):
-            raise ValueError(f"the {name} ratio is {ratio}")
-    return float(points(epsilons(unlearned, retrained, mode, delta)).mean()) * ra_ratio * ta_ratio
-
-
-def ceiling(models: int, examples: int = 400, mode: Mode = "compatible", seed: int = 0) -> float:
-    """Score of perfect unlearning with N models a side: φ of both sides from one normal distribution.
-
-    The competition's grid is in units of φ, so the result depends a little on the spread; it is 1 here. In exact mode
-    the ceiling falls with N (.17 at 8 models, .05 at 512): the more rules, the larger the largest error.
-    """
-    rng = np.random.default_rng(seed)
-    own, reference = rng.standard_normal((2, examples, models))
-    return score(own, reference, 1.0, 1.0, mode)
-
-
 @cache
 def _bounds(positives: int, negatives: int, delta: float) -> Floats:
-    """ε of rules that call i of the positives and j of the negatives positive, [positives + 1, negatives + 1].
+    """Return ε of rules that call i of the positives and j of the negatives positive, [positives + 1, negatives + 1].
 
-    0 where the rule is dropped: that is also the floor.
+    It is 0, the least value, where the rule is dropped.
     """
     fnr = (positives - np.arange(positives + 1))[:, None] / positives
     fpr = np.arange(negatives + 1)[None, :] / negatives
@@ -131,8 +89,8 @@ def _bounds(positives: int, negatives: int, delta: float) -> Floats:
     return np.asarray(table)
 
 
-def _compatible(own: Floats, reference: Floats, delta: float) -> Floats:
-    """Apply the competition's rules to sorted φ [n, N] and [n, M]."""
+def _largest_bounds(unlearned: Floats, retrained: Floats, delta: float) -> Floats:
+    """Return the largest bound [n] that the competition's rules give on sorted φ [n, N] and [n, M]."""
 
     def rules(high: Floats, low: Floats) -> Floats:
         intervals = _either_way(
@@ -140,22 +98,22 @@ def _compatible(own: Floats, reference: Floats, delta: float) -> Floats:
         )
         return np.maximum(_single(high, low, delta), intervals)
 
-    return _either_way(_median(reference) > _median(own), own, reference, rules)
+    return _either_way(_median(retrained) > _median(unlearned), unlearned, retrained, rules)
 
 
 def _either_way(
     swap: NDArray[np.bool_], first: Floats, second: Floats, rule: Callable[[Floats, Floats], Floats]
 ) -> Floats:
-    """``rule(first, second)`` of each example, or ``rule(second, first)`` where ``swap`` [n] says so."""
-    found = np.empty(len(swap))
+    """Return ``rule(first, second)`` of each example, or ``rule(second, first)`` where ``swap`` [n] is true."""
+    bounds = np.empty(len(swap))
     for rows, sides in ((~swap, (first, second)), (swap, (second, first))):
         if rows.any():
-            found[rows] = rule(sides[0][rows], sides[1][rows])
-    return found
+            bounds[rows] = rule(sides[0][rows], sides[1][rows])
+    return bounds
 
 
 def _single(high: Floats, low: Floats, delta: float) -> Floats:
-    """One threshold: at or above it lies the side with the larger median."""
+    """Return the largest bound of one threshold: values at or above it are called the side with the larger median."""
     start = np.minimum(high[:, 0], low[:, 0])
     end = np.maximum(high[:, -1], low[:, -1])
     size = np.ceil((end - start) * _PER_UNIT)
@@ -163,12 +121,12 @@ def _single(high: Floats, low: Floats, delta: float) -> Floats:
     runs = grid.runs((high, low), "right")
     missed, spared = (side.shape[1] - below for side, below in zip((high, low), runs.below, strict=True))
     return np.asarray(
-        np.where(runs.there, _bounds(high.shape[1], low.shape[1], delta)[missed, spared], 0.0).max(axis=1)
+        np.where(runs.present, _bounds(high.shape[1], low.shape[1], delta)[missed, spared], 0.0).max(axis=1)
     )
 
 
 def _intervals(narrow: Floats, wide: Floats, delta: float) -> Floats:
-    """Two thresholds: between them lies the side with the narrower range.
+    """Return the largest bound of two thresholds: values between them are called the side with the narrower range.
 
     Right edges are a grid within 2 of the narrow side's maximum, left edges the same grid within 2 of a width further
     left. Both grids have the same step, so all left edges together are one grid of twice the length, of which the
@@ -177,12 +135,12 @@ def _intervals(narrow: Floats, wide: Floats, delta: float) -> Floats:
     width = _range(narrow)
     steps = int(np.ceil(2 * _BUFFER * _PER_UNIT))
     start, end = narrow[:, 0] + width - _BUFFER, narrow[:, -1] + _BUFFER
-    each = np.full(len(narrow), float(steps))
-    right = _Grid(start, (end - start) / (steps - 1), each, end)
-    left = _Grid(start - width - _BUFFER, np.full_like(start, 2 * _BUFFER / (steps - 1)), 2 * each - 1)
+    edge_counts = np.full(len(narrow), float(steps))
+    right = _Grid(start, (end - start) / (steps - 1), edge_counts, end)
+    left = _Grid(start - width - _BUFFER, np.full_like(start, 2 * _BUFFER / (steps - 1)), 2 * edge_counts - 1)
     ends, starts = right.runs((narrow, wide), "left"), left.runs((narrow, wide), "right")
     # A run of equal right edges i and a run of equal left edges j meet if any i ≤ j < i + steps.
-    meet = ends.there[:, :, None] & starts.there[:, None, :]
+    meet = ends.present[:, :, None] & starts.present[:, None, :]
     meet &= starts.last[:, None, :] >= ends.first[:, :, None]
     meet &= starts.first[:, None, :] < ends.last[:, :, None] + steps
     table = _bounds(narrow.shape[1], wide.shape[1], delta)
@@ -190,28 +148,15 @@ def _intervals(narrow: Floats, wide: Floats, delta: float) -> Floats:
         np.maximum(end[:, :, None] - start[:, None, :], 0) for end, start in zip(ends.below, starts.below, strict=True)
     )
     # Where nothing meets, nothing is called: a rule that is dropped.
-    found = table.ravel()[(called * table.shape[1] + mistaken) * meet]
-    return np.asarray(found.max(axis=(1, 2)))
-
-
-def _exact(own: Floats, reference: Floats, delta: float) -> Floats:
-    """All intervals of neighbouring values, half-lines among them, calling one side and the other."""
-    tables = _bounds(own.shape[1], reference.shape[1], delta), _bounds(reference.shape[1], own.shape[1], delta)
-    found = np.empty(len(own))
-    for example, sides in enumerate(zip(own, reference, strict=True)):
-        values = np.unique(np.concatenate(sides))
-        below = [np.append(np.searchsorted(side, values, side="left"), side.size) for side in sides]
-        start, end = np.triu_indices(values.size + 1, k=1)
-        called = [counts[end] - counts[start] for counts in below]
-        found[example] = max(tables[0][called[0], called[1]].max(), tables[1][called[1], called[0]].max())
-    return found
+    bounds = table.ravel()[(called * table.shape[1] + mistaken) * meet]
+    return np.asarray(bounds.max(axis=(1, 2)))
 
 
 @dataclass(frozen=True)
 class _Runs:
-    """Neighbouring edges of a grid with the same counts, [n, k] of each example; of some only where ``there``."""
+    """Runs of neighbouring edges of a grid with the same counts, [n, k] of each example; real where ``present``."""
 
-    there: NDArray[np.bool_]
+    present: NDArray[np.bool_]
     first: Floats
     last: Floats
     below: tuple[NDArray[np.intp], NDArray[np.intp]]
@@ -228,16 +173,16 @@ class _Grid:
     end: Floats | None = None
 
     def edge(self, index: Floats) -> Floats:
-        found = index * self.step[:, None] + self.start[:, None]
+        edges = index * self.step[:, None] + self.start[:, None]
         if self.end is None:
-            return found
-        return np.where((index == self.size[:, None] - 1) & (index > 0), self.end[:, None], found)
+            return edges
+        return np.where((index == self.size[:, None] - 1) & (index > 0), self.end[:, None], edges)
 
     def above(self, values: Floats, ties: Literal["left", "right"]) -> Floats:
-        """Index of the first edge above each value [n, k]; with ``left`` at it or above."""
+        """Return the index of the first edge above each value [n, k]; with ``left``, at or above it."""
         before = np.less if ties == "left" else np.less_equal
         size = self.size[:, None]
-        with np.errstate(divide="ignore", invalid="ignore"):  # a step of 0: of a grid with one edge or none
+        with np.errstate(divide="ignore", invalid="ignore"):  # a grid with one edge or none has a step of 0
             guess = np.nan_to_num((values - self.start[:, None]) / self.step[:, None])
         index = np.clip(np.ceil(guess), 0, size)
         for _ in range(_CORRECTIONS):
@@ -255,10 +200,12 @@ class _Grid:
         last = np.concatenate([first[:, 1:], self.size[:, None]], axis=1) - 1
         models = sides[0].shape[1]
         below = ((order > 0) & (order <= models)).cumsum(axis=1), (order > models).cumsum(axis=1)
-        there = (last >= first) & (first < self.size[:, None])  # else the next value enters at the same edge
-        kept = (~there).argsort(axis=1, kind="stable")[:, : max(1, there.sum(axis=1).max())]
-        there, first, last, *counts = (np.take_along_axis(each, kept, axis=1) for each in (there, first, last, *below))
-        return _Runs(there, first, last, (counts[0], counts[1]))
+        present = (last >= first) & (first < self.size[:, None])  # otherwise the next value enters at the same edge
+        kept = (~present).argsort(axis=1, kind="stable")[:, : max(1, present.sum(axis=1).max())]
+        present, first, last, *counts = (
+            np.take_along_axis(each, kept, axis=1) for each in (present, first, last, *below)
+        )
+        return _Runs(present, first, last, (counts[0], counts[1]))
 
 
 def _range(ordered: Floats) -> Floats:

@@ -1,8 +1,8 @@
-"""What an attack reads: one unlearned model, or φ under many shadow models. An attack names its evidence by parameter.
+"""What an attack reads, and names by its parameter: one unlearned model, or φ under many shadow models.
 
 ``attack(model)`` gets :class:`ModelEvidence`, ``attack(shadows)`` :class:`ShadowEvidence`, ``attack(swap)``
 :class:`SwapEvidence`. Every attack also runs on the same evidence with retrained models in the place of the unlearned
-ones: that is its zero line.
+ones: that is its null.
 """
 
 from __future__ import annotations

@@ -10,12 +10,12 @@ import numpy as np
 from unlearn_bench.scoring.intervals import Interval, mean_interval
 
 ATTACKS = {"rmia": "auc", "umia_two_sided": "accuracy"}
-"""Attacks of the gate, which run on the seed units alone, and the number that counts."""
+"""Attacks of the gate, which need no shadow units, and the number of each that counts."""
 
 
 @dataclass(frozen=True)
 class GateResult:
-    """One attack on one entry. ``difference``: to the zero line of the same seed, mean with its 95 % interval."""
+    """One attack on one entry. ``difference``: from the null of the same seed, mean with its 95 % interval."""
 
     attack: str
     value: float
@@ -24,7 +24,7 @@ class GateResult:
 
     @property
     def caught(self) -> bool:
-        """The interval excludes no difference: above, F looks seen; below, it looks less seen than unseen data."""
+        """Whether the interval excludes 0: above it, F looks seen; below it, F looks less seen than unseen data."""
         return self.difference.n > 1 and not self.difference.low <= 0.0 <= self.difference.high
 
 
@@ -33,10 +33,14 @@ def gate(entry: Mapping[str, Sequence[float]], null: Mapping[str, Sequence[float
 
     ``ValueError`` where the two do not have the same seeds.
     """
-    found = []
+    results = []
     for attack in ATTACKS:
-        own, zero = np.asarray(entry[attack]), np.asarray(null[attack])
-        if own.shape != zero.shape:
-            raise ValueError(f"{attack}: {own.size} seeds of the entry, {zero.size} of the zero line")
-        found.append(GateResult(attack, float(own.mean()), float(zero.mean()), mean_interval(own - zero)))
-    return found
+        entry_values, null_values = np.asarray(entry[attack]), np.asarray(null[attack])
+        if entry_values.shape != null_values.shape:
+            raise ValueError(f"{attack}: {entry_values.size} seeds of the entry, {null_values.size} of the zero line")
+        results.append(
+            GateResult(
+                attack, float(entry_values.mean()), float(null_values.mean()), mean_interval(entry_values - null_values)
+            )
+        )
+    return results

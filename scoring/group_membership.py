@@ -44,60 +44,61 @@ def membership(
 ) -> GroupMembership:
     """Return groups from checked ``rows`` of ``track``, which wants ``seeds`` seeds; for U-LiRA from its ``shadows``.
 
-    Paired: a resample draws the same seeds for all entries, and the same pairs of shadow splits for all with as many,
-    and clusters the baselines' means anew. Who is F is not resampled. The draws of a track do not depend on what other
-    tracks there are.
+    Resamples are paired: each draws the same seeds for all entries, and the same pairs of shadow splits for all entries
+    with equally many, and clusters the baselines' means again. Group F is not resampled. The draws of a track do not
+    depend on which other tracks there are.
     """
     if resamples < 1:
         raise ValueError(f"{resamples} resamples: at least one is needed")
-    table = standings(rows, seeds)
-    usable = table["state"] == "ok"
-    baselines = (table["kind"] == "baseline")[usable].to_numpy()
+    entry_standings = standings(rows, seeds)
+    usable = entry_standings["state"] == "ok"
+    baselines = (entry_standings["kind"] == "baseline")[usable].to_numpy()
     rng = np.random.default_rng([generator_seed, zlib.crc32(track.encode())])
     draws = np.vstack([np.arange(seeds), rng.integers(0, seeds, size=(resamples, seeds))])
 
     codes, cuts = {}, {}
 
     def group(name: str, means: NDArray[np.float64], lower_is_better: bool) -> NDArray[np.float64]:
-        known = np.isfinite(means[0])
-        limits = [cut_points(sample[baselines & known]) for sample in means]
-        placed = np.full(means.shape, NONE, dtype=np.int8)
-        for sample, values, limit in zip(placed, means, limits, strict=True):
-            sample[known] = places(values[known], limit, lower_is_better)
-        code = np.full((len(draws), len(table)), F, dtype=np.int8)
-        code[:, usable.to_numpy()] = placed
-        code[:, (table["state"] == "reference").to_numpy()] = NONE
-        codes[name] = code
+        measured = np.isfinite(means[0])
+        limits = [cut_points(sample[baselines & measured]) for sample in means]
+        usable_codes = np.full(means.shape, NONE, dtype=np.int8)
+        for sample, values, limit in zip(usable_codes, means, limits, strict=True):
+            sample[measured] = places(values[measured], limit, lower_is_better)
+        entry_codes = np.full((len(draws), len(entry_standings)), F, dtype=np.int8)
+        entry_codes[:, usable.to_numpy()] = usable_codes
+        entry_codes[:, (entry_standings["state"] == "reference").to_numpy()] = NONE
+        codes[name] = entry_codes
         return limits[0]
 
     for metric in ranked():
-        limits = group(metric.name, _means(rows, table.index[usable], metric, draws), metric.better == "low")
+        limits = group(metric.name, _means(rows, entry_standings.index[usable], metric, draws), metric.better == "low")
         cuts[metric.name] = np.exp(limits) if metric.ratio else limits
     if shadows:
-        cuts[ULIRA] = group(ULIRA, _ulira(shadows, table.index[usable], resamples, rng), False)
-        for one in shadows:
-            if one.entry in table.index and (one.status != "ok" or one.inconsistent):
-                codes[ULIRA][:, table.index.get_loc(one.entry)] = F if one.status != "ok" else NONE
-    return GroupMembership(table, codes, cuts)
+        cuts[ULIRA] = group(ULIRA, _ulira(shadows, entry_standings.index[usable], resamples, rng), False)
+        for shadow in shadows:
+            if shadow.entry in entry_standings.index and (shadow.status != "ok" or shadow.inconsistent):
+                codes[ULIRA][:, entry_standings.index.get_loc(shadow.entry)] = F if shadow.status != "ok" else NONE
+    return GroupMembership(entry_standings, codes, cuts)
 
 
 def _ulira(
     shadows: Sequence[ShadowResult], entries: pd.Index, resamples: int, rng: np.random.Generator
 ) -> NDArray[np.float64]:
     """Indisc [1 + resamples, entries] of U-LiRA's accuracy; NaN for entries that did not run it."""
-    found = np.full((1 + resamples, len(entries)), np.nan)
-    ran = {one.entry: np.array(one.pair_accuracies) for one in shadows if one.status == "ok" and not one.inconsistent}
-    uniform = rng.random((resamples, max(map(len, ran.values()), default=0)))
+    indisc = np.full((1 + resamples, len(entries)), np.nan)
+    judged = [shadow for shadow in shadows if shadow.status == "ok" and not shadow.inconsistent]
+    accuracies = {shadow.entry: np.array(shadow.pair_accuracies) for shadow in judged}
+    uniform = rng.random((resamples, max(map(len, accuracies.values()), default=0)))
     for column, entry in enumerate(entries):
-        if entry in ran:
-            pairs = ran[entry]
-            drawn = pairs[(uniform[:, : len(pairs)] * len(pairs)).astype(np.intp)].mean(axis=1)
-            found[:, column] = [indiscernibility(float(mean)) for mean in (pairs.mean(), *drawn)]
-    return found
+        if entry in accuracies:
+            by_pair = accuracies[entry]
+            resampled_means = by_pair[(uniform[:, : len(by_pair)] * len(by_pair)).astype(np.intp)].mean(axis=1)
+            indisc[:, column] = [indiscernibility(float(mean)) for mean in (by_pair.mean(), *resampled_means)]
+    return indisc
 
 
 def _means(rows: pd.DataFrame, entries: pd.Index, metric: Metric, draws: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Means [draws, entries] on the metric's scale; NaN in row 0 where a seed of an entry lacks the metric."""
+    """Means [draws, entries] on the metric's scale; NaN in row 0 where a seed of an entry has no value."""
     values = rows.pivot(index="entry", columns="seed", values=metric.name).reindex(entries).to_numpy(np.float64)
     if metric.ratio:
         values = np.log(values)

@@ -11,11 +11,11 @@ from unlearn_bench.scoring.evidence import Indices
 
 
 def keep_groups_whole(parts: Sequence[Indices], groups: NDArray[np.integer]) -> list[Indices]:
-    """Parts of the same sizes, none of which shares a group with another one.
+    """Return parts of the same sizes, none of which shares a group with another one.
 
-    A group goes where its example with the lowest index is, so that it is as likely in a part as that is large; where
-    there is no room, into the part with the most. Examples that are alone make up for it: the last ones of a part that
-    became too large go to those that lack some.
+    A group goes to the part that holds its example with the lowest index, so that its chance of a part is proportional
+    to the size of the part; where there is no room, it goes to the part with the most room. Ungrouped examples make up
+    for it: the last ones of a part that became too large go to the parts that became too small.
 
     Args:
         parts: disjoint, of indices into ``groups``, in random order.
@@ -27,22 +27,22 @@ def keep_groups_whole(parts: Sequence[Indices], groups: NDArray[np.integer]) -> 
     room = np.array([len(part) for part in parts])
     members, home = np.concatenate(parts), np.repeat(np.arange(len(parts)), room)
     ascending = np.argsort(members, kind="stable")
-    _, first, number, count = np.unique(
+    _, first, group_index, count = np.unique(
         groups[members[ascending]], return_index=True, return_inverse=True, return_counts=True
     )
-    own = home[ascending[first]]  # the part of each group
+    part_of_group = home[ascending[first]]
     for group in np.flatnonzero(count > 1):
-        if room[own[group]] < count[group]:
-            own[group] = room.argmax()
-        room[own[group]] -= count[group]
-        if room[own[group]] < 0:
+        if room[part_of_group[group]] < count[group]:
+            part_of_group[group] = room.argmax()
+        room[part_of_group[group]] -= count[group]
+        if room[part_of_group[group]] < 0:
             raise ValueError(f"no part has room for a group of {count[group]}")
-    part, alone = np.empty_like(home), np.empty(len(home), dtype=bool)
-    part[ascending], alone[ascending] = own[number], count[number] == 1
+    part, ungrouped = np.empty_like(home), np.empty(len(home), dtype=bool)
+    part[ascending], ungrouped[ascending] = part_of_group[group_index], count[group_index] == 1
     waiting = []
-    for at, free in enumerate(room):
-        there = np.flatnonzero(alone & (part == at))
-        waiting.append(there[free:])
-        room[at] -= len(there[:free])
+    for index, free in enumerate(room):
+        ungrouped_members = np.flatnonzero(ungrouped & (part == index))
+        waiting.append(ungrouped_members[free:])
+        room[index] -= len(ungrouped_members[:free])
     part[np.concatenate(waiting)] = np.repeat(np.arange(len(parts)), room)
-    return [members[part == at] for at in range(len(parts))]
+    return [members[part == index] for index in range(len(parts))]

@@ -16,7 +16,7 @@ GROUPS = ("G1", "G2", "G3")
 def cut_points(values: ArrayLike) -> NDArray[np.float64]:
     """Ascending midpoints [k − 1] between the k = min(3, distinct values) neighbouring Ward clusters of ``values`` [n].
 
-    Order does not matter; duplicates weigh in. No or one distinct value gives no cut: everybody is G1.
+    Order does not matter; duplicates weigh in. Fewer than two distinct values give no cut: every entry is G1.
     ``ValueError`` for NaN or infinity.
     """
     ordered = np.sort(np.asarray(values, dtype=np.float64))

@@ -14,8 +14,8 @@ from scipy.special import stdtrit
 class Interval:
     """A mean over ``n`` seeds with its confidence interval.
 
-    One value has no spread to speak of: with ``n == 1``, ``low`` and ``high`` equal ``mean``, and whoever prints it
-    must not call that an interval. The limits are not clipped to a metric's range.
+    One value has no spread: with ``n == 1``, ``low`` and ``high`` equal ``mean``, and must not be printed as an
+    interval. The limits are not clipped to a metric's range.
     """
 
     mean: float
@@ -49,7 +49,7 @@ def mean_interval(values: ArrayLike, level: float = 0.95) -> Interval:
 def mean_intervals(
     values: NDArray[np.float64], level: float = 0.95
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Mean, lower and upper end [rows] of every row of ``values`` [rows, n >= 1], as ``mean_interval``; of NaN NaN."""
+    """Return mean and both ends [rows] for rows of ``values`` [rows, n >= 1], as ``mean_interval``; NaN gives NaN."""
     mean, n = values.mean(axis=1), values.shape[1]
     if n == 1:
         return mean, mean, mean

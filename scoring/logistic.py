@@ -12,11 +12,11 @@ TOLERANCE = 1e-14
 HALVINGS = 50
 
 
-def fits(both: Values, held_out: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Whether each rule [k] calls values [2, n] those of row 0, [k, 2, n]; rule i is fitted without ``held_out[i]``."""
-    x, y = both.ravel(), np.repeat([1.0, 0.0], both.shape[1])
+def fits(sides: Values, held_out: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return whether rule i assigns each value [2, n] to row 0, [k, 2, n]; it is fitted without ``held_out[i]``."""
+    x, y = sides.ravel(), np.repeat([1.0, 0.0], sides.shape[1])
     slope, intercept = coefficients(x, y, np.tile(~held_out, 2))
-    return np.asarray(slope[:, None, None] * both + intercept[:, None, None] > 0)
+    return np.asarray(slope[:, None, None] * sides + intercept[:, None, None] > 0)
 
 
 def coefficients(x: Values, y: Values, counted: NDArray[np.bool_]) -> tuple[Values, Values]:
@@ -29,40 +29,47 @@ def coefficients(x: Values, y: Values, counted: NDArray[np.bool_]) -> tuple[Valu
     weight, sign = counted.astype(np.float64), 1.0 - 2.0 * y
     slope, intercept = np.zeros((2, len(weight)))
     value = _objective(x, sign, weight, slope, intercept)
-    open_ = np.arange(len(weight))
+    active = np.arange(len(weight))
     for _ in range(STEPS):
-        w, b, some = slope[open_], intercept[open_], weight[open_]
-        p = 0.5 * (1.0 + np.tanh(0.5 * (w[:, None] * x + b[:, None])))
-        error, spread = (p - y) * some, p * (1.0 - p) * some
+        w, b, active_weight = slope[active], intercept[active], weight[active]
+        probability = 0.5 * (1.0 + np.tanh(0.5 * (w[:, None] * x + b[:, None])))
+        error, spread = (probability - y) * active_weight, probability * (1.0 - probability) * active_weight
         weighted = spread * x
-        g = error @ x + w, error.sum(axis=1)
-        h = weighted @ x + 1.0, weighted.sum(axis=1), spread.sum(axis=1)
-        determinant = h[0] * h[2] - h[1] * h[1]
-        going = determinant > 0.0  # else every example is called with certainty: flat in b
-        safe = np.where(going, determinant, 1.0)
-        step = (h[2] * g[0] - h[1] * g[1]) / safe, (h[0] * g[1] - h[1] * g[0]) / safe
-        last = going & (g[0] * step[0] + g[1] * step[1] <= TOLERANCE * value[open_])
-        slope[open_[last]] -= step[0][last]
-        intercept[open_[last]] -= step[1][last]
-        going &= ~last
-        open_, step = open_[going], (step[0][going], step[1][going])
-        lower = np.zeros(len(open_), dtype=bool)
+        gradient = error @ x + w, error.sum(axis=1)
+        hessian = weighted @ x + 1.0, weighted.sum(axis=1), spread.sum(axis=1)
+        determinant = hessian[0] * hessian[2] - hessian[1] * hessian[1]
+        regular = determinant > 0.0  # otherwise every example is called with certainty, and the objective is flat in b
+        safe_determinant = np.where(regular, determinant, 1.0)
+        step = (
+            (hessian[2] * gradient[0] - hessian[1] * gradient[1]) / safe_determinant,
+            (hessian[0] * gradient[1] - hessian[1] * gradient[0]) / safe_determinant,
+        )
+        converged = regular & (gradient[0] * step[0] + gradient[1] * step[1] <= TOLERANCE * value[active])
+        slope[active[converged]] -= step[0][converged]
+        intercept[active[converged]] -= step[1][converged]
+        regular &= ~converged
+        active, step = active[regular], (step[0][regular], step[1][regular])
+        lowered = np.zeros(len(active), dtype=bool)
         for halving in range(HALVINGS):
-            rest = np.flatnonzero(~lower)
-            if not rest.size:
+            pending = np.flatnonzero(~lowered)
+            if not pending.size:
                 break
-            share, these = 0.5**halving, open_[rest]
-            w, b = slope[these] - share * step[0][rest], intercept[these] - share * step[1][rest]
-            new = _objective(x, sign, weight[these], w, b)
-            better = new < value[these]
-            slope[these[better]], intercept[these[better]], value[these[better]] = w[better], b[better], new[better]
-            lower[rest[better]] = True
-        open_ = open_[lower]
-        if not open_.size:
+            share, problems = 0.5**halving, active[pending]
+            w, b = slope[problems] - share * step[0][pending], intercept[problems] - share * step[1][pending]
+            new = _objective(x, sign, weight[problems], w, b)
+            better = new < value[problems]
+            slope[problems[better]], intercept[problems[better]], value[problems[better]] = (
+                w[better],
+                b[better],
+                new[better],
+            )
+            lowered[pending[better]] = True
+        active = active[lowered]
+        if not active.size:
             break
     return slope, intercept
 
 
 def _objective(x: Values, sign: Values, weight: Values, slope: Values, intercept: Values) -> Values:
-    each = np.logaddexp(0.0, sign * (slope[:, None] * x + intercept[:, None]))
-    return np.asarray((each * weight).sum(axis=1) + slope * slope / 2)
+    losses = np.logaddexp(0.0, sign * (slope[:, None] * x + intercept[:, None]))
+    return np.asarray((losses * weight).sum(axis=1) + slope * slope / 2)

@@ -18,7 +18,7 @@ Place = Literal[
     "audit",
     "verify",
 ]
-"""Where a metric may be shown. ``table``: the terminal's table, ``wide table``: the same where 100 columns leave room,
+"""Where a metric may be shown. ``table``: the terminal's table, ``wide table``: there too if 100 columns leave room,
 ``board page`` and ``entry page``: means on the site, ``seeds page``: each unit on an entry's page, ``show``: each unit
 in ``bench show``, the others: the commands of these names. CSV, JSON and Parquet have every metric."""
 PLACES: tuple[Place, ...] = get_args(Place)
@@ -61,8 +61,8 @@ class Metric:
     null: bool = True
     """Whether boards state its value between two retrained models."""
     required: bool = False
-    """Whether stored scores without it are damaged. Not so for a metric that is declared later: where a seed has no
-    value of it, the mean is unknown."""
+    """Whether stored scores without it are damaged. A metric that is declared later is not required: where a seed has
+    no value of it, the mean is unknown."""
     parts: tuple[Part, ...] = ()
     """Parts of the data whose examples it counts: a few of them may change sides when a unit is run again."""
     shown: frozenset[Place] = EVERYWHERE

@@ -20,18 +20,20 @@ def metrics() -> tuple[Metric, ...]:
     Raises:
         ValueError: a file has no ``METRICS``, or two metrics have one name.
     """
-    table: dict[str, Metric] = {}
-    files: dict[str, str] = {}
+    by_name: dict[str, Metric] = {}
+    file_of: dict[str, str] = {}
     for module in sorted(pkgutil.iter_modules(folder.__path__), key=lambda module: module.name):
         declared = getattr(importlib.import_module(f"{folder.__name__}.{module.name}"), "METRICS", None)
         if not isinstance(declared, tuple) or not all(isinstance(each, Metric) for each in declared):
             raise ValueError(f"scoring/metrics/{module.name}.py must define METRICS, a tuple of Metric")
         for metric in declared:
-            other = files.setdefault(metric.name, module.name)
-            if metric.name in table:
-                raise ValueError(f"{metric.name} is declared in {other}.py and in {module.name}.py of scoring/metrics")
-            table[metric.name] = metric
-    return tuple(sorted(table.values(), key=lambda metric: _ORDER.index(metric.reads)))
+            first_file = file_of.setdefault(metric.name, module.name)
+            if metric.name in by_name:
+                raise ValueError(
+                    f"{metric.name} is declared in {first_file}.py and in {module.name}.py of scoring/metrics"
+                )
+            by_name[metric.name] = metric
+    return tuple(sorted(by_name.values(), key=lambda metric: _ORDER.index(metric.reads)))
 
 
 def metric_named(name: str) -> Metric:
@@ -86,7 +88,7 @@ def leading(place: Place) -> tuple[Metric, ...]:
     return tuple(sorted((each for each in shown(place) if each.ranked), key=lambda each: each.reads == "run"))
 
 
-def titles(some: Sequence[Metric]) -> str:
+def titles(chosen: Sequence[Metric]) -> str:
     """``RetDev, Indisc and RTE``."""
-    *first, last = (each.title for each in some)
+    *first, last = (each.title for each in chosen)
     return f"{', '.join(first)} and {last}" if first else last

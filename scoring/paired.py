@@ -24,7 +24,7 @@ class PairedDifference:
 
     @property
     def clear(self) -> bool:
-        """The interval excludes equality."""
+        """Whether the interval excludes equality."""
         return self.change.n > 1 and not self.change.low <= (1.0 if self.ratio else 0.0) <= self.change.high
 
 

@@ -22,7 +22,7 @@ MODELS: tuple[Models, ...] = ("model", "shadows", "swap")
 
 
 class InvalidAttack(ValueError):
-    """A file that is no attack, or an attack that returned something else than numbers."""
+    """A file that defines no attack, or an attack that returned something other than numbers."""
 
 
 @dataclass(frozen=True)
@@ -39,13 +39,13 @@ class Attack:
         """Numbers by name; a plain number is called ``value``.
 
         Raises:
-            InvalidAttack: it raised, or returned no number, or one that is not finite.
+            InvalidAttack: the attack raised, returned no number, or returned one that is not finite.
         """
         try:
-            found = self.function(evidence)
-        except Exception as error:  # whatever it raises is the attack's, and says so
+            result = self.function(evidence)
+        except Exception as error:  # an attack may raise anything; the message names the attack
             raise InvalidAttack(f"{self.name} raised {type(error).__name__}: {error}") from error
-        numbers = dict(found) if isinstance(found, Mapping) else {"value": found}
+        numbers = dict(result) if isinstance(result, Mapping) else {"value": result}
         for name, value in numbers.items():
             if not isinstance(name, str) or not isinstance(value, Real) or not math.isfinite(value):
                 raise InvalidAttack(f"{self.name} returned {name!r}: {value!r}, which is not a finite number")

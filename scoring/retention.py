@@ -29,6 +29,6 @@ def retention(unlearned: Accuracies, retrained: Accuracies) -> Retention:
         "forget": (unlearned.forget, retrained.forget),
         "test": (unlearned.test, retrained.test),
     }
-    rr, fr, tr = (own / reference if reference > 0 else 1.0 + own for own, reference in pairs.values())
+    rr, fr, tr = (accuracy / reference if reference > 0 else 1.0 + accuracy for accuracy, reference in pairs.values())
     absolute = tuple(name for name, (_, reference) in pairs.items() if reference == 0)
     return Retention(rr, fr, tr, abs(rr - 1) + abs(fr - 1) + abs(tr - 1), absolute)

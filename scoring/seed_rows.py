@@ -5,7 +5,7 @@ Columns (others are ignored):
 * ``entry``, ``track``: names; ``seed``: any label, the same for all entries of a track (comparisons are paired on it)
 * ``kind``: ``baseline`` (shipped, sets the cut points), ``entry`` (a submission) or ``reference`` (Retrain, Original:
   shown, never ranked)
-* ``status``: ``ok``, ``infra`` (the benchmark's fault, counts as not run yet) or any other: the entry's own failure
+* ``status``: ``ok``, ``infra`` (the benchmark's fault, counts as not run yet), or any other for the entry's own failure
 * every metric that has a value per seed (``scoring.metric_table.per_seed``): finite where the status is ``ok``, ignored
   elsewhere. Those that are not ``required``, such as ``rte``, may be NaN where they are unknown
 * ``ra_retrain``: RA of the same seed's retrained model; ``classes``: number of classes of the track
@@ -56,20 +56,22 @@ def checked(rows: pd.DataFrame, seeds: Mapping[str, int]) -> pd.DataFrame:
     missing = [column for column in columns() if column not in rows.columns]
     if missing:
         raise ValueError(f"columns missing: {', '.join(missing)}")
-    table = rows.loc[rows["track"].isin(list(seeds)), columns()]
-    table = table.sort_values(["track", "entry", "seed"], ignore_index=True)
-    if table.duplicated(["track", "entry", "seed"]).any():
-        twice = table[table.duplicated(["track", "entry", "seed"])].iloc[0]
+    track_rows = rows.loc[rows["track"].isin(list(seeds)), columns()]
+    track_rows = track_rows.sort_values(["track", "entry", "seed"], ignore_index=True)
+    if track_rows.duplicated(["track", "entry", "seed"]).any():
+        twice = track_rows[track_rows.duplicated(["track", "entry", "seed"])].iloc[0]
         raise ValueError(f"{twice['entry']} has seed {twice['seed']} of {twice['track']} twice")
-    if not table["kind"].isin(KINDS).all():
+    if not track_rows["kind"].isin(KINDS).all():
         raise ValueError(f"unknown kind; known are {', '.join(KINDS)}")
-    if (table.groupby("entry")["kind"].nunique() > 1).any() or (table.groupby("track")["classes"].nunique() != 1).any():
+    if (track_rows.groupby("entry")["kind"].nunique() > 1).any() or (
+        track_rows.groupby("track")["classes"].nunique() != 1
+    ).any():
         raise ValueError("an entry has one kind, a track one number of classes")
-    for track, group in table.groupby("track"):
+    for track, group in track_rows.groupby("track"):
         if group["seed"].nunique() > seeds[str(track)]:
             raise ValueError(f"{group['seed'].nunique()} seeds on {track}, which wants {seeds[str(track)]}")
-    _check_values(table[table["status"] == "ok"])
-    return table
+    _check_values(track_rows[track_rows["status"] == "ok"])
+    return track_rows
 
 
 def _check_values(finished: pd.DataFrame) -> None:
@@ -99,16 +101,16 @@ def standings(rows: pd.DataFrame, seeds: int) -> pd.DataFrame:
     * ``unusable``: mean RA below 1.5 / classes, or below half of the retrained models' mean RA
     * ``reference``: a reference row, whatever its seeds
     """
-    found = []
+    entry_rows = []
     kinds, statuses = rows["kind"].to_numpy(object), rows["status"].to_numpy(object)
     accuracies, classes = rows[["ra", "ra_retrain"]].to_numpy(np.float64), rows["classes"].to_numpy()
     for entry, places in rows.groupby("entry").indices.items():
-        kind, good = kinds[places[0]], places[statuses[places] == "ok"]
-        state, reason = _state(list(statuses[places]), accuracies[good].T, 1.5 / classes[places[0]], seeds)
+        kind, ok_places = kinds[places[0]], places[statuses[places] == "ok"]
+        state, reason = _state(list(statuses[places]), accuracies[ok_places].T, 1.5 / classes[places[0]], seeds)
         if kind == "reference":
             state = "reference"
-        found.append((str(entry), kind, state, reason, len(good), seeds))
-    table = pd.DataFrame(found, columns=["entry", "kind", "state", "reason", "seeds_ok", "seeds_total"])
+        entry_rows.append((str(entry), kind, state, reason, len(ok_places), seeds))
+    table = pd.DataFrame(entry_rows, columns=["entry", "kind", "state", "reason", "seeds_ok", "seeds_total"])
     return table.astype(
         {
             "entry": "string",
@@ -121,16 +123,16 @@ def standings(rows: pd.DataFrame, seeds: int) -> pd.DataFrame:
     ).set_index("entry")
 
 
-def _state(statuses: list[str], good: NDArray[np.float64], floor: float, seeds: int) -> tuple[str, str]:
-    """``good``: RA of the entry and of Retrain [2, seeds that are ok]."""
+def _state(statuses: list[str], ok_accuracies: NDArray[np.float64], floor: float, seeds: int) -> tuple[str, str]:
+    """Return state and reason; ``ok_accuracies``: RA of the entry and of Retrain [2, seeds that are ok]."""
     failures = Counter(status for status in statuses if status not in ("ok", "infra"))
     if failures:
         return "failed", ", ".join(
             f"{count} {status}" for status, count in sorted(failures.items())
         ) + f" of {seeds} seeds"
-    if good.shape[1] < seeds:
-        return "incomplete", f"{good.shape[1]} of {seeds} seeds done"
-    ra, retrained = good.mean(axis=1)
+    if ok_accuracies.shape[1] < seeds:
+        return "incomplete", f"{ok_accuracies.shape[1]} of {seeds} seeds done"
+    ra, retrained = ok_accuracies.mean(axis=1)
     if ra < floor:
         return "unusable", f"mean RA {ra:.3f} is below 1.5 / classes = {floor:.3f}"
     if ra < retrained / 2:

@@ -114,7 +114,7 @@ class Columns:
 
 
 def gather(shadows: Design, phi: Iterable[Floats | Sequence[Floats]]) -> Columns:
-    """Columns from the units' φ.
+    """Gather the units' φ into columns.
 
     Args:
         shadows: the design of the S splits.
@@ -128,30 +128,32 @@ def gather(shadows: Design, phi: Iterable[Floats | Sequence[Floats]]) -> Columns
     if shadows.forget_sets < 2:
         raise ValueError("with one forget set no unit retains an example of the half: at least 2 forget sets")
     sets, n = shadows.forget_sets, shadows.population
-    rows: tuple[list[Floats], ...] = ([], [], [], [])
+    columns: tuple[list[Floats], ...] = ([], [], [], [])
     for pair, splits in enumerate(_pairs(shadows, phi, (sets, n))):
-        own, index = _owners(shadows, pair)
-        both = np.concatenate(splits).ravel()
+        trained_side, forget_set = _owners(shadows, pair)
+        pair_phi = np.concatenate(splits).ravel()
         # Positions in the pair's φ [2, G, n], flat.
-        example, other = np.arange(n), (index + 1) % sets
-        seen, unseen = own * (sets * n) + example, (1 - own) * (sets * n) + example
-        for column, start, unit in zip(rows, (seen, unseen, seen, unseen), (index, index, other, other), strict=True):
-            column.append(both.take(start + unit * n))
+        example, next_set = np.arange(n), (forget_set + 1) % sets
+        seen, unseen = trained_side * (sets * n) + example, (1 - trained_side) * (sets * n) + example
+        for column, start, unit in zip(
+            columns, (seen, unseen, seen, unseen), (forget_set, forget_set, next_set, next_set), strict=True
+        ):
+            column.append(pair_phi.take(start + unit * n))
     # Transposed without a copy: the examples of a pair stay side by side in memory.
-    return Columns(*(np.stack(column).T for column in rows))
+    return Columns(*(np.stack(column).T for column in columns))
 
 
 def gather_originals(shadows: Design, phi: Iterable[Floats]) -> tuple[Floats, Floats]:
-    """Columns [n, P] of the shadow originals: φ under the one trained on the example, and under its partner.
+    """Gather columns [n, P] of the shadow originals: φ under the one trained on the example, and under its partner.
 
     ``phi`` is φ [n] split by split in order, such as an array [2P, n]. Errors as for :func:`gather`.
     """
     trained: list[Floats] = []
     never: list[Floats] = []
     for pair, (even, odd) in enumerate(_pairs(shadows, phi, (shadows.population,))):
-        own, _ = _owners(shadows, pair)
-        trained.append(np.where(own == 0, even, odd))
-        never.append(np.where(own == 0, odd, even))
+        trained_side, _ = _owners(shadows, pair)
+        trained.append(np.where(trained_side == 0, even, odd))
+        never.append(np.where(trained_side == 0, odd, even))
     return np.stack(trained).T, np.stack(never).T
 
 
@@ -162,15 +164,15 @@ def evidence(
     originals: Iterable[Floats],
     labels: Indices,
 ) -> ShadowEvidence:
-    """All that an attack reads, from φ of the unlearned and retrained units and of the originals; labels [n].
+    """Return all that an attack reads, from φ of the unlearned and retrained units and of the originals; labels [n].
 
     Errors as for :func:`gather`; also when the three do not cover the same pairs.
     """
     entry, reference = gather(shadows, unlearned), gather(shadows, retrained)
     original, original_never = gather_originals(shadows, originals)
-    found = {columns.shape for columns in (entry.forgotten, reference.forgotten, original)}
-    if len(found) > 1 or len(labels) != shadows.population:
-        raise ValueError(f"φ of different pairs or populations: {sorted(found)}, {len(labels)} labels")
+    shapes = {columns.shape for columns in (entry.forgotten, reference.forgotten, original)}
+    if len(shapes) > 1 or len(labels) != shadows.population:
+        raise ValueError(f"φ of different pairs or populations: {sorted(shapes)}, {len(labels)} labels")
     return ShadowEvidence(
         forgotten=entry.forgotten,
         never=entry.never,
@@ -187,7 +189,7 @@ def evidence(
 def _pairs(
     shadows: Design, phi: Iterable[Floats | Sequence[Floats]], shape: tuple[int, ...]
 ) -> Iterable[tuple[Floats, Floats]]:
-    """φ of splits 2k and 2k + 1, checked."""
+    """Yield the φ of splits 2k and 2k + 1, checked."""
     waiting: Floats | None = None
     count = 0
     for count, split in enumerate(phi, start=1):
@@ -206,6 +208,6 @@ def _pairs(
 
 
 def _owners(shadows: Design, pair: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Which split of the pair, 0 or 1, trains on each example [n], and the forget set there [n]."""
+    """Return which split of the pair, 0 or 1, trains on each example [n], and its forget set in that split [n]."""
     even, odd = shadows.forget[2 * pair], shadows.forget[2 * pair + 1]
     return (even < 0).astype(np.intp), np.maximum(even, odd).astype(np.intp)

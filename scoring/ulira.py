@@ -26,7 +26,7 @@ RESAMPLES = 2000
 MAX_SHAPE = 1e6
 """Shape of the prior when the examples' variances differ by no more than chance: all share one."""
 FLOOR = 1e-6
-"""Least mean variance of a side, as a fraction of the other's; without shrinkage also of an example, of its side's."""
+"""Least mean variance of a side, as a fraction of the other's."""
 
 
 @dataclass(frozen=True)
@@ -69,27 +69,27 @@ def ulira(forgotten: ArrayLike, never: ArrayLike) -> ULira:
     """
     sides = _checked(forgotten, never)
     scores = held_out_scores(*sides)
-    right = _right(*scores)
-    pairs = right.mean(axis=0)
+    correct = _correct(*scores)
+    pairs = correct.mean(axis=0)
     low, high = _interval(pairs)
     positives, negatives = (np.sort(side, axis=None) for side in scores)
-    size = negatives.size
-    _, tpr = _rates(positives, negatives, np.array([size // 100, size // 1000]))
+    negative_count = negatives.size
+    tpr = _true_positive_rates(positives, negatives, np.array([negative_count // 100, negative_count // 1000]))
     return ULira(
         accuracy=float(pairs.mean()),
         low=low,
         high=high,
-        sd=float(right.mean(axis=1).std()),
+        sd=float(correct.mean(axis=1).std()),
         pair_accuracies=tuple(pairs.tolist()),
         auc=_auc(positives, negatives),
         tpr_1=float(tpr[0]),
         tpr_01=float(tpr[1]),
-        smallest_fpr=1.0 / size,
+        smallest_fpr=1.0 / negative_count,
         degenerate=int(np.count_nonzero(_degenerate(sides[0]) | _degenerate(sides[1]))),
     )
 
 
-def held_out_scores(forgotten: ArrayLike, never: ArrayLike, shrink: bool = True) -> tuple[Array, Array]:
+def held_out_scores(forgotten: ArrayLike, never: ArrayLike) -> tuple[Array, Array]:
     """Log density ratio forgotten : never [n, P] of each forgotten and of each never-seen φ, its pair held out.
 
     The m = P − 1 other values x of an example and side are Gaussian with a flat prior on the mean and an inverse
@@ -102,73 +102,52 @@ def held_out_scores(forgotten: ArrayLike, never: ArrayLike, shrink: bool = True)
     Args:
         forgotten: φ [n, P] of examples when forgotten.
         never: φ [n, P] when never seen.
-        shrink: ``False`` gives each example and side a Gaussian with its own sample variance, as LiRA.
 
     Errors as for :func:`ulira`.
     """
     f, u = _checked(forgotten, never)
     n, pairs = f.shape
     prior_f, prior_u = _priors(f, u)
-    log_density = _student if shrink else _gaussian
     scores = np.empty((2, pairs, n))
     for start in range(0, n, BLOCK):
         block = slice(start, start + BLOCK)
         (dev_f, mean_f), (dev_u, mean_u) = _centred(f[block]), _centred(u[block])
         # From each held-out value to the mean of the other pairs of its own side, and of the opposite side.
         rest_f, rest_u = dev_f / (pairs - 1), dev_u / (pairs - 1)
-        under_f = log_density(prior_f, _squares(dev_f), dev_f + rest_f, dev_u + rest_f + (mean_u - mean_f))
-        under_u = log_density(prior_u, _squares(dev_u), dev_f + rest_u + (mean_f - mean_u), dev_u + rest_u)
+        density_f = _student(prior_f, _squares(dev_f), dev_f + rest_f, dev_u + rest_f + (mean_u - mean_f))
+        density_u = _student(prior_u, _squares(dev_u), dev_f + rest_u + (mean_f - mean_u), dev_u + rest_u)
         for side in (0, 1):
-            np.subtract(under_f[side], under_u[side], out=scores[side, :, block])
+            np.subtract(density_f[side], density_u[side], out=scores[side, :, block])
     return scores[0].T, scores[1].T
-
-
-def roc(scores_forgotten: ArrayLike, scores_never: ArrayLike, points: int = 200) -> tuple[Array, Array]:
-    """Return at most ``points`` false and true positive rates, spaced evenly in log FPR from the smallest to 1.
-
-    From the scores of all examples together, any shape. Equal scores are called alike.
-    """
-    positives, negatives = (np.sort(np.asarray(side), axis=None) for side in (scores_forgotten, scores_never))
-    allowed = np.unique(np.geomspace(1, negatives.size, points).round().astype(np.int64))
-    return _rates(positives, negatives, allowed)
 
 
 @dataclass(frozen=True)
 class _Prior:
-    """Inverse gamma prior of the variances of a side, one a held-out pair: ``shape`` and the mean [P, 1]."""
+    """Inverse gamma prior of the variances of a side, one per held-out pair: ``shape`` and mean [P, 1]."""
 
     shape: Array
     mean: Array
 
 
 def _student(prior: _Prior, squares: Array, *distances: Array) -> tuple[Array, ...]:
-    """Log predictive density at distances [P, b] from the mean; ``squares`` of the m = P − 1 values fitted."""
-    fitted = len(squares) - 1
-    freedom = 2 * prior.shape + fitted - 1
-    d = (1 + 1 / fitted) * (2 * prior.mean * (prior.shape - 1) + squares)
-    constant = gammaln((freedom + 1) / 2) - gammaln(freedom / 2) + freedom / 2 * np.log(d)
-    return tuple(constant - (freedom + 1) / 2 * np.log(d + y * y) for y in distances)
-
-
-def _gaussian(prior: _Prior, squares: Array, *distances: Array) -> tuple[Array, ...]:
-    """Use each example's own sample variance; without any spread, a small part of the mean one."""
-    freedom = len(squares) - 2
-    variance = (
-        np.maximum(squares / freedom, FLOOR * prior.mean) if freedom else np.broadcast_to(prior.mean, squares.shape)
-    )
-    return tuple(-(np.log(variance) + y * y / variance) / 2 for y in distances)
+    """Return log predictive densities at distances [P, b] from the mean; ``squares`` of the m = P − 1 fitted values."""
+    fitted_values = len(squares) - 1
+    freedom = 2 * prior.shape + fitted_values - 1
+    scaled_squares = (1 + 1 / fitted_values) * (2 * prior.mean * (prior.shape - 1) + squares)
+    constant = gammaln((freedom + 1) / 2) - gammaln(freedom / 2) + freedom / 2 * np.log(scaled_squares)
+    return tuple(constant - (freedom + 1) / 2 * np.log(scaled_squares + distance * distance) for distance in distances)
 
 
 def _priors(f: Array, u: Array) -> tuple[_Prior, _Prior]:
-    """Priors of both sides from the fits that leave a pair out, over all examples."""
+    """Return the priors of both sides from the fits that leave a pair out, over all examples."""
     n, pairs = f.shape
     freedom = pairs - 2
     sums = np.zeros((2, 2, pairs, 1))
     if not freedom:
         # From the other pair's two values of each example: one value a side has no spread of its own.
-        common = np.square(np.subtract(f, u, dtype=np.float64)).mean(axis=0)[::-1, None] / 2
-        common[common == 0] = 1.0
-        prior = _Prior(np.full((pairs, 1), MAX_SHAPE), common)
+        shared_variance = np.square(np.subtract(f, u, dtype=np.float64)).mean(axis=0)[::-1, None] / 2
+        shared_variance[shared_variance == 0] = 1.0
+        prior = _Prior(np.full((pairs, 1), MAX_SHAPE), shared_variance)
         return prior, prior
     for start in range(0, n, BLOCK):
         for side, values in enumerate((f, u)):
@@ -176,15 +155,15 @@ def _priors(f: Array, u: Array) -> tuple[_Prior, _Prior]:
             sums[side, 0] += variances.sum(axis=1, keepdims=True)
             sums[side, 1] += np.square(variances).sum(axis=1, keepdims=True)
     mean, fourth = sums[:, 0] / n, sums[:, 1] / n / (1 + 2 / freedom)
-    larger = mean.max(axis=0)
-    mean = np.maximum(mean, FLOOR * np.where(larger > 0, larger, 1.0))
+    larger_mean = mean.max(axis=0)
+    mean = np.maximum(mean, FLOOR * np.where(larger_mean > 0, larger_mean, 1.0))
     spread = np.maximum(fourth - mean**2, mean**2 / MAX_SHAPE)
     shape = 2 + mean**2 / spread
     return _Prior(shape[0], mean[0]), _Prior(shape[1], mean[1])
 
 
 def _centred(block: Array) -> tuple[Array, Array]:
-    """Deviations [P, b] of φ [b, P] from its mean over the pairs, and the mean [b]."""
+    """Return the deviations [P, b] of φ [b, P] from its mean over the pairs, and the mean [b]."""
     values = np.array(block.T, dtype=np.float64, order="C")
     mean = values.mean(axis=0)
     values -= mean
@@ -192,7 +171,7 @@ def _centred(block: Array) -> tuple[Array, Array]:
 
 
 def _squares(deviations: Array) -> Array:
-    """Σ(x − mean)² [P, b] of the values that remain when each one is left out, from the sum over all."""
+    """Return Σ(x − mean)² [P, b] of the values that remain when each is left out, from the sum over all."""
     squares = deviations * deviations
     total = squares.sum(axis=0)
     squares *= -len(squares) / (len(squares) - 1)
@@ -200,46 +179,45 @@ def _squares(deviations: Array) -> Array:
     return np.maximum(squares, 0.0, out=squares)  # rounding, when the value left out is far from the others
 
 
-def _right(scores_forgotten: Array, scores_never: Array) -> Array:
-    """How far the two decisions of each example and pair are right: 0, ¼ … 1 [n, P]."""
+def _correct(scores_forgotten: Array, scores_never: Array) -> Array:
+    """Return the share of right decisions of each example and pair, a tie counting half: 0, ¼ … 1 [n, P]."""
     return (2.0 + np.sign(scores_forgotten) - np.sign(scores_never)) / 4.0
 
 
 def _interval(values: Array) -> tuple[float, float]:
-    """95 % interval in [0, 1] of the accuracy from those of the pairs [P], whatever their order.
+    """Return the 95 % interval in [0, 1] of the accuracy from the pairs' accuracies [P]; their order does not matter.
 
-    A percentile bootstrap, stretched about the mean. By √2: any two pairs are in each other's fits, so that near
-    chance, where the accuracy is a degenerate U-statistic, its variance is twice that of a mean of P independent
-    values (plain resampling covers 65–78 % there at any P). And by what a bootstrap of few values lacks against
-    Student's t.
+    It is a percentile bootstrap, stretched about the mean by two factors. The first is √2: any two pairs are in each
+    other's fits, so that near chance, where the accuracy is a degenerate U-statistic, its variance is twice that of a
+    mean of P independent values (plain resampling covers 65–78 % there at any P). The second is by how much a bootstrap
+    of few values is narrower than the interval of Student's t.
     """
     pairs, mean = len(values), values.mean()
     draws = np.random.default_rng(0).integers(pairs, size=(RESAMPLES, pairs))
     ends = np.quantile(np.sort(values)[draws].mean(axis=1), [0.025, 0.975])
-    few = math.sqrt(pairs / (pairs - 1)) * stdtrit(pairs - 1, 0.975) / ndtri(0.975)
-    low, high = np.clip(mean + math.sqrt(2) * few * (ends - mean), 0.0, 1.0)
+    small_sample = math.sqrt(pairs / (pairs - 1)) * stdtrit(pairs - 1, 0.975) / ndtri(0.975)
+    low, high = np.clip(mean + math.sqrt(2) * small_sample * (ends - mean), 0.0, 1.0)
     return float(low), float(high)
 
 
 def _auc(positives: Array, negatives: Array) -> float:
-    """P(positive > negative) + ½ P(equal), of sorted scores."""
+    """Return P(positive > negative) + ½ P(equal) of sorted scores."""
     below = np.searchsorted(negatives, positives)
     equal = np.flatnonzero(negatives[np.minimum(below, negatives.size - 1)] == positives)
     ties = np.searchsorted(negatives, positives[equal], side="right") - below[equal]
     return float((below.mean() + ties.sum() / 2 / positives.size) / negatives.size)
 
 
-def _rates(positives: Array, negatives: Array, allowed: NDArray[np.int64]) -> tuple[Array, Array]:
-    """Return false and true positive rates of sorted scores where at most ``allowed`` negatives are called positive."""
+def _true_positive_rates(positives: Array, negatives: Array, allowed: NDArray[np.int64]) -> Array:
+    """Return true positive rates of sorted scores where at most ``allowed`` negatives are called positive."""
     bounds = np.concatenate([[-math.inf], negatives])[negatives.size - allowed]
-    false = 1.0 - np.searchsorted(negatives, bounds, side="right") / negatives.size
-    return false, 1.0 - np.searchsorted(positives, bounds, side="right") / positives.size
+    return 1.0 - np.searchsorted(positives, bounds, side="right") / positives.size
 
 
 def _degenerate(values: Array) -> NDArray[np.bool_]:
-    """Examples [n] of which all values of a side, but for at most one, are equal."""
-    most = np.maximum(*(np.count_nonzero(values == values[:, [pair]], axis=1) for pair in (0, 1)))
-    return np.asarray(most >= values.shape[1] - 1)
+    """Return for which examples [n] all values of a side but at most one are equal."""
+    equal_values = np.maximum(*(np.count_nonzero(values == values[:, [pair]], axis=1) for pair in (0, 1)))
+    return np.asarray(equal_values >= values.shape[1] - 1)
 
 
 def _checked(forgotten: ArrayLike, never: ArrayLike) -> tuple[Array, Array]:

@@ -16,20 +16,20 @@ def umia(forget: ArrayLike, unseen: ArrayLike, seed: int = 0) -> float:
 
     The larger side is shuffled and cut into disjoint chunks of the smaller side's size (a remainder is dropped). For
     each chunk a logistic regression on the loss is cross-validated in 10 stratified folds; the result is the mean
-    accuracy over folds and chunks. 0.5 is chance; what lies below is as telling as what lies above.
+    accuracy over folds and chunks. 0.5 is chance; an accuracy below it reveals as much as one equally far above.
 
     The result depends on the multisets of losses and on ``seed``, never on the order of the examples.
     ``ValueError`` for a NaN or infinite loss (a failed unit) and for fewer than 10 examples a side.
     """
-    own, other = standardised(*checked(forget, unseen))
-    return cross_validated(own, other, logistic.fits, seed)
+    forget_values, unseen_values = standardised(*checked(forget, unseen))
+    return cross_validated(forget_values, unseen_values, logistic.fits, seed)
 
 
 def standardised(*sides: Values) -> list[Values]:
     """Return the sides about their common median, in units of their spread where that is below 1.
 
-    The regression's penalty is absolute: without a unit of its own, a model that shrinks its logits a
-    million times would read 0.5 whatever it leaks.
+    The regression's penalty is absolute: without this scaling, a model with logits a million times smaller would read
+    0.5 whatever it leaks.
     """
     pooled = np.concatenate([side.ravel() for side in sides])
     unit = min(1.0, float(pooled.std())) or 1.0

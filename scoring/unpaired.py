@@ -14,7 +14,7 @@ from unlearn_bench.scoring.intervals import Interval, geometric_interval, mean_i
 
 @dataclass(frozen=True)
 class UnpairedDifference:
-    """A metric on the seeds that everybody knows and on fresh ones."""
+    """A metric on the public seeds and on fresh ones."""
 
     metric: str
     public: Interval
@@ -29,7 +29,7 @@ class UnpairedDifference:
 
     @property
     def better(self) -> bool:
-        """The interval lies wholly on the side where the public seeds are better."""
+        """Whether the interval lies wholly on the side where the public seeds are better."""
         even = 1.0 if self.ratio else 0.0
         return self.high < even if self.lower_is_better else self.low > even
 
@@ -51,10 +51,12 @@ def unpaired_difference(
         raise ValueError(f"{metric}: {len(public)} and {len(fresh)} seeds: at least two of each are needed")
     interval = geometric_interval if ratio else mean_interval
     means = interval(public), interval(fresh)
-    a, b = (np.log(values) if ratio else np.asarray(values, dtype=np.float64) for values in (public, fresh))
-    middle = low = high = float(a.mean() - b.mean())
-    if a.std() > 0 or b.std() > 0:
-        low, high = map(float, stats.ttest_ind(a, b, equal_var=False).confidence_interval(level))
+    public_values, fresh_values = (
+        np.log(values) if ratio else np.asarray(values, dtype=np.float64) for values in (public, fresh)
+    )
+    mean = low = high = float(public_values.mean() - fresh_values.mean())
+    if public_values.std() > 0 or fresh_values.std() > 0:
+        low, high = map(float, stats.ttest_ind(public_values, fresh_values, equal_var=False).confidence_interval(level))
     if ratio:
-        middle, low, high = map(math.exp, (middle, low, high))
-    return UnpairedDifference(metric, *means, middle, low, high, ratio, lower_is_better)
+        mean, low, high = map(math.exp, (mean, low, high))
+    return UnpairedDifference(metric, *means, mean, low, high, ratio, lower_is_better)

@@ -48,7 +48,7 @@ def command(
     An entry that is fitted to the public originals, splits or test set does better there. It prints the cost
     first. Models and finished units are kept, and the same command resumes where it stopped. U-LiRA is not repeated.
     """
-    from unlearn_bench.harness.report import tables
+    from unlearn_bench.harness.report import comparison_text
     from unlearn_bench.harness.results.audit import level
     from unlearn_bench.harness.workflows.audit import audit
 
@@ -63,4 +63,4 @@ def command(
         }
         click.echo(json.dumps(content, indent=1))
     else:
-        click.echo(tables.audit(result.name, result.changes, result.fitted, result.zero))
+        click.echo(comparison_text.audit(result.name, result.changes, result.fitted, result.zero))

@@ -46,11 +46,11 @@ def command(
 
     Their shadow units (--lira) run in worker processes unless --sandbox names a back end.
     """
-    from unlearn_bench.harness.report import tables
+    from unlearn_bench.harness.report import terminal_board
     from unlearn_bench.harness.workflows.baselines import run_baselines
 
     result = run_baselines(names, track, options, lira=lira, swap=swap, export=export)
-    click.echo(tables.table(result.board, result.track, result.null))
+    click.echo(terminal_board.table(result.board, result.track, result.null))
     if result.exported is not None:
         click.echo(f"exported {result.exported} records to {export}")
     if result.failure is not None:

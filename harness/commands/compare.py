@@ -26,7 +26,7 @@ def command(a: str, b: str, track: str, secret: Path | None, as_json: bool) -> N
 
     Paired differences are sharper than the board's intervals, since what all methods share on a seed cancels.
     """
-    from unlearn_bench.harness.report import tables
+    from unlearn_bench.harness.report import comparison_text
     from unlearn_bench.harness.workflows.show import compare
 
     result = compare(a, b, track, secret)
@@ -36,4 +36,4 @@ def command(a: str, b: str, track: str, secret: Path | None, as_json: bool) -> N
         ]
         click.echo(json.dumps({"a": a, "b": b, "track": result.track, "differences": differences}, indent=1))
     else:
-        click.echo(tables.comparison(a, b, result.differences))
+        click.echo(comparison_text.comparison(a, b, result.differences))

@@ -30,7 +30,7 @@ def command(track: str, secret: Path | None, attack: Path | None, as_json: bool)
     With --attack, score every stored entry with an attack of your own, beside what it reads of retrained models.
     """
     from unlearn_bench.harness.commands._progress import TerminalObserver
-    from unlearn_bench.harness.report import tables
+    from unlearn_bench.harness.report import attack_text
     from unlearn_bench.harness.workflows import rescore
 
     if attack is None:
@@ -44,4 +44,4 @@ def command(track: str, secret: Path | None, attack: Path | None, as_json: bool)
     if as_json:
         click.echo(json.dumps(dataclasses.asdict(scores), indent=1))
     else:
-        click.echo(tables.attack(scores.title, scores.entries))
+        click.echo(attack_text.attack(scores.title, scores.entries))

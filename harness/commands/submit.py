@@ -65,12 +65,12 @@ def command(
     that of the first failure (see bench --help). Cheap attacks always run and tell whether U-LiRA is worth its cost;
     --lira also runs its shadow units.
     """
-    from unlearn_bench.harness.report import tables
+    from unlearn_bench.harness.report import attack_text, terminal_board
     from unlearn_bench.harness.units import disclosure
     from unlearn_bench.harness.workflows.submit import submit
 
     result = submit(path, track, options, seeds=seeds, parameters=parameters, lira=lira, swap=swap)
-    verdict = tables.verdict(result.board, result.entry.name) if result.listed else ""
+    verdict = terminal_board.verdict(result.board, result.entry.name) if result.listed else ""
     if as_json:
         row = json.loads(result.board[result.board["entry"] == result.entry.name].to_json(orient="records"))
         by_seed = {seed: record.status for seed, record in result.records.items()}
@@ -79,9 +79,9 @@ def command(
         content = {"verdict": verdict, "units": statuses, "gate": gate, "row": row[0] if row else None}
         click.echo(json.dumps(content, indent=1))
     else:
-        click.echo(tables.table(result.board, result.track, result.null))
+        click.echo(terminal_board.table(result.board, result.track, result.null))
         if result.gate:
-            click.echo(tables.gate(result.gate, ran=result.shadow is not None))
+            click.echo(attack_text.gate(result.gate, ran=result.shadow is not None))
         if verdict:
             click.echo(verdict)
     if result.failure is not None:

@@ -42,7 +42,7 @@ def command(entry: str, seed: int, track: str, organiser: bool, as_json: bool, o
     reproduced. Exit code 0: consistent, 14: inconsistent, 15: cannot tell. On a sealed track only the verdict is shown,
     unless --organiser is given.
     """
-    from unlearn_bench.harness.report import tables
+    from unlearn_bench.harness.report import comparison_text
     from unlearn_bench.harness.workflows.verify import verify
 
     result = verify(entry, seed, track, options)
@@ -55,7 +55,7 @@ def command(entry: str, seed: int, track: str, organiser: bool, as_json: bool, o
         click.echo(json.dumps(content, indent=1))
     else:
         if not hidden:
-            click.echo(tables.verification(result.published, result.again, result.differences))
+            click.echo(comparison_text.verification(result.published, result.again, result.differences))
         click.echo(f"verdict: {rerun.verdict}" + ("" if hidden else f": {result.why}"))
     if result.exit_code:
         raise click.exceptions.Exit(result.exit_code)

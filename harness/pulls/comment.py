@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from unlearn_bench.harness.pulls.result import EntryResult, PullResult
-from unlearn_bench.harness.report import tables
+from unlearn_bench.harness.report import board_documents, cells
 from unlearn_bench.sandbox.text import one_line
 from unlearn_bench.scoring.metric_table import ranked
 
@@ -60,7 +60,7 @@ def _entry(entry: EntryResult, sealed: bool) -> list[str]:
     lines = [f"**`{entry.name}`** {title(entry.title)} ({entry.change})", ""]
     lines += [f"**{_plain(entry.verdict) or 'not on the board'}**", ""]
     if entry.neighbours:
-        lines += [tables.markdown(_frame(entry.neighbours)), ""]
+        lines += [board_documents.markdown(_frame(entry.neighbours)), ""]
     counts = ", ".join(f"{count} {status}" for status, count in entry.statuses.items())
     if sealed:
         lines += [f"units: {counts}", ""]
@@ -93,7 +93,7 @@ def _strip(values: list[float | None]) -> str:
     """One bar per seed from the least to the largest value; a gap where there is none."""
     known = np.array([value for value in values if value is not None], dtype=np.float64)
     if not known.size:
-        return tables.NONE
+        return cells.NONE
     low, span = known.min(), max(float(np.ptp(known)), 1e-12)
     bars = ["·" if value is None else BARS[int((value - low) / span * (len(BARS) - 1) + 0.5)] for value in values]
     return f"`{''.join(bars)}`"

@@ -22,7 +22,7 @@ from unlearn_bench.harness.pulls.result import (
     ShadowResult,
 )
 from unlearn_bench.harness.references.references import References
-from unlearn_bench.harness.report import tables
+from unlearn_bench.harness.report import terminal_board
 from unlearn_bench.harness.results import board, scores
 from unlearn_bench.harness.support.errors import EXIT_CODES
 from unlearn_bench.harness.units import disclosure, probe_units
@@ -112,7 +112,7 @@ def standing(references: References, name: str) -> Standing:
     at = int(rows.index[rows["entry"] == name][0])
     near = rows.iloc[max(0, at - NEIGHBOURS) : at + NEIGHBOURS + 1]
     rows = pd.concat([near, ranked[ranked["kind"] == "reference"]])
-    return Standing(tables.verdict(ranked, name), tuple(json.loads(rows.to_json(orient="records"))))
+    return Standing(terminal_board.verdict(ranked, name), tuple(json.loads(rows.to_json(orient="records"))))
 
 
 def blobs(references: References, result: PullResult) -> dict[str, bytes]:

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import pandas as pd
 
-from unlearn_bench.harness.report import tables
+from unlearn_bench.harness.report import board_documents, terminal_board
 from unlearn_bench.harness.report.site import board_plots
 from unlearn_bench.harness.support.errors import USAGE, BenchError
 from unlearn_bench.harness.tracks.specification import Track
@@ -40,17 +40,17 @@ def board_file(board: RankedBoard, form: str) -> bytes:
         BenchError: a plot of U-LiRA where no entry has run it.
     """
     if form == "parquet":
-        return tables.parquet(board.rows)
+        return board_documents.parquet(board.rows)
     if form == "csv":
-        return tables.csv(board.rows).encode()
+        return board_documents.csv(board.rows).encode()
     if form == "ulira":
         return f"{_plot(board)}\n".encode()
     if form == "json":
-        text = tables.as_json(board.rows, board.track, board.null, board.floor)
+        text = board_documents.as_json(board.rows, board.track, board.null, board.floor)
     elif form == "markdown":
-        text = tables.markdown(board.rows)
+        text = board_documents.markdown(board.rows)
     else:
-        text = tables.table(board.rows, board.track, board.null, board.floor)
+        text = terminal_board.table(board.rows, board.track, board.null, board.floor)
     return f"{text}\n".encode()
 
 

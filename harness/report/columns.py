@@ -12,7 +12,7 @@ from unlearn_bench.scoring.metric import Metric
 from unlearn_bench.scoring.seed_rows import ULIRA
 
 Column = tuple[str, str]
-"""pandas dtype, and meaning as plain text; in ``code`` what stands in a cell."""
+"""pandas dtype, and meaning as plain text; values of cells stand in backquotes."""
 
 _ENTRY: dict[str, Column] = {
     "entry": ("string", "name of the method"),
@@ -43,12 +43,12 @@ def columns() -> dict[str, Column]:
     Raises:
         ValueError: a metric has the name of another column.
     """
-    table = dict(_ENTRY)
-    for some in (_of_metrics(), _of_groups(), _of_ranks()):
-        if twice := sorted(table.keys() & some.keys()):
+    documented = dict(_ENTRY)
+    for section in (_of_metrics(), _of_groups(), _of_ranks()):
+        if twice := sorted(documented.keys() & section.keys()):
             raise ValueError(f"a metric may not have the name of another column: {', '.join(twice)}")
-        table |= some
-    return table
+        documented |= section
+    return documented
 
 
 def dtypes() -> dict[str, str]:
@@ -57,10 +57,10 @@ def dtypes() -> dict[str, str]:
 
 
 def ordered(board: pd.DataFrame) -> pd.DataFrame:
-    """Return a board with all documented columns, ordered and typed; groups by U-LiRA even if nobody ran it.
+    """Return a board with all documented columns, ordered and typed; groups by U-LiRA even if no entry ran it.
 
     Raises:
-        ValueError: the board has a column that is not documented, or lacks one.
+        ValueError: the board has a column that is not documented, or a documented one is missing.
     """
     missing = set(columns()) - set(board.columns) - {f"group_{ULIRA}", f"keep_{ULIRA}"}
     if odd := sorted(missing | set(board.columns) - set(columns())):
@@ -78,20 +78,20 @@ def documentation() -> str:
 
 
 def _of_metrics() -> dict[str, Column]:
-    table: dict[str, Column] = {}
+    section: dict[str, Column] = {}
     for metric in metric_table.per_seed():
-        table |= _mean(metric, "lower end of its 95 % interval")
+        section |= _mean(metric, "lower end of its 95 % interval")
         if metric.spread:
-            table[f"{metric.name}_sd"] = (
+            section[f"{metric.name}_sd"] = (
                 "Float64",
                 "its standard deviation over the seeds: how reliable the method is",
             )
-    table["indisc_of_mean"] = ("Float64", "Indisc of the mean U-MIA accuracy: hides swings between seeds")
+    section["indisc_of_mean"] = ("Float64", "Indisc of the mean U-MIA accuracy: hides swings between seeds")
     for metric in metric_table.metrics():
         if metric.reads == "shadows":
-            table |= _mean(metric, "lower end of its 95 % interval over pairs of splits")
-    table[f"{ULIRA}_indisc"] = ("Float64", "1 − |2·accuracy − 1|")
-    return table
+            section |= _mean(metric, "lower end of its 95 % interval over pairs of splits")
+    section[f"{ULIRA}_indisc"] = ("Float64", "1 − |2·accuracy − 1|")
+    return section
 
 
 def _mean(metric: Metric, low: str) -> dict[str, Column]:
@@ -103,22 +103,22 @@ def _mean(metric: Metric, low: str) -> dict[str, Column]:
 
 
 def _of_groups() -> dict[str, Column]:
-    table: dict[str, Column] = {}
+    section: dict[str, Column] = {}
     for metric in metric_table.grouped():
-        table[f"group_{metric.name}"] = ("string", "`G1`, `G2`, `G3` or `F`")
-        table[f"keep_{metric.name}"] = ("Float64", "share of resamples in which the row keeps that group")
+        section[f"group_{metric.name}"] = ("string", "`G1`, `G2`, `G3` or `F`")
+        section[f"keep_{metric.name}"] = ("Float64", "share of resamples in which the row keeps that group")
     for letter in (*GROUPS, "F"):
-        table[letter] = ("Int64", f"in how many of the metrics of `rank` the row is {letter}")
-    return table
+        section[letter] = ("Int64", f"in how many of the metrics of `rank` the row is {letter}")
+    return section
 
 
 def _of_ranks() -> dict[str, Column]:
-    table: dict[str, Column] = {}
+    section: dict[str, Column] = {}
     metrics = ", ".join(metric.title for metric in metric_table.ranked())
     for rank, meaning in (("rank", f"rank over {metrics}"), ("rank_with_ulira", "rank over these and U-LiRA")):
-        table[rank] = ("Int64", meaning)
-        table[f"{rank}_low"] = ("Int64", "best rank of its 95 % range over resampled seeds")
-        table[f"{rank}_high"] = ("Int64", "worst")
+        section[rank] = ("Int64", meaning)
+        section[f"{rank}_low"] = ("Int64", "best rank of its 95 % range over resampled seeds")
+        section[f"{rank}_high"] = ("Int64", "worst")
     for metric in metric_table.ranked():
-        table[f"rank_{metric.name}"] = ("Int64", f"rank by the group of `{metric.name}` only")
-    return table
+        section[f"rank_{metric.name}"] = ("Int64", f"rank by the group of `{metric.name}` only")
+    return section

@@ -8,7 +8,7 @@ import statistics
 from collections.abc import Iterator
 from typing import Any
 
-from unlearn_bench.harness.report import tables, unit_table
+from unlearn_bench.harness.report import attack_text, terminal_board, unit_table
 from unlearn_bench.harness.results.entry_details import EntryDetails, PublicDetails
 from unlearn_bench.harness.results.review import Mark
 from unlearn_bench.harness.units.records import ShadowRecord
@@ -19,8 +19,8 @@ def public_text(details: PublicDetails) -> str:
     board_entry = details.board_entry
     units = ", ".join(f"{count} {status}" for status, count in details.statuses.items())
     lines = [f"{board_entry.name} on {details.track.name} ({board_entry.kind}, sealed): {units}"]
-    lines.append(tables.verdict(details.board, board_entry.name))
-    return "\n".join([*lines, tables.panel(details.panel)] if details.panel else lines)
+    lines.append(terminal_board.verdict(details.board, board_entry.name))
+    return "\n".join([*lines, attack_text.panel(details.panel)] if details.panel else lines)
 
 
 def public_document(details: PublicDetails) -> dict[str, Any]:
@@ -66,10 +66,10 @@ def _row(details: EntryDetails | PublicDetails) -> dict[str, Any] | None:
 
 
 def _head(details: EntryDetails) -> Iterator[str]:
-    """Place, parameters, digests, search and environment."""
+    """Yield place, parameters, digests, search and environment."""
     board_entry, first = details.board_entry, details.records[0]
     yield f"{board_entry.name} on {details.track.name} ({board_entry.kind}, sha256 {first.sha256[:16]})"
-    yield tables.verdict(details.board, board_entry.name)
+    yield terminal_board.verdict(details.board, board_entry.name)
     yield "parameters   " + (", ".join(f"{k}={v!r}" for k, v in first.parameters.items()) or "none")
     yield "digests      " + ", ".join(f"{name} {digest[:16]}" for name, digest in details.digests.items())
     if (search := details.search) is None:
@@ -107,7 +107,7 @@ def _spread(title: str, values: list[float | None]) -> Iterator[str]:
 
 
 def _attacks(details: EntryDetails) -> Iterator[str]:
-    """Shadow units, marks, and what every attack reads."""
+    """Yield shadow units, marks, and what every attack reads."""
     if details.shadow is not None:
         yield _shadows(details.shadow, details.track.protocol.lira_splits // 2)
     mark = details.mark or Mark()
@@ -117,7 +117,7 @@ def _attacks(details: EntryDetails) -> Iterator[str]:
         yield f"disqualified {mark.disqualified}"
     yield from (f"inconsistent {attack}: {why}" for attack, why in details.inconsistent.items())
     if details.panel:
-        yield tables.panel(details.panel)
+        yield attack_text.panel(details.panel)
 
 
 def _shadows(shadow: ShadowRecord, total: int) -> str:

@@ -19,10 +19,10 @@ def head(distances: bool) -> str:
 
 
 def line(record: Record, scores: Scores | None, distances: bool) -> str:
-    """One unit; ``scores`` is ``None`` where it did not finish."""
+    """Return the line of one unit; ``scores`` is ``None`` where it did not finish."""
     models, runs = _metrics()
     if scores is None:
-        cells = [" " * (sum(map(_width, models)) + len(models) - 2)]  # one to the left of the other rows
+        cells = [" " * (sum(map(_width, models)) + len(models) - 2)]  # one column to the left of the other rows
     else:
         cells = [_number(value(metric, scores, record), _width(metric), _digits(metric)) for metric in models]
     cells += [_number(record.seconds, 7, 2), _number(record.cpu_seconds, 7, 2)]
@@ -34,7 +34,7 @@ def line(record: Record, scores: Scores | None, distances: bool) -> str:
 
 
 def _metrics() -> tuple[list[Metric], list[Metric]]:
-    """Those of models, which stand before the seconds, and those of runs, which stand after them."""
+    """Return the metrics of models, which stand before the seconds, and those of runs, which stand after them."""
     metrics = shown("show")
     return [each for each in metrics if each.reads == "model"], [each for each in metrics if each.reads == "run"]
 

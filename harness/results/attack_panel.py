@@ -1,4 +1,4 @@
-"""What every attack reads of an entry, beside retrained models and the original, and what the cheap ones make of it."""
+"""What every attack reads of an entry, beside retrained models and the original, and the gate of cheap attacks."""
 
 from __future__ import annotations
 
@@ -27,65 +27,70 @@ class AttackNumber:
 
 
 def attack_numbers(
-    references: References, board_entry: BoardEntry, found: board.Results | None = None
+    references: References, board_entry: BoardEntry, results: board.Results | None = None
 ) -> list[AttackNumber]:
-    """Every number of the panel on an entry: means over the seeds, and of its shadow units where they ran.
+    """Return every number of the panel on an entry: means over the seeds, and of its shadow units where they ran.
 
-    ``found``: what was read before.
+    ``results``: what has been read of the track.
     """
-    of_record = found.record_scores if found else lambda record: scores.record_scores(references, record)
-    of_reference = (
-        found.reference_scores if found else lambda kind, seed: scores.reference_scores(references, kind, seed)
+    record_scores = results.record_scores if results else lambda record: scores.record_scores(references, record)
+    reference_scores = (
+        results.reference_scores if results else lambda kind, seed: scores.reference_scores(references, kind, seed)
     )
     kinds: dict[str, list[Scores]] = {"own": [], "null": [], "original": []}
     for seed, record in sorted(board_entry.records.items()):
-        if (own_scores := of_record(record)) is not None:
+        if (own_scores := record_scores(record)) is not None:
             kinds["own"].append(own_scores)
-            kinds["null"].append(of_reference("null", seed))
-            kinds["original"].append(of_reference("original", seed))
-    table = []
+            kinds["null"].append(reference_scores("null", seed))
+            kinds["original"].append(reference_scores("original", seed))
+    panel = []
     for attack, numbers in kinds["own"][0].attacks.items() if kinds["own"] else ():
         for number in numbers:
             means = [float(np.mean([s.attacks[attack][number] for s in kinds[kind]])) for kind in kinds]
-            table.append(AttackNumber(attack, number, *means))
-    table += _swapped(references, board_entry)
-    known = found.records if found else shadow_records(references)
-    if (shadow := known.get(board_entry.name)) is not None and shadow.values is not None:
-        # the zero line from as many pairs of splits: that of KLoM and ε depends on it
-        rows = [replace(known[name], pairs=shadow.pairs) for name in (shadow_units.RETRAIN, shadow_units.ORIGINAL)]
-        read = [scores.entry_shadow_scores(references, row) for row in (shadow, *rows)]
-        own, null, original = ({**one.attacks, "collateral": one.collateral} for one in read if one is not None)
-        for attack, numbers in own.items():
-            table += [AttackNumber(attack, n, numbers[n], null[attack][n], original[attack][n]) for n in numbers]
-    return table
+            panel.append(AttackNumber(attack, number, *means))
+    panel += _swapped(references, board_entry)
+    shadows_by_name = results.records if results else shadow_records(references)
+    if (shadow := shadows_by_name.get(board_entry.name)) is not None and shadow.values is not None:
+        # nulls from equally many pairs of splits, on which those of KLoM and ε depend
+        rows = [
+            replace(shadows_by_name[name], pairs=shadow.pairs) for name in (shadow_units.RETRAIN, shadow_units.ORIGINAL)
+        ]
+        shadow_scores = [scores.entry_shadow_scores(references, row) for row in (shadow, *rows)]
+        numbers_of_entry, null, original = (
+            {**scored.attacks, "collateral": scored.collateral} for scored in shadow_scores if scored is not None
+        )
+        for attack, numbers in numbers_of_entry.items():
+            panel += [AttackNumber(attack, n, numbers[n], null[attack][n], original[attack][n]) for n in numbers]
+    return panel
 
 
 def _swapped(references: References, board_entry: BoardEntry) -> list[AttackNumber]:
-    own = {seed: swap_units.evidence(references, record) for seed, record in sorted(board_entry.records.items())}
-    found = [one for one in own.values() if one is not None]
-    if not found:
+    by_seed = {seed: swap_units.evidence(references, record) for seed, record in sorted(board_entry.records.items())}
+    swaps = {seed: evidence for seed, evidence in by_seed.items() if evidence is not None}
+    if not swaps:
         return []
-    seeds = [seed for seed, one in own.items() if one is not None]
     null, original = (
-        swap_units.numbers([swap_units.reference_evidence(references, kind, seed) for seed in seeds])
+        swap_units.numbers([swap_units.reference_evidence(references, kind, seed) for seed in swaps])
         for kind in ("retrained", "original")
     )
     return [
         AttackNumber(attack, number, value, null[attack][number], original[attack][number])
-        for attack, of in swap_units.numbers(found).items()
-        for number, value in of.items()
+        for attack, numbers in swap_units.numbers(list(swaps.values())).items()
+        for number, value in numbers.items()
     ]
 
 
 def gate(references: References, board_entry: BoardEntry) -> list[GateResult] | None:
     """Run the cheap attacks on an entry's finished seeds; ``None`` without any."""
-    found = {seed: scores.record_scores(references, record) for seed, record in sorted(board_entry.records.items())}
-    own = {seed: score for seed, score in found.items() if score is not None}
-    if not own:
+    by_seed = {seed: scores.record_scores(references, record) for seed, record in sorted(board_entry.records.items())}
+    finished = {seed: seed_scores for seed, seed_scores in by_seed.items() if seed_scores is not None}
+    if not finished:
         return None
-    zero = {seed: scores.reference_scores(references, "null", seed) for seed in own}
+    null = {seed: scores.reference_scores(references, "null", seed) for seed in finished}
 
-    def values(of: dict[int, Scores]) -> dict[str, list[float]]:
-        return {a: [of[seed].attacks[a][number] for seed in own] for a, number in ATTACKS.items()}
+    def values(seed_scores: dict[int, Scores]) -> dict[str, list[float]]:
+        return {
+            name: [seed_scores[seed].attacks[name][number] for seed in finished] for name, number in ATTACKS.items()
+        }
 
-    return cheap_gate.gate(values(own), values(zero))
+    return cheap_gate.gate(values(finished), values(null))

@@ -1,4 +1,4 @@
-"""Whether an entry does better on the seeds that everybody knows than on fresh ones."""
+"""Whether an entry does better on the public seeds than on fresh ones."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ from unlearn_bench.scoring.unpaired import UnpairedDifference, unpaired_differen
 
 
 def level() -> float:
-    """Level of each interval that the verdict rests on: all ranked metrics together err in 5 %, half by fitting."""
+    """Level of the intervals that the verdict rests on: together they err in 5 %, half of it as fitting."""
     return 1 - 0.05 / len(metric_table.ranked())
 
 
 def metrics() -> list[Metric]:
-    """Metrics that are compared: the ranked ones, which are judged, and those that are shown beside them."""
+    """Return the metrics that are compared: the ranked ones, which are judged, and those shown beside them."""
     ranked = metric_table.ranked()
     return [*ranked, *(metric for metric in metric_table.shown("audit") if metric not in ranked)]
 
 
 @dataclass(frozen=True)
 class FreshSeeds:
-    """Random seeds that nobody can have known."""
+    """Random seeds that no participant can have known."""
 
     splits: int
     recipe: int
@@ -43,7 +43,7 @@ class FreshSeeds:
 
 
 def fresh_track(store: Store, track: Track, seeds: int, again: bool = False) -> Track:
-    """Return the track with split, model and run seeds that nobody can know: drawn once and kept, or ``again``."""
+    """Return the track with split, model and run seeds that no participant knows: drawn once and kept, or ``again``."""
     kind = f"audits/{track_folder(track)}"
     drawn = None if again else documents.read(store, kind, "seeds", FreshSeeds)
     if drawn is None:
@@ -59,58 +59,61 @@ def fresh_track(store: Store, track: Track, seeds: int, again: bool = False) -> 
 
 
 def estimate(store: Store, entry: Entry, track: Track, todo: int, seeds: int) -> float | None:
-    """Seconds of so many units of an entry, with Retrain on the fresh seeds; ``None`` before any of them was timed."""
-    known = records(References(track, store), entry)
-    times = [(record.seconds, record.retrain_seconds) for record in known if record.seconds and record.retrain_seconds]
+    """Return the seconds of ``todo`` units of an entry and Retrain on ``seeds`` seeds; ``None`` before any ran."""
+    seed_records = records(References(track, store), entry)
+    times = [
+        (record.seconds, record.retrain_seconds) for record in seed_records if record.seconds and record.retrain_seconds
+    ]
     if not times:
         return None
-    own, retrain = (sum(values) / len(times) for values in zip(*times, strict=True))
-    return todo * own + seeds * retrain
+    entry_seconds, retrain_time = (sum(values) / len(times) for values in zip(*times, strict=True))
+    return todo * entry_seconds + seeds * retrain_time
 
 
 def records(references: References, entry: Entry) -> list[Record]:
     """Return the records of an entry's seed units."""
     track = references.track
-    found = [unit_store.find(references.store, SeedUnit(entry, track, seed)) for seed in range(track.protocol.seeds)]
-    return [record for record in found if record is not None]
+    stored = [unit_store.find(references.store, SeedUnit(entry, track, seed)) for seed in range(track.protocol.seeds)]
+    return [record for record in stored if record is not None]
 
 
 def changes(public: References, fresh: References, entry: Entry) -> list[UnpairedDifference]:
-    """Every metric on both sets of seeds; speeds only where both were measured on one machine by the same path."""
-    both = [(references, records(references, entry)) for references in (public, fresh)]
-    values = [_values(references, found) for references, found in both]
-    table = []
+    """Return every metric on both sets of seeds; speeds only where one machine measured both the same way."""
+    sides = [(references, records(references, entry)) for references in (public, fresh)]
+    values = [_values(references, side_records) for references, side_records in sides]
+    classes = {timing_class(record.environment) for _, side_records in sides for record in side_records}
+    differences = []
     for metric in metrics():
-        if metric.reads == "run" and len({timing_class(record.environment) for _, of in both for record in of}) > 1:
+        if metric.reads == "run" and len(classes) > 1:
             continue
-        known = [each[metric.name] for each in values]
-        if all(known):
+        measured = [side_values[metric.name] for side_values in values]
+        if all(measured):
             lower = metric.better == "low"
-            table.append(
-                unpaired_difference(metric.name, *known, lower_is_better=lower, ratio=metric.ratio, level=level())
+            differences.append(
+                unpaired_difference(metric.name, *measured, lower_is_better=lower, ratio=metric.ratio, level=level())
             )
-    return table
+    return differences
 
 
-def fitted(found: list[UnpairedDifference]) -> list[str]:
+def fitted(differences: list[UnpairedDifference]) -> list[str]:
     """Return the ranked metrics that are significantly better on the public seeds."""
     ranked = {metric.name for metric in metric_table.ranked()}
-    return [one.metric for one in found if one.metric in ranked and one.better]
+    return [each.metric for each in differences if each.metric in ranked and each.better]
 
 
 def nulls(public: References, fresh: References) -> Mapping[str, tuple[float, float]]:
     """Return the nulls on both sets of seeds: how much harder one is than the other."""
-    found = {}
+    by_metric = {}
     for metric in metric_table.ranked():
         if metric.null:
             means = [scores.null_mean(references, metric.name) for references in (public, fresh)]
             if not any(map(math.isnan, means)):
-                found[metric.name] = (means[0], means[1])
-    return found
+                by_metric[metric.name] = (means[0], means[1])
+    return by_metric
 
 
-def _values(references: References, found: list[Record]) -> dict[str, list[float]]:
+def _values(references: References, seed_records: list[Record]) -> dict[str, list[float]]:
     """Metric → its values on the seeds that have one."""
-    scored = [(scores.record_scores(references, record), record) for record in found]
+    scored = [(scores.record_scores(references, record), record) for record in seed_records]
     values = {metric.name: [scores.value(metric, *seed) for seed in scored] for metric in metrics()}
-    return {name: [value for value in of if value is not None] for name, of in values.items()}
+    return {name: [value for value in by_seed if value is not None] for name, by_seed in values.items()}

@@ -1,4 +1,4 @@
-"""Who vouches for a row of a board, in a word."""
+"""Badges: in a word, who vouches for a row of a board."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ UNRANKED = frozenset({UNTRUSTED, DISQUALIFIED})
 def badge(kind: str, trusted: bool, mark: Mark) -> str:
     """Return ``reference``, ``untrusted sandbox``, ``baseline``, the result of ``bench verify``, or ``self-reported``.
 
-    Without a trusted sandbox nothing else counts.
+    The badge of a row without a trusted sandbox says so, whatever else is known of it.
     """
     if kind == "reference":
         return kind
@@ -26,6 +26,6 @@ def badge(kind: str, trusted: bool, mark: Mark) -> str:
 
 
 def worst(badges: Set[str]) -> str:
-    """Of a row's badges on several tracks the one that vouches least."""
+    """Return the least trustworthy of a row's badges on several tracks."""
     order = (UNTRUSTED, NOT_REPRODUCED, "self-reported", VERIFIED, "baseline", "reference")
     return min(badges, key=order.index)

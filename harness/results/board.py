@@ -1,4 +1,4 @@
-"""From stored records to the board of a track: which entries there are, their rows, and the ranking."""
+"""From stored records to the board of a track: its rows, and the ranking."""
 
 from __future__ import annotations
 
@@ -34,20 +34,20 @@ def rows(references: References, entries: Sequence[BoardEntry] | None = None) ->
 
     ``entries``: those of :func:`board_entries`, where they have been read.
     """
-    table, track = [], references.track
+    seed_rows, track = [], references.track
     entries = board_entries(references) if entries is None else entries
     for entry in entries:
         for seed, record in sorted(entry.records.items()):
             numbers = None if entry.kind == "reference" else scores.record_scores(references, record)
             if entry.kind != "reference" and (numbers is not None or record.status != "ok"):
-                table.append(_row(track, entry.name, entry.kind, seed, record.status, numbers, record))
+                seed_rows.append(_row(track, entry.name, entry.kind, seed, record.status, numbers, record))
     records = {entry.name: entry.records for entry in entries}
     for name, kind in REFERENCES.items():
         for seed in range(track.protocol.seeds):
             numbers = scores.reference_scores(references, kind, seed)
             timed = records.get(name, {}).get(seed)
-            table.append(_row(track, name, "reference", seed, "ok", numbers, timed))
-    return pd.DataFrame(table, columns=columns())
+            seed_rows.append(_row(track, name, "reference", seed, "ok", numbers, timed))
+    return pd.DataFrame(seed_rows, columns=columns())
 
 
 def shadow_scores(
@@ -60,7 +60,7 @@ def shadow_scores(
 
 @dataclass(frozen=True)
 class Results:
-    """What a track's store says at one moment: boards, and a board over several tracks, are made from it."""
+    """What a track's store held at one moment, from which boards are made."""
 
     references: References
     entries: dict[str, BoardEntry]
@@ -99,20 +99,20 @@ class Results:
         """Return the groups if only these entries take part; boards over several tracks ask with fewer."""
         if names not in self._groups:
             track = self.references.track
-            table = checked(self.rows[self.rows["entry"].isin(names)], {track.name: track.protocol.seeds})
+            chosen_rows = checked(self.rows[self.rows["entry"].isin(names)], {track.name: track.protocol.seeds})
             shadows = [shadow for shadow in self.shadows if shadow.entry in names]
-            self._groups[names] = membership(table, track.name, track.protocol.seeds, RESAMPLES, 0, shadows)
+            self._groups[names] = membership(chosen_rows, track.name, track.protocol.seeds, RESAMPLES, 0, shadows)
         return self._groups[names]
 
     def refused(self, public: bool) -> dict[str, tuple[str, str]]:
         """Return state and reason of the entries that are shown without a place."""
-        out = {}
+        reasons = {}
         for name in set(self.rows["entry"]) - set(REFERENCES):
             if why := self.mark(name).disqualified:
-                out[name] = (DISQUALIFIED, why)
+                reasons[name] = (DISQUALIFIED, why)
             elif public and not self.trusted.get(name, True):
-                out[name] = (UNTRUSTED, "timed units of a public board come from containers")
-        return out
+                reasons[name] = (UNTRUSTED, "timed units of a public board come from containers")
+        return reasons
 
     def find_groups(self, public: bool) -> None:
         """Compute all groups that the track's board asks for."""
@@ -121,7 +121,7 @@ class Results:
             self.groups(names)
 
     def mark(self, name: str) -> Mark:
-        """Return what is known of a row beside its numbers."""
+        """Return the mark of a row; an empty one where it has none."""
         return self.marks.get(name, Mark())
 
     def badge(self, name: str, kind: str) -> str:
@@ -131,25 +131,25 @@ class Results:
 
 def read_results(references: References) -> Results:
     """Read a track's store once."""
-    track, listed = references.track, board_entries(references)
-    attacked = shadow_scores(references, listed)
-    entries = {entry.name: entry for entry in listed}
+    track, entries_on_track = references.track, board_entries(references)
+    shadows_by_name = shadow_scores(references, entries_on_track)
+    entries = {entry.name: entry for entry in entries_on_track}
     inconsistent = {
-        name: probe_units.inconsistent_shadows(references, record) for name, (record, _) in attacked.items()
+        name: probe_units.inconsistent_shadows(references, record) for name, (record, _) in shadows_by_name.items()
     }
     shipped = shipped_digests()
     trusted = {name: entry.trusted for name, entry in entries.items()}
-    for name, (record, _) in attacked.items():
+    for name, (record, _) in shadows_by_name.items():
         trusted[name] = trusted.get(name, True) and (record.trusted or record.sha256 in shipped)
     return Results(
         references=references,
         entries=entries,
-        rows=rows(references, listed),
-        records={name: record for name, (record, _) in attacked.items()},
-        shadows=[_shadows(track, name, *pair, bool(inconsistent[name])) for name, pair in attacked.items()],
+        rows=rows(references, entries_on_track),
+        records={name: record for name, (record, _) in shadows_by_name.items()},
+        shadows=[_shadows(track, name, *pair, bool(inconsistent[name])) for name, pair in shadows_by_name.items()],
         trusted=trusted,
         inconsistent=inconsistent,
-        marks=marks(references, listed),
+        marks=marks(references, entries_on_track),
     )
 
 
@@ -162,14 +162,14 @@ def board(references: References, public: bool = False, results: Results | None 
     ``harness.units.probe_units``; empty when all is well. ``results``: what has been read.
     """
     results = results or read_results(references)
-    track, table = references.track, results.rows
+    track, seed_rows = references.track, results.rows
 
     def ranking(names: set[str]) -> pd.DataFrame:
         shadows = [shadow for shadow in results.shadows if shadow.entry in names]
-        chosen, groups = table[table["entry"].isin(names)], results.groups(frozenset(names))
+        chosen, groups = seed_rows[seed_rows["entry"].isin(names)], results.groups(frozenset(names))
         return track_board(chosen, track.name, track.protocol.seeds, shadows=shadows, groups=groups)
 
-    everyone, refused = set(table["entry"]), results.refused(public)
+    everyone, refused = set(seed_rows["entry"]), results.refused(public)
     ranked = ranking(everyone - set(refused))
     if refused:
         ranked = _listed(ranked, ranking(everyone), refused)
@@ -182,7 +182,7 @@ def board(references: References, public: bool = False, results: Results | None 
     ranked["inconsistent"] = [results.inconsistent.get(name, "") for name in names]
     badges = [results.badge(name, str(kind)) for name, kind in zip(names, ranked["kind"], strict=True)]
     ranked["badge"] = pd.array(badges, dtype="string")
-    shown = {} if track.sealed else results.entries  # nothing of a single unit
+    shown = {} if track.sealed else results.entries  # a sealed track shows nothing of a single unit
     timed = [list(shown[name].records.values()) if name in shown else [] for name in names]
     classes = [", ".join(sorted({hardware_class(record.environment) for record in records})) for records in timed]
     dates = [max((record.date[:10] for record in records), default="") for records in timed]
@@ -194,38 +194,39 @@ def board(references: References, public: bool = False, results: Results | None 
 def overall(tracks: Sequence[Results], public: bool = False) -> pd.DataFrame:
     """Return the board over several tracks: the columns of ``scoring.board.overall_board``, ``badge`` and ``trusted``.
 
-    Entries that stand on every track with one and the same source; on a ``public`` board also trusted everywhere.
+    Entries that stand on every track with the same source; on a ``public`` board also trusted everywhere.
     """
     sources: dict[str, set[str]] = {}
-    for one in tracks:
-        for name, board_entry in one.entries.items():
+    for results in tracks:
+        for name, board_entry in results.entries.items():
             sources.setdefault(name, set()).add(board_entry.sha256)
-    refused: set[str] = set().union(*(one.refused(public) for one in tracks))
-    refused |= {name for name, of in sources.items() if len(of) > 1 and name not in REFERENCES}
-    table = pd.concat([one.rows[~one.rows["entry"].isin(refused)] for one in tracks], ignore_index=True)
-    shadows = [shadow for one in tracks for shadow in one.shadows if shadow.entry not in refused]
-    seeds = {one.references.track.name: one.references.track.protocol.seeds for one in tracks}
-    groups = [one.groups(frozenset(one.rows["entry"]) - refused) for one in tracks]
-    ranked = overall_board(table, seeds, shadows=shadows, groups=groups)
+    refused: set[str] = set().union(*(results.refused(public) for results in tracks))
+    refused |= {name for name, digests in sources.items() if len(digests) > 1 and name not in REFERENCES}
+    seed_rows = pd.concat([results.rows[~results.rows["entry"].isin(refused)] for results in tracks], ignore_index=True)
+    shadows = [shadow for results in tracks for shadow in results.shadows if shadow.entry not in refused]
+    seeds = {results.references.track.name: results.references.track.protocol.seeds for results in tracks}
+    groups = [results.groups(frozenset(results.rows["entry"]) - refused) for results in tracks]
+    ranked = overall_board(seed_rows, seeds, shadows=shadows, groups=groups)
     names = [str(name) for name in ranked["entry"]]
-    ranked["trusted"] = [all(one.trusted.get(name, True) for one in tracks) for name in names]
+    ranked["trusted"] = [all(results.trusted.get(name, True) for results in tracks) for name in names]
     kinds = zip(names, ranked["kind"], strict=True)
-    said = [worst({one.badge(name, str(kind)) for one in tracks}) for name, kind in kinds]
-    ranked["badge"] = pd.array(said, dtype="string")
+    badges = [worst({results.badge(name, str(kind)) for results in tracks}) for name, kind in kinds]
+    ranked["badge"] = pd.array(badges, dtype="string")
     return ranked
 
 
 def _listed(ranked: pd.DataFrame, whole: pd.DataFrame, refused: Mapping[str, tuple[str, str]]) -> pd.DataFrame:
     """Insert the refused rows of the whole board before the reference rows: their numbers, and no place."""
-    rest = whole[whole["entry"].isin(refused)].sort_values("entry").copy()
-    for column in rest.columns:
+    refused_rows = whole[whole["entry"].isin(refused)].sort_values("entry").copy()
+    for column in refused_rows.columns:
         if column.startswith(("rank", "group_", "keep_")):
-            rest[column] = rest[column].where(np.zeros(len(rest), bool))  # nothing, of the column's own kind
-    rest[[*GROUPS, "F"]] = 0
-    rest["state"] = [refused[str(name)][0] for name in rest["entry"]]
-    rest["reason"] = [refused[str(name)][1] for name in rest["entry"]]
+            # Missing values of the column's type.
+            refused_rows[column] = refused_rows[column].where(np.zeros(len(refused_rows), bool))
+    refused_rows[[*GROUPS, "F"]] = 0
+    refused_rows["state"] = [refused[str(name)][0] for name in refused_rows["entry"]]
+    refused_rows["reason"] = [refused[str(name)][1] for name in refused_rows["entry"]]
     references = ranked["state"] == "reference"
-    return pd.concat([ranked[~references], rest, ranked[references]], ignore_index=True)
+    return pd.concat([ranked[~references], refused_rows, ranked[references]], ignore_index=True)
 
 
 def floor(references: References, entries: Sequence[BoardEntry] | None = None) -> float | None:
@@ -254,18 +255,24 @@ def null(references: References, entries: Sequence[BoardEntry] | None = None) ->
 
 
 def _shadows(
-    track: Track, name: str, record: ShadowRecord, found: ShadowScores | None, inconsistent: bool
+    track: Track, name: str, record: ShadowRecord, shadow_scores: ShadowScores | None, inconsistent: bool
 ) -> ShadowResult:
-    if found is None:
+    if shadow_scores is None:
         return ShadowResult(name, track.name, record.status)
-    own = found.attacks["ulira"]
+    attack = shadow_scores.attacks["ulira"]
     return ShadowResult(
-        name, track.name, "ok", found.pair_accuracies, own["accuracy_low"], own["accuracy_high"], inconsistent
+        name,
+        track.name,
+        "ok",
+        shadow_scores.pair_accuracies,
+        attack["accuracy_low"],
+        attack["accuracy_high"],
+        inconsistent,
     )
 
 
 def _row(
-    track: Track, name: str, kind: str, seed: int, status: str, found: Scores | None, record: Record | None
+    track: Track, name: str, kind: str, seed: int, status: str, seed_scores: Scores | None, record: Record | None
 ) -> dict[str, object]:
     return {
         "entry": name,
@@ -273,7 +280,7 @@ def _row(
         "track": track.name,
         "seed": seed,
         "status": status,
-        **{metric.name: scores.value(metric, found, record) for metric in metric_table.per_seed()},
-        "ra_retrain": None if found is None else found.ra_retrain,
+        **{metric.name: scores.value(metric, seed_scores, record) for metric in metric_table.per_seed()},
+        "ra_retrain": None if seed_scores is None else seed_scores.ra_retrain,
         "classes": track.data.classes,
     }

@@ -1,4 +1,4 @@
-"""Which entries have records on a track: of one name the version that ran last."""
+"""The entries that have records on a track: under each name, the version that ran last."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def shipped_kinds() -> dict[str, EntryKind]:
 
 
 def board_entries(references: References) -> list[BoardEntry]:
-    """Return the entries that have records on the track; of one name only the version that ran last."""
+    """Return the entries that have records on the track; under each name, only the version that ran last."""
     shipped, kinds = shipped_digests(), shipped_kinds()
     versions: dict[tuple[str, str], dict[int, Record]] = {}
     for record in unit_store.seed_records(references.store, references.track):
@@ -81,7 +81,7 @@ def find(entries: Mapping[str, BoardEntry], name: str, track: Track) -> BoardEnt
     """Return the entry of this name on a track's board.
 
     Raises:
-        BenchError: there is none; names those there are.
+        BenchError: there is none; the error names those that exist.
     """
     if name not in entries:
         names = ", ".join(entries) or "none yet"

@@ -16,7 +16,7 @@ Values = Mapping[str, Mapping[int, float]]
 
 
 def comparison(references: References, a: BoardEntry, b: BoardEntry) -> list[PairedDifference]:
-    """Differences of every metric that both entries have a value of on a seed, or on a pair of shadow splits.
+    """Return the differences of every metric for the seeds, or pairs of shadow splits, where both entries have it.
 
     Raises:
         BenchError: the two have no finished seed in common.
@@ -37,7 +37,7 @@ def _values(references: References, entry: BoardEntry) -> Values:
     pairs = {} if shadows is None else dict(enumerate(shadows.pair_accuracies))
     values = {}
     for metric in metric_table.shown("compare"):
-        of_seeds = {seed: scores.value(metric, *scored) for seed, scored in seeds.items()}
-        known = {seed: value for seed, value in of_seeds.items() if value is not None}
-        values[metric.name] = pairs if metric.reads == "shadows" else known
+        by_seed = {seed: scores.value(metric, *scored) for seed, scored in seeds.items()}
+        finished = {seed: value for seed, value in by_seed.items() if value is not None}
+        values[metric.name] = pairs if metric.reads == "shadows" else finished
     return values

@@ -24,7 +24,7 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class Curves:
-    """Of the models of all seeds: counts [bins] of losses on F and T, mean true positive rates of an attack on them."""
+    """Curves of the models of all seeds: counts [bins] of losses on F and T, an attack's mean true positive rates."""
 
     seeds: int
     forget: tuple[int, ...]
@@ -36,12 +36,12 @@ class Curves:
 
 
 def entry_curves(references: References, records: Iterable[Record]) -> Curves | None:
-    """Over the finished seeds of an entry; ``None`` where logits or the data set are not here."""
+    """Return curves over the finished seeds of an entry; ``None`` where logits or the data set are missing."""
     store = references.store
     finished = [record for record in records if record.status == "ok" and record.logits is not None]
     name = digest(sorted(record.key for record in finished))
-    if (known := _read(references, name)) is not None:
-        return known
+    if (stored := _read(references, name)) is not None:
+        return stored
     if not finished or not all(store.has(record.logits) for record in finished if record.logits):
         return None
     models = ((record.seed, unit_store.logits(store, record)) for record in finished)
@@ -49,9 +49,9 @@ def entry_curves(references: References, records: Iterable[Record]) -> Curves | 
 
 
 def reference_curves(references: References, kind: RoleKind) -> Curves | None:
-    """Over the reference models of all seeds; ``None`` as above."""
-    if (known := _read(references, kind)) is not None:
-        return known
+    """Return curves over the reference models of all seeds; ``None`` where logits or the data set are missing."""
+    if (stored := _read(references, kind)) is not None:
+        return stored
     seeds = range(references.track.protocol.seeds)
     return _keep(references, kind, ((seed, references.logits(Role(kind, seed))) for seed in seeds))
 
@@ -67,17 +67,17 @@ def _keep(references: References, name: str, models: Iterable[tuple[int, NDArray
         for seed, logits in models:
             parts = references.examples.parts(seed)
             sides.append([cross_entropy(logits[parts[part]], labels[parts[part]]) for part in ("forget", "test")])
-    except (DataError, StoreError):  # records may be read where neither data nor reference models are
+    except (DataError, StoreError):  # a store may hold records without data or reference models
         return None
-    found = Curves(
+    track_curves = Curves(
         seeds=len(sides),
-        forget=_whole(np.sum([curves.loss_histogram(own) for own, _ in sides], axis=0)),
-        test=_whole(np.sum([curves.loss_histogram(other) for _, other in sides], axis=0)),
+        forget=_whole(np.sum([curves.loss_histogram(forget_losses) for forget_losses, _ in sides], axis=0)),
+        test=_whole(np.sum([curves.loss_histogram(test_losses) for _, test_losses in sides], axis=0)),
         tpr=tuple(np.mean([curves.roc(*side) for side in sides], axis=0).round(6).tolist()),
         smallest=1 / references.track.splits.test,
     )
-    documents.write(references.store, _kind(references), name, found)
-    return found
+    documents.write(references.store, _kind(references), name, track_curves)
+    return track_curves
 
 
 def _whole(counts: NDArray[np.int64]) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""Every number again from what is stored: logits of seed units, φ of shadow units. Nothing is run."""
+"""Every number recomputed from what is stored: logits of seed units, φ of shadow units. Nothing is run."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Reference:
 
 
 Scored = Record | Reference | ShadowRecord
-Found = scores.Scores | scores.ShadowScores | dict[str, float]
+Outcome = scores.Scores | scores.ShadowScores | dict[str, float]
 
 
 def name(thing: Scored) -> str:
@@ -43,58 +43,62 @@ def name(thing: Scored) -> str:
 def stored(references: References) -> list[Scored]:
     """Return what stored arrays give scores of: units of the board's entries, reference models, shadow units."""
 
-    def here(sha: str | None) -> bool:
+    def present(sha: str | None) -> bool:
         return sha is not None and references.store.has(sha)
 
-    found: list[Scored] = [
+    things: list[Scored] = [
         Reference(kind, seed) for kind in SEED_KINDS for seed in range(references.track.protocol.seeds)
     ]
     for board_entry in board_entries(references):
         if board_entry.kind == "reference":
             continue
-        found += [record for record in board_entry.records.values() if record.status == "ok" and here(record.logits)]
-    found += [shadow for shadow in shadow_records(references).values() if here(shadow.values)]
-    return found
+        things += [
+            record for record in board_entry.records.values() if record.status == "ok" and present(record.logits)
+        ]
+    things += [shadow for shadow in shadow_records(references).values() if present(shadow.values)]
+    return things
 
 
 def rescore(references: References, things: Sequence[Scored], on_done: Callable[[int], None]) -> Iterator[Scored]:
     """Score again and keep the scores; yields what was scored. One process per core."""
-    for thing, found in _side_by_side(references, things, None, on_done):
+    for thing, thing_scores in _side_by_side(references, things, None, on_done):
         if isinstance(thing, ShadowRecord):
-            assert isinstance(found, scores.ShadowScores)
-            scores.put_shadows(references, thing, found)
+            assert isinstance(thing_scores, scores.ShadowScores)
+            scores.put_shadows(references, thing, thing_scores)
         else:
-            assert isinstance(found, scores.Scores)
-            scores.put(references, thing.key if isinstance(thing, Record) else f"{thing.kind}-{thing.seed}", found)
+            assert isinstance(thing_scores, scores.Scores)
+            scores.put(
+                references, thing.key if isinstance(thing, Record) else f"{thing.kind}-{thing.seed}", thing_scores
+            )
         yield thing
 
 
 def attacked(
     references: References, things: Sequence[Scored], attack: Path, on_done: Callable[[int], None]
 ) -> Iterator[tuple[Scored, dict[str, float]]]:
-    """Numbers of a user's own attack; yields each thing that has the evidence it reads, with its numbers."""
-    own = panel.load_file(attack)
-    if own.models == "swap":
+    """Run a user's own attack; yields each thing that has the evidence it reads, with its numbers."""
+    user_attack = panel.load_file(attack)
+    if user_attack.models == "swap":
         chosen = [thing for thing in things if _swapped(references, thing) is not None]
     else:
-        chosen = [thing for thing in things if isinstance(thing, ShadowRecord) == (own.models == "shadows")]
-    for thing, found in _side_by_side(references, chosen, own, on_done):
-        assert isinstance(found, dict)
-        yield thing, found
+        chosen = [thing for thing in things if isinstance(thing, ShadowRecord) == (user_attack.models == "shadows")]
+    for thing, numbers in _side_by_side(references, chosen, user_attack, on_done):
+        assert isinstance(numbers, dict)
+        yield thing, numbers
 
 
 def _side_by_side(
     references: References, things: Sequence[Scored], attack: Attack | None, on_done: Callable[[int], None]
-) -> Iterator[tuple[Scored, Found]]:
+) -> Iterator[tuple[Scored, Outcome]]:
     if not things:
         return
     _ = references.reference_phi, references.examples.lacks  # read once, for all processes
     chunks = [things[i : i + CHUNK] for i in range(0, len(things), CHUNK)]
     done = 0
-    for chunk, found in zip(
+    for chunk, chunk_scores in zip(
         chunks, side_by_side(lambda chunk: [_score(references, thing, attack) for thing in chunk], chunks), strict=True
     ):
-        yield from zip(chunk, found, strict=True)
+        yield from zip(chunk, chunk_scores, strict=True)
         done += len(chunk)
         on_done(done)
 
@@ -107,7 +111,7 @@ def _swapped(references: References, thing: Scored) -> SwapEvidence | None:
     return None
 
 
-def _score(references: References, thing: Scored, attack: Attack | None) -> Found:
+def _score(references: References, thing: Scored, attack: Attack | None) -> Outcome:
     if attack is not None and attack.models == "swap":
         swapped = _swapped(references, thing)
         assert swapped is not None

@@ -32,7 +32,7 @@ class Rerun:
     """Date of the record that it was compared with."""
     environment: Mapping[str, Any] = field(default_factory=dict)
     differences: tuple[Mapping[str, Any], ...] = ()
-    """One per metric; of a sealed track for its organiser alone."""
+    """One per metric; on a sealed track only the organiser may see them."""
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,8 @@ class Mark:
 def marks(references: References, entries: Sequence[BoardEntry] | None = None) -> dict[str, Mark]:
     """Return the marks of a track's rows by name, of those that have one."""
     entries = board_entries(references) if entries is None else entries
-    table = {entry.name: _mark(references, entry) for entry in entries}
-    return {name: mark for name, mark in table.items() if mark.reruns or mark.disqualified}
+    by_name = {entry.name: _mark(references, entry) for entry in entries}
+    return {name: mark for name, mark in by_name.items() if mark.reruns or mark.disqualified}
 
 
 def _mark(references: References, board_entry: BoardEntry) -> Mark:

@@ -77,7 +77,7 @@ def _stored_form(metrics: tuple[Metric, ...]) -> type[Any]:
 
 @dataclass(frozen=True)
 class ShadowScores:
-    """What the attacks on shadow models make of one entry, or of a reference row."""
+    """Numbers of the attacks on shadow models for one entry, or for a reference row."""
 
     pair_accuracies: tuple[float, ...]
     """U-LiRA on each held-out pair of splits."""
@@ -107,8 +107,8 @@ def score(references: References, seed: int, logits: NDArray[Any]) -> Scores:
     evidence = model_evidence(references, seed, logits)
     attacks = {attack.name: attack.run(evidence) for attack in panel.attacks_on("model")}
     metrics = {metric.name: _computed(metric, evidence, attacks) for metric in metric_table.of_models()}
-    known = {name: value for name, value in metrics.items() if value is not None}
-    return Scores(known, evidence.retention.absolute, evidence.retrained_accuracies.retain, attacks)
+    measured = {name: value for name, value in metrics.items() if value is not None}
+    return Scores(measured, evidence.retention.absolute, evidence.retrained_accuracies.retain, attacks)
 
 
 def _computed(metric: Metric, evidence: ModelEvidence, attacks: Mapping[str, Numbers]) -> float | None:
@@ -122,7 +122,7 @@ def _computed(metric: Metric, evidence: ModelEvidence, attacks: Mapping[str, Num
 def _complete(
     references: References, place: str, name: str, seed: int, logits: Callable[[], NDArray[Any] | None]
 ) -> Scores | None:
-    """Return stored scores, with the metrics that were declared since where the arrays for them are here."""
+    """Return stored scores, completed by the metrics that were declared since where the store has their arrays."""
     document = documents.read(references.store, place, name, _stored_form(metric_table.of_models()))
     if document is None:
         return None
@@ -133,13 +133,13 @@ def _complete(
     try:
         array = logits()
         evidence = None if array is None else model_evidence(references, seed, array)
-    except (DataError, StoreError):  # scores may be read where neither data nor reference models are
+    except (DataError, StoreError):  # a store may hold scores without data or reference models
         return stored
     if evidence is None:
         return stored
     values = {metric.name: _computed(metric, evidence, stored.attacks) for metric in added}
-    known = {name: value for name, value in values.items() if value is not None}
-    return keep(references.store, place, name, replace(stored, metrics={**stored.metrics, **known}))
+    measured = {name: value for name, value in values.items() if value is not None}
+    return keep(references.store, place, name, replace(stored, metrics={**stored.metrics, **measured}))
 
 
 def shadow_score(references: References, record: ShadowRecord) -> ShadowScores:
@@ -166,7 +166,7 @@ def record_scores(references: References, record: Record) -> Scores | None:
 
 
 def reference_scores(references: References, kind: RoleKind, seed: int) -> Scores:
-    """Scores of a reference model: Retrain's RetDev is 0 by definition, ``null`` is the zero line of every number."""
+    """Scores of a reference model: Retrain's RetDev is 0 by definition, ``null`` is the null of every number."""
     store, place, name = references.store, _kind(references.track), f"{kind}-{seed}"
     stored = _complete(references, place, name, seed, lambda: references.logits(Role(kind, seed)))
     if stored is not None:
@@ -195,14 +195,14 @@ def weight_null(references: References) -> float | None:
     return float(np.mean([weight_distance(*(load(references.weights(role)) for role in pair)) for pair in pairs]))
 
 
-def put(references: References, name: str, found: Scores) -> None:
+def put(references: References, name: str, model_scores: Scores) -> None:
     """Keep scores under a record's key, or a reference model's ``kind-seed``."""
-    keep(references.store, _kind(references.track), name, found)
+    keep(references.store, _kind(references.track), name, model_scores)
 
 
-def put_shadows(references: References, record: ShadowRecord, found: ShadowScores) -> None:
+def put_shadows(references: References, record: ShadowRecord, shadow_scores: ShadowScores) -> None:
     """Keep the scores of an entry's shadow units."""
-    keep(references.store, f"shadow-{_kind(references.track)}", _shadow_name(record), found)
+    keep(references.store, f"shadow-{_kind(references.track)}", _shadow_name(record), shadow_scores)
 
 
 def clear(references: References) -> None:
@@ -213,9 +213,9 @@ def clear(references: References) -> None:
 
 def copy(references: References, record: Record, target: Store) -> None:
     """Put a record's scores into another store."""
-    found = record_scores(references, record)
-    if found is not None:
-        keep(target, _kind(references.track), record.key, found)
+    stored = record_scores(references, record)
+    if stored is not None:
+        keep(target, _kind(references.track), record.key, stored)
 
 
 def copy_reference(references: References, kind: RoleKind, seed: int, target: Store) -> None:
@@ -254,10 +254,10 @@ def value(metric: Metric, scores: Scores | None, record: Record | None) -> float
 
 
 def null_mean(references: References, name: str) -> float:
-    """Mean of one metric over the null models of all seeds; NaN where one of them lacks it."""
+    """Return the mean of one metric over the null models of all seeds; NaN where it is unknown for one."""
     return mean([reference_scores(references, "null", seed) for seed in range(references.track.protocol.seeds)], name)
 
 
 def mean(scores: list[Scores], name: str) -> float:
-    """Mean of one metric over seeds; NaN where one of them lacks it."""
+    """Return the mean of one metric over seeds; NaN where it is unknown for one of them."""
     return float(np.mean([each.metrics.get(name, math.nan) for each in scores]))

@@ -20,7 +20,7 @@ from unlearn_bench.harness.units.records import Record, ShadowRecord, record_kin
 def export_references(references: References, target: Store) -> int:
     """Copy a complete reference set, compressed; returns the size of the target in bytes.
 
-    Of originals weights and logits, of retrained models the logits alone; and the labels of the data set.
+    It holds weights and logits of originals, only the logits of retrained models, and the labels of the data set.
 
     Raises:
         TrackError: the track keeps full-precision references, which are too large to ship.
@@ -49,7 +49,7 @@ def export_records(references: References, target: Store) -> int:
     """
     track = references.track
     shipped = References(track, Store(target.root, behind=references.store.root))
-    present, known = board_entries(references), shadow_records(references)  # the target may be what ships
+    present, shadows = board_entries(references), shadow_records(references)  # the target may be what ships
     for kind in (record_kind(track.reference_digest, track.protocol_digest), shadow_units.document_kind(references)):
         target.clear(kind)
     scores.clear(References(track, target))
@@ -57,20 +57,19 @@ def export_records(references: References, target: Store) -> int:
     for board_entry in present:
         if board_entry.kind == "entry":
             continue
-        for record in board_entry.records.values():
+        for unit in board_entry.records.values():
             if board_entry.kind == "reference":  # timed; its logits are those of the reference models
-                replace(record, logits=None).save(target)
+                replace(unit, logits=None).save(target)
             else:
-                _ship_record(references, record, target)
+                _ship_record(references, unit, target)
             count += 1
     for kind in SEED_KINDS:
         for seed in range(track.protocol.seeds):
             scores.copy_reference(references, kind, seed, target)
     entries = {board_entry.name for board_entry in present if board_entry.kind == "entry"}
-    found = [one for name, one in known.items() if name not in entries]
-    rounded = [_ship_shadows(references, one, target) for one in found]
-    for one in rounded:  # once all are there: they are compared with the rounded reference rows
-        scores.put_shadows(References(track, target), one, scores.shadow_score(shipped, one))
+    rounded = [_ship_shadows(references, record, target) for name, record in shadows.items() if name not in entries]
+    for record in rounded:  # only when all are stored, since each is compared with the rounded reference rows
+        scores.put_shadows(References(track, target), record, scores.shadow_score(shipped, record))
     target.prune(_blobs(target))
     return count
 
@@ -90,8 +89,8 @@ def _ship_record(references: References, record: Record, target: Store) -> None:
         content = unit_store.pack(logits)
     record = replace(record, logits=target.put(content, compress=True))
     record.save(target)
-    found = scores.score(references, record.seed, logits.astype(np.float32))
-    scores.put(References(references.track, target), record.key, found)
+    model_scores = scores.score(references, record.seed, logits.astype(np.float32))
+    scores.put(References(references.track, target), record.key, model_scores)
 
 
 def _ship_shadows(references: References, record: ShadowRecord, target: Store) -> ShadowRecord:

@@ -1,7 +1,7 @@
 """One published unit run again, and whether it agrees with what was published.
 
-The rule: source, parameters and seed are the same, so what differs is the machine's doing. Such a difference can be as
-large as that between seeds (one rounding sends training elsewhere), but not larger. A number is *consistent* when it
+The rule: source, parameters and seed are the same, so any difference comes from the machine. Such a difference can be
+as large as that between seeds (one rounding sends training elsewhere), but not larger. A number is *consistent* when it
 moves by no more than the reproducibility limit of the entry's own seeds (``scoring.reproducibility``), at a level at
 which all numbers of a unit together err in 5 % (Bonferroni). Seconds are compared as a ratio, between runs of one
 machine, back end and image only, and 20 % are always allowed.
@@ -35,7 +35,7 @@ EXIT_CODES: Mapping[Verdict, int] = {"consistent": 0, "inconsistent": 14, "canno
 
 
 def metrics() -> list[Metric]:
-    """Metrics of the model that are compared; seconds are compared beside them."""
+    """Return the metrics of the model that are compared; seconds are compared beside them."""
     return [metric for metric in metric_table.of_models() if "verify" in metric.shown]
 
 
@@ -54,7 +54,7 @@ class RerunDifference:
     limit: float
     """Largest difference (of seconds: ratio) that is consistent; NaN where nothing can be said."""
     judged: bool
-    """Whether the verdict rests on it: seconds of different machines are shown alone."""
+    """Whether the verdict rests on it: seconds of different machines are only shown."""
 
     @property
     def exceeds(self) -> bool:
@@ -71,8 +71,8 @@ def published(board_entry: BoardEntry, seed: int) -> Record:
         BenchError: the entry has none of that seed.
     """
     if seed not in board_entry.records:
-        known = ", ".join(map(str, sorted(board_entry.records)))
-        raise BenchError(f"{board_entry.name} has no unit of seed {seed}", "your command", f"seeds: {known}", USAGE)
+        seeds = ", ".join(map(str, sorted(board_entry.records)))
+        raise BenchError(f"{board_entry.name} has no unit of seed {seed}", "your command", f"seeds: {seeds}", USAGE)
     return board_entry.records[seed]
 
 
@@ -80,15 +80,15 @@ def entry_of(references: References, board_entry: BoardEntry, given: Entry | Non
     """Return the entry as it ran: its source from ``given``, from what ships or from the store, with its parameters.
 
     Raises:
-        BenchError: the source is not here, or is another one.
+        BenchError: the source is unknown, or is not the one that was published.
     """
     record = next(iter(board_entry.records.values()))
     if given is not None:
         entry = given
     elif board_entry.name == "retrain":
         entry = retrain(references.track)
-    elif (found := entry_sources.find(references.store, record)) is not None:
-        entry = found
+    elif (shipped_or_stored := entry_sources.find(references.store, record)) is not None:
+        entry = shipped_or_stored
     else:
         remedy = f"give its file: bench verify {board_entry.name}.py"
         raise BenchError(f"the store has no source of {board_entry.name}", "your command", remedy, USAGE)
@@ -102,7 +102,7 @@ def entry_of(references: References, board_entry: BoardEntry, given: Entry | Non
 def judge(
     references: References, board_entry: BoardEntry, record: Record, again: Record
 ) -> tuple[Rerun, list[RerunDifference], str]:
-    """Return the mark, every number that both runs have, and in one line why; ``again`` is a unit that ended."""
+    """Return the mark, every number that both runs have, and the reason in one line; ``again`` has ended."""
     table: list[RerunDifference] = []
     verdict: Verdict = "inconsistent"
     if record.status != again.status:
@@ -111,13 +111,13 @@ def judge(
         verdict, why = "consistent", f"{again.status} again"
     else:
         table = _differences(references, board_entry, record, again)
-        worse = [one.metric for one in table if one.exceeds]
-        judged = [one for one in table if one.judged and not math.isnan(one.limit)]
+        exceeding = [difference.metric for difference in table if difference.exceeds]
+        judged = [difference for difference in table if difference.judged and not math.isnan(difference.limit)]
         if _identical(references, record, again):
             verdict, why = "consistent", "every output is the same to the last digit"
-        elif worse:
-            why = f"{', '.join(worse)} moved by more than the entry's seeds explain"
-        elif any(one.metric != "seconds" for one in judged):
+        elif exceeding:
+            why = f"{', '.join(exceeding)} moved by more than the entry's seeds explain"
+        elif any(difference.metric != "seconds" for difference in judged):
             verdict, why = "consistent", "every number lies within the spread of the entry's own seeds"
         else:
             verdict, why = "cannot tell", "fewer than three seeds have numbers to compare with"
@@ -133,12 +133,12 @@ def judge(
 def _differences(
     references: References, board_entry: BoardEntry, record: Record, again: Record
 ) -> list[RerunDifference]:
-    everything = {seed: _scores(references, board_entry, one) for seed, one in board_entry.records.items()}
+    by_seed = {seed: _scores(references, board_entry, unit) for seed, unit in board_entry.records.items()}
     logits = unit_store.logits(references.store, again)
-    before = everything[record.seed]
+    before = by_seed[record.seed]
     now = None if logits is None else scores.score(references, record.seed, logits)
-    known = [one for one in everything.values() if one is not None]
-    table = []
+    finished = [seed_scores for seed_scores in by_seed.values() if seed_scores is not None]
+    differences = []
     if before is not None and now is not None:
         for metric in metrics():
             name = metric.name
@@ -146,26 +146,28 @@ def _differences(
                 continue  # 0 by definition
             if name not in before.metrics or name not in now.metrics:
                 continue
-            values = [each.metrics[name] for each in known if name in each.metrics]
+            values = [each.metrics[name] for each in finished if name in each.metrics]
             limit = reproducibility_limit(values, level(), _least(references, record.seed, metric))
-            table.append(RerunDifference(name, before.metrics[name], now.metrics[name], limit, True))
+            differences.append(RerunDifference(name, before.metrics[name], now.metrics[name], limit, True))
     if record.seconds and again.seconds:
-        times = [one for one in board_entry.records.values() if one.seconds]
-        classes = {timing_class(one.environment) for one in (record, again)}
-        limit = reproducibility_limit([math.log(one.seconds or 1) for one in times], level(), math.log(1 + 2 * DRIFT))
-        table.append(RerunDifference("seconds", record.seconds, again.seconds, math.exp(limit), len(classes) == 1))
-    return table
+        log_seconds = [math.log(unit.seconds) for unit in board_entry.records.values() if unit.seconds]
+        classes = {timing_class(unit.environment) for unit in (record, again)}
+        limit = reproducibility_limit(log_seconds, level(), math.log(1 + 2 * DRIFT))
+        differences.append(
+            RerunDifference("seconds", record.seconds, again.seconds, math.exp(limit), len(classes) == 1)
+        )
+    return differences
 
 
 def _scores(references: References, board_entry: BoardEntry, record: Record) -> Scores | None:
-    if board_entry.kind == "reference":  # timed alone: its numbers are those of the reference model
+    if board_entry.kind == "reference":  # such a unit is only timed: its numbers are those of the reference model
         return scores.reference_scores(references, REFERENCES[board_entry.name], record.seed)
     return scores.record_scores(references, record)
 
 
 def _least(references: References, seed: int, metric: Metric) -> float:
-    sizes = {part: len(indices) for part, indices in references.examples.split(seed).parts().items()}
-    return sum(EXAMPLES / sizes[part] for part in metric.parts)
+    part_sizes = {part: len(indices) for part, indices in references.examples.split(seed).parts().items()}
+    return sum(EXAMPLES / part_sizes[part] for part in metric.parts)
 
 
 def _identical(references: References, record: Record, again: Record) -> bool:

@@ -11,14 +11,14 @@ TITLE = "ε score"
 
 
 def attack(shadows: ShadowEvidence) -> dict[str, float]:
-    """Over all examples, from P unlearned and P retrained models of each.
+    """Return ε and points over all examples, from φ of each under P unlearned and P retrained models.
 
-    ``points``: mean points in (0, 1]. Perfect unlearning does not score 1: its ceiling with as many models is the zero
-    line. ``epsilon``: median ε in [0, 50]. ``models``: P.
+    ``points``: mean points in (0, 1]. Perfect unlearning does not score 1: the null is what it reaches with as many
+    models. ``epsilon``: median ε in [0, 50]. ``models``: P.
     """
-    found = epsilons(shadows.forgotten, shadows.retrained)
+    values = epsilons(shadows.forgotten, shadows.retrained)
     return {
-        "points": float(points(found).mean()),
-        "epsilon": float(np.median(found)),
+        "points": float(points(values).mean()),
+        "epsilon": float(np.median(values)),
         "models": float(np.shape(shadows.forgotten)[1]),
     }

@@ -21,7 +21,7 @@ _BLOCK = 1024
 def attack(shadows: ShadowEvidence) -> dict[str, float]:
     """KL in nats over the examples: ``mean``, ``p95`` (95th percentile), ``max``; ``mean_floored`` as published.
 
-    Perfect unlearning does not read 0 with few models: see the zero line.
+    Perfect unlearning does not read 0 with few models: compare with the null.
     """
     counts = histograms(shadows.forgotten, shadows.retrained)
     values = smoothed(*counts)
@@ -68,7 +68,7 @@ def smoothed(unlearned: NDArray[np.int64], retrained: NDArray[np.int64]) -> NDAr
 def floored(unlearned: NDArray[np.int64], retrained: NDArray[np.int64]) -> NDArray[np.float64]:
     """KL(unlearned ‖ retrained) [n] with retrained frequencies of at least 1e-5 where unlearned ones are not 0.
 
-    Comparable with published values, which take 100 models a side.
+    Comparable with published values, which use 100 models a side.
     """
     p, q = (counts / counts.sum(axis=1, keepdims=True) for counts in (unlearned, retrained))
     q = np.where(p > 0, np.maximum(q, FLOOR), q)
@@ -79,9 +79,9 @@ def _counted(*sides: NDArray[np.float64]) -> list[NDArray[np.int64]]:
     low = np.min([side.min(axis=1) for side in sides], axis=0)[:, None]
     width = np.max([side.max(axis=1) for side in sides], axis=0)[:, None] - low
     rows = np.arange(low.size)[:, None] * BINS
-    found = []
+    counts = []
     for side in sides:
         share = np.divide(side - low, width, out=np.zeros_like(side), where=width > 0)
         bins = np.minimum((share * BINS).astype(np.intp), BINS - 1)
-        found.append(np.bincount((rows + bins).ravel(), minlength=low.size * BINS).reshape(-1, BINS))
-    return found
+        counts.append(np.bincount((rows + bins).ravel(), minlength=low.size * BINS).reshape(-1, BINS))
+    return counts

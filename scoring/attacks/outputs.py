@@ -13,10 +13,10 @@ TITLE = "Distance of outputs to Retrain"
 def attack(model: ModelEvidence) -> dict[str, float]:
     """‖softmax(U) − softmax(Re)‖ / ‖softmax(Re)‖ on ``forget``, ``retain`` and ``test`` examples; 0 is equal.
 
-    No attack of an outsider's, since it takes the retrained model; its zero line is a second retrained model.
+    Not an attack that an outsider could run, since it needs the retrained model; its null is a second retrained model.
     """
-    own, retrained = np.asarray(model.logits), np.asarray(model.retrained)
+    unlearned, retrained = np.asarray(model.logits), np.asarray(model.retrained)
     return {
-        part: output_distance(own[model.parts[part]], retrained[model.parts[part]])
+        part: output_distance(unlearned[model.parts[part]], retrained[model.parts[part]])
         for part in ("forget", "retain", "test")
     }

@@ -6,7 +6,7 @@ An example x looks like a member when the model raises its probability by more t
 
 p(x) is a mean over models with and without x. Offline there are only models without it, and the paper extrapolates
 linearly: p(x) = ½·((1 + a)·p_out(x) + 1 − a). The models without x are the retrained models of all seeds whose retain
-set lacks it. The population z is the validation set, which no model under attack was trained on.
+set does not contain it. The population z is the validation set, which no model under attack was trained on.
 """
 
 from __future__ import annotations
@@ -33,32 +33,37 @@ def attack(model: ModelEvidence) -> dict[str, float]:
     ``auc``: 0.5 is chance. ``tpr_1``: true positive rate where at most 1 % of the test examples are called.
 
     Raises:
-        ValueError: no reference lacks an example, or something is not finite.
+        ValueError: an example without a reference model that was trained without it, or a value that is not finite.
     """
     val, forget, test = model.parts["val"], model.parts["forget"], model.unseen
     ratios = log_ratios(model, np.concatenate([val, forget, test]))
     population, *sides = np.split(ratios, [len(val), len(val) + len(forget)])
-    own, other = (scores(side, population) for side in sides)
-    return {"auc": auc(own, other), "tpr_1": tpr(own, other)}
+    forget_scores, unseen_scores = (scores(side, population) for side in sides)
+    return {"auc": auc(forget_scores, unseen_scores), "tpr_1": tpr(forget_scores, unseen_scores)}
 
 
 def log_ratios(model: ModelEvidence, examples: NDArray[np.integer], a: float = OFFLINE_A) -> NDArray[np.float64]:
     """Return log p(x | model) − log p(x) of k examples [k]; p is the probability of the true class.
 
     Raises:
-        ValueError: no reference model lacks one of the examples, φ is not finite, or ``a`` is outside [0, 1].
+        ValueError: an example without a reference model that was trained without it, φ that is not finite, or ``a``
+            outside [0, 1].
     """
     if not 0.0 <= a <= 1.0:
         raise ValueError(f"a = {a} is outside [0, 1]")
-    lacks = np.asarray(model.lacks, dtype=bool)[:, examples]
+    trained_without = np.asarray(model.lacks, dtype=bool)[:, examples]
     phi = np.asarray(model.reference_phi)[:, examples].astype(np.float64)
-    if phi.shape != lacks.shape:
-        raise ValueError(f"reference φ {phi.shape} and lacks {lacks.shape} do not belong together")
-    if not lacks.any(axis=0).all():
-        raise ValueError(f"no reference model lacks {np.count_nonzero(~lacks.any(axis=0))} of {phi.shape[1]} examples")
-    if not np.isfinite(phi[lacks]).all():
+    if phi.shape != trained_without.shape:
+        raise ValueError(f"reference φ {phi.shape} and lacks {trained_without.shape} do not belong together")
+    if not trained_without.any(axis=0).all():
+        raise ValueError(
+            f"no reference model lacks {np.count_nonzero(~trained_without.any(axis=0))} of {phi.shape[1]} examples"
+        )
+    if not np.isfinite(phi[trained_without]).all():
         raise ValueError("φ of the reference models is not finite")
-    out = logsumexp(np.where(lacks, _log_probability(phi), -np.inf), axis=0) - np.log(lacks.sum(axis=0))
+    out = logsumexp(np.where(trained_without, _log_probability(phi), -np.inf), axis=0) - np.log(
+        trained_without.sum(axis=0)
+    )
     # In logs throughout: with a = 1 an example that the references get wrong has p(x) far below the least float.
     floor = math.log((1.0 - a) / 2.0) if a < 1.0 else -math.inf
     expected = np.logaddexp(math.log((1.0 + a) / 2.0) + out, floor)
@@ -67,10 +72,10 @@ def log_ratios(model: ModelEvidence, examples: NDArray[np.integer], a: float = O
 
 def scores(ratios: ArrayLike, population: ArrayLike, gamma: float = GAMMA) -> NDArray[np.float64]:
     """Fraction of the population's log ratios [z] that each log ratio [k] exceeds by at least log γ, [k] in [0, 1]."""
-    known = np.sort(np.asarray(population, dtype=np.float64))
-    if known.size == 0:
+    ordered = np.sort(np.asarray(population, dtype=np.float64))
+    if ordered.size == 0:
         raise ValueError("RMIA needs population examples")
-    return np.searchsorted(known, np.asarray(ratios) - math.log(gamma), side="right") / known.size
+    return np.searchsorted(ordered, np.asarray(ratios) - math.log(gamma), side="right") / ordered.size
 
 
 def auc(positives: ArrayLike, negatives: ArrayLike) -> float:

@@ -41,15 +41,17 @@ def signed_advantage(phi: NDArray[np.float64], seed: int = 0) -> float:
     pairs are held out together: so two equal models give exactly 0. (An attack fitted to each model apart would find
     whatever sets F apart from T′ twice, and call it forgetting.)
     """
-    own = np.stack([phi[0, 0], phi[1, 1]])
-    other = np.stack([phi[1, 0], phi[0, 1]])
+    forgotten = np.stack([phi[0, 0], phi[1, 1]])
+    not_forgotten = np.stack([phi[1, 0], phi[0, 1]])
     # Folds are drawn from sorted examples, so that the order in which they come does not matter; one draw for both
     # sides, so that exchanging the models does not matter either.
-    draw = np.random.default_rng(seed).permutation(own.shape[1])
-    order = np.stack([np.lexsort((other[side], own[side]))[draw] for side in (0, 1)])
-    own, other = standardised(np.take_along_axis(own, order, axis=1), np.take_along_axis(other, order, axis=1))
-    held_out = np.tile(folds(own.shape[1]), 2)
-    calls = zip(logistic.fits(np.stack([own.ravel(), other.ravel()]), held_out), held_out, strict=True)
+    draw = np.random.default_rng(seed).permutation(forgotten.shape[1])
+    order = np.stack([np.lexsort((not_forgotten[side], forgotten[side]))[draw] for side in (0, 1)])
+    forgotten, not_forgotten = standardised(
+        np.take_along_axis(forgotten, order, axis=1), np.take_along_axis(not_forgotten, order, axis=1)
+    )
+    held_out = np.tile(folds(forgotten.shape[1]), 2)
+    calls = zip(logistic.fits(np.stack([forgotten.ravel(), not_forgotten.ravel()]), held_out), held_out, strict=True)
     return float(np.mean([called[0, fold].mean() - called[1, fold].mean() for called, fold in calls]))
 
 

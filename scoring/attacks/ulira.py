@@ -13,19 +13,19 @@ def attack(shadows: ShadowEvidence) -> dict[str, float]:
 
     Errors as for :func:`scoring.ulira.ulira`.
     """
-    found = ulira(shadows.forgotten, shadows.never)
+    against_never = ulira(shadows.forgotten, shadows.never)
     against_retrained = ulira(shadows.forgotten, shadows.retrained)
     return {
-        "accuracy": found.accuracy,
-        "accuracy_low": found.low,
-        "accuracy_high": found.high,
-        "sd": found.sd,
-        "auc": found.auc,
-        "tpr_1": found.tpr_1,
-        "tpr_01": found.tpr_01,
-        "smallest_fpr": found.smallest_fpr,
-        "indisc": found.indisc,
-        "degenerate": found.degenerate,
+        "accuracy": against_never.accuracy,
+        "accuracy_low": against_never.low,
+        "accuracy_high": against_never.high,
+        "sd": against_never.sd,
+        "auc": against_never.auc,
+        "tpr_1": against_never.tpr_1,
+        "tpr_01": against_never.tpr_01,
+        "smallest_fpr": against_never.smallest_fpr,
+        "indisc": against_never.indisc,
+        "degenerate": against_never.degenerate,
         "accuracy_retrained": against_retrained.accuracy,
         "accuracy_retrained_low": against_retrained.low,
         "accuracy_retrained_high": against_retrained.high,

@@ -33,7 +33,7 @@ def attack(model: ModelEvidence) -> dict[str, float]:
 
 
 def umia_two_sided(forget: ArrayLike, unseen: ArrayLike, seed: int = 0) -> float:
-    """As ``scoring.umia.umia``, with its chunks, folds and errors, but any two thresholds on the loss.
+    """Attack as ``scoring.umia.umia`` does, with its chunks, folds and errors, but with any two thresholds on the loss.
 
     The tree splits ranks, so the result is the same for losses, φ and any other increasing function of them.
     """
@@ -42,21 +42,21 @@ def umia_two_sided(forget: ArrayLike, unseen: ArrayLike, seed: int = 0) -> float
     return cross_validated(ranks[: sides[0].size], ranks[sides[0].size :], trees, seed)
 
 
-def trees(both: Values, held_out: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def trees(sides: Values, held_out: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Call what each of k trees takes for the first side's, [k, 2, n], of values [2, n]: those of row 0.
 
     Tree i is CART on one feature (Gini impurity), as scikit-learn grows it, without ``held_out[i]`` [k, n] of either
     row. With one feature the leaves are intervals of the sorted values: a tree is its cuts, and what each interval
     between them is called.
     """
-    order = np.argsort(both.ravel(), kind="stable")
+    order = np.argsort(sides.ravel(), kind="stable")
     counted = np.tile(~held_out, 2)[:, order]
-    forest = _Forest(both.ravel()[order], counted, _sums(counted), _sums(counted & (order < both.shape[1])))
+    forest = _Forest(sides.ravel()[order], counted, _sums(counted), _sums(counted & (order < sides.shape[1])))
     start = np.zeros(len(counted), dtype=np.int64)
     cuts = np.sort(forest.grow(start, np.full_like(start, order.size), DEPTH), axis=1)
     called = np.empty_like(counted)
     called[:, order] = forest.called(cuts)
-    return called.reshape(len(called), *both.shape)
+    return called.reshape(len(called), *sides.shape)
 
 
 def _sums(which: NDArray[np.bool_]) -> Values:
@@ -77,15 +77,15 @@ class _Forest:
     counted: NDArray[np.bool_]
     size: Values
     """How many of the first i values are counted, [k, N + 1]."""
-    own: Values
+    first_side: Values
     """How many of those are of the first side."""
 
     @cached_property
     def before(self) -> Values:
         """The last counted value before each one, −∞ where there is none: [k, N]."""
-        known = np.full(self.counted.shape, -np.inf)
-        known[:, 1:] = np.maximum.accumulate(np.where(self.counted, self.values, -np.inf), axis=1)[:, :-1]
-        return known
+        last_counted = np.full(self.counted.shape, -np.inf)
+        last_counted[:, 1:] = np.maximum.accumulate(np.where(self.counted, self.values, -np.inf), axis=1)[:, :-1]
+        return last_counted
 
     @cached_property
     def apart(self) -> NDArray[np.bool_]:
@@ -102,19 +102,19 @@ class _Forest:
         cut = self._best(start, end)
         if depth == 1:
             return cut[:, None]
-        uncut = cut == self.values.size  # nor is there a cut in what it would have cut in two
+        uncut = cut == self.values.size  # then its halves cannot be cut either
         left = self.grow(start, np.where(uncut, start, cut), depth - 1)
         return np.column_stack((left, cut, self.grow(cut, end, depth - 1)))
 
     def _best(self, start: Counts, end: Counts) -> Counts:
         """Find the purest cut of each tree between ``start`` and ``end``: the first of equals, N without one."""
         rows = np.arange(len(start))
-        first, last = (self.size[rows, at][:, None] for at in (start, end))
-        first_own, last_own = (self.own[rows, at][:, None] for at in (start, end))
-        left, own = self.size[:, :-1] - first, self.own[:, :-1] - first_own
-        right, others = last - self.size[:, :-1], last_own - self.own[:, :-1]
+        counted_before, counted_until = (self.size[rows, at][:, None] for at in (start, end))
+        first_side_before, first_side_until = (self.first_side[rows, at][:, None] for at in (start, end))
+        left, left_first = self.size[:, :-1] - counted_before, self.first_side[:, :-1] - first_side_before
+        right, right_first = counted_until - self.size[:, :-1], first_side_until - self.first_side[:, :-1]
         possible = self.apart & (left >= self.leaf) & (right >= self.leaf)
-        purity = _purity(left, own) + _purity(right, others)
+        purity = _purity(left, left_first) + _purity(right, right_first)
         best = np.where(possible, purity, -1.0).argmax(axis=1)
         return np.where(possible.any(axis=1), best, self.values.size)
 
@@ -125,12 +125,12 @@ class _Forest:
         inner = np.where(real, cuts, 0)
         middle = np.where(real, (self.before[rows, inner] + self.values[inner]) / 2, np.inf)
         ends = np.column_stack((cuts, np.full_like(rows, total)))
-        size, own = (np.diff(sums[rows, ends], axis=1, prepend=0.0) for sums in (self.size, self.own))
+        size, first_side = (np.diff(sums[rows, ends], axis=1, prepend=0.0) for sums in (self.size, self.first_side))
         passed = np.searchsorted(self.values, np.column_stack((middle, np.full(len(cuts), np.inf))), side="right")
         lengths = np.diff(passed, axis=1, prepend=0)
-        return np.repeat((2 * own > size).ravel(), lengths.ravel()).reshape(-1, total)
+        return np.repeat((2 * first_side > size).ravel(), lengths.ravel()).reshape(-1, total)
 
 
-def _purity(size: Values, own: Values) -> Values:
-    others = size - own
-    return (own * own + others * others) / np.maximum(size, 1.0)
+def _purity(size: Values, first_side: Values) -> Values:
+    second_side = size - first_side
+    return (first_side * first_side + second_side * second_side) / np.maximum(size, 1.0)

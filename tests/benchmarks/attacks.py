@@ -12,7 +12,7 @@ import numpy as np
 from tests.scoring.evidence import real
 from unlearn_bench.scoring import panel
 from unlearn_bench.scoring.attacks import klom
-from unlearn_bench.scoring.epsilon import epsilon
+from unlearn_bench.scoring.epsilon import epsilons
 
 ROUNDS = 7
 
@@ -36,9 +36,8 @@ def main() -> None:
     margins = rng.normal(size=(2, 5000, 256)).astype(np.float32)
     unit = real("null", 0)
     ways: dict[str, Callable[[], object]] = {
-        "ε, N = 64, an example": lambda: epsilon(own, reference),
+        "ε, N = 64, an example": lambda: epsilons(own[None], reference[None]),
         "ε, N = 64, an example, all rules": lambda: every_rule(own, reference),
-        "ε exact, N = 64, an example": lambda: epsilon(own, reference, "exact"),
         "KLoM, 5,000 examples × 256 models": lambda: klom.smoothed(*klom.histograms(*margins)),
     }
     for name in panel.names():

@@ -15,7 +15,7 @@ from unlearn_bench.harness.executors import RunOptions
 from unlearn_bench.harness.executors.local import LocalExecutor
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.references.roles import roles
-from unlearn_bench.harness.report import tables
+from unlearn_bench.harness.report import comparison_text
 from unlearn_bench.harness.results import audit
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.tracks.loading import load_track
@@ -139,7 +139,7 @@ def test_the_verdict_fits_on_a_page_whatever_it_is() -> None:
             unpaired_difference("rte", [100 * value for value in public], fresh, ratio=True),
         ]
         names = audit.fitted(found) if better else []
-        return tables.audit("a_long_name_for_a_method", found, names, {"retdev": (0.1, 0.2)}).splitlines()
+        return comparison_text.audit("a_long_name_for_a_method", found, names, {"retdev": (0.1, 0.2)}).splitlines()
 
     fitted, honest = table(True), table(False)
     assert (

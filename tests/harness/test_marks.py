@@ -16,7 +16,7 @@ from tests.harness.conftest import run
 from tests.harness.test_submit import FINE_TUNE
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.references.roles import Role
-from unlearn_bench.harness.report import tables
+from unlearn_bench.harness.report import comparison_text
 from unlearn_bench.harness.results import board, review, scores, verification
 from unlearn_bench.harness.results.board_entries import board_entries
 from unlearn_bench.harness.store.store import Store
@@ -100,7 +100,7 @@ def test_the_verdict_rests_on_the_entrys_own_spread(shipped: References) -> None
     elsewhere = replace(slow, environment={**published.environment, "cpu": "another"})
     rerun, table, _ = verification.judge(shipped, ft, published, elsewhere)
     assert rerun.verdict == "consistent" and not table[-1].judged, "seconds of two machines are not compared"
-    assert "(elsewhere)" in tables.verification(published, elsewhere, table)
+    assert "(elsewhere)" in comparison_text.verification(published, elsewhere, table)
 
 
 def test_records_without_arrays_are_judged_by_their_scores(shipped: References) -> None:

@@ -7,13 +7,19 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import ArrayLike
 
 from tests.scoring.evidence import shadows
 from unlearn_bench.scoring.attacks.epsilon import attack
-from unlearn_bench.scoring.epsilon import CAP, ceiling, epsilon, epsilons, points, score
+from unlearn_bench.scoring.epsilon import CAP, DELTA, epsilons, points
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "data" / "epsilon_golden.json").read_text())
 PHI = st.lists(st.integers(-5, 5), min_size=2, max_size=12)
+
+
+def epsilon(unlearned: ArrayLike, retrained: ArrayLike, delta: float = DELTA) -> float:
+    """ε of one example."""
+    return float(epsilons(np.asarray(unlearned)[None], np.asarray(retrained)[None], delta)[0])
 
 
 def bound(fnr: float, fpr: float, delta: float = 1e-5) -> float:
@@ -59,8 +65,6 @@ def literal_grid(own: np.ndarray, reference: np.ndarray) -> float:
 @pytest.mark.parametrize("case", GOLDEN, ids=lambda case: case["case"])
 def test_values_of_the_competitions_code_are_met(case: dict[str, Any]) -> None:
     assert epsilon(case["unlearned"], case["retrained"]) == pytest.approx(case["epsilon"], abs=1e-5)
-    exact = min(case["epsilon_all_thresholds"], CAP)
-    assert epsilon(case["unlearned"], case["retrained"], "exact") == pytest.approx(exact, abs=1e-5)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -76,48 +80,28 @@ def test_the_grid_has_no_interval_wider_than_the_narrow_side_by_more_than_two() 
     # An interval from -3.5 to 0.92 would have one error on either side. The grid's go no further left than -2.05.
     own, reference = np.linspace(0, 1, 11), np.array([-10.0] * 4 + [-3.5] + [0.95] * 7)
     assert epsilon(own, reference) == pytest.approx(literal_grid(own, reference), abs=1e-9)
-    assert epsilon(own, reference) < epsilon(own, reference, "exact") - 0.3
+    assert epsilon(own, reference) < literal_exact(own, reference) - 0.3
 
 
 @given(PHI, PHI)
-def test_exact_mode_takes_all_intervals_and_half_lines(own: list[int], reference: list[int]) -> None:
+def test_the_grid_finds_no_more_than_all_intervals_and_half_lines(own: list[int], reference: list[int]) -> None:
     ranges = np.ptp(own), np.ptp(reference)
     if min(ranges) > 0:
-        expected = literal_exact(np.array(own), np.array(reference))
-        assert epsilon(own, reference, "exact") == pytest.approx(expected, abs=1e-9)
-
-
-@given(st.lists(st.floats(-5, 5, width=16), min_size=4, max_size=10, unique=True), st.floats(0.1, 10), st.randoms())
-def test_exact_mode_is_blind_to_unit_order_and_sides(values: list[float], scale: float, random: Any) -> None:
-    own, reference = values[::2], values[1::2]
-    expected = epsilon(own, reference, "exact")
-    random.shuffle(own)
-    assert epsilon(own, reference, "exact") == expected
-    assert epsilon(reference, own, "exact") == expected
-    # Tripling is exact in the few digits of half precision, so that no order changes.
-    assert epsilon([3 * v for v in own], [3 * v for v in reference], "exact") == expected
-
-
-def test_an_exact_rule_is_never_worse_than_one_of_the_grid() -> None:
-    own, reference = np.random.default_rng(0).normal(size=(2, 40, 32))
-    assert (epsilons(own, reference, "exact") >= epsilons(own, reference) - 1e-12).all()
+        assert epsilon(own, reference) <= literal_exact(np.array(own), np.array(reference)) + 1e-9
 
 
 def test_separated_sides_give_the_cap_and_one_common_value_does_not() -> None:
     low, high = np.linspace(0, 1, 16), np.linspace(2, 3, 16)
-    for mode in ("compatible", "exact"):
-        assert epsilon(low, high, mode) == epsilon(high, low, mode) == CAP  # type: ignore[arg-type]
-        mixed = np.append(high[:-1], 0.5)
-        assert epsilon(low, mixed, mode) < CAP  # type: ignore[arg-type]
+    assert epsilon(low, high) == epsilon(high, low) == CAP
+    assert epsilon(low, np.append(high[:-1], 0.5)) < CAP
 
 
 def test_constant_sides() -> None:
     wide = np.linspace(-1, 1, 8)
-    for mode in ("compatible", "exact"):
-        assert epsilon(np.zeros(8), wide, mode) == CAP  # type: ignore[arg-type]
-        # Nothing tells two equal constants apart: every rule is dropped.
-        assert epsilon(np.zeros(8), np.zeros(8), mode) == 0.0  # type: ignore[arg-type]
-        assert epsilon(np.zeros(8), np.ones(8), mode) == CAP  # type: ignore[arg-type]
+    assert epsilon(np.zeros(8), wide) == CAP
+    # Nothing tells two equal constants apart: every rule is dropped.
+    assert epsilon(np.zeros(8), np.zeros(8)) == 0.0
+    assert epsilon(np.zeros(8), np.ones(8)) == CAP
 
 
 def test_a_range_below_a_hundredth_of_the_other_gives_the_cap() -> None:
@@ -141,18 +125,10 @@ def test_points_halve_with_every_half_unit() -> None:
             points([1.0, bad])
 
 
-def test_the_score_is_mean_points_times_both_ratios() -> None:
-    own, reference = np.array([[0.0, 1.0] * 8, [0.0, 1.0] * 8]), np.array([[0.0, 1.0] * 8, [5.0, 6.0] * 8])
-    assert epsilons(own, reference) == pytest.approx([0.0, CAP], abs=1e-4)
-    assert score(own, reference, 0.9, 0.8) == pytest.approx(0.5 * 0.9 * 0.8)
-    for bad in (math.nan, -1.0):
-        with pytest.raises(ValueError, match="TA ratio"):
-            score(own, reference, 1.0, bad)
-
-
 @pytest.mark.parametrize("models", [64, 128, 256, 512])
 def test_perfect_unlearning_scores_below_a_fifth(models: int) -> None:
-    assert 0.16 < ceiling(models) < 0.2
+    unlearned, retrained = np.random.default_rng(0).standard_normal((2, 400, models))
+    assert 0.16 < points(epsilons(unlearned, retrained)).mean() < 0.2
 
 
 def test_the_attack_reports_points_beside_those_of_perfect_unlearning() -> None:
@@ -168,13 +144,11 @@ def test_the_attack_reports_points_beside_those_of_perfect_unlearning() -> None:
 
 def test_bad_input_is_refused() -> None:
     good = np.arange(8.0)
-    for bad in (np.append(good, math.nan), np.append(good, math.inf), good[:0], good.reshape(2, 4)):
+    for bad in (np.append(good, math.nan), np.append(good, math.inf), good[:0]):
         with pytest.raises(ValueError, match="retrained models"):
             epsilon(good, bad)
         with pytest.raises(ValueError, match="unlearned models"):
             epsilon(bad, good)
-    with pytest.raises(ValueError, match="mode is"):
-        epsilon(good, good, "all")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="outside"):
         epsilon(good, good, delta=1.0)
     with pytest.raises(ValueError, match="same examples"):

@@ -16,7 +16,7 @@ from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.report.site.board_plots import pareto
 from unlearn_bench.harness.report.site.build import build
 from unlearn_bench.harness.report.site.page_data import plain, slug
-from unlearn_bench.harness.results.board import results
+from unlearn_bench.harness.results.board import read_results
 from unlearn_bench.harness.results.board_entries import board_entries
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.tracks.loading import load_track
@@ -125,7 +125,7 @@ def test_array_files_are_different_data_sets(tmp_path: Path) -> None:
     names = ["cifar10-mini", "fashionmnist-mini"]
     fill(tmp_path / "home", names, methods(21), drawn_curves=False)
     store = Store(tmp_path / "home", behind=None)
-    build([results(References(load_track(name), store)) for name in names], tmp_path / "site")
+    build([read_results(References(load_track(name), store)) for name in names], tmp_path / "site")
     assert {path.stem for path in (tmp_path / "site").glob("*.html")} == {"index", "rules", *names}
     assert "cifar10-mini, 16 pixels" in Page((tmp_path / "site" / "cifar10-mini.html").read_text()).text
 

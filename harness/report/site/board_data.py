@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from unlearn_bench.harness.references.references import References
+from unlearn_bench.harness.report.cells import NONE, group
 from unlearn_bench.harness.report.site.page_data import LETTERS, Board, Number, Part, Row, number, place, plain, slug
-from unlearn_bench.harness.report.tables import NONE, group
 from unlearn_bench.harness.results import board, scores
 from unlearn_bench.harness.results.badges import UNTRUSTED
 from unlearn_bench.harness.results.board import Results
@@ -32,35 +32,35 @@ Scored = dict[str, list[scores.Scores]]
 def read(
     tracks: Sequence[Track], store: Store, public: bool, step: Callable[[Track], None] = lambda track: None
 ) -> list[Results]:
-    """Read every track of the store, with scores and groups; ``step`` is told which track has been read."""
+    """Read every track of the store, with scores and groups; ``step`` gets each track that has been read."""
     shipped_kinds()  # once, not in every copy of this process
 
-    def one(track: Track) -> Results:
-        found = board.read_results(References(track, store))
-        found.find_groups(public)
-        scored(found)
-        return found
+    def read_track(track: Track) -> Results:
+        track_results = board.read_results(References(track, store))
+        track_results.find_groups(public)
+        scored(track_results)
+        return track_results
 
     results = []
-    for found in side_by_side(one, tracks):
-        results.append(found)
-        step(found.references.track)
+    for track_results in side_by_side(read_track, tracks):
+        results.append(track_results)
+        step(track_results.references.track)
     return results
 
 
-def scored(found: Results) -> Scored:
-    """Scores of all seed units of a track."""
-    table: Scored = {}
-    for name, board_entry in found.entries.items():
-        own = [found.record_scores(record) for _, record in sorted(board_entry.records.items())]
-        table[name] = [one for one in own if one is not None]
-    return table
+def scored(results: Results) -> Scored:
+    """Return the scores of all seed units of a track by entry."""
+    by_entry: Scored = {}
+    for name, board_entry in results.entries.items():
+        by_seed = [results.record_scores(record) for _, record in sorted(board_entry.records.items())]
+        by_entry[name] = [seed_scores for seed_scores in by_seed if seed_scores is not None]
+    return by_entry
 
 
 def boards(tracks: Sequence[Results], public: bool) -> tuple[list[Board], dict[str, pd.DataFrame]]:
-    """All boards, the overall one first, and the tables of the tracks' own ones by name of the track."""
-    names = [one.references.track.name for one in tracks]
-    ranked = side_by_side(lambda one: board.board(one.references, public, one), tracks)
+    """Return all boards, the overall one first, and the tables of the tracks' boards by name of the track."""
+    names = [results.references.track.name for results in tracks]
+    ranked = side_by_side(lambda results: board.board(results.references, public, results), tracks)
     tables = dict(zip(names, ranked, strict=True))
     cells: dict[str, dict[tuple[str, str], str]] = {}
     for name, table in tables.items():
@@ -70,46 +70,48 @@ def boards(tracks: Sequence[Results], public: bool) -> tuple[list[Board], dict[s
                     cells.setdefault(str(row["entry"]), {})[(name, metric.name)] = letter
     several = [(OVERALL, "All tracks", tracks)] if len(tracks) > 1 else []
     for family, key in ((ARCHITECTURES, _architecture), (DATA_SETS, _data_set)):
-        for name in sorted({key(one) for one in tracks}):
-            some = [one for one in tracks if key(one) == name]
-            if 1 < len(some) < len(tracks):
-                several.append((family, name, some))
-    work: list[Callable[[], Board]] = [partial(_several, *one, tables, cells, public) for one in several]
-    work += [partial(_track, one, tables[one.references.track.name], cells) for one in tracks]
+        for name in sorted({key(results) for results in tracks}):
+            members = [results for results in tracks if key(results) == name]
+            if 1 < len(members) < len(tracks):
+                several.append((family, name, members))
+    work: list[Callable[[], Board]] = [partial(_several, *arguments, tables, cells, public) for arguments in several]
+    work += [partial(_track, results, tables[results.references.track.name], cells) for results in tracks]
     return list(side_by_side(lambda board: board(), work)), tables
 
 
-def _architecture(found: Results) -> str:
-    return str(found.references.track.model["name"])
+def _architecture(results: Results) -> str:
+    return str(results.references.track.model["name"])
 
 
-def _data_set(found: Results) -> str:
-    """Its name; an array file's is that of the file."""
-    data = found.references.track.data
+def _data_set(results: Results) -> str:
+    """Return the name of the data set; for an array file, the name of the file."""
+    data = results.references.track.data
     return data.name if data.path is None else Path(data.path).stem
 
 
-def _track(found: Results, table: pd.DataFrame, cells: Mapping[str, Mapping[tuple[str, str], str]]) -> Board:
-    track = found.references.track
-    own = {} if track.sealed else scored(found)
+def _track(results: Results, table: pd.DataFrame, cells: Mapping[str, Mapping[tuple[str, str], str]]) -> Board:
+    track = results.references.track
+    seed_scores = {} if track.sealed else scored(results)
     rows = []
     for values in table.to_dict("records"):
         name = str(values["entry"])
         seeds = {
-            metric.name: tuple(each.metrics[metric.name] for each in own.get(name, ()) if metric.name in each.metrics)
+            metric.name: tuple(
+                each.metrics[metric.name] for each in seed_scores.get(name, ()) if metric.name in each.metrics
+            )
             for metric in _with_spread()
         }
-        mine = {key: letter for key, letter in cells.get(name, {}).items() if key[0] == track.name}
-        linked = f"entries/{slug(track.name)}/{slug(name)}.html" if name in found.entries else ""
-        rows.append(row(values, linked, mine, seeds))
-    everyone = list(found.entries.values())
-    null, floor = board.null(found.references, everyone), board.floor(found.references, everyone)
+        track_cells = {key: letter for key, letter in cells.get(name, {}).items() if key[0] == track.name}
+        linked = f"entries/{slug(track.name)}/{slug(name)}.html" if name in results.entries else ""
+        rows.append(row(values, linked, track_cells, seeds))
+    entries = list(results.entries.values())
+    null, floor = board.null(results.references, entries), board.floor(results.references, entries)
     splits = track.splits
     size = f"{track.data.image_size} pixels, {track.data.classes} classes"
     parts = f"R {splits.retain:,} · F {splits.forget:,} · V {splits.val:,} · T {splits.test:,}"
     facts = [
-        ("Data", f"{_data_set(found)}, {size}"),
-        ("Model", _architecture(found)),
+        ("Data", f"{_data_set(results)}, {size}"),
+        ("Model", _architecture(results)),
         ("Examples", parts),
         ("Model seeds", str(track.protocol.seeds)),
         ("Zero line", f"{_zero_line(null)}: a second retrained model"),
@@ -144,25 +146,25 @@ def _track(found: Results, table: pd.DataFrame, cells: Mapping[str, Mapping[tupl
 def _several(
     family: str,
     name: str,
-    some: Sequence[Results],
+    members: Sequence[Results],
     tables: Mapping[str, pd.DataFrame],
     cells: Mapping[str, Mapping[tuple[str, str], str]],
     public: bool,
 ) -> Board:
-    names = tuple(one.references.track.name for one in some)
-    table = board.overall(some, public)
+    names = tuple(results.references.track.name for results in members)
+    table = board.overall(members, public)
     rows = []
     for values in table.to_dict("records"):
         entry = str(values["entry"])
-        mine = {key: letter for key, letter in cells.get(entry, {}).items() if key[0] in names}
+        entry_cells = {key: letter for key, letter in cells.get(entry, {}).items() if key[0] in names}
         counts = {
             metric.name: tuple(int(values[f"{letter}_{metric.name}"]) for letter in LETTERS) for metric in ranked()
         }
-        home = f"entries/{slug(names[0])}/{slug(entry)}.html"  # it leads on to the entry's other tracks
-        linked = home if entry in some[0].entries else ""
-        rows.append(row(values, linked, mine, {}, {} if values["state"] == "reference" else counts))
-    left = {str(entry) for one in tables if one in names for entry in tables[one]["entry"]} - {r.name for r in rows}
-    notes = (f"Not here, since they have not run all {len(names)} tracks with one source: {len(left)} entries.",)
+        first_page = f"entries/{slug(names[0])}/{slug(entry)}.html"  # which links to the entry's other tracks
+        linked = first_page if entry in members[0].entries else ""
+        rows.append(row(values, linked, entry_cells, {}, {} if values["state"] == "reference" else counts))
+    absent = {str(entry) for track in names for entry in tables[track]["entry"]} - {r.name for r in rows}
+    notes = (f"Not here, since they have not run all {len(names)} tracks with one source: {len(absent)} entries.",)
     prefix = {OVERALL: "all", ARCHITECTURES: f"architecture-{name}", DATA_SETS: f"data-{name}"}[family]
     return Board(
         slug=slug(prefix),
@@ -171,7 +173,7 @@ def _several(
         family=family,
         tracks=names,
         rows=tuple(rows),
-        notes=notes if left else (),
+        notes=notes if absent else (),
     )
 
 
@@ -219,8 +221,8 @@ def _with_spread() -> list[Metric]:
 
 
 def _zero_line(null: Mapping[str, float]) -> str:
-    some = [metric for metric in ranked() if metric.name in null]
-    return ", ".join(f"{metric.title} {null[metric.name]:.{metric.digits}f}" for metric in some)
+    metrics = [metric for metric in ranked() if metric.name in null]
+    return ", ".join(f"{metric.title} {null[metric.name]:.{metric.digits}f}" for metric in metrics)
 
 
 def _notes(table: pd.DataFrame) -> tuple[str, ...]:

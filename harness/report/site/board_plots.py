@@ -51,9 +51,11 @@ def trade_off(board: Board) -> Markup | None:
     for row in rows:
         cx, cy = x(points[row.name][0]), y(points[row.name][1])
         speed = f", {row.values['rte'].mean:.1f}× as fast as retraining" if "rte" in row.values else ""
-        said = f"{row.name}: RetDev {points[row.name][0]:.3f}, Indisc {points[row.name][1]:.3f}{speed}"
+        tooltip = f"{row.name}: RetDev {points[row.name][0]:.3f}, Indisc {points[row.name][1]:.3f}{speed}"
         kind = "other" if row.part == "reference" else "mark"
-        parts.append(tag("g", tag("title", said), tag("circle", cx=cx, cy=cy, r=sizes[row.name]), class_=f"dot {kind}"))
+        parts.append(
+            tag("g", tag("title", tooltip), tag("circle", cx=cx, cy=cy, r=sizes[row.name]), class_=f"dot {kind}")
+        )
         if len(rows) <= MOST and (spot := _free(row.name, cx, cy, sizes[row.name], boxes)):
             parts.append(text(spot[0], spot[1], row.name, spot[2]))
     title = f"Retention against indiscernibility of {len(rows)} methods; the Pareto front has {len(front)} of them"
@@ -123,9 +125,9 @@ def ulira(rows: Named, null: Mapping[str, float], title: str, standalone: bool =
         parts += [text(12, 24, title, font_weight="600"), text(12, 44, words, soft=True)]
     for index, (name, reference, mean, start, end) in enumerate(ordered):
         y, kind = top + 3 + ROW * (index + 0.5), "other" if reference else "mark"
-        said = tag("title", f"{name}: {mean:.3f} ({start:.3f} to {end:.3f})")
+        tooltip = tag("title", f"{name}: {mean:.3f} ({start:.3f} to {end:.3f})")
         bar = line(x(start), y, x(end), y, kind, stroke_width=2)
-        parts.append(tag("g", said, bar, tag("circle", cx=x(mean), cy=y, r=4), class_=kind))
+        parts.append(tag("g", tooltip, bar, tag("circle", cx=x(mean), cy=y, r=4), class_=kind))
         parts.append(text(NAMES - 12, y + 4, shortened(name), "end"))
     parts.append(text(12, bottom + 40, "bars: 95 % over pairs of shadow splits; red: reference rows", soft=True))
     return picture(title, bottom + 52, parts, standalone)
@@ -158,17 +160,20 @@ def strips(board: Board) -> Markup | None:
         for place, row in enumerate(rows):
             y = top + 2 + ROW * (place + 0.5)
             marks = "".join(f"M{x(value):.1f} {y - 6:.0f}v12" for value in row.seeds[metric.name])
-            said = tag("title", f"{row.name}: " + ", ".join(f"{value:.3f}" for value in row.seeds[metric.name]))
+            tooltip = tag("title", f"{row.name}: " + ", ".join(f"{value:.3f}" for value in row.seeds[metric.name]))
             kind = "other" if row.part == "reference" else "mark"
-            parts.append(tag("path", said, class_=f"tick {kind}", d=marks, fill="none"))
+            parts.append(tag("path", tooltip, class_=f"tick {kind}", d=marks, fill="none"))
     parts += [text(NAMES - 12, top + 6 + ROW * (i + 0.5), shortened(row.name), "end") for i, row in enumerate(rows)]
     return picture(f"{titles(metrics)} of every seed of {len(rows)} methods", bottom + 24, parts)
 
 
 def group_map(board: Board) -> Markup | None:
     """Draw the group of every method on every track and metric: the paper's Table 1 at a glance."""
-    known = [each for each in grouped() if any(key[1] == each.name for row in board.rows for key in row.cells)]
-    names, metrics = {metric.name: metric.title for metric in known}, [metric.name for metric in known]
+    grouped_metrics = [
+        each for each in grouped() if any(key[1] == each.name for row in board.rows for key in row.cells)
+    ]
+    names = {metric.name: metric.title for metric in grouped_metrics}
+    metrics = list(names)
     keys = [(track, m) for m in metrics for track in board.tracks if any((track, m) in row.cells for row in board.rows)]
     rows = [row for row in board.rows if row.cells][:MOST]
     if not rows or not keys:
@@ -178,8 +183,10 @@ def group_map(board: Board) -> Markup | None:
     starts = {key: NAMES + cell * i + gap * metrics.index(key[1]) for i, key in enumerate(keys)}
     parts = []
     for metric in metrics:
-        own = [starts[key] for key in keys if key[1] == metric]
-        parts.append(text((own[0] + own[-1] + cell) / 2, 18, names[metric], "middle", font_weight="600"))
+        metric_starts = [starts[key] for key in keys if key[1] == metric]
+        parts.append(
+            text((metric_starts[0] + metric_starts[-1] + cell) / 2, 18, names[metric], "middle", font_weight="600")
+        )
     if not board.single:
         for key, start in starts.items():
             parts.append(_turned(shortened(key[0], 17), start + cell / 2 + 4, top - 6, -60, class_="soft small"))
@@ -188,11 +195,11 @@ def group_map(board: Board) -> Markup | None:
         parts.append(text(NAMES - 12, y + 15, shortened(row.name), "end"))
         for key, start in starts.items():
             letter = row.cells.get(key, "–")
-            said = tag("title", f"{row.name}, {names[key[1]]} on {key[0]}: {letter}")
+            tooltip = tag("title", f"{row.name}, {names[key[1]]} on {key[0]}: {letter}")
             box = tag("rect", x=start, y=y, width=cell - 2, height=ROW - 2.0, class_=_kind(letter))
             short = letter if cell > 22 else letter[-1]
             word = text(start + cell / 2 - 1, y + 15, short, "middle", class_=f"in {_kind(letter)}")
-            parts.append(tag("g", said, box, word))
+            parts.append(tag("g", tooltip, box, word))
     title = f"Groups of {len(rows)} methods on {len(board.tracks)} tracks by {len(metrics)} metrics"
     return picture(title, top + ROW * len(rows) + 8, parts)
 

@@ -23,13 +23,13 @@ LOG = 4000
 """Characters of a log that a page shows."""
 
 
-def references(found: Results) -> dict[str, curves.Curves]:
+def references(results: Results) -> dict[str, curves.Curves]:
     """Curves of the original and the retrained models; empty where no entry's logits are stored."""
-    if found.references.track.sealed or not any(_has_logits(one) for one in found.entries.values()):
+    if results.references.track.sealed or not any(_has_logits(board_entry) for board_entry in results.entries.values()):
         return {}
     kinds: tuple[RoleKind, ...] = ("original", "retrained")
-    known = {str(kind): curves.reference_curves(found.references, kind) for kind in kinds}
-    return {kind: one for kind, one in known.items() if one is not None}
+    by_kind = {str(kind): curves.reference_curves(results.references, kind) for kind in kinds}
+    return {kind: kind_curves for kind, kind_curves in by_kind.items() if kind_curves is not None}
 
 
 def _has_logits(board_entry: BoardEntry) -> bool:
@@ -37,14 +37,14 @@ def _has_logits(board_entry: BoardEntry) -> bool:
 
 
 def page(
-    found: Results, name: str, row: Row, values: Mapping[Any, Any], reference_curves: Mapping[str, curves.Curves]
+    results: Results, name: str, row: Row, values: Mapping[Any, Any], reference_curves: Mapping[str, curves.Curves]
 ) -> EntryPage:
     """Return what is on the page of an entry that stands on the track's board.
 
     ``reference_curves``: as :func:`references` returns them.
     """
-    board_entry = found.entries[name]
-    track, store = found.references.track, found.references.store
+    board_entry = results.entries[name]
+    track, store = results.references.track, results.references.store
     records = [record for _, record in sorted(board_entry.records.items())]
     statuses = disclosure.tally(records)
     complete = statuses == {"ok": track.protocol.seeds}
@@ -58,13 +58,13 @@ def page(
         title=row.name,
         sealed=track.sealed is not None,
         statuses=statuses,
-        attack_numbers=_attack_numbers(found, board_entry) if complete or not track.sealed else (),
+        attack_numbers=_attack_numbers(results, board_entry) if complete or not track.sealed else (),
         numbers=_numbers(values),
     )
     if track.sealed:
         return public
     entry = entry_sources.find(store, records[0])
-    own = None if board_entry.kind == "reference" else curves.entry_curves(found.references, records)
+    entry_curves = None if board_entry.kind == "reference" else curves.entry_curves(results.references, records)
     choice = tuning.choice(board_entry.name, records[0].sha256, track, store)
     metadata = {} if entry is None else {plain(k): plain(v) for k, v in entry.metadata.items() if k != "kind"}
     return replace(
@@ -81,9 +81,9 @@ def page(
         },
         parameters=_parameters(records[0], entry, track.analysis.max_epochs),
         search=_search(choice, track.analysis.trials, track.analysis.tuning_seeds),
-        seeds=tuple(_seed(record, found.record_scores(record)) for record in records),
-        curves={} if own is None else {"own": own, **reference_curves},
-        shadows=_shadows(found, board_entry.name),
+        seeds=tuple(_seed(record, results.record_scores(record)) for record in records),
+        curves={} if entry_curves is None else {"own": entry_curves, **reference_curves},
+        shadows=_shadows(results, board_entry.name),
         environment=_environment(records),
         log=_log(records),
         source="" if entry is None else plain(entry.source.decode("utf-8", "replace")),
@@ -91,11 +91,11 @@ def page(
     )
 
 
-def _attack_numbers(found: Results, board_entry: BoardEntry) -> tuple[tuple[str, str, float, float, float], ...]:
+def _attack_numbers(results: Results, board_entry: BoardEntry) -> tuple[tuple[str, str, float, float, float], ...]:
     if board_entry.name in REFERENCES:
         return ()
-    table = attack_panel.attack_numbers(found.references, board_entry, found)
-    return tuple((one.attack, one.number, one.value, one.null, one.original) for one in table)
+    table = attack_panel.attack_numbers(results.references, board_entry, results)
+    return tuple((each.attack, each.number, each.value, each.null, each.original) for each in table)
 
 
 def _numbers(values: Mapping[Any, Any]) -> tuple[tuple[Metric, Number], ...]:
@@ -140,11 +140,11 @@ def _seed(record: Record, score: Scores | None) -> Seed:
     return Seed(record.seed, record.status, numbers, plain(record.reason, LOG), warnings)
 
 
-def _shadows(found: Results, name: str) -> str:
-    shadow = found.records.get(name)
+def _shadows(results: Results, name: str) -> str:
+    shadow = results.records.get(name)
     if shadow is None:
         return ""
-    total = found.references.track.protocol.lira_splits // 2
+    total = results.references.track.protocol.lira_splits // 2
     failure = f": {shadow.failed}: {shadow.reason}" if shadow.failed else ""
     early = f", told to stop at ± {shadow.narrow:g}" if shadow.narrow else ""
     backend = shadow.environment.get("backend", "unknown")
@@ -152,18 +152,18 @@ def _shadows(found: Results, name: str) -> str:
 
 
 def _environment(records: list[Record]) -> dict[str, str]:
-    found: dict[str, set[str]] = {}
+    values_by_name: dict[str, set[str]] = {}
     for record in records:
         for name, word in record.environment.items():
-            found.setdefault(plain(name), set()).add(plain(word))
-    return {name: "; ".join(sorted(values)) for name, values in sorted(found.items())}
+            values_by_name.setdefault(plain(name), set()).add(plain(word))
+    return {name: "; ".join(sorted(values)) for name, values in sorted(values_by_name.items())}
 
 
 def _log(records: list[Record]) -> str:
-    """Return the end of the log of the first seed that failed, else of the first one that printed something."""
-    told = [record for record in records if record.log.strip()]
-    failed = [record for record in told if record.status != "ok"]
-    first = next(iter([*failed, *told]), None)
+    """Return the end of the log of the first seed that failed and printed something, else of the first that did."""
+    printing = [record for record in records if record.log.strip()]
+    failed = [record for record in printing if record.status != "ok"]
+    first = next(iter([*failed, *printing]), None)
     return "" if first is None else f"seed {first.seed}:\n{plain(first.log, LOG)}"
 
 

@@ -17,16 +17,16 @@ LABELS = {"own": "this entry", "original": "Original", "retrained": "Retrain"}
 
 
 def losses(curves: Curves) -> Markup:
-    """Shares of the losses on F and on T, pooled over the seeds, in bins of the loss's logarithm."""
+    """Draw the shares of the losses on F and on T, pooled over the seeds, in bins of the loss's logarithm."""
     shares = {
         side: [count / max(sum(counts), 1) for count in counts]
         for side, counts in (("forget", curves.forget), ("test", curves.test))
     }
-    most = max(max(of) for of in shares.values())
-    used = [i for i in range(len(EDGES) - 1) if any(of[i] for of in shares.values())]
+    largest = max(max(side_shares) for side_shares in shares.values())
+    used = [i for i in range(len(EDGES) - 1) if any(side_shares[i] for side_shares in shares.values())]
     low, high = math.floor(EDGES[used[0]]), EDGES[used[-1] + 1]
-    x, y = linear(low, high, LEFT, WIDTH - 12), linear(0, most, BOTTOM, TOP)
-    percent = [t for t in (0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0) if t <= most]
+    x, y = linear(low, high, LEFT, WIDTH - 12), linear(0, largest, BOTTOM, TOP)
+    percent = [t for t in (0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0) if t <= largest]
     parts = [_loss_axis(low, high), *up(y, percent, LEFT, WIDTH - 12, [f"{t:.0%}" for t in percent])]
     for side in ("test", "forget"):
         steps = "".join(f"H{x(EDGES[i]):.1f}V{y(shares[side][i]):.1f}H{x(EDGES[i + 1]):.1f}" for i in used)
@@ -37,12 +37,12 @@ def losses(curves: Curves) -> Markup:
 
 def roc(curves: Mapping[str, Curves]) -> Markup:
     """Draw true against false positive rate of "a small loss was forgotten", mean over the seeds, on log axes."""
-    own = curves["own"]
-    low = math.floor(math.log10(own.smallest))
+    entry_curves = curves["own"]
+    low = math.floor(math.log10(entry_curves.smallest))
     parts = [_roc_axes(low, tuple(curves))]
-    for kind, one in reversed(list(curves.items())):  # the entry's own on top
-        parts.append(_roc_line(kind, one, low, own.smallest))
-    title = f"ROC curves of the attack on losses, false positive rates from {own.smallest:.4f} on"
+    for kind, kind_curves in reversed(list(curves.items())):  # the entry's own curve on top
+        parts.append(_roc_line(kind, kind_curves, low, entry_curves.smallest))
+    title = f"ROC curves of the attack on losses, false positive rates from {entry_curves.smallest:.4f} on"
     return picture(title, HEIGHT, parts, width=WIDTH)
 
 

@@ -141,7 +141,7 @@ class EntryPage:
     """Whether what follows ``numbers`` is left out."""
     statuses: Mapping[str, int]
     attack_numbers: tuple[tuple[str, str, float, float, float], ...]
-    """Attack, number, value, zero line, Original."""
+    """Attack, number, value, null, Original."""
     numbers: tuple[tuple[Metric, Number], ...]
     summary: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)

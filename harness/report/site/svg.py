@@ -23,13 +23,13 @@ text { font: 13px system-ui, sans-serif; fill: var(--ink); } .soft { fill: var(-
 
 def tag(name: str, *children: str, **attributes: object) -> Markup:
     """Return an element; text in it and in its attributes is escaped. ``class_``, ``stroke_width`` as in SVG."""
-    told = "".join(
+    written_attributes = "".join(
         f' {key.rstrip("_").replace("_", "-")}="{escape(_text(value))}"'
         for key, value in attributes.items()
         if value is not None
     )
     inside = "".join(escape(child) for child in children)
-    return Markup(f"<{name}{told}>{inside}</{name}>" if children else f"<{name}{told}/>")
+    return Markup(f"<{name}{written_attributes}>{inside}</{name}>" if children else f"<{name}{written_attributes}/>")
 
 
 def _text(value: object) -> str:
@@ -72,8 +72,8 @@ def steps(low: float, high: float, wanted: int = 6) -> list[float]:
             step = factor * 10.0**exponent
             if step >= span:
                 first = int(low / step) - 1
-                found = [round(step * k, 10) for k in range(first, first + 4 * wanted + 4)]
-                return [value for value in found if low - 1e-9 <= value <= high + 1e-9]
+                multiples = [round(step * k, 10) for k in range(first, first + 4 * wanted + 4)]
+                return [value for value in multiples if low - 1e-9 <= value <= high + 1e-9]
     return [low, high]
 
 

@@ -43,7 +43,9 @@ def _menu(site: Site) -> list[tuple[str, list[Link]]]:
         return board.tracks[0] if board.single else board.title
 
     families = groupby(site.boards, key=lambda board: board.family)
-    return [(family, [Link(b.slug, label(b), site.board_files[b.slug]) for b in some]) for family, some in families]
+    return [
+        (family, [Link(b.slug, label(b), site.board_files[b.slug]) for b in members]) for family, members in families
+    ]
 
 
 def _board(board: Board, menu: object) -> dict[str, Any]:

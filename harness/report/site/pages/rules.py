@@ -40,8 +40,8 @@ def _rules() -> dict[str, Any]:
     sections = []
     for part in parts:
         title, _, body = part.partition("\n")
-        found = re.findall(r"^(\d+)\. (.*?)(?=^\d+\. |\Z)", body, flags=re.MULTILINE | re.DOTALL)
-        sections.append((title.strip(), int(found[0][0]), [_unmarked(text) for _, text in found]))
+        rules = re.findall(r"^(\d+)\. (.*?)(?=^\d+\. |\Z)", body, flags=re.MULTILINE | re.DOTALL)
+        sections.append((title.strip(), int(rules[0][0]), [_unmarked(text) for _, text in rules]))
     return {"intro": _unmarked(intro.partition("\n")[2]), "sections": sections}
 
 

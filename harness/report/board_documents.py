@@ -1,0 +1,63 @@
+"""The board as Markdown for people, and as CSV, JSON and Parquet for other programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+import pandas as pd
+
+from unlearn_bench.harness.report.cells import group, mean, mean_with_interval, rank
+from unlearn_bench.harness.report.columns import ordered
+from unlearn_bench.harness.results.badges import UNRANKED
+from unlearn_bench.harness.tracks.specification import Track
+from unlearn_bench.scoring.metric_table import grouped, leading, shown
+
+
+def markdown(board: pd.DataFrame) -> str:
+    """Return the board as a Markdown table; reference rows last."""
+    leading_metrics = leading("markdown")
+    others = [metric for metric in shown("markdown") if not metric.ranked]
+    titles = [metric.title for metric in leading_metrics]
+    heads = ["rank", "with U-LiRA", "method", *titles, "groups", "seeds", *(metric.title for metric in others)]
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    for _, row in board.iterrows():
+        badges = [
+            *([row["state"]] if row["state"] in UNRANKED else []),
+            *([row["verified"]] if row["verified"] else []),
+        ]
+        badge = f" ({', '.join(badges)})" if badges else ""
+        cells = [rank(row), rank(row, "rank_with_ulira"), f"{row['entry']}{badge}"]
+        for metric in leading_metrics:
+            cell = mean(metric, row) if metric.ratio else mean_with_interval(row, metric.name, metric.digits)
+            cells.append(cell + ("!" if metric.reads == "shadows" and row["inconsistent"] else ""))
+        cells.append(" ".join(group(row, metric.name) for metric in grouped()))
+        cells += [f"{row['seeds_ok']}/{row['seeds_total']}", *(mean(metric, row) for metric in others)]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def csv(board: pd.DataFrame) -> str:
+    """Return all columns of ``harness.report.columns`` with six significant digits."""
+    return str(ordered(board).to_csv(index=False, float_format="%.6g", lineterminator="\n"))
+
+
+def parquet(board: pd.DataFrame) -> bytes:
+    """Return all columns with all digits, as Parquet."""
+    content: bytes = ordered(board).to_parquet(index=False, engine="pyarrow")
+    return content
+
+
+def as_json(board: pd.DataFrame, track: Track, null: Mapping[str, float], floor: float | None) -> str:
+    """Return track, digests, nulls, overhead floor in seconds, and rows."""
+    content = {
+        "track": track.name,
+        "title": track.analysis.title,
+        "reference_digest": track.reference_digest,
+        "protocol_digest": track.protocol_digest,
+        "analysis_digest": track.analysis_digest,
+        "null": dict(null),
+        "floor_seconds": floor,
+        "rows": json.loads(ordered(board).to_json(orient="records", double_precision=6)),
+    }
+    return json.dumps(content, indent=1, ensure_ascii=False)
