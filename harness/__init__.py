@@ -1,0 +1,1 @@
+"""The benchmark: tracks, references, entries, units, results, reports and the commands for them."""

@@ -1,4 +1,4 @@
-"""A unit as a process of this machine, seen from the session: what the back ends without an engine have in common."""
+"""A unit as a process of this machine: what the back ends without an engine have in common."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ CHUNK = 64 * 1024
 LONGEST_PARENT = 38
 """DataLoader workers pass tensors through sockets in the scratch folder, whose whole paths may have 108 characters."""
 RESERVED = 1024 * MIB
-"""Address space that torch reserves without touching it: what may lie between the memory limit and ``RLIMIT_DATA``."""
+"""Address space that torch reserves without using it: ``RLIMIT_DATA`` is the memory limit plus this."""
 
 
 @dataclass(frozen=True)
 class ChildSpec:
-    """What to start for a job, and who it is afterwards."""
+    """What to start for a job, and which processes belong to it afterwards."""
 
     command: Sequence[str]
     environment: Mapping[str, str]
     folder: Path
     """The working folder."""
     reach: Sequence[Path]
-    """Folders beside the interpreter's that the unit's user must reach."""
+    """Further folders than the interpreter's that the unit's user must be able to reach."""
     family: Family
 
 
@@ -53,7 +53,7 @@ def interpreter() -> str:
 
 
 def folders() -> list[Path]:
-    """Where this Python and its packages are."""
+    """Return the folders of this Python and its packages."""
     paths = sysconfig.get_paths()
     prefixes = {sys.base_prefix, sys.prefix, paths["stdlib"], paths["purelib"], paths["platlib"]}
     return sorted({Path(path).resolve() for path in prefixes})
@@ -81,33 +81,33 @@ def variables(threads: int, stage: str, scratch: str) -> dict[str, str]:
 
 @functools.cache
 def unreachable() -> str | None:
-    """Why units cannot have this Python, with the remedy after a semicolon: as root they run as another user."""
+    """Return why units cannot use this Python, with the remedy after a semicolon: root starts them as another user."""
     if sys.platform != "linux":
         return "units run as processes on Linux only; use docker"
     with own_user() as user:
-        done = tried([interpreter(), "-P", "-c", "import safetensors"], user)
-    if done.returncode == 0:
+        import_test = tried([interpreter(), "-P", "-c", "import safetensors"], user)
+    if import_test.returncode == 0:
         return None
-    last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+    error = (import_test.stderr.strip().splitlines() or [f"exit code {import_test.returncode}"])[-1]
     if user is None:
-        return f"{interpreter()} does not start: {last[:200]}; install the benchmark again"
+        return f"{interpreter()} does not start: {error[:200]}; install the benchmark again"
     return (
-        f"as root units run as user {user}, which cannot use {interpreter()} ({last[:200]}); put the Python and its "
+        f"as root units run as user {user}, which cannot use {interpreter()} ({error[:200]}); put the Python and its "
         f"packages where every user may read them, run as an ordinary user, or use docker"
     )
 
 
 def tried(command: Sequence[str], user: int | None, reach: Sequence[Path] = ()) -> subprocess.CompletedProcess[str]:
-    """Run a command as a unit's user to see whether it can be."""
-    words = _launched(command, user, (), {}, reach)
-    return subprocess.run(words, capture_output=True, text=True, env={"PATH": os.defpath}, cwd="/")
+    """Run a command as a unit's user, to see whether that is possible."""
+    launched = _launched(command, user, (), {}, reach)
+    return subprocess.run(launched, capture_output=True, text=True, env={"PATH": os.defpath}, cwd="/")
 
 
 @contextmanager
 def scratch(user: int | None) -> Iterator[Path]:
     """Yield a fresh writable folder of the unit's user; it is removed afterwards."""
-    with owned(None if len(tempfile.gettempdir()) <= LONGEST_PARENT else "/tmp") as place:
-        folder = place / "tmp"
+    with owned(None if len(tempfile.gettempdir()) <= LONGEST_PARENT else "/tmp") as parent:
+        folder = parent / "tmp"
         folder.mkdir(mode=0o700)
         if user is not None:
             os.chown(folder, user, user)
@@ -121,7 +121,7 @@ def run(
     clock: AbstractContextManager[Any],
     stop: threading.Event | None,
 ) -> Outcome:
-    """Run one job of a back end, which ``start``s it in the folder where it is staged; see ``session.conduct``."""
+    """Run one job of a back end, whose ``start`` gets the folder where the job is staged; see ``session.conduct``."""
     from unlearn_bench.sandbox.inside import models
 
     environment = {"backend": backend.name, "trusted": backend.trusted}
@@ -136,7 +136,7 @@ def run(
 
 @contextmanager
 def started(job: Job, child: ChildSpec) -> Iterator[RunningChild]:
-    """Start a job's process with its limits; whatever it started is dead when this is left."""
+    """Start a job's process with its limits; it and everything that it started are dead after the block."""
     limits = _limits(job, child.family.user)
     with subprocess.Popen(
         _launched(child.command, child.family.user, job.cpus, limits, child.reach),
@@ -185,7 +185,7 @@ class RunningChild:
             self._selector.unregister(key.fd)
             if key.data == "channel":
                 self._open = False
-        # a child of a finished entry may hold the channel open for ever
+        # a child of a finished entry may hold the channel open forever
         if not ready and self._ended():
             self._open = False
         return chunks
@@ -223,7 +223,7 @@ class RunningChild:
         return self._exit
 
     def close(self) -> None:
-        """Stop it and free what watched it."""
+        """Stop it and close what watches its streams."""
         self.stop(grace=0)
         self._selector.close()
 
@@ -233,18 +233,18 @@ class RunningChild:
         return os.waitid(os.P_PID, self._popen.pid, options) is not None
 
     def _rest(self) -> bytes:
-        rest = bytearray()
+        remaining_log = bytearray()
         with suppress(BlockingIOError):
-            while len(rest) < 16 * CHUNK and (data := os.read(self._log, CHUNK)):
-                rest += data
-        return bytes(rest)
+            while len(remaining_log) < 16 * CHUNK and (data := os.read(self._log, CHUNK)):
+                remaining_log += data
+        return bytes(remaining_log)
 
 
 def _launched(
     command: Sequence[str], user: int | None, cpus: Sequence[int], limits: Mapping[int, int], reach: Sequence[Path]
 ) -> list[str]:
-    needed = [str(path) for path in (*folders(), *reach)]
-    spec = {"user": user, "cpus": list(cpus), "limits": dict(limits), "reach": needed}
+    reachable = [str(path) for path in (*folders(), *reach)]
+    spec = {"user": user, "cpus": list(cpus), "limits": dict(limits), "reach": reachable}
     return [interpreter(), "-I", "-S", str(LAUNCH), json.dumps(spec), *command]
 
 
@@ -254,7 +254,7 @@ def _limits(job: Job, user: int | None) -> dict[int, int]:
         limits[resource.RLIMIT_NPROC] = job.limits.processes
     if job.device == "cpu":  # a CUDA context maps the GPU's memory as data
         limits[resource.RLIMIT_DATA] = job.limits.memory + RESERVED
-    for which, limit in limits.items():
-        hard = resource.getrlimit(which)[1]
-        limits[which] = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
+    for resource_id, limit in limits.items():
+        hard = resource.getrlimit(resource_id)[1]
+        limits[resource_id] = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
     return limits

@@ -1,4 +1,4 @@
-"""Which processes belong to a unit that runs on this machine, and the end of all of them."""
+"""Which processes belong to a unit that runs on this machine, and how all of them are ended."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from unlearn_bench.sandbox import procfs
 from unlearn_bench.sandbox.procfs import Member
 
 USERS = range(60706, 61184)
-"""User ids of units, where root starts them: those that neither distributions nor systemd give to anybody."""
+"""User ids of units that root starts: ids that neither distributions nor systemd assign."""
 
 
 @dataclass(frozen=True)
 class Family:
     """The processes of one unit.
 
-    Those of its ``user``, wherever they went; without a user of its own those of the first process's session.
+    They are those of its ``user`` in any session, or without a user of its own those of the first process's session.
     """
 
     user: int | None
 
     def members(self, first: int) -> list[Member]:
-        """All of them, zombies included."""
+        """Return all of them, zombies included."""
         return procfs.members(first) if self.user is None else procfs.owned(self.user)
 
     def kill(self, first: int) -> None:
-        """End every one of them; returns when none is alive."""
+        """End every one of them; return when none is alive."""
         while alive := [member for member in self.members(first) if member.alive]:
             if self.user is not None:
                 _kill_all_of(self.user)
@@ -46,10 +46,10 @@ class Family:
 
 @contextmanager
 def own_user() -> Iterator[int | None]:
-    """As root: a user id that no process has, nobody else's until it is given back. Otherwise ``None``.
+    """Yield, as root, a user id that no process has, reserved until the block ends; otherwise ``None``.
 
     Raises:
-        OSError: all of them are taken.
+        OSError: all user ids are taken.
     """
     if os.geteuid() != 0:
         yield None
@@ -66,10 +66,10 @@ def own_user() -> Iterator[int | None]:
 
 
 def reap() -> int:
-    """As root: end the processes of units whose harness is dead; returns of how many units."""
+    """End, as root, the processes of units whose harness is dead; return the number of units."""
     count = 0
     for user in orphans():
-        with _lease(user) as free:  # it may have been taken meanwhile
+        with _lease(user) as free:  # another unit may have taken it meanwhile
             if free:
                 Family(user).kill(0)
                 count += 1
@@ -77,7 +77,7 @@ def reap() -> int:
 
 
 def orphans() -> list[int]:
-    """As root: users of units whose harness is dead, that have a living process."""
+    """Return, as root, the users that have living processes of units whose harness is dead."""
     users = []
     for user in sorted(procfs.users() & set(USERS)) if os.geteuid() == 0 else ():
         with _lease(user) as free:
@@ -88,7 +88,7 @@ def orphans() -> list[int]:
 
 @contextmanager
 def _lease(user: int) -> Iterator[bool]:
-    """Whether this user id was free; it is held meanwhile.
+    """Yield whether this user id was free; if it was, it is reserved until the block ends.
 
     A name in the abstract namespace belongs to one socket of the machine, and the kernel frees it.
     """
@@ -102,6 +102,6 @@ def _lease(user: int) -> Iterator[bool]:
 
 
 def _kill_all_of(user: int) -> None:
-    """One ``kill(-1)`` as that user: the kernel strikes all of its processes at once, so none can fork away."""
+    """Send ``kill(-1)`` as that user: the kernel reaches all of its processes at once, so none can fork away."""
     shell = Path("/bin/sh")
     subprocess.run([shell, "-c", "kill -KILL -1"], user=user, group=user, extra_groups=[], stderr=subprocess.DEVNULL)

@@ -53,20 +53,20 @@ class Parser:
         Raises:
             ProtocolError: a type or a length that is not allowed.
         """
-        rest = memoryview(data)
+        unread = memoryview(data)
         if self._expected is None:
-            taken = rest[: HEADER.size - len(self._header)]
-            self._header += taken
-            rest = rest[len(taken) :]
+            header_part = unread[: HEADER.size - len(self._header)]
+            self._header += header_part
+            unread = unread[len(header_part) :]
             if len(self._header) < HEADER.size:
                 return None, len(data)
             self._expected = self._admit()
         kind, length = self._expected
-        taken = rest[: length - len(self._payload)]
-        self._payload += taken
+        payload_part = unread[: length - len(self._payload)]
+        self._payload += payload_part
         if len(self._payload) < length:
             return None, len(data)
-        return Frame(kind, self._payload), len(data) - len(rest) + len(taken)
+        return Frame(kind, self._payload), len(data) - len(unread) + len(payload_part)
 
     def _admit(self) -> tuple[bytes, int]:
         kind, length = HEADER.unpack(self._header)

@@ -1,8 +1,8 @@
 """The first program of a unit that is a process of this machine: gives up what the unit must not have, then starts it.
 
 ``python -I -S launch.py SPECIFICATION PROGRAM ARGUMENTS…``; the specification is JSON: ``cpus`` (list), ``limits``
-(resource → value), ``user`` (a uid, or null to stay who one is) and ``reach`` (absolute, resolved folders that this
-user must be able to reach). Standard library only.
+(resource → value), ``user`` (a uid, or null to keep the present one) and ``reach`` (absolute, resolved folders that
+this user must be able to reach). It imports nothing but the standard library.
 """
 
 from __future__ import annotations
@@ -32,32 +32,32 @@ def main(specification: str, *command: str) -> None:
         os.setresuid(spec["user"], spec["user"], spec["user"])
     _checked(libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "prctl")
     os.sched_setaffinity(0, spec["cpus"] or os.sched_getaffinity(0))
-    for which, limit in spec["limits"].items():
-        resource.setrlimit(int(which), (limit, limit))
+    for resource_id, limit in spec["limits"].items():
+        resource.setrlimit(int(resource_id), (limit, limit))
     os.execv(command[0], command)
 
 
 def _reach(libc: ctypes.CDLL, folders: Iterable[str]) -> None:
-    """In a mount namespace of its own, let only ``folders`` be left of every closed folder on the way to them.
+    """Enter a mount namespace where closed folders on the way to ``folders`` hold nothing but these.
 
-    A Python below ``/root`` is found, and nothing else that is there.
+    So a unit finds a Python below ``/root``, and nothing else that is there.
     """
-    doors = {door for folder in folders for door in [_closed(Path(folder))] if door is not None}
-    if not doors:
+    closed_folders = {closed for folder in folders if (closed := _closed(Path(folder))) is not None}
+    if not closed_folders:
         return
     _checked(libc.unshare(CLONE_NEWNS), "unshare")
     _mount(libc, None, "/", None, MS_REC | MS_PRIVATE)
-    behind = [Path(folder) for folder in folders if _closed(Path(folder)) in doors]
-    handles = {folder: os.open(folder, os.O_PATH) for folder in behind}
-    for door in doors:
-        _mount(libc, "tmpfs", str(door), "tmpfs", MS_NOSUID | MS_NODEV, "mode=755")
+    hidden = [Path(folder) for folder in folders if _closed(Path(folder)) in closed_folders]
+    handles = {folder: os.open(folder, os.O_PATH) for folder in hidden}
+    for closed_folder in closed_folders:
+        _mount(libc, "tmpfs", str(closed_folder), "tmpfs", MS_NOSUID | MS_NODEV, "mode=755")
     for folder, handle in sorted(handles.items()):
-        if not folder.is_dir():  # else it lies in one that is there already
+        if not folder.is_dir():  # otherwise it lies in one that is already mounted
             folder.mkdir(parents=True)
             _mount(libc, f"/proc/self/fd/{handle}", str(folder), None, MS_BIND | MS_REC)
         os.close(handle)
-    for door in doors:
-        _mount(libc, None, str(door), None, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV)
+    for closed_folder in closed_folders:
+        _mount(libc, None, str(closed_folder), None, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV)
 
 
 def _closed(folder: Path) -> Path | None:
@@ -66,8 +66,8 @@ def _closed(folder: Path) -> Path | None:
 
 
 def _mount(libc: ctypes.CDLL, source: str | None, target: str, kind: str | None, flags: int, data: str = "") -> None:
-    words = [None if word is None else word.encode() for word in (source, target, kind)]
-    _checked(libc.mount(*words, ctypes.c_ulong(flags), data.encode()), f"mount {target}")
+    names = [None if name is None else name.encode() for name in (source, target, kind)]
+    _checked(libc.mount(*names, ctypes.c_ulong(flags), data.encode()), f"mount {target}")
 
 
 def _checked(result: int, what: str) -> None:
@@ -76,5 +76,5 @@ def _checked(result: int, what: str) -> None:
 
 
 if __name__ == "__main__":
-    os.umask(0o022)  # folders made on the way are for the unit's user
+    os.umask(0o022)  # the unit's user must be able to pass the folders made here
     main(*sys.argv[1:])

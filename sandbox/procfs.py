@@ -1,4 +1,4 @@
-"""What Linux's ``/proc`` tells of the processes of a session, of a user, of a family, and of one process."""
+"""What Linux's ``/proc`` tells of single processes, and of those of a session or a user."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class Member(NamedTuple):
     resident: int
     session: int
     started: int
-    """Clock ticks after boot; with the pid it names a process for good."""
+    """Clock ticks after boot; together with the pid it identifies a process uniquely."""
 
 
 def process(pid: int) -> Member | None:
-    """One process, or ``None`` if there is none (see proc_pid_stat(5))."""
+    """Return one process, or ``None`` if there is none (see proc_pid_stat(5))."""
     try:
         line = (PROC / str(pid) / "stat").read_text()
     except OSError:
@@ -46,18 +46,18 @@ def process(pid: int) -> Member | None:
 
 
 def members(session: int) -> list[Member]:
-    """All processes of a session, zombies included."""
+    """Return all processes of a session, zombies included."""
     return [member for member in _all() if member.session == session]
 
 
 def owned(user: int) -> list[Member]:
-    """All processes of a user (by the effective id), zombies included."""
+    """Return all processes of a user (by the effective id), zombies included."""
     members = (process(pid) for pid, owner in _owners() if owner == user)
     return [member for member in members if member is not None]
 
 
 def users() -> set[int]:
-    """Whoever has a process."""
+    """Return the ids of all users that have a process."""
     return {owner for _, owner in _owners()}
 
 
@@ -67,7 +67,7 @@ def _pids() -> Iterator[int]:
 
 def _owners() -> Iterator[tuple[int, int]]:
     for pid in _pids():
-        with suppress(OSError):  # gone meanwhile
+        with suppress(OSError):  # the process has just ended
             yield pid, (PROC / str(pid)).stat().st_uid
 
 
@@ -76,12 +76,12 @@ def _all() -> list[Member]:
 
 
 def proportional(pid: int) -> int:
-    """Memory of a process where shared pages count in parts, in bytes; 0 if it is gone."""
+    """Return a process's memory in bytes, shared pages divided among those that share them; 0 if it has ended."""
     return _kib(PROC / str(pid) / "smaps_rollup", "Pss:")
 
 
 def peak(pid: int) -> int:
-    """Largest resident memory that a process ever had, in bytes; 0 if it is gone."""
+    """Return the largest resident memory that a process has had, in bytes; 0 if it has ended."""
     return _kib(PROC / str(pid) / "status", "VmHWM:")
 
 

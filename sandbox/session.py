@@ -1,7 +1,8 @@
 """The conversation with a running sandbox, the same for every back end.
 
-R (ready) → clock on, G (go) → the first of W, E (error), end of stream, memory limit, deadline → stop → verdict.
-The host believes the bytes it received, its own monotonic clock, and what the engine says of exit code and memory.
+R (ready) → clock on, G (go) → the first of W (weights), E (error), end of stream, memory limit, deadline → stop →
+verdict. The host relies on the bytes that it received, on its own monotonic clock, and on the exit code and the memory
+that the engine reports.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from unlearn_bench.sandbox.inside.models import SafetensorsLayout
 
 TICK = 0.1
-"""Seconds between two looks at the deadline and the memory."""
+"""Seconds between two checks of the deadline and the memory."""
 REPORT_BOUND = 64 * 1024
 ERROR_BOUND = 256 * 1024
 
@@ -34,8 +35,8 @@ class _Conversation:
     parser: frames.Parser
     log: Log
     stop: threading.Event | None
-    looked: float = 0.0
-    """When the memory was looked at last."""
+    memory_checked: float = 0.0
+    """When the memory was last checked."""
 
     def next(self, deadline: float) -> tuple[frames.Frame | Ending, float]:
         """Return the next frame, or why there is none, and the host's time at its last byte."""
@@ -48,19 +49,19 @@ class _Conversation:
                 self.log.add(data)
             for data in [data for source, data in chunks if source == "channel"]:
                 try:
-                    frame, taken = self.parser.feed(data)
+                    frame, frame_bytes = self.parser.feed(data)
                 except frames.ProtocolError as error:
                     return Ending("protocol", str(error)), now
-                if frame is not None and frame.kind == frames.READY and taken < len(data):
+                if frame is not None and frame.kind == frames.READY and frame_bytes < len(data):
                     return Ending("protocol", "it went on without the go signal"), now
-                if frame is not None:  # only the first one counts; whatever follows is never looked at
+                if frame is not None:  # only the first one counts; what follows is never read
                     return (frame, now) if now <= deadline else (Ending("deadline"), now)
             if now > deadline:
                 return Ending("deadline"), now
             if self.stop is not None and self.stop.is_set():
                 return Ending("stopped"), now
-            if now >= self.looked + TICK:
-                self.looked = now
+            if now >= self.memory_checked + TICK:
+                self.memory_checked = now
                 if self.sandbox.over_memory():
                     return Ending("memory"), now
 
@@ -75,7 +76,7 @@ def conduct(
 ) -> Outcome:
     """Run ``job`` in a started sandbox to its outcome; the sandbox is stopped afterwards.
 
-    ``layout`` is the architecture's; ``environment`` is what the back end knows; it wins over the sandbox's own report.
+    ``layout`` is the architecture's; ``environment`` is what the back end knows and overrides the sandbox's own report.
     """
     log = Log(job.limits.log)
     before = _Conversation(sandbox, frames.Parser({frames.READY: REPORT_BOUND, frames.ERROR: ERROR_BOUND}), log, stop)
@@ -128,5 +129,5 @@ def _report(payload: bytearray) -> dict[str, str]:
         return {}
     if not isinstance(report, dict):
         return {}
-    words = [(name, word) for name, word in report.items() if isinstance(word, str)]
-    return {one_line(name, 40): one_line(word, 200) for name, word in words[:32]}
+    texts = [(name, text) for name, text in report.items() if isinstance(text, str)]
+    return {one_line(name, 40): one_line(text, 200) for name, text in texts[:32]}

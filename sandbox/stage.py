@@ -19,9 +19,9 @@ from pathlib import Path
 
 from unlearn_bench.sandbox.types import Job
 
-ROOM = Path(__file__).parent
+PACKAGE = Path(__file__).parent
 INSIDE = ("__init__.py", "frames.py", "toolkit.py", "inside/*.py")
-"""Files of this room that are imported inside a sandbox."""
+"""Files of this package that are imported inside a sandbox."""
 PREFIX = "unlearn-bench-unit-"
 
 
@@ -34,7 +34,7 @@ def staged(job: Job) -> Iterator[Path]:
     """Fill a fresh folder with an opaque name, readable by every user, and remove it afterwards.
 
     Raises:
-        StageError: no space for it.
+        StageError: the disk has no space for it.
     """
     with ExitStack() as stack:
         try:
@@ -77,7 +77,7 @@ def orphans() -> list[Path]:
 
 
 def reap() -> list[Path]:
-    """Remove this user's temporary folders whose owner is dead; returns them."""
+    """Remove this user's temporary folders whose owner is dead; return them."""
     removed = []
     for folder, lock in _ownerless():
         shutil.rmtree(folder, ignore_errors=True)
@@ -87,19 +87,19 @@ def reap() -> list[Path]:
 
 
 def _ownerless() -> Iterator[tuple[Path, int]]:
-    """Folders with the lock that their dead owner had."""
-    places = {Path(tempfile.gettempdir()), Path("/tmp")}
-    for folder in sorted(path for place in places for path in place.glob(f"{PREFIX}*")):
+    """Yield folders whose owner is dead, each with the lock that the owner had."""
+    parents = {Path(tempfile.gettempdir()), Path("/tmp")}
+    for folder in sorted(path for parent in parents for path in parent.glob(f"{PREFIX}*")):
         try:
             lock = _lock(folder, fcntl.LOCK_NB)
-        except OSError:  # in use, of another user, or removed in this moment
+        except OSError:  # in use, of another user, or just removed
             continue
         if lock is not None:
             yield folder, lock
 
 
 def _lock(folder: Path, option: int = 0) -> int | None:
-    """Return a locked file descriptor of a folder of this user, ``None`` if it is another's or gone by now."""
+    """Return a locked file descriptor of a folder of this user, or ``None`` if it is another's or was removed."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | option)
@@ -122,8 +122,8 @@ def _fill(folder: Path, job: Job) -> None:
     _write(folder / "weights.safetensors", job.weights)
     _link(job.data.resolve(), folder / "data.safetensors")
     for pattern in INSIDE:
-        for source in sorted(ROOM.glob(pattern)):
-            target = folder / "lib" / ROOM.name / source.relative_to(ROOM)
+        for source in sorted(PACKAGE.glob(pattern)):
+            target = folder / "lib" / PACKAGE.name / source.relative_to(PACKAGE)
             target.parent.mkdir(parents=True, exist_ok=True)
             _write(target, source.read_bytes())
     for path in (folder, *folder.rglob("*")):

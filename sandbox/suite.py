@@ -1,6 +1,6 @@
 """The attack suite: every file of ``attacks/`` as an ordinary unit of a back end, and whether it ended as it must.
 
-What an attack file expects stands in its docstring and is read without importing it, see ``attacks/README.md``.
+The docstring of an attack file states what it expects and is read without importing it; see ``attacks/README.md``.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from unlearn_bench.sandbox.types import MIB, STATUSES, Job, Limits, Outcome, San
 
 FOLDER = Path(__file__).with_name("attacks")
 BREACH = "BREACH"
-"""What an attack prints when something succeeds that must not."""
+"""What an attack prints when it succeeds in something that the sandbox must prevent."""
 PROCESSES = 64
 SCRATCH = 32 * MIB
 PATIENCE = 180.0
-"""Seconds beyond its deadline within which a unit must have come and gone, or it counts as a hang."""
+"""Seconds after its deadline within which a unit must have ended and been removed, or it counts as a hang."""
 REASON = 300
 
 Weights = Literal["original", "changed"]
@@ -35,7 +35,7 @@ Weights = Literal["original", "changed"]
 
 @dataclass(frozen=True)
 class HostileEntry:
-    """One unit of an attack file and what it must end in."""
+    """One unit of an attack file, and the outcome that it must have."""
 
     name: str
     source: bytes
@@ -46,11 +46,11 @@ class HostileEntry:
     memory: int = 1200
     """MiB."""
     reason: str = ""
-    """Text that the outcome's reason must hold."""
+    """Text that the outcome's reason must contain."""
     log: tuple[str, ...] = ()
-    """Texts that the log must hold."""
+    """Texts that the log must contain."""
     weights: Weights = "original"
-    """Which weights must arrive, where any must."""
+    """Which weights must arrive, if any must."""
     variant: str = ""
     """Passed as the parameter ``variant``."""
 
@@ -62,7 +62,7 @@ class HostileEntry:
 
 @dataclass(frozen=True)
 class AttackOutcome:
-    """What became of an attack; ``why`` says in which way it deviates and is empty when it does not."""
+    """The outcome of an attack; ``why`` says how it deviates from what is expected, and is empty if it does not."""
 
     attack: str
     expected: str
@@ -83,7 +83,7 @@ class BadHeader(ValueError):
 
 
 def attacks() -> list[tuple[HostileEntry, ...]]:
-    """All attacks, found by folder, sorted; the variants of one file together, in their order."""
+    """Return all attacks, found by folder and sorted; the variants of one file are together, in their order."""
     return [parse(path.stem, path.read_bytes()) for path in sorted(FOLDER.glob("*.py"))]
 
 
@@ -96,7 +96,7 @@ def parse(name: str, source: bytes) -> tuple[HostileEntry, ...]:
     """Return the entries of one file, from its docstring: a title, an empty line, then lines ``key: value``.
 
     Raises:
-        BadHeader: something of it is missing or unknown.
+        BadHeader: a part of the docstring is missing or unknown.
     """
     title, gap, *lines = [*(ast.get_docstring(ast.parse(source)) or "").splitlines(), "", ""]
     fields: dict[str, list[str]] = {}
@@ -127,19 +127,20 @@ def run(
 ) -> Iterator[AttackOutcome]:
     """Run attacks (all, unless ``chosen``), ``at_once`` at a time, the variants of a file one after another.
 
-    ``job`` comes from :func:`template`. Results come in the order of the attacks.
+    ``job`` is a tiny job of which everything but the source, its parameters and its limits is used. Results come in the
+    order of the attacks.
     """
     stop = threading.Event()
 
-    def follow(variants: tuple[HostileEntry, ...]) -> list[AttackOutcome]:
+    def attempt_variants(variants: tuple[HostileEntry, ...]) -> list[AttackOutcome]:
         return [attempt(backend, attack, job, stop) for attack in variants]
 
     with ThreadPoolExecutor(at_once) as pool:
         try:
-            for results in pool.map(follow, attacks() if chosen is None else chosen):
+            for results in pool.map(attempt_variants, attacks() if chosen is None else chosen):
                 yield from results
         finally:
-            stop.set()  # where nobody wants the rest
+            stop.set()  # the caller may want no more results
             pool.shutdown(cancel_futures=True)
 
 
@@ -158,7 +159,7 @@ def attempt(backend: Sandbox, attack: HostileEntry, job: Job, stop: threading.Ev
 
 
 def deviations(attack: HostileEntry, outcome: Outcome, original: Mapping[str, Any], seconds: float) -> Iterator[str]:
-    """In which ways an outcome is not what the attack expects; the original's weights are name → array."""
+    """Yield how an outcome deviates from what the attack expects; ``original`` has the original's weights by name."""
     if outcome.status != attack.expect:
         yield f"ended as {outcome.status}, not {attack.expect}: {outcome.reason or one_line(outcome.log[-REASON:])}"
     yield from (line for line in outcome.log.splitlines() if BREACH in line)
@@ -170,9 +171,9 @@ def deviations(attack: HostileEntry, outcome: Outcome, original: Mapping[str, An
         if text not in outcome.log
     )
     if outcome.weights is not None:
-        same = all(np.array_equal(array, original[name]) for name, array in outcome.weights.items())
-        if same != (attack.weights == "original"):
-            yield f"the weights are {'the original ones' if same else 'changed'}"
+        unchanged = all(np.array_equal(array, original[name]) for name, array in outcome.weights.items())
+        if unchanged != (attack.weights == "original"):
+            yield f"the weights are {'the original ones' if unchanged else 'changed'}"
     if (outcome.weights is None) != (outcome.status != "ok"):
         yield "weights came with a status other than ok, or none with ok"
     if len(outcome.reason) > REASON or "\n" in outcome.reason or not _printable(outcome.reason):

@@ -22,7 +22,7 @@ def tail(data: bytes, size: int = TAIL) -> str:
 
 
 def one_line(text: str, size: int = 300) -> str:
-    """Clean text on one line of at most ``size`` characters."""
+    """Return clean text on one line of at most ``size`` characters."""
     line = " ".join(clean(text[: 4 * size]).split())
     return line if len(line) <= size else line[: size - 1] + "…"
 
@@ -37,7 +37,7 @@ class Log:
     def add(self, data: bytes) -> None:
         """Append what arrived."""
         self._data += data
-        # trimmed only now and then: moving 64 KiB per line would be slow under a flood
+        # trimmed only occasionally: moving 64 KiB per line would be slow under a flood
         if len(self._data) > 4 * self.limit:
             del self._data[: -self.limit]
 

@@ -16,7 +16,7 @@ COUNTS = {"retain": 20, "forget": 6, "val": 9}
 
 @contextmanager
 def tiny_job(source: bytes, limits: Limits, **fields: Any) -> Iterator[Job]:
-    """Yield the same job each time; ``fields`` are further ones of ``Job``. Its data file goes with the block."""
+    """Yield the same job each time; ``fields`` are further fields of ``Job``. The block's end removes its data file."""
     import torch
     from safetensors.torch import save, save_file
 

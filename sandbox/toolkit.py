@@ -1,7 +1,7 @@
 """Loops that unlearning methods share; every submission may ``from sandbox.toolkit import …``.
 
-Public and stable, described for participants in ``submissions/README.md``. Needs torch alone. The loops run on tensors
-that already lie on the model's device and do not wait for it (no ``.item()``; ``finite`` alone has to ask), so they
+Public and stable, described for participants in ``submissions/README.md``. They need only torch. The loops run on
+tensors that already lie on the model's device and do not wait for it (no ``.item()``, except in ``finite``), so they
 cost what the arithmetic costs.
 """
 
@@ -23,14 +23,14 @@ from torch.utils.data import DataLoader
 from .inside.augmentation import moved
 
 Objective = Callable[..., Tensor]
-"""From one batch, ``objective(*batch)``, to the scalar that training decreases."""
+"""Maps one batch, ``objective(*batch)``, to the scalar that training decreases."""
 
 
 # Data
 
 
 def tensors(loader: DataLoader[Any]) -> tuple[Tensor, Tensor]:
-    """All images [n, c, h, w] and labels [n] of one pass over a loader, on the device of its batches."""
+    """Return all images [n, c, h, w] and labels [n] of one pass over a loader, on the device of its batches."""
     images, labels = zip(*loader, strict=True)
     return torch.cat(images), torch.cat(labels)
 
@@ -61,24 +61,24 @@ class Batches:
 
 
 def rebatch(loader: DataLoader[Any], batch_size: int) -> Batches:
-    """(images, labels) batches of a loader's data with another batch size; see :class:`Batches`."""
+    """Return (images, labels) batches of a loader's data with another batch size; see :class:`Batches`."""
     return Batches(*tensors(loader), batch_size=batch_size)
 
 
 def forever(batches: Iterable[tuple[Tensor, ...]]) -> Iterator[tuple[Tensor, ...]]:
-    """Yield the batches again and again, newly shuffled each time: for ``zip`` with a longer set."""
+    """Yield the batches again and again, shuffled anew each time, for ``zip`` with a longer set."""
     while True:
         yield from batches
 
 
 def augment(images: Tensor, crop: int = 0, flip: bool = False, fill: float | Tensor = 0) -> Tensor:
-    """Random crop after padding and random horizontal flip, drawn per image, on the images' device.
+    """Crop images at random after padding and flip them at random, drawn per image, on the images' device.
 
     Args:
         images: [n, c, h, w], of any dtype; left unchanged.
         crop: padding in pixels on every side; 0 means none.
         flip: whether each image is mirrored with probability ½.
-        fill: value of the padding, a number or a tensor that broadcasts to [n, c, h, w]: what black is in ``images``.
+        fill: value of the padding, a number or a tensor that broadcasts to [n, c, h, w], such as black.
     """
     n, device = len(images), images.device
     mirrored = torch.rand(n, 1, device=device) < 0.5 if flip else None
@@ -92,7 +92,7 @@ def augment(images: Tensor, crop: int = 0, flip: bool = False, fill: float | Ten
 def sgd(
     parameters: Iterable[Tensor] | Iterable[dict[str, Any]], lr: float, weight_decay: float = 0.0, momentum: float = 0.9
 ) -> torch.optim.SGD:
-    """SGD in its fused form: one kernel per step instead of several per tensor."""
+    """Return SGD in its fused form: one kernel per step instead of several per tensor."""
     return torch.optim.SGD(parameters, lr=lr, momentum=momentum, weight_decay=weight_decay, fused=True)
 
 
@@ -133,7 +133,7 @@ def train_epoch(
     schedule: LRScheduler | None = None,
     before_step: Callable[[], None] | None = None,
 ) -> None:
-    """One optimizer step on ``objective(*batch)`` per batch.
+    """Take one optimizer step on ``objective(*batch)`` per batch.
 
     Args:
         schedule: stepped after every batch.
@@ -159,7 +159,7 @@ def fit(
     momentum: float = 0.9,
     schedule: Literal["one-cycle", "cosine"] = "cosine",
 ) -> nn.Module:
-    """Train all of ``model`` by cross-entropy on (images, labels) batches, in train mode; returns it."""
+    """Train all of ``model`` by cross-entropy on (images, labels) batches, in train mode; return it."""
     model.train()
     optimizer = sgd(model.parameters(), lr, weight_decay, momentum)
     rate = recipe_schedule(optimizer, schedule, lr, epochs, len(batches))
@@ -179,10 +179,10 @@ def fit_near_start(
     penalty: float,
     momentum: float = 0.9,
 ) -> nn.Module:
-    """Train ``parts`` of ``model`` on cross-entropy + (penalty/2)·‖θ − θ_start‖²; returns the model.
+    """Train ``parts`` of ``model`` on cross-entropy + (penalty/2)·‖θ − θ_start‖²; return the model.
 
-    ``parts`` must be in the mode and trainable as meant, see :func:`train_last_stages`. The rate gets one factor of
-    ``decay`` from 50, from 80 and from 90 % of the epochs on (Goel et al. 2022, CF-k and EU-k).
+    ``parts`` must already be trainable and in the intended mode, see :func:`train_last_stages`. The learning rate is
+    multiplied by ``decay`` after 50, 80 and 90 % of the epochs (Goel et al. 2022, CF-k and EU-k).
     """
     trained: list[Tensor] = list(parts.parameters())
     start = [p.detach().clone() for p in trained]
@@ -204,9 +204,9 @@ def fit_near_start(
 
 
 def divergence(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
-    """KL(teacher ‖ student) in nats of logits [n, C], both divided by the temperature; mean over the n samples."""
-    told, said = ((logits / temperature).log_softmax(1) for logits in (teacher, student))
-    return F.kl_div(said, told, reduction="batchmean", log_target=True)
+    """Return KL(teacher ‖ student) in nats of logits [n, C] divided by the temperature, as mean over the n samples."""
+    teacher_log, student_log = ((logits / temperature).log_softmax(1) for logits in (teacher, student))
+    return F.kl_div(student_log, teacher_log, reduction="batchmean", log_target=True)
 
 
 # Models
@@ -214,19 +214,19 @@ def divergence(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Te
 
 @torch.no_grad()
 def predict(model: nn.Module, images: Tensor, batch_size: int = 256) -> Tensor:
-    """Logits [n, C] in eval mode, in the order of the images [n, …]; the model is left in eval mode."""
+    """Return logits [n, C] in eval mode, in the order of the images [n, …]; the model is left in eval mode."""
     model.eval()
     return torch.cat([model(part) for part in images.split(batch_size)])
 
 
 def head(model: nn.Module) -> nn.Linear:
-    """Return the classifier: the last linear layer, with one output per class, whether it has labels or not."""
+    """Return the classifier: the last linear layer, with one output per class, also for classes without labels."""
     *_, last = (module for module in model.modules() if isinstance(module, nn.Linear))
     return last
 
 
 def finite(model: nn.Module, *more: Tensor) -> bool:
-    """Whether the state of ``model``, and further tensors, are free of NaN and infinity; the device is asked once."""
+    """Return whether the state of ``model`` and further tensors are finite; this waits for the device once."""
     checked = [*model.state_dict().values(), *more]
     return bool(torch.stack([tensor.isfinite().all() for tensor in checked]).all())
 
@@ -239,10 +239,10 @@ def reinitialise(model: nn.Module) -> nn.Module:
     benchmark's architectures: residual networks (no layer norm) have Kaiming-normal convolutions (fan-out, He et al.
     2015); transformers (layer norm) have truncated-normal linear layers (σ = 0.02, bias 0), zero attention biases and,
     in TinyViT's MBConv blocks, a zero last scale. Everything else follows torch's own ``reset_parameters``.
-    Works in place and returns the model.
+    It works in place and returns the model.
 
     Raises:
-        TypeError: a module holds parameters and has no known initialisation.
+        TypeError: a module has parameters and no known initialisation.
     """
     modules: list[Any] = list(model.modules())
     transformer = any(isinstance(module, nn.LayerNorm) for module in modules)
@@ -270,19 +270,19 @@ def stages(model: nn.Module) -> list[nn.Module]:
     """Return the stages of a model, first to last, without stem and head: four in either architecture of the benchmark.
 
     Found by structure: the model's own children of type ``nn.Sequential`` (a ResNet's ``layer1`` … ``layer4``); where
-    there is one alone (a TinyViT's ``stages``), its children.
+    there is only one (a TinyViT's ``stages``), its children.
 
     Raises:
         ValueError: the model has no such child.
     """
-    found: list[nn.Module] = [child for child in model.children() if type(child) is nn.Sequential]
-    if not found:
+    sequentials: list[nn.Module] = [child for child in model.children() if type(child) is nn.Sequential]
+    if not sequentials:
         raise ValueError(f"found no stages in a {type(model).__name__}")
-    return found if len(found) > 1 else list(found[0].children())
+    return sequentials if len(sequentials) > 1 else list(sequentials[0].children())
 
 
 def train_last_stages(model: nn.Module, k: int) -> nn.ModuleList:
-    """Freeze all of ``model`` but its last ``k`` stages and what follows them; returns these, classifier included.
+    """Freeze all of ``model`` but its last ``k`` stages and what follows them; return these, classifier included.
 
     The returned parts are trainable and in train mode. The rest has no gradients and is in eval mode, so that neither
     its weights nor its batch-norm statistics change.
@@ -316,10 +316,10 @@ def differentiable_eval(model: nn.Module) -> nn.Module:
 
 
 def sample_gradients(model: nn.Module, images: Tensor, labels: Tensor, at_once: int = 64) -> Tensor:
-    """Gradient of the cross-entropy of every sample: [n, P], the P columns in the order of ``model.parameters()``.
+    """Return the gradient of every sample's cross-entropy, [n, P], with columns in the order of ``model.parameters()``.
 
-    The model is left in the mode of :func:`differentiable_eval`. The result takes 4·n·P bytes and the work as much for
-    ``at_once`` samples: hand in a large set part by part. ``torch.nn.utils.parameters_to_vector`` has the same order.
+    The model is left in the mode of :func:`differentiable_eval`. The result takes 4·n·P bytes, and the work as
+    much for ``at_once`` samples: pass a large set in parts. ``torch.nn.utils.parameters_to_vector`` has the same order.
     """
     differentiable_eval(model)
     parameters = {name: p.detach() for name, p in model.named_parameters()}

@@ -90,17 +90,17 @@ Chunk = tuple[Literal["channel", "log"], bytes]
 
 
 class Exit(NamedTuple):
-    """What is left of a stopped sandbox."""
+    """How a sandbox ended."""
 
     code: int | None
     """Exit code, negative for a signal; ``None`` if it did not end by itself."""
     oom: bool = False
-    """The engine saw the memory limit strike."""
+    """Whether the engine saw the memory limit end a process."""
     peak_memory: int | None = None
     log: bytes = b""
-    """What it had still written to its log, as far as it could be had."""
+    """The rest of its log, as far as it could be read."""
     failure: str = ""
-    """Why it may still run and nothing more is known of it: what holds it (an engine) did not answer."""
+    """Why nothing more is known, and it may still run: what holds it (an engine) did not answer."""
 
 
 class RunningSandbox(Protocol):
@@ -113,10 +113,10 @@ class RunningSandbox(Protocol):
         """Write to the channel."""
 
     def cpu_seconds(self) -> float | None:
-        """CPU time used so far by all its processes."""
+        """Return the CPU time used so far by all its processes, in seconds; ``None`` if unknown."""
 
     def over_memory(self) -> bool:
-        """Whether the host must stop it for its memory (``False`` where the engine does that)."""
+        """Return whether the host must stop it for its memory (``False`` where the engine does that)."""
 
     def stop(self, grace: float) -> Exit:
         """Let it end by itself for ``grace`` seconds, then kill everything in it, in bounded time. Idempotent."""
@@ -126,7 +126,7 @@ class Sandbox(Protocol):
     """A back end: runs one job in isolation. Its module has ``create()``; ``sandbox.conformity`` checks it."""
 
     name: str
-    """What ``backends.load`` finds it by; records carry it."""
+    """The name for ``backends.load``; records carry it."""
     description: str
     """What it protects and what it does not, in one line."""
     trusted: bool
@@ -139,7 +139,7 @@ class Sandbox(Protocol):
     """What to do on a machine where it does not keep one of them, in one line."""
 
     def unavailable(self, model: Mapping[str, Any], device: str) -> str | None:
-        """Why this back end cannot run such a job here, with the remedy; ``None`` when it can."""
+        """Return why this back end cannot run such a job here, with the remedy after "; ", or ``None`` if it can."""
 
     def run(self, job: Job, clock: AbstractContextManager[Any], stop: threading.Event | None = None) -> Outcome:
         """Run one job; hold ``clock`` from the go signal until the weights have arrived.
@@ -148,4 +148,4 @@ class Sandbox(Protocol):
         """
 
     def reap(self) -> int:
-        """Remove what killed harnesses left behind; returns how much. Nothing of a living one is touched."""
+        """Remove what killed harnesses left behind, and nothing of a living one; return how many things that were."""

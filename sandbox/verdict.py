@@ -1,4 +1,4 @@
-"""From how a conversation ended to a status and one line for people."""
+"""The status of a unit and its reason in one line, from how the conversation with it ended."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Ending(NamedTuple):
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a unit's conversation amounts to: the parts of an ``Outcome`` that the bytes decide."""
+    """The parts of an ``Outcome`` that the bytes received decide."""
 
     status: Status
     reason: str = ""
@@ -41,8 +41,8 @@ class Verdict:
 def judge(end: frames.Frame | Ending, exit_: Exit, layout: SafetensorsLayout, limits: Limits) -> Verdict:
     """Return the verdict on an entry, after the go signal.
 
-    What had arrived counts, even if the sandbox could not be stopped; nothing is held against an entry for what did
-    not arrive from a sandbox that nobody could ask any more.
+    What has arrived counts, even if the sandbox could not be stopped. If nothing arrived from a sandbox that no longer
+    answers, the entry is not to blame.
     """
     verdict = _judge(end, exit_, layout, limits)
     if not exit_.failure:
@@ -60,8 +60,8 @@ def _judge(end: frames.Frame | Ending, exit_: Exit, layout: SafetensorsLayout, l
     if end.why == "stopped":
         return Verdict("infra", STOPPED)
     if end.why == "deadline":
-        struck = (STRUCK,) if exit_.oom else ()
-        return Verdict("timeout", f"no weights within the deadline of {limits.deadline:g} s", warnings=struck)
+        warnings = (STRUCK,) if exit_.oom else ()
+        return Verdict("timeout", f"no weights within the deadline of {limits.deadline:g} s", warnings=warnings)
     if end.why == "memory" or exit_.oom:
         return Verdict("oom", _too_much(limits))
     if end.why == "protocol":
@@ -70,28 +70,28 @@ def _judge(end: frames.Frame | Ending, exit_: Exit, layout: SafetensorsLayout, l
 
 
 def ending_before_go(end: frames.Frame | Ending, exit_: Exit, limits: Limits) -> Verdict:
-    """Return the verdict on a sandbox that never became ready: nothing of the entry had run."""
+    """Return the verdict on a sandbox that never became ready, so that the entry did not run."""
     if isinstance(end, frames.Frame):
         error = _error(end.payload, exit_, limits)
         return Verdict("infra", f"the sandbox could not start: {error.reason}", traceback=error.traceback)
-    words = {
+    reasons = {
         "closed": ended(exit_.code),
         "deadline": f"it was not ready within {limits.startup:g} s",
         "memory": _too_much(limits),
         "protocol": end.detail,
         "stopped": STOPPED,
     }
-    reason = exit_.failure or (_too_much(limits) if exit_.oom else words[end.why])
+    reason = exit_.failure or (_too_much(limits) if exit_.oom else reasons[end.why])
     return Verdict("infra", one_line(f"the sandbox could not start: {reason}"))
 
 
 def ended(code: int | None) -> str:
-    """How a process ended, in words."""
+    """Say in words how a process ended."""
     if code is None:
         return "the channel was closed"
     if code < 0:
-        named = -code in {s.value for s in signal.Signals}
-        return f"the process was killed by {signal.Signals(-code).name if named else f'signal {-code}'}"
+        has_name = -code in {s.value for s in signal.Signals}
+        return f"the process was killed by {signal.Signals(-code).name if has_name else f'signal {-code}'}"
     return f"the process ended with exit code {code}"
 
 
@@ -123,8 +123,8 @@ def _error(payload: bytearray, exit_: Exit, limits: Limits) -> Verdict:
         return Verdict(
             "oom", one_line(f"{_too_much(limits)}, or than the device has: {kind}: {message}"), traceback=traceback
         )
-    words = ": ".join(word for word in (kind, message) if word)
-    return Verdict("crash", one_line(words) or SILENT, traceback=traceback)
+    reason = ": ".join(part for part in (kind, message) if part)
+    return Verdict("crash", one_line(reason) or SILENT, traceback=traceback)
 
 
 def _line(value: object) -> str:

@@ -33,19 +33,22 @@ def _bytes(word: str, shape: tuple[int, ...]) -> int:
 
 
 def header_bound(layout: SafetensorsLayout) -> int:
-    """Longest header that can be needed: per tensor its name, its shape, two offsets and the punctuation."""
+    """Return the longest header that a file may need: per tensor a name, a shape, two offsets and the punctuation."""
     return 1024 + sum(128 + 6 * len(name) + 24 * len(shape) for name, (_, shape) in layout.items())
 
 
 def bound(layout: SafetensorsLayout) -> int:
-    """Longest safetensors file that ``check`` can accept, in bytes."""
+    """Return the size of the longest safetensors file that ``check`` can accept, in bytes."""
     return _PREFIX + header_bound(layout) + sum(_bytes(word, shape) for word, shape in layout.values())
 
 
 def check(data: bytes | bytearray, layout: SafetensorsLayout) -> dict[str, np.ndarray[Any, Any]]:
-    """Return name → array (own memory) for safetensors of exactly this layout, else raise ``InvalidWeights``.
+    """Return name → array (in memory of its own) from safetensors of exactly this layout.
 
-    Checked: names, dtypes, shapes, offsets without gap or overlap, total size, finite values, ``running_var`` ≥ 0.
+    Checked are names, dtypes, shapes, offsets without gap or overlap, total size, finite values, ``running_var`` ≥ 0.
+
+    Raises:
+        InvalidWeights: a check fails.
     """
     entries, start = _header(data, layout)
     _same_names(entries, layout)
@@ -84,9 +87,9 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _same_names(entries: Mapping[str, Any], layout: SafetensorsLayout) -> None:
     missing, extra = layout.keys() - entries.keys(), entries.keys() - layout.keys()
     if missing or extra:
-        words = [f"{len(names)} {what} (such as {one_line(min(names), 80)!r})"
-                 for names, what in ((missing, "missing"), (extra, "unexpected")) if names]  # fmt: skip
-        raise InvalidWeights(f"not the architecture's weights: {' and '.join(words)} of {len(layout)} tensors")
+        differences = [f"{len(names)} {what} (such as {one_line(min(names), 80)!r})"
+                       for names, what in ((missing, "missing"), (extra, "unexpected")) if names]  # fmt: skip
+        raise InvalidWeights(f"not the architecture's weights: {' and '.join(differences)} of {len(layout)} tensors")
 
 
 def _span(name: str, entry: Any, word: str, shape: tuple[int, ...]) -> tuple[int, int]:
@@ -103,7 +106,7 @@ def _span(name: str, entry: Any, word: str, shape: tuple[int, ...]) -> tuple[int
 
 
 def _shown(value: Any) -> str:
-    """Any JSON value in a few words; ``str`` would recurse as deep as it is nested."""
+    """Return any JSON value in a few characters; ``str`` would recurse as deep as it is nested."""
     return one_line(value if isinstance(value, str) else reprlib.repr(value), 80)
 
 

@@ -1,4 +1,4 @@
-"""The attack suite on a back end of this machine, with what only the harness can judge."""
+"""The attack suite on a back end of this machine, with the attacks that only the harness can judge."""
 
 from __future__ import annotations
 
@@ -63,13 +63,15 @@ def run(sandbox: str | None = None) -> Iterator[AttackOutcome]:
         yield from suite.run(backend, job)
         yield outputs(backend, run_id)
         start = time.monotonic()
-        left = remains.remains(client, suite.sources(), before)
+        leftovers = remains.remains(client, suite.sources(), before)
         seconds = round(time.monotonic() - start, 1)
-    yield AttackOutcome("what is left", "nothing", "something" if left else "nothing", seconds, "", "; ".join(left))
+    yield AttackOutcome(
+        "what is left", "nothing", "something" if leftovers else "nothing", seconds, "", "; ".join(leftovers)
+    )
 
 
 def attacked(sandbox: str | None) -> Sandbox:
-    """Return the usable back end of this name, or the preferred one of those that are trusted.
+    """Return the usable back end of this name, or the preferred one of the trusted ones.
 
     Raises:
         BenchError: There is no such back end, or it cannot be used here.
@@ -82,7 +84,7 @@ def attacked(sandbox: str | None) -> Sandbox:
 
 
 def statically_refused() -> Iterator[AttackOutcome]:
-    """Yield the outcomes of submissions that no sandbox sees; each is made here, as none can be kept as a file."""
+    """Yield the outcomes of submissions that no sandbox sees; they are made here, as none can be kept as a file."""
     with tempfile.TemporaryDirectory() as folder:
         for name in (*SOURCES, *FILES):
             path = Path(folder, f"{name.replace(' ', '_')}.py")
@@ -103,7 +105,7 @@ def statically_refused() -> Iterator[AttackOutcome]:
 
 
 def outputs(backend: Sandbox, run_id: str) -> AttackOutcome:
-    """Run finite weights whose outputs overflow as an entry on the default track: the sandbox cannot see it."""
+    """Attack the default track with finite weights whose outputs overflow, which the sandbox cannot see."""
     references = References(load_track("digits-resnet18"), Store())
     entry = entries.read(suite.FOLDER / f"{OVERFLOWING}.py")
     start = time.monotonic()
@@ -141,6 +143,6 @@ def summary(results: Sequence[AttackOutcome]) -> str:
     machine, deviations = hardware(), sum(not result.ok for result in results)
     engine = facts()
     day = datetime.date.today().isoformat()
-    where = f"{machine['cpu']}, {machine['cores']} cores, {machine['system']}"
-    where += f", engine {engine.info['ServerVersion']}" if engine else ""
-    return f"{len(results)} attacks and controls, {deviations} deviations; {where}; {day}."
+    platform = f"{machine['cpu']}, {machine['cores']} cores, {machine['system']}"
+    platform += f", engine {engine.info['ServerVersion']}" if engine else ""
+    return f"{len(results)} attacks and controls, {deviations} deviations; {platform}; {day}."

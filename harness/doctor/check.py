@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Check:
-    """What was checked and what came of it; ``remedy`` is empty when all is well."""
+    """What was checked, and the result; ``remedy`` is empty when all is well."""
 
     subject: str
     text: str
     remedy: str = ""
     needed: bool = True
-    """Whether nothing works without it."""
+    """Whether the benchmark cannot be used without it."""
 
     @property
     def ok(self) -> bool:

@@ -1,4 +1,4 @@
-"""What ``bench doctor`` looks at."""
+"""The checks of ``bench doctor``."""
 
 from __future__ import annotations
 
@@ -70,25 +70,27 @@ def _libraries() -> Check:
 
 
 def _disk(store: Store) -> Check:
-    place = store.root
-    while not place.exists():
-        place = place.parent
-    free = shutil.disk_usage(place).free / 2**30
+    existing = store.root
+    while not existing.exists():
+        existing = existing.parent
+    free = shutil.disk_usage(existing).free / 2**30
     text = f"{free:.0f} GiB free for the store in {store.root}"
-    if not os.access(place, os.W_OK):
+    if not os.access(existing, os.W_OK):
         return Check("disk", f"{store.root} is not writable", "point BENCH_HOME at a folder that is")
     return Check("disk", text, "" if free >= FREE_DISK_GIB else "free some, or point BENCH_HOME elsewhere", False)
 
 
 def _memory(default: Track) -> Check:
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**20
-    wanted = default.protocol.memory_mib
+    unit_limit = default.protocol.memory_mib
     free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES") / 2**20
     text = (
         f"{total / 1024:.0f} GiB, {free / 1024:.0f} GiB of it unused; "
-        f"a unit of the default track may use {wanted / 1024:.0f} GiB"
+        f"a unit of the default track may use {unit_limit / 1024:.0f} GiB"
     )
-    return Check("memory", text, "" if total >= wanted else "units may end as oom here: use a larger machine", False)
+    return Check(
+        "memory", text, "" if total >= unit_limit else "units may end as oom here: use a larger machine", False
+    )
 
 
 def _references(references: References) -> Check:
@@ -118,11 +120,11 @@ def _neighbours(store: Store) -> Check:
 
 
 def _clock(references: References, backend: Sandbox) -> Check:
-    """Time the identity entry repeatedly: the overhead inside the clock, and its spread."""
-    bench = UnitContext(references, backend, run_id="doctor")
+    """Time the identity entry repeatedly, for the overhead that the clock includes and its spread."""
+    context = UnitContext(references, backend, run_id="doctor")
     unit = SeedUnit(baseline("original"), references.track, 0)
     core = max(os.sched_getaffinity(0))
-    records = [run(bench, unit, timed_slot((core,)), None, 60.0) for _ in range(NOOP_UNITS)]
+    records = [run(context, unit, timed_slot((core,)), None, 60.0) for _ in range(NOOP_UNITS)]
     failed = [r for r in records if r.seconds is None]
     if failed:
         return Check("clock", f"the identity entry failed: {failed[0].reason}", "see the lines above")

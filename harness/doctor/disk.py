@@ -1,4 +1,4 @@
-"""What lies where on the disk, and what of it can be freed: for ``bench clean``."""
+"""What takes space on the disk, and how it can be freed, for ``bench clean``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from unlearn_bench.sandbox.engine import leftovers
 from unlearn_bench.sandbox.engine.leftovers import Leftover
 
 YOUNG = 3600.0
-"""Seconds in which a file that nothing refers to may belong to a run that has not written its record yet."""
+"""Age in seconds below which an unreferenced file may belong to a run that has not written its record yet."""
 DIGEST = re.compile(rb"[0-9a-f]{64}")
 REBUILT = {
     "inputs": "data of units, written again when needed",
@@ -25,7 +25,7 @@ REBUILT = {
     "checkpoints": "trainings that were interrupted; without them they begin anew",
     "logs": "logs of failed units and of errors",
 }
-"""Folders of the store that can go at any time."""
+"""Folders of the store that can be removed at any time."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Heap:
 
 
 def heaps(store: Store) -> Iterator[Heap]:
-    """Everything that takes space, the store's first."""
+    """Yield everything that takes space, beginning with the store."""
     blobs = {path.stem: path for path in (store.root / "blobs").glob("*/*") if not path.name.startswith(".")}
     for folder in sorted(path for path in _entries(store.root) if path.is_dir() and path.name != "blobs"):
         if folder == data_folder() or folder == device_locks.folder():
@@ -55,11 +55,13 @@ def heaps(store: Store) -> Iterator[Heap]:
         digests = {
             digest.decode() for path in files if path.suffix == ".json" for digest in DIGEST.findall(_read(path))
         }
-        owned = [blobs.pop(name) for name in digests & set(blobs)]
-        about = f"documents, and {len(owned)} arrays that they refer to" if owned else "documents"
-        yield _heap(folder.name, about, "--all", [*files, *owned], folder)
-    old = [path for path in blobs.values() if _age(path) > YOUNG]
-    yield _heap("unreferenced", "arrays that no document refers to, an hour old or more", "--unreferenced", old)
+        referenced = [blobs.pop(name) for name in digests & set(blobs)]
+        about = f"documents, and {len(referenced)} arrays that they refer to" if referenced else "documents"
+        yield _heap(folder.name, about, "--all", [*files, *referenced], folder)
+    unreferenced = [path for path in blobs.values() if _age(path) > YOUNG]
+    yield _heap(
+        "unreferenced", "arrays that no document refers to, an hour old or more", "--unreferenced", unreferenced
+    )
     yield _orphans()
     yield _images()
 
@@ -75,26 +77,26 @@ def _heap(kind: str, about: str, option: str, files: list[Path], folder: Path | 
 
 
 def _orphans() -> Heap:
-    """Containers, processes and folders of units whose harness is dead."""
+    """Return containers, processes and folders of units whose harness is dead."""
     orphans = [*leftovers.containers(), *leftovers.processes(), *leftovers.folders()]
-    return _of_leftovers("orphans", "containers, processes and folders of killed runs", "--orphans", orphans)
+    return _leftover_heap("orphans", "containers, processes and folders of killed runs", "--orphans", orphans)
 
 
 def _images() -> Heap:
     about = "the benchmark's container images; `bench image` makes them again"
-    return _of_leftovers("image", about, "--image", leftovers.images())
+    return _leftover_heap("image", about, "--image", leftovers.images())
 
 
-def _of_leftovers(kind: str, about: str, option: str, things: list[Leftover]) -> Heap:
+def _leftover_heap(kind: str, about: str, option: str, parts: list[Leftover]) -> Heap:
     def free() -> None:
-        for thing in things:
+        for part in parts:
             try:
-                thing.remove()
+                part.remove()
             except leftovers.InUse as error:
                 remedy = "wait until no run uses it, then try again"
-                raise BenchError(f"{thing.name}: {error}", "this machine", remedy, EXIT_CODES["infra"]) from None
+                raise BenchError(f"{part.name}: {error}", "this machine", remedy, EXIT_CODES["infra"]) from None
 
-    return Heap(kind, about, option, sum(thing.size for thing in things), len(things), free)
+    return Heap(kind, about, option, sum(part.size for part in parts), len(parts), free)
 
 
 def _entries(folder: Path) -> list[Path]:

@@ -22,16 +22,16 @@ GPU_MINUTES = 5
 
 
 def engine() -> Iterator[Check]:
-    """Yield the checks of engine and image; neither is needed by those who run only their own code."""
-    answering = facts()
-    if answering is None:
+    """Yield the checks of engine and image; neither is needed to run one's own code."""
+    running_engine = facts()
+    if running_engine is None:
         yield Check("engine", "no container engine answers", START, needed=False)
         return
-    missing = answering.lacking
-    text = answering.line + (f"; it cannot limit: {', '.join(missing)}" if missing else "")
+    missing = running_engine.lacking
+    text = running_engine.line + (f"; it cannot limit: {', '.join(missing)}" if missing else "")
     remedy = f"switch the kernel's controllers on: {', '.join(missing)} (boot with cgroup_enable=memory swapaccount=1)"
     yield Check("engine", text, remedy if missing else "", needed=False)
-    yield _image(answering)
+    yield _image(running_engine)
 
 
 def gpu(index: int) -> Iterator[Check]:
@@ -66,10 +66,10 @@ def _driver(index: int) -> Check:
         what = "this machine has no nvidia-smi, so no NVIDIA driver"
         return Check("gpu driver", what, "install the driver, or run on the CPU (without --gpu)")
     query = ["nvidia-smi", f"--id={index}", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"]
-    done = subprocess.run(query, capture_output=True, text=True)
-    first_line = (done.stdout or done.stderr).strip().splitlines()[:1]
+    query_result = subprocess.run(query, capture_output=True, text=True)
+    first_line = (query_result.stdout or query_result.stderr).strip().splitlines()[:1]
     text = f"GPU {index}: {' '.join(first_line)}"
-    return Check("gpu driver", text, "" if done.returncode == 0 else "name a GPU that `nvidia-smi -L` lists")
+    return Check("gpu driver", text, "" if query_result.returncode == 0 else "name a GPU that `nvidia-smi -L` lists")
 
 
 def _gpu_engine(engine: Facts | None) -> Iterator[Check]:

@@ -48,7 +48,7 @@ class Entry:
     summary: str = ""
     notes: tuple[str, ...] = ()
     syntax: str = ""
-    """SHA-256 of the syntax tree without docstrings; empty where it is too deep to tell."""
+    """SHA-256 of the syntax tree without docstrings; empty if the tree is too deep to hash."""
 
     @cached_property
     def sha256(self) -> str:
@@ -67,7 +67,7 @@ class Entry:
 
     @property
     def kind(self) -> EntryKind:
-        """Kind of entry; a shipped file is known by its content, not by its name."""
+        """Kind of entry; a shipped file is recognised by its content, not by its name."""
         if self.sha256 not in shipped_digests():
             return "entry"
         return "reference" if self.metadata.get("kind") == "reference" else "baseline"
@@ -84,8 +84,8 @@ class Entry:
                     f"{self.name}: unlearn takes no parameter {name!r}",
                     f"it takes {', '.join(self.defaults) or 'no hyper-parameters'}",
                 )
-        changed = {k: v for k, v in {**self.overrides, **overrides}.items() if self.defaults.get(k) != v}
-        return replace(self, overrides=changed)
+        nondefault = {k: v for k, v in {**self.overrides, **overrides}.items() if self.defaults.get(k) != v}
+        return replace(self, overrides=nondefault)
 
 
 def read(path: Path, trusted: bool = False) -> Entry:
@@ -94,7 +94,7 @@ def read(path: Path, trusted: bool = False) -> Entry:
     ``trusted``: parse it in this process, without limits.
 
     Raises:
-        InvalidEntry: the first thing that is wrong, and what to do.
+        InvalidEntry: the file breaks the contract; the message gives the first violation and its remedy.
         BenchError: there is no such file (exit code 2).
     """
     if not path.is_symlink() and not path.exists():
@@ -110,7 +110,7 @@ def read(path: Path, trusted: bool = False) -> Entry:
 
 
 def from_source(name: str, source: bytes, trusted: bool = False) -> Entry:
-    """As :func:`read`, for a source that is already in memory."""
+    """Check an entry like :func:`read`, from a source that is already in memory."""
     if len(source) > SIZE:
         raise InvalidEntry(f"{name} has more than {SIZE:,} bytes", "shorten the file; weights cannot be sent")
     try:
@@ -119,7 +119,7 @@ def from_source(name: str, source: bytes, trusted: bool = False) -> Entry:
         raise InvalidEntry(f"{name}: byte {error.start} is not UTF-8", "save the file as UTF-8") from None
     if "\0" in text:
         raise InvalidEntry(f"{name} contains a NUL character", "remove it")
-    report = json.loads(inspection.inspect(text) if trusted else _inspected(name, source))
+    report = json.loads(inspection.inspect(text) if trusted else _inspect_in_child(name, source))
     for what, remedy in report["problems"]:
         raise InvalidEntry(f"{name}: {what}", remedy)
     missing = [package for package in report["package_missing"] if package not in PROVIDED]
@@ -140,15 +140,15 @@ def from_source(name: str, source: bytes, trusted: bool = False) -> Entry:
     )
 
 
-def _inspected(name: str, source: bytes) -> bytes:
+def _inspect_in_child(name: str, source: bytes) -> bytes:
     command = [sys.executable, "-I", "-S", str(Path(__file__).with_name("inspection.py"))]
     try:
-        done = subprocess.run(command, input=source, capture_output=True, timeout=30)
+        child = subprocess.run(command, input=source, capture_output=True, timeout=30)
     except subprocess.TimeoutExpired:
         raise InvalidEntry(f"{name} takes too long to parse", "simplify the file") from None
-    if done.returncode != 0:
+    if child.returncode != 0:
         raise InvalidEntry(f"{name} cannot be parsed within the limits", "simplify the file: it nests too deeply")
-    return done.stdout
+    return child.stdout
 
 
 @cache
@@ -156,7 +156,7 @@ def baseline(name: str) -> Entry:
     """Return a shipped method or reference row by its file's name.
 
     Raises:
-        BenchError: no such file in ``baselines/``.
+        BenchError: there is no such file in ``baselines/``.
     """
     path = BASELINES / f"{name}.py"
     if name not in baseline_names():
@@ -175,13 +175,13 @@ def find_entry(name: str) -> Entry:
 
 @cache
 def baseline_names() -> tuple[str, ...]:
-    """Shipped methods and reference rows, found by folder."""
+    """Return the names of shipped methods and reference rows, found by folder."""
     return tuple(sorted(path.stem for path in BASELINES.glob("*.py") if path.stem != "__init__"))
 
 
 @cache
 def shipped_digests() -> frozenset[str]:
-    """SHA-256 of every shipped method."""
+    """Return the SHA-256 of every shipped method."""
     return frozenset(hashlib.sha256((BASELINES / f"{n}.py").read_bytes()).hexdigest() for n in baseline_names())
 
 

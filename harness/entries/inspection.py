@@ -1,6 +1,7 @@
-"""Reads an entry without importing it: ``python -I -S inspection.py < entry.py`` prints what it declares as JSON.
+"""Read an entry without importing it: ``python -I -S inspection.py < entry.py`` prints what it declares as JSON.
 
-Runs as a child with limits, because parsing hostile source can exhaust memory or the stack. Standard library only.
+It runs as a child process with limits, because parsing hostile source can exhaust memory or the stack, and imports
+nothing but the standard library.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ def _inspect(text: str) -> dict[str, Any]:
 
 
 def _signature(tree: ast.Module, problems: list[tuple[str, str]]) -> dict[str, Any]:
-    """Hyper-parameters with their defaults (``None`` for a default that is not a literal)."""
+    """Return the hyper-parameters with their defaults (``None`` for a default that is not a literal)."""
     functions = [n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == "unlearn"]
     if not functions:
         problems.append(
@@ -74,11 +75,11 @@ def _signature(tree: ast.Module, problems: list[tuple[str, str]]) -> dict[str, A
     for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
         if default is None:
             problems.append((f"parameter {argument.arg} of unlearn has no default", f"write {argument.arg}=…"))
-    named = [
+    with_default = [
         *zip(positional[len(required) :], arguments.defaults, strict=True),
         *((a, d) for a, d in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True) if d is not None),
     ]
-    return {argument.arg: _literal(default) for argument, default in named if argument.arg not in DATA}
+    return {argument.arg: _literal(default) for argument, default in with_default if argument.arg not in DATA}
 
 
 def _search_space(tree: ast.Module, parameters: dict[str, Any], problems: list[tuple[str, str]]) -> dict[str, Any]:
@@ -123,28 +124,28 @@ def _metadata(text: str, problems: list[tuple[str, str]]) -> dict[str, Any]:
 
 
 def _imports(tree: ast.Module) -> list[str]:
-    """Top-level packages imported unconditionally; those inside ``try`` are the entry's own affair."""
-    found: set[str] = set()
+    """Return the top-level packages that are imported unconditionally, outside of ``try`` and ``if``."""
+    packages: set[str] = set()
 
     def visit(node: ast.AST) -> None:
         if isinstance(node, ast.Import):
-            found.update(alias.name.split(".")[0] for alias in node.names)
+            packages.update(alias.name.split(".")[0] for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.level == 0:
-            found.add((node.module or "").split(".")[0])
+            packages.add((node.module or "").split(".")[0])
         elif not isinstance(node, ast.Try | ast.If):
             for child in ast.iter_child_nodes(node):
                 visit(child)
 
     visit(tree)
-    return sorted(found)
+    return sorted(packages)
 
 
 def _syntax(tree: ast.Module) -> str:
-    """SHA-256 of the syntax tree without docstrings: what neither comments nor layout change; empty if too deep."""
-    kinds = ast.Module | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+    """Return the SHA-256 of the syntax tree without docstrings, comments and layout; empty if too deep."""
+    documented = ast.Module | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
     bodies = []
     for node in ast.walk(tree):
-        if isinstance(node, kinds) and ast.get_docstring(node, clean=False) is not None:
+        if isinstance(node, documented) and ast.get_docstring(node, clean=False) is not None:
             bodies.append((node, node.body))
             node.body = node.body[1:]
     try:

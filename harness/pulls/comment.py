@@ -1,6 +1,6 @@
 """The comment on a pull request, in Markdown, from a result.
 
-Of a participant's text only the title reaches it, and the entry's name, whose alphabet is harmless.
+Of a participant's text it shows only the title and the entry's name, whose alphabet is harmless.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ HARMLESS = str.maketrans(
 TEXTS = frozenset(
     {"entry", "kind", "state", "reason", "trusted", "verified", "inconsistent", "badge", "hardware", "date"}
 )
-"""Columns of a board that hold no numbers, beside the groups."""
+"""Columns of a board that hold no numbers, apart from the groups."""
 BARS = "▁▂▃▄▅▆▇█"
 
 
@@ -35,7 +35,7 @@ def title(text: str) -> str:
 
 
 def comment(result: PullResult) -> str:
-    """Return the comment: verdict, neighbours on the board, a strip over the seeds, what failed and whose it was."""
+    """Return the comment: verdict, neighbours on the board, a strip over the seeds, failures and who has to act."""
     track = result.track
     smoke = " (smoke run: one seed, no rank)" if result.kind == "smoke" else ""
     lines = [f"### unlearn-bench: `{track.name}`{smoke}", ""]
@@ -67,11 +67,11 @@ def _entry(entry: EntryResult, sealed: bool) -> list[str]:
     elif entry.seeds:
         signs = " ".join(f"{seed.seed}{'✓' if seed.status == 'ok' else '✗'}" for seed in entry.seeds)
         metrics = [metric for metric in ranked() if hasattr(entry.seeds[0], metric.name)]
-        bars = [f"{each.title} {_strip([getattr(seed, each.name) for seed in entry.seeds])}" for each in metrics]
+        bars = [f"{metric.title} {_strip([getattr(seed, metric.name) for seed in entry.seeds])}" for metric in metrics]
         lines += [f"seeds `{signs}` · {' · '.join(bars)}", ""]
     if entry.status != "ok":
-        where = [str(seed.seed) for seed in entry.seeds if seed.status == entry.status]
-        place = f" on seed {', '.join(where)}" if where else ""
+        failed_seeds = [str(seed.seed) for seed in entry.seeds if seed.status == entry.status]
+        place = f" on seed {', '.join(failed_seeds)}" if failed_seeds else ""
         lines += [f"failed: `{entry.status}`{place}. Whose: {_plain(entry.whose)}. {_plain(entry.remedy)}", ""]
     return lines
 
@@ -90,15 +90,15 @@ def _frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 
 
 def _strip(values: list[float | None]) -> str:
-    """One bar per seed from the least to the largest value; a gap where there is none."""
-    known = np.array([value for value in values if value is not None], dtype=np.float64)
-    if not known.size:
+    """Return one bar per seed, scaled from the least to the largest value; a dot where a seed has none."""
+    present = np.array([value for value in values if value is not None], dtype=np.float64)
+    if not present.size:
         return cells.NONE
-    low, span = known.min(), max(float(np.ptp(known)), 1e-12)
+    low, span = present.min(), max(float(np.ptp(present)), 1e-12)
     bars = ["·" if value is None else BARS[int((value - low) / span * (len(BARS) - 1) + 0.5)] for value in values]
     return f"`{''.join(bars)}`"
 
 
 def _plain(text: str) -> str:
-    """Our own words, as they came in a document: nothing of them is Markdown."""
+    """Return a document's text of the benchmark itself on one line, so that nothing of it acts as Markdown."""
     return one_line(text, 400).translate({k: v for k, v in HARMLESS.items() if chr(k) not in "`"}).replace("*", "∗")

@@ -1,4 +1,4 @@
-"""Reading a git repository without a checkout: commits, changes and blobs, through git's plumbing alone.
+"""Reading a git repository without a checkout: commits, changes and blobs, through git's plumbing only.
 
 Nothing of the repository is executed: no hooks, filters, external diffs, replaced objects or lazy fetches, and the
 user's configuration is not read. Everything that git prints is bounded in size and time.
@@ -38,7 +38,7 @@ SAFE = ("-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "-c", "p
 
 
 class GitError(BenchError):
-    """A repository that cannot be read as asked: the command's affair, never the entry's."""
+    """A repository that cannot be read as asked: the command's fault, never the entry's."""
 
     def __init__(self, what: str, remedy: str) -> None:
         super().__init__(what, "your command", remedy, USAGE)
@@ -46,7 +46,7 @@ class GitError(BenchError):
 
 @dataclass(frozen=True)
 class Change:
-    """One path that differs between two trees; ``None`` for the side where it is not there."""
+    """One path that differs between two trees; ids and modes are zeros on a side where it is absent."""
 
     path: bytes
     status: str
@@ -64,25 +64,25 @@ class Repository:
         """Open the repository at ``path``.
 
         Raises:
-            GitError: there is no git, or no repository.
+            GitError: git is not installed, or there is no repository.
         """
         self.path = path
         self._run("rev-parse", "--git-dir", missing=f"{path} is not a git repository")
 
     def commit(self, name: str) -> str:
-        """Return the full id of a commit that ``name`` (a branch, tag, id) means.
+        """Return the full id of the commit that ``name`` (a branch, tag or id) names.
 
         Raises:
-            GitError: there is none; says so of a shallow clone.
+            GitError: there is none; the message mentions a shallow clone.
         """
         remedy = f"fetch it first: git fetch origin {name}"
         if name.startswith("-") or "\0" in name or not name:
             raise GitError(f"{name!r} names no commit", "name a branch, a tag or a commit id")
-        found = self._try("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
-        if found is None or not COMMIT.fullmatch(found := found.strip()):
+        commit = self._try("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
+        if commit is None or not COMMIT.fullmatch(commit := commit.strip()):
             hint = " (this is a shallow clone)" if self.shallow else ""
             raise GitError(f"there is no commit {name!r} in {self.path}{hint}", remedy)
-        return found
+        return commit
 
     @property
     def shallow(self) -> bool:
@@ -95,15 +95,15 @@ class Repository:
         Raises:
             GitError: there is none or more than one, or history is cut off before it.
         """
-        found = (self._try("merge-base", "--all", base, head) or "").split()
-        if len(found) == 1:
-            return found[0]
-        if not found and self.shallow:
+        ancestors = (self._try("merge-base", "--all", base, head) or "").split()
+        if len(ancestors) == 1:
+            return ancestors[0]
+        if not ancestors and self.shallow:
             raise GitError(
                 f"{self.path} is a shallow clone: where {head[:12]} left {base[:12]} is not in it",
                 "git fetch --unshallow",
             )
-        kind = "no common history" if not found else "several common ancestors"
+        kind = "no common history" if not ancestors else "several common ancestors"
         raise GitError(f"{base[:12]} and {head[:12]} have {kind}", "rebase the pull request on the base branch")
 
     def changes(self, old: str, new: str) -> list[Change]:
@@ -113,23 +113,23 @@ class Repository:
             old, new, what=f"the changes from {old[:12]} to {new[:12]} cannot be read",
         )  # fmt: skip
         fields = text.split(b"\0")[:-1]
-        found = []
-        for about, path in zip(fields[::2], fields[1::2], strict=True):
-            old_mode, mode, old_blob, blob, status = about.decode("ascii").lstrip(":").split(" ")
-            found.append(Change(path, status, old_mode, mode, old_blob, blob))
-        return found
+        changes = []
+        for description, path in zip(fields[::2], fields[1::2], strict=True):
+            old_mode, mode, old_blob, blob, status = description.decode("ascii").lstrip(":").split(" ")
+            changes.append(Change(path, status, old_mode, mode, old_blob, blob))
+        return changes
 
     def tree(self, commit: str, *folders: str) -> Iterator[tuple[bytes, str, str]]:
-        """(path, mode, blob) of every file below ``folders`` of a commit's tree, submodules too."""
+        """Yield (path, mode, blob) of every file, and submodule, below ``folders`` of a commit's tree."""
         what = f"the files of {commit[:12]} cannot be read"
         text = self._run("ls-tree", "-r", "-z", "--full-tree", commit, "--", *folders, what=what)
         for line in text.split(b"\0")[:-1]:
-            about, path = line.split(b"\t", 1)
-            mode, _, blob = about.decode("ascii").split(" ")
+            description, path = line.split(b"\t", 1)
+            mode, _, blob = description.decode("ascii").split(" ")
             yield path, mode, blob
 
     def size(self, blob: str) -> int:
-        """Bytes of a blob."""
+        """Return the size of a blob in bytes."""
         return int(self._run("cat-file", "-s", blob, what=f"object {blob[:12]} is missing or no file"))
 
     def read(self, blob: str, limit: int) -> bytes | None:
@@ -139,17 +139,17 @@ class Repository:
         return self._run("cat-file", "blob", blob, what=f"object {blob[:12]} is no file")
 
     def _try(self, *arguments: str) -> str | None:
-        done = self._call(arguments)
-        return done.stdout.decode("ascii", "replace") if done.returncode == 0 else None
+        finished = self._call(arguments)
+        return finished.stdout.decode("ascii", "replace") if finished.returncode == 0 else None
 
     def _run(self, *arguments: str, what: str = "", missing: str = "") -> bytes:
-        done = self._call(arguments)
-        if done.returncode != 0:
-            said = done.stderr.decode("utf-8", "replace").strip().splitlines()
-            why = f": {one_line(said[-1], 200)}" if said and not missing else ""
+        finished = self._call(arguments)
+        if finished.returncode != 0:
+            errors = finished.stderr.decode("utf-8", "replace").strip().splitlines()
+            why = f": {one_line(errors[-1], 200)}" if errors and not missing else ""
             remedy = "give the path of a clone with --repo" if missing else "fetch the commits again"
             raise GitError(f"{missing or what}{why}", remedy)
-        return done.stdout
+        return finished.stdout
 
     def _call(self, arguments: tuple[str, ...]) -> subprocess.CompletedProcess[bytes]:
         environment = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")} | ENVIRONMENT
@@ -167,7 +167,7 @@ class Repository:
 
 
 def _bounded(process: subprocess.Popen[bytes]) -> subprocess.CompletedProcess[bytes]:
-    """Wait for a process whose output may be without end."""
+    """Wait for a process, with bounds on its time and its output."""
     timer = threading.Timer(TIMEOUT, process.kill)
     timer.start()
     try:

@@ -1,4 +1,4 @@
-"""From the records of a pull request's entries to its result."""
+"""The result of a pull request, from the records of its entries."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ from unlearn_bench.harness.results import board, scores
 from unlearn_bench.harness.support.errors import EXIT_CODES
 from unlearn_bench.harness.units import disclosure, probe_units
 from unlearn_bench.harness.units.blame import BLAME
-from unlearn_bench.harness.units.records import Record, ShadowRecord, now
+from unlearn_bench.harness.units.records import Record, ShadowRecord
 
 NEIGHBOURS = 2
-"""Rows shown above and below an entry."""
+"""Rows shown above an entry, and as many below it."""
 
 
 @dataclass(frozen=True)
 class Standing:
-    """Where an entry stands on a board; nothing where it is not on it."""
+    """Where an entry stands on a board; empty if it is not on it."""
 
     verdict: str = ""
     neighbours: tuple[dict[str, Any], ...] = ()
@@ -43,16 +43,25 @@ class Standing:
 
 
 def pull_result(
-    references: References, pull: PullRequest, harness: Harness, *, smoke: bool, entries: Sequence[EntryResult] = ()
+    references: References,
+    pull: PullRequest,
+    harness: Harness,
+    *,
+    started: str,
+    smoke: bool,
+    entries: Sequence[EntryResult] = (),
 ) -> PullResult:
-    """Return the result of a pull request; its exit code is that of the first entry that failed."""
+    """Return the result of a pull request whose scoring ``started`` at a time (ISO 8601).
+
+    Its exit code is that of the first entry that failed.
+    """
     track = references.track
     failed = [entry for entry in entries if entry.status != "ok"]
     exit_code = EXIT_CODES["invalid"] if pull.refusals else failed[0].exit_code if failed else 0
     return PullResult(
         format=FORMAT,
         kind="smoke" if smoke else "score",
-        date=now(),
+        date=started,
         base=pull.base,
         head=pull.head,
         merge_base=pull.merge_base,
@@ -75,7 +84,7 @@ def pull_result(
 def entry_result(
     references: References, submission: Submission, records: Sequence[Record], shadow: ShadowRecord | None
 ) -> EntryResult:
-    """Return what became of one entry."""
+    """Return the result of one entry."""
     ended: list[Record | ShadowRecord] = [*records, *([shadow] if shadow else [])]
     failed = next((record for record in ended if record.status != "ok"), None)
     whose, remedy = ("", "") if failed is None else BLAME[failed.status]
@@ -104,19 +113,19 @@ def entry_result(
 
 
 def standing(references: References, name: str) -> Standing:
-    """Return where an entry stands on the board of what is stored."""
+    """Return where an entry stands on the board of this store."""
     ranked = board.board(references)
     if not (ranked["entry"] == name).any():
         return Standing()
     rows = ranked[ranked["kind"] != "reference"].reset_index(drop=True)
-    at = int(rows.index[rows["entry"] == name][0])
-    near = rows.iloc[max(0, at - NEIGHBOURS) : at + NEIGHBOURS + 1]
-    rows = pd.concat([near, ranked[ranked["kind"] == "reference"]])
+    position = int(rows.index[rows["entry"] == name][0])
+    neighbours = rows.iloc[max(0, position - NEIGHBOURS) : position + NEIGHBOURS + 1]
+    rows = pd.concat([neighbours, ranked[ranked["kind"] == "reference"]])
     return Standing(terminal_board.verdict(ranked, name), tuple(json.loads(rows.to_json(orient="records"))))
 
 
 def blobs(references: References, result: PullResult) -> dict[str, bytes]:
-    """Return what a result names by SHA-256: sources, logits, φ."""
+    """Return the files that a result names, by SHA-256: sources, logits, φ."""
     return {sha256: references.store.get(sha256) for entry in result.entries for sha256 in entry.blobs()}
 
 

@@ -1,7 +1,7 @@
-"""A scored pull request becomes a part of the board: everything in its result is checked as data before it is merged.
+"""Publishing a scored pull request: everything in its result is checked as data before it is merged.
 
-Numbers are not taken over: records and arrays are, and every score follows from them here. What is left to trust the
-scoring machine with is that it ran the entry and told the truth about times and outputs.
+Scores are not taken over: records and arrays are, and the scores are computed from them again. The scoring machine is
+only trusted to have run the entry and to have told the truth about times and outputs.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from unlearn_bench.sandbox import backends
 from unlearn_bench.sandbox.text import one_line
 
 SPARE = 1 << 16
-"""Bytes that a file of arrays may have beside its numbers."""
+"""Bytes that a file of arrays may have in addition to its numbers."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def check(references: References, folder: Path, result: PullResult, *, other_har
     """Check what a result says, and the arrays in its folder, against this installation's track and rules.
 
     Raises:
-        BadResult: it cannot be published; names the first reason.
+        BadResult: it cannot be published; the message gives the first reason.
     """
     track = references.track
     if result.kind != "score":
@@ -53,8 +53,8 @@ def check(references: References, folder: Path, result: PullResult, *, other_har
             "it was scored by a harness that is not that of the base commit",
             "score it again from a checkout of the base commit, or say --other-harness",
         )
-    names = ("name", "reference_digest", "protocol_digest", "analysis_digest")
-    if any(getattr(track, name) != getattr(result.track, name) for name in names):
+    compared = ("name", "reference_digest", "protocol_digest", "analysis_digest")
+    if any(getattr(track, name) != getattr(result.track, name) for name in compared):
         raise BadResult(f"it is of another track than {track.name}", "name its track with --track")
     if track.sealed and any(entry.records for entry in result.entries):
         raise BadResult("a result of a sealed track holds no records", "the organiser's own store has them")
@@ -65,20 +65,23 @@ def check(references: References, folder: Path, result: PullResult, *, other_har
 
 
 def same_as(repository: Repository, result: PullResult) -> None:
-    """Check that a result is of the commits that it names: the same entries, byte for byte.
+    """Check that the entries of a result are those of the commits that it names, byte for byte.
 
     Raises:
-        BadResult: it is not. GitError: the commits are not here.
+        BadResult: its entries are not those of the commits.
+        GitError: the commits are not in the repository.
     """
     allow = any(entry.change == "changed" for entry in result.entries)
     pull = pull_request.read(repository, result.base, result.head, allow)
-    added = [(one.path, one.blob, one.entry.sha256) for one in pull.submissions]
+    added = [(submission.path, submission.blob, submission.entry.sha256) for submission in pull.submissions]
     if added != [(entry.path, entry.blob, entry.sha256) for entry in result.entries]:
         raise BadResult(f"its entries are not those of commit {result.head[:12]}", "score that commit again")
 
 
 def merge(references: References, result: PullResult, checked: list[Checked]) -> int:
-    """Append what was checked to the store; return the number of new records. Arrays come before what names them.
+    """Append what was checked to the store; return the number of new records.
+
+    Arrays are written before the records that name them.
 
     Raises:
         BadResult: a unit is published already with another outcome; nothing was written.
@@ -87,18 +90,18 @@ def merge(references: References, result: PullResult, checked: list[Checked]) ->
     kind = record_kind(track.reference_digest, track.protocol_digest)
     with store.lock("publish"):
         new = []
-        for record in (record for one in checked for record in one.result.records):
+        for record in (record for entry in checked for record in entry.result.records):
             published = documents.read(store, kind, record.key, Record)
             if published is None:
                 new.append(record)
             elif published != record:
                 what = f"{record.name}, seed {record.seed}, is published already with another outcome"
                 raise BadResult(what, "bench verify runs a published unit again")
-        for one in checked:
-            entry_sources.keep(store, one.entry)
-            for content in one.blobs.values():
+        for checked_entry in checked:
+            entry_sources.keep(store, checked_entry.entry)
+            for content in checked_entry.blobs.values():
                 store.put(content)
-            if (shadow := one.result.shadow) is not None:
+            if (shadow := checked_entry.result.shadow) is not None:
                 probe_units.keep(references, shadow.record.entry, shadow.probes)
                 shadow_units.keep(references, shadow.record)
         for record in new:
@@ -157,7 +160,7 @@ def _entry(references: References, folder: Path, result: EntryResult) -> Checked
 
 
 def _sizes(references: References, result: EntryResult) -> dict[str, int]:
-    """SHA-256 of every file that a result of an entry needs, and the bytes that it may have."""
+    """Return the SHA-256 of every file that an entry's result names, and the bytes that the file may have."""
     sizes = {result.sha256: SIZE}
     for record in result.records:
         if record.logits:
@@ -169,11 +172,11 @@ def _sizes(references: References, result: EntryResult) -> dict[str, int]:
 
 def _check_record(references: References, entry: Entry, record: Record, blobs: dict[str, bytes]) -> None:
     track, unit_name = references.track, f"{entry.name}, seed {record.seed}"
-    entry = _with(entry, record.parameters)
+    entry = _with_parameters(entry, record.parameters)
     unit = SeedUnit(entry, track, record.seed)
-    ours = (entry.name, entry.sha256, entry.id, track.name, track.reference_digest, track.protocol_digest, unit.key)
-    theirs = (record.name, record.sha256, record.entry, record.track, record.reference_digest, record.protocol_digest)
-    if (*theirs, record.key) != ours or record.seed >= track.protocol.seeds:
+    expected = (entry.name, entry.sha256, entry.id, track.name, track.reference_digest, track.protocol_digest, unit.key)
+    stated = (record.name, record.sha256, record.entry, record.track, record.reference_digest, record.protocol_digest)
+    if (*stated, record.key) != expected or record.seed >= track.protocol.seeds:
         raise BadResult(f"{unit_name}: the record is not of this entry and track")
     _plausible(record)
     if (record.status == "ok") != (record.logits is not None):
@@ -183,7 +186,7 @@ def _check_record(references: References, entry: Entry, record: Record, blobs: d
 
 
 def _check_shadows(references: References, entry: Entry, record: ShadowRecord, blobs: dict[str, bytes]) -> None:
-    entry = _with(entry, record.parameters)
+    entry = _with_parameters(entry, record.parameters)
     pairs = references.track.protocol.lira_splits // 2
     if (record.name, record.sha256, record.entry) != (entry.name, entry.sha256, entry.id) or record.pairs > pairs:
         raise BadResult(f"{entry.name}: the record of its shadow units is not of this entry and track")
@@ -196,7 +199,7 @@ def _check_shadows(references: References, entry: Entry, record: ShadowRecord, b
         _arrays(blobs[record.values], dict.fromkeys(names, shape), f"{entry.name}, shadow units")
 
 
-def _with(entry: Entry, parameters: Any) -> Entry:
+def _with_parameters(entry: Entry, parameters: Any) -> Entry:
     try:
         return entry.with_parameters(parameters)
     except InvalidEntry as error:
@@ -204,13 +207,13 @@ def _with(entry: Entry, parameters: Any) -> Entry:
 
 
 def _plausible(record: Record | ShadowRecord) -> None:
-    """Refuse a date to come, and trust in a back end that is not trusted on this machine."""
-    soon = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=1)
+    """Refuse a date in the future, and trust in a back end that is not trusted on this machine."""
+    latest = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=1)
     try:
         date = datetime.datetime.fromisoformat(record.date)
     except ValueError:
         raise BadResult(f"{record.name}: {record.date!a} is no date") from None
-    if date > soon:
+    if date > latest:
         raise BadResult(f"{record.name}: its date {record.date} is still to come")
     if record.status == "infra":
         raise BadResult(f"{record.name}: a unit was lost to the machine", "score it again")
@@ -229,15 +232,15 @@ def _trusted_here(entry: str, backend: str) -> None:
 
 
 def _arrays(content: bytes, shapes: dict[str, tuple[int, ...]], what: str) -> None:
-    """Exactly these float arrays, finite, in safetensors."""
+    """Check that safetensors hold exactly arrays of these shapes, of finite float numbers."""
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
     try:
-        found = load(content)
+        arrays = load(content)
     except (SafetensorError, ValueError, KeyError, TypeError, MemoryError):
         raise BadResult(f"{what}: its arrays cannot be read") from None
-    if {name: array.shape for name, array in found.items()} != shapes:
+    if {name: array.shape for name, array in arrays.items()} != shapes:
         raise BadResult(f"{what}: its arrays have other names or shapes than the track's")
-    if not all(array.dtype in (np.float16, np.float32) and np.isfinite(array).all() for array in found.values()):
+    if not all(array.dtype in (np.float16, np.float32) and np.isfinite(array).all() for array in arrays.values()):
         raise BadResult(f"{what}: its arrays are not finite float numbers")

@@ -1,4 +1,4 @@
-"""What a pull request adds, read as data: entries that may be scored, and all that is refused.
+"""What a pull request adds, read as data: entries that may be scored, and reasons to refuse it.
 
 Nothing of it is checked out or executed. A pull request may add entries, one regular file ``submissions/NAME.py`` each;
 everything else is refused, and a refused pull request is not scored at all.
@@ -19,13 +19,13 @@ from unlearn_bench.harness.support.json_schema import rule
 
 FOLDER = "submissions"
 MOST = 5
-"""Entries of one pull request."""
+"""The most entries of one pull request."""
 SHOWN = 20
-"""Refusals that are listed."""
+"""The most refusals that are listed."""
 PATH = re.compile(rb"submissions/([A-Za-z0-9_][A-Za-z0-9_.-]{0,63})\.py")
 PLAIN = re.compile(rb"[A-Za-z0-9_.][A-Za-z0-9_./-]{0,99}")
 RESERVED = re.compile(r"(_.*|test_.*|.*_test|conftest|setup|sitecustomize|usercustomize)", re.IGNORECASE)
-"""Names that Python or its tools would run without being asked."""
+"""Names of files that Python or its tools would run unasked."""
 MODES = {
     "120000": ("is a symbolic link", "send in the file itself"),
     "160000": ("is a submodule", "send in the file itself"),
@@ -38,12 +38,12 @@ class Refusal:
     """One thing that keeps a pull request from being scored."""
 
     path: Annotated[str, rule(pattern="^[A-Za-z0-9_./-]{0,100}$")]
-    """The path where it is plain enough to be shown anywhere, else empty."""
+    """The path if it is plain enough to be shown anywhere, or else empty."""
     what: Annotated[str, rule(maxLength=300)]
     """In the benchmark's own words, without any of the pull request's."""
     remedy: Annotated[str, rule(maxLength=300)]
     detail: Reason = ""
-    """Only for the maintainer: may quote the pull request."""
+    """For the maintainer only: it may quote the pull request."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Submission:
 
 @dataclass(frozen=True)
 class PullRequest:
-    """Three commits, and what lies between the last two."""
+    """Three commits, and what the pull request adds between its merge base and its head."""
 
     base: str
     head: str
@@ -70,26 +70,26 @@ class PullRequest:
 def read(repository: Repository, base: str, head: str, allow_change: bool = False) -> PullRequest:
     """Return what the commit ``head`` adds to ``base`` since it left it.
 
-    ``allow_change``: a maintainer allows that an entry of the base branch is replaced.
+    ``allow_change``: a maintainer allows the pull request to replace an entry of the base branch.
 
     Raises:
-        GitError: a commit is not here, or they have no single common ancestor.
+        GitError: a commit is missing, or the two have no single common ancestor.
     """
     base, head = repository.commit(base), repository.commit(head)
     merge_base = repository.merge_base(base, head)
     changes = repository.changes(merge_base, head)
     present = {path: blob for path, _, blob in repository.tree(base, FOLDER)}
-    changes = [one for one in changes if one.status == "D" or present.get(one.path) != one.blob]
-    refusals = [found for one in changes if (found := _refused(one, changes, present, allow_change))]
+    changes = [change for change in changes if change.status == "D" or present.get(change.path) != change.blob]
+    refusals = [refusal for change in changes if (refusal := _refused(change, changes, present, allow_change))]
     if not changes:
         refusals = [Refusal("", "adds nothing to the base branch", "add one file submissions/NAME.py")]
     elif len(changes) > MOST and not refusals:
         refusals = [Refusal("", f"has {len(changes)} entries, more than {MOST}", "send in several pull requests")]
     judged = [] if refusals else [_submission(repository, change, present) for change in changes]
-    refusals += [one for one in judged if isinstance(one, Refusal)]
-    submissions = [one for one in judged if isinstance(one, Submission)]
+    refusals += [judgement for judgement in judged if isinstance(judgement, Refusal)]
+    submissions = [judgement for judgement in judged if isinstance(judgement, Submission)]
     if not refusals:
-        refusals = _copies(submissions, _known(repository, present))
+        refusals = _copies(submissions, _existing_entries(repository, present))
     return PullRequest(base, head, merge_base, () if refusals else tuple(submissions), tuple(refusals[:SHOWN]))
 
 
@@ -106,37 +106,37 @@ def refused(pull: PullRequest) -> BenchError:
 def _refused(
     change: Change, changes: Sequence[Change], present: Mapping[bytes, str], allow_change: bool
 ) -> Refusal | None:
-    """Return what is wrong with a change before its content is read."""
+    """Return the refusal of a change by its path and mode, before its content is read, or ``None``."""
     path = change.path.decode("ascii") if PLAIN.fullmatch(change.path) and b".." not in change.path else ""
     detail = "" if path else f"path {ascii(change.path)[1:][:200]}"
 
-    def no(what: str, remedy: str) -> Refusal:
+    def refusal(what: str, remedy: str) -> Refusal:
         return Refusal(path, what, remedy, detail)
 
     if not change.path.startswith(b"submissions/"):
-        return no("is outside of submissions/", "a pull request with an entry changes nothing else")
+        return refusal("is outside of submissions/", "a pull request with an entry changes nothing else")
     if change.status == "D":
-        moved = any(one.blob == change.old_blob for one in changes if one.status == "A")
-        return no("is renamed" if moved else "is removed", "leave it: ask a maintainer to withdraw an entry")
+        moved = any(other.blob == change.old_blob for other in changes if other.status == "A")
+        return refusal("is renamed" if moved else "is removed", "leave it: ask a maintainer to withdraw an entry")
     if change.mode in MODES:
-        return no(*MODES[change.mode])
+        return refusal(*MODES[change.mode])
     if change.mode != "100644":
-        return no("is not a regular file", "send in one Python file")
+        return refusal("is not a regular file", "send in one Python file")
     match = PATH.fullmatch(change.path)
     if match is None:
-        return no("is not named like an entry", "name it submissions/NAME.py with letters, digits, _, - and .")
+        return refusal("is not named like an entry", "name it submissions/NAME.py with letters, digits, _, - and .")
     name = match[1].decode("ascii")
     if RESERVED.fullmatch(name):
-        return no("has a name that Python or its tools give a meaning to", "rename it")
-    if name.casefold() in {one.casefold() for one in baseline_names()}:
-        return no("has the name of a shipped method", "rename it")
-    others = {*present, *(one.path for one in changes)} - {change.path}
+        return refusal("has a name that Python or its tools give a meaning to", "rename it")
+    if name.casefold() in {shipped.casefold() for shipped in baseline_names()}:
+        return refusal("has the name of a shipped method", "rename it")
+    others = {*present, *(other.path for other in changes)} - {change.path}
     if change.path.lower() in {other.lower() for other in others}:
-        return no("differs from another file by case alone", "rename it")
+        return refusal("differs from another file by case alone", "rename it")
     if change.status == "M" and change.old_blob == change.blob:
-        return no("changes its mode and nothing else", "leave it as it is")
+        return refusal("changes its mode and nothing else", "leave it as it is")
     if (change.status != "A" or change.path in present) and not allow_change:
-        return no("is there already", "choose another name, or ask a maintainer, who can allow the change")
+        return refusal("is there already", "choose another name, or ask a maintainer, who can allow the change")
     return None
 
 
@@ -153,33 +153,33 @@ def _submission(repository: Repository, change: Change, present: Mapping[bytes, 
     return Submission(entry, path, change.blob, "changed" if changed else "added")
 
 
-def _copies(submissions: Sequence[Submission], known: dict[str, tuple[str, str]]) -> list[Refusal]:
-    """Entries that are another one, in its own or in other clothes; ``known``: path → (sha256, syntax)."""
+def _copies(submissions: Sequence[Submission], existing: dict[str, tuple[str, str]]) -> list[Refusal]:
+    """Refuse copies of another entry, up to comments and layout; ``existing``: path → (SHA-256, syntax)."""
     refusals = []
     for submission in submissions:
-        path, own = submission.path, submission.entry
-        for other, (sha256, syntax) in known.items():
-            same = own.sha256 == sha256
-            if other == path or not (same or (syntax and own.syntax == syntax)):
+        path, entry = submission.path, submission.entry
+        for other, (sha256, syntax) in existing.items():
+            same_bytes = entry.sha256 == sha256
+            if other == path or not (same_bytes or (syntax and entry.syntax == syntax)):
                 continue
-            alone = f"differs from {other} in comments, docstrings and layout alone"
-            what = f"has the bytes of {other}" if same else alone
+            same_code = f"differs from {other} in comments, docstrings and layout alone"
+            what = f"has the bytes of {other}" if same_bytes else same_code
             refusals.append(Refusal(path, what, "send in a method of your own"))
             break
-        known[path] = own.sha256, own.syntax
+        existing[path] = entry.sha256, entry.syntax
     return refusals
 
 
-def _known(repository: Repository, present: Mapping[bytes, str]) -> dict[str, tuple[str, str]]:
-    """SHA-256 and syntax of shipped methods and of the base branch's entries, by path."""
-    known = {}
+def _existing_entries(repository: Repository, present: Mapping[bytes, str]) -> dict[str, tuple[str, str]]:
+    """Return the SHA-256 and the syntax of shipped methods and of the base branch's entries, by path."""
+    existing = {}
     for name in baseline_names():
-        known[f"baselines/{name}.py"] = baseline(name).sha256, baseline(name).syntax
-    for place, blob in present.items():
-        if PATH.fullmatch(place) and (content := repository.read(blob, SIZE)) is not None:
+        existing[f"baselines/{name}.py"] = baseline(name).sha256, baseline(name).syntax
+    for path, blob in present.items():
+        if PATH.fullmatch(path) and (content := repository.read(blob, SIZE)) is not None:
             try:
                 entry = from_source("entry", content)
             except InvalidEntry:  # of an older contract: nothing to compare with
                 continue
-            known[place.decode("ascii")] = entry.sha256, entry.syntax
-    return known
+            existing[path.decode("ascii")] = entry.sha256, entry.syntax
+    return existing

@@ -1,7 +1,7 @@
 """The result of scoring a pull request: its form, and the folder that holds it.
 
-A folder: ``result.json``, ``comment.md``, and ``blobs/<sha256>`` with sources, logits and φ. Whoever reads it trusts
-none of it: :func:`read` checks the form against the schema that follows from these dataclasses (published by
+The folder holds ``result.json``, ``comment.md``, and ``blobs/<sha256>`` with sources, logits and φ. No reader trusts
+it: :func:`read` checks the form against the schema that follows from these dataclasses (published by
 ``harness.pulls.schema``), ``harness.pulls.publication`` checks what it says.
 """
 
@@ -29,9 +29,9 @@ from unlearn_bench.harness.units.records import EndStatus, Record, ShadowRecord
 
 FORMAT: Final = "unlearn-bench/pull-request/1"
 LARGEST = 64 << 20
-"""Bytes of a result document."""
+"""The most bytes of a result document."""
 DIFFERING = 50
-"""Files that are listed of a harness that differs."""
+"""The most files that are listed of a harness that differs."""
 UNITS = 9999
 
 ExitCode = Annotated[int, rule(enum=sorted(EXIT_CODES.values()))]
@@ -45,7 +45,7 @@ Row = Annotated[
         properties={"entry": {"type": "string", "pattern": f"^{NAME}$"}},
     ),
 ]
-"""One row of a board by column."""
+"""One row of a board, by column."""
 
 
 @dataclass(frozen=True)
@@ -132,6 +132,7 @@ class PullResult:
     format: Literal["unlearn-bench/pull-request/1"]
     kind: Literal["score", "smoke"]
     date: Date
+    """When scoring started."""
     base: Commit
     head: Commit
     merge_base: Commit
@@ -167,7 +168,7 @@ def parse(document: object) -> PullResult:
     """Return a parsed JSON document as a result.
 
     Raises:
-        BadResult: it has not the schema's form; names the first place.
+        BadResult: it does not have the schema's form; the message names the first place.
     """
     from jsonschema import Draft202012Validator
 
@@ -185,7 +186,7 @@ def to_json(result: PullResult) -> dict[str, Any]:
     """Return a result as a JSON document, in its schema's form.
 
     Raises:
-        BadResult: it holds what its schema does not allow.
+        BadResult: it holds something that the schema does not allow.
     """
     document: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(result), allow_nan=False))
     parse(document)
@@ -193,7 +194,7 @@ def to_json(result: PullResult) -> dict[str, Any]:
 
 
 def write(folder: Path, result: PullResult, comment: str, blobs: Mapping[str, bytes]) -> None:
-    """Write a result folder; the document last, so that a reader finds all or nothing."""
+    """Write a result folder; the document last, so that a reader finds everything or nothing."""
     document = to_json(result)
     for sha256, content in blobs.items():
         write_file(folder / "blobs" / sha256, content)
@@ -205,7 +206,7 @@ def read(folder: Path) -> PullResult:
     """Return the result in a folder.
 
     Raises:
-        BadResult: there is none, it is not JSON, or it has not its schema's form.
+        BadResult: there is none, it is not JSON, or it does not have the schema's form.
     """
     try:
         document = json.loads(read_file(folder / "result.json", LARGEST), parse_constant=_no_constant)
@@ -221,8 +222,8 @@ def read_file(path: Path, largest: int) -> bytes:
     except OSError as error:
         raise BadResult(f"{path} cannot be read: {error.strerror}") from None
     with os.fdopen(handle, "rb") as file:
-        about = os.fstat(file.fileno())
-        if not stat.S_ISREG(about.st_mode) or about.st_size > largest:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode) or status.st_size > largest:
             raise BadResult(f"{path} is not a regular file of at most {largest:,} bytes")
         return file.read(largest)
 

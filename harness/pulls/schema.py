@@ -1,6 +1,6 @@
 """The published JSON Schema of a result, from its dataclasses.
 
-``python -m unlearn_bench.harness.pulls.schema`` writes ``schemas/pull_request.json`` anew after a change of them.
+``python -m unlearn_bench.harness.pulls.schema`` writes ``schemas/pull_request.json`` again after they have changed.
 """
 
 from __future__ import annotations

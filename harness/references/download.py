@@ -1,7 +1,7 @@
 """Downloading one file of known size and SHA-256 into the store, resumed where an earlier attempt stopped.
 
-Ours because the places are HTTP servers, folders, S3 and the Hugging Face Hub alike: pooch neither resumes a download
-nor reads S3, and huggingface_hub resumes only files of the Hub, in a cache of its own.
+This is our own code because the places are HTTP servers, folders, S3 and the Hugging Face Hub alike: pooch neither
+resumes a download nor reads S3, and huggingface_hub resumes only files of the Hub, in a cache of its own.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ from unlearn_bench.harness.support.files import disk_full
 CHUNK = 1 << 20
 """Bytes that are read at a time."""
 ATTEMPTS = 3
-"""How often a broken connection is taken up again before the command ends."""
+"""How often a download is tried before the command ends with the connection's error."""
 
 
 def download(
     store: Store, blob: Blob, remote: Remote, label: str, on_bytes: Callable[[int], None] = lambda count: None
 ) -> None:
-    """Download one file into the store; a part of it that is there already is not sent again.
+    """Download one file into the store; a part of it from an earlier attempt is not sent again.
 
     Args:
         store: where it goes.
         blob: its size and SHA-256.
         remote: where it comes from.
         label: names the file in messages.
-        on_bytes: gets the number of bytes that have come in; a negative one for bytes that were of no use.
+        on_bytes: gets the number of bytes that have come in; a negative one for bytes that had to be discarded.
 
     Raises:
-        Absent: it is not there, or the connection broke again and again.
-        BenchError: it is not the file that was published; nothing of it is kept.
+        Absent: the file is not there, or the connection broke too often.
+        BenchError: it is not the published file; nothing of it is kept.
         StoreError: the disk is full.
     """
     part = store.partial(blob.sha256)
@@ -57,7 +57,7 @@ def download(
         if complete:
             part.unlink()
             on_bytes(-blob.size)
-            if not start:  # else the part of an earlier attempt may have been of another file
+            if not start:  # otherwise an earlier attempt's part may have been of another file
                 raise _refused(remote, blob, label, "does not match its SHA-256")
     what = f"{remote.url}/{blob.name} ended early"
     remedy = "run the same command again: it resumes where it stopped"
@@ -75,10 +75,10 @@ def _append(part: Path, start: int, blob: Blob, remote: Remote, label: str, on_b
                 file.truncate(stream.start)
                 file.seek(stream.start)
                 on_bytes(stream.start - start)
-                left = blob.size - stream.start
-                while left and (chunk := stream.read(min(CHUNK, left))):
+                remaining = blob.size - stream.start
+                while remaining and (chunk := stream.read(min(CHUNK, remaining))):
                     file.write(chunk)
-                    left -= len(chunk)
+                    remaining -= len(chunk)
                     on_bytes(len(chunk))
 
 

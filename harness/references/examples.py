@@ -1,4 +1,4 @@
-"""Which examples of a track are where: data set and labels, splits, the parts of every kind of unit, training sets."""
+"""The examples of a track: data set and labels, splits, the parts of every kind of unit, training sets."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ from unlearn_bench.scoring.shadows import Design, design
 
 
 class Examples:
-    """The examples of a track; the store keeps their labels, so that boards need no data set."""
+    """The examples of a track; the store keeps their labels, so that a board needs no data set."""
 
     def __init__(self, track: Track, store: Store) -> None:
         self.track, self.store = track, store
         self._splits: dict[int, splits.Split] = {}
 
     def __reduce__(self) -> tuple[type[Examples], tuple[Track, Store]]:
-        return Examples, (self.track, self.store)  # another process reads for itself what it needs
+        return Examples, (self.track, self.store)  # another process reads what it needs itself
 
     @cached_property
     def dataset(self) -> Dataset:
-        """The data set itself, read when it is first asked for."""
+        """The data set itself, read on first use."""
         return load_dataset(self.track.data)
 
     @cached_property
     def labelled(self) -> Labels:
-        """Labels and official parts of the data set, from the store where it keeps them."""
+        """Labels and official parts of the data set, from the store if it has them."""
         stored = labels.read(self.store, self.track)
         if stored is None:
             subclasses = self.dataset.subclasses
@@ -68,14 +68,14 @@ class Examples:
 
     @cached_property
     def population(self) -> NDArray[np.int64]:
-        """Sorted indices of R ∪ F of model seed 0, an even number of them; each shadow model is trained on a half."""
-        both = self.split(0)
-        members = np.sort(np.concatenate([both.retain, both.forget]))
+        """Sorted indices of R ∪ F of model seed 0, an even number; each shadow model is trained on half of them."""
+        first_split = self.split(0)
+        members = np.sort(np.concatenate([first_split.retain, first_split.forget]))
         return members[: len(members) // 2 * 2]
 
     @cached_property
     def design(self) -> Design:
-        """Shadow splits and their forget sets, as positions in the population; one more pair than is scored."""
+        """Shadow splits and their forget sets, as positions in the population; one pair more than is scored."""
         protocol, seed = self.track.protocol, derive(self.track.splits.seed, 0, 1)
         groups = None if self.numbers.groups is None else self.numbers.groups[self.population]
         return design(len(self.population), protocol.lira_splits + 2, protocol.lira_forget_sets, seed, groups)
@@ -107,7 +107,7 @@ class Examples:
         return {**self.parts(0), "retain": half[~np.isin(half, members)], "forget": members}
 
     def swapped_parts(self, seed: int) -> dict[str, NDArray[np.int64]]:
-        """Return the indices of R, F, V and T for SWAP: T′ takes the place of F, and T is what is left of it."""
+        """Return the indices of R, F, V and T for SWAP: T′ takes the place of F, and T loses T′."""
         parts, forget = self.parts(seed), self.substitute(seed)
         return {**parts, "forget": forget, "test": np.setdiff1d(parts["test"], forget)}
 
@@ -118,8 +118,8 @@ class Examples:
         if role.forget_set is not None:
             return self.shadow_parts(role.seed, role.forget_set)["retain"]
         parts = self.swapped_parts(role.seed) if role.kind == "swap" else self.parts(role.seed)
-        both = role.kind in ("original", "swap")
-        return np.concatenate([parts["retain"], parts["forget"]]) if both else parts["retain"]
+        with_forget = role.kind in ("original", "swap")
+        return np.concatenate([parts["retain"], parts["forget"]]) if with_forget else parts["retain"]
 
     @cached_property
     def lacks(self) -> NDArray[np.bool_]:

@@ -17,14 +17,14 @@ from unlearn_bench.harness.support.errors import TrackError
 
 @dataclass(frozen=True)
 class FetchPlan:
-    """What is still to fetch."""
+    """The models and files that are still to be fetched."""
 
     models: tuple[tuple[Role, PublishedModel], ...]
     blobs: tuple[Blob, ...]
 
     @property
     def size(self) -> int:
-        """Bytes of all files."""
+        """The size of all files in bytes."""
         return sum(blob.size for blob in self.blobs)
 
 
@@ -32,7 +32,7 @@ def plan_fetch(references: References, wanted: Sequence[Role], manifest: Manifes
     """Plan to fetch the ``wanted`` models that are not in the store.
 
     Raises:
-        BenchError: the manifest (from ``path``) is one of other references, or some of the models are not in it.
+        BenchError: the manifest (from ``path``) belongs to other references, or lacks some of the models.
     """
     track = references.track
     if manifest.reference_digest != track.reference_digest:
@@ -63,14 +63,14 @@ def fetch(
     """Fetch a plan's files from the first URL that has them; yield each model after it is in the store.
 
     Args:
-        references: where they go.
+        references: the models of the track; they go into its store.
         plan: from :func:`plan_fetch`.
         urls: tried in this order.
         on_bytes: gets the number of bytes that have come in.
 
     Raises:
-        BenchError: no URL has a file, a file is not what the manifest says, the disk is full. What is finished stays,
-            and so does a part of a file.
+        BenchError: no URL has a file, a file is not what the manifest says, the disk is full. Finished files
+            and the part of an unfinished one stay.
     """
     store, remotes = references.store, [Remote(url) for url in urls]
     with store.lock(f"fetch-{references.track.reference_digest}"):
@@ -78,10 +78,10 @@ def fetch(
             for blob in model.blobs:
                 if not store.has(blob.sha256):
                     _from_any(store, blob, remotes, role, on_bytes)
-            about = {
+            digests = {
                 kind: None if blob is None else blob.sha256 for kind, blob in vars(model).items() if kind != "about"
             }
-            references.keep(role, {**model.about, **about})
+            references.keep(role, {**model.about, **digests})
             yield role
 
 

@@ -1,4 +1,4 @@
-"""The manifest of a track's published reference models. It lies in the repository, and it is what is trusted."""
+"""The manifest of a track's published reference models. It lies in the repository and is trusted; the place is not."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Blob:
 
     @property
     def name(self) -> str:
-        """Path below a published place."""
+        """The path below a published place."""
         return blob_path(self.sha256).as_posix()
 
 
@@ -38,11 +38,11 @@ class PublishedModel:
     weights: Blob | None
     logits: Blob
     about: Mapping[str, Any] = field(default_factory=dict)
-    """What the track's own manifest says besides."""
+    """The other fields that the store's manifest has of it."""
 
     @property
     def blobs(self) -> list[Blob]:
-        """Its files."""
+        """The files of the model."""
         return [blob for blob in (self.weights, self.logits) if blob is not None]
 
 
@@ -85,7 +85,9 @@ def read_manifest(path: Path) -> Manifest:
         if content.pop("format") != FORMAT:
             raise ValueError("another format than this version reads")
         models = {
-            str(name): PublishedModel(_blob(model["weights"]), _needed(model["logits"]), dict(model["about"]))
+            str(name): PublishedModel(
+                _optional_blob(model["weights"]), _parsed_blob(model["logits"]), dict(model["about"])
+            )
             for name, model in content["models"].items()
         }
         urls = tuple(map(str, content["urls"]))
@@ -94,11 +96,11 @@ def read_manifest(path: Path) -> Manifest:
         raise TrackError(f"{path} is not a manifest: {type(error).__name__}: {error}", "get it again") from None
 
 
-def _blob(content: Mapping[str, Any] | None) -> Blob | None:
-    return None if content is None else _needed(content)
+def _optional_blob(content: Mapping[str, Any] | None) -> Blob | None:
+    return None if content is None else _parsed_blob(content)
 
 
-def _needed(content: Mapping[str, Any]) -> Blob:
+def _parsed_blob(content: Mapping[str, Any]) -> Blob:
     sha, size = content["sha256"], content["size"]
     if not SHA256.fullmatch(sha) or type(size) is not int or size < 0:
         raise ValueError(f"{sha!r} with size {size!r} is no file")

@@ -12,7 +12,7 @@ from unlearn_bench.scoring.memorisation import memorisation
 
 
 def values(references: References) -> NDArray[np.float32]:
-    """Memorisation of every example of the data set [n]; not a number outside of R ∪ F of split 0.
+    """Return the memorisation of every example of the data set [n]; NaN outside of the population.
 
     Raises:
         StoreError: a shadow original is not trained.
@@ -23,6 +23,6 @@ def values(references: References) -> NDArray[np.float32]:
     trained = np.zeros(losses.shape, dtype=bool)
     for row, role in zip(trained, roles, strict=True):
         row[references.examples.design.half(role.seed)] = True
-    found = np.full(len(labels), np.nan, dtype=np.float32)
-    found[population] = memorisation(np.exp(-losses), trained)
-    return found
+    scores = np.full(len(labels), np.nan, dtype=np.float32)
+    scores[population] = memorisation(np.exp(-losses), trained)
+    return scores

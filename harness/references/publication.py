@@ -1,7 +1,7 @@
 """Publishing reference models at a URL.
 
-A published place holds ``blobs/<2 digits>/<sha256>`` and ``references/<reference digest>.json``, written last: the
-same text as the manifest in the repository, for people who look at the place.
+A published place holds ``blobs/<2 digits>/<sha256>`` and ``references/<reference digest>.json``, written last. The
+latter is the same text as the manifest in the repository, for people who look at the place.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from unlearn_bench.harness.support.errors import USAGE, BenchError, TrackError
 from unlearn_bench.harness.support.files import write_file
 
 LOT = 256 << 20
-"""Bytes that are sent together: they are in memory meanwhile, and sent again after a stop."""
+"""Bytes that are sent together: they are held in memory, and are sent again after an interruption."""
 
 
 def describe(references: References, wanted: Sequence[Role], url: str, path: Path) -> Manifest:
-    """Return the manifest of these models; earlier URLs of the same references stay in it.
+    """Return the manifest of the ``wanted`` models; earlier URLs of the same references stay in it.
 
     Raises:
         TrackError: one of them is not in the store.
@@ -37,8 +37,8 @@ def describe(references: References, wanted: Sequence[Role], url: str, path: Pat
         assert logits is not None
         models[role.name] = PublishedModel(weights, logits, about)
     manifest = Manifest(references.track.name, references.track.reference_digest, (url,), models)
-    if path.is_file() and (known := read_manifest(path)).reference_digest == manifest.reference_digest:
-        manifest = replace(manifest, urls=(url, *(one for one in known.urls if one != url)))
+    if path.is_file() and (published := read_manifest(path)).reference_digest == manifest.reference_digest:
+        manifest = replace(manifest, urls=(url, *(earlier for earlier in published.urls if earlier != url)))
     return manifest
 
 
@@ -48,22 +48,22 @@ def _stored(store: Store, sha: str | None) -> Blob | None:
 
 def unsent(manifest: Manifest, remote: Remote) -> list[Blob]:
     """Return the files that are not at the place, or that have another size there."""
-    there = remote.sizes("blobs")
+    remote_sizes = remote.sizes("blobs")
     blobs = {blob.sha256: blob for model in manifest.models.values() for blob in model.blobs}
-    return [blob for blob in blobs.values() if there.get(blob.name) != blob.size]
+    return [blob for blob in blobs.values() if remote_sizes.get(blob.name) != blob.size]
 
 
 def publish(store: Store, manifest: Manifest, todo: Sequence[Blob], remote: Remote, path: Path) -> Iterator[Blob]:
-    """Send files, then the manifest, and write the same into the repository at ``path``, and yield each file.
+    """Send files, then the manifest, which is also written to ``path`` in the repository; yield each sent file.
 
     Raises:
-        RemoteError: the place cannot be written. What was sent stays and is not sent again.
+        RemoteError: the place cannot be written. Files that were sent are not sent again.
         StoreError: a file of the store is damaged.
         BenchError: ``path`` cannot be written.
     """
-    for some in _lots(todo, remote.at_once):
-        remote.write({blob.name: store.get(blob.sha256) for blob in some})
-        yield from some
+    for lot in _lots(todo, remote.at_once):
+        remote.write({blob.name: store.get(blob.sha256) for blob in lot})
+        yield from lot
     remote.write({f"references/{manifest.reference_digest}.json": manifest.text()})
     try:
         write_file(path, manifest.text())
@@ -73,12 +73,12 @@ def publish(store: Store, manifest: Manifest, todo: Sequence[Blob], remote: Remo
 
 
 def _lots(blobs: Sequence[Blob], count: int) -> Iterator[list[Blob]]:
-    """Yield the files in groups of ``count`` at most, and of :data:`LOT` bytes where they are larger."""
-    some: list[Blob] = []
+    """Yield the files in groups of at most ``count``, and of at most :data:`LOT` bytes unless one file has more."""
+    lot: list[Blob] = []
     for blob in blobs:
-        if len(some) == count or (some and sum(each.size for each in some) + blob.size > LOT):
-            yield some
-            some = []
-        some.append(blob)
-    if some:
-        yield some
+        if len(lot) == count or (lot and sum(sent.size for sent in lot) + blob.size > LOT):
+            yield lot
+            lot = []
+        lot.append(blob)
+    if lot:
+        yield lot

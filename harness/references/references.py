@@ -24,13 +24,13 @@ HALF_MAX = float(np.finfo(np.float16).max)
 def half(logits: NDArray[Any]) -> NDArray[np.float16]:
     """Return logits [n, classes] in half precision.
 
-    Shifted to a logsumexp of 0, which no metric can see, they keep small losses to three digits.
+    They are shifted to a logsumexp of 0, which changes no metric, and so keep small losses to three digits.
     """
     return np.maximum(log_softmax(logits.astype(np.float64), axis=1), -HALF_MAX).astype(np.float16)
 
 
 class References:
-    """A track's reference models in a store, beside its examples."""
+    """A track's reference models in a store, and its examples."""
 
     def __init__(self, track: Track, store: Store) -> None:
         self.track, self.store = track, store
@@ -38,7 +38,7 @@ class References:
         self._read: dict[str, NDArray[np.float32]] = {}
 
     def __reduce__(self) -> tuple[type[References], tuple[Track, Store]]:
-        return References, (self.track, self.store)  # another process reads for itself what it needs
+        return References, (self.track, self.store)  # another process reads what it needs itself
 
     @property
     def manifest(self) -> dict[str, Any]:
@@ -47,21 +47,21 @@ class References:
         return stored or {"format": FORMAT, "track": self.track.name, "roles": {}}
 
     def missing(self, wanted: Sequence[Role] | None = None) -> list[Role]:
-        """Return those of the ``wanted`` roles (default: of the seed units) that have to be trained, in that order."""
+        """Return those of the ``wanted`` roles (default: of the seed units) that are not stored, in that order."""
         stored = self.manifest["roles"]
-        needed = roles(self.track) if wanted is None else wanted
-        return [role for role in needed if not self._complete(role, stored.get(role.name))]
+        expected = roles(self.track) if wanted is None else wanted
+        return [role for role in expected if not self._complete(role, stored.get(role.name))]
 
     def _complete(self, role: Role, entry: Mapping[str, Any] | None) -> bool:
         if entry is None or not self.store.has(entry["logits"]):
             return False
-        needed = role.kind in ("original", "shadow", "swap")
-        return not needed or (entry["weights"] is not None and self.store.has(entry["weights"]))
+        needs_weights = role.kind in ("original", "shadow", "swap")
+        return not needs_weights or (entry["weights"] is not None and self.store.has(entry["weights"]))
 
     def add(self, role: Role, weights: bytes | None, logits: NDArray[np.float32], about: Mapping[str, Any]) -> None:
         """Keep one finished model: blobs first, then the manifest that points to them.
 
-        Where the recipe rounds weights to half precision, the logits [n, classes] are too.
+        Where the recipe rounds weights to half precision, the logits [n, classes] are rounded as well.
         """
         from safetensors.numpy import save
 
@@ -81,7 +81,7 @@ class References:
             self.store.write("references", self.track.reference_digest, manifest)
 
     def has_weights(self, role: Role) -> bool:
-        """Return whether the weights of a role are kept: of shipped and shadow retrained models only the logits are."""
+        """Return whether the store has a role's weights; of shipped and shadow retrained models it has only logits."""
         entry = self.manifest["roles"].get(role.name)
         return entry is not None and entry["weights"] is not None and self.store.has(entry["weights"])
 
@@ -89,7 +89,7 @@ class References:
         """Return the model's state as safetensors, float32.
 
         Raises:
-            StoreError: the role has no weights (of shipped retrained models only the logits are kept), or damage.
+            StoreError: the role's weights are damaged or not stored (of shipped retrained models only the logits are).
         """
         from safetensors.numpy import load, save
 
@@ -107,7 +107,7 @@ class References:
         if sha in self._read:
             return self._read[sha]
         logits: NDArray[np.float32] = load(self.store.get(sha))["logits"].astype(np.float32)
-        if role.kind in SEED_KINDS:  # every entry is compared with them
+        if role.kind in SEED_KINDS:  # every entry is compared with these models
             self._read[sha] = logits
         return logits
 
@@ -121,7 +121,7 @@ class References:
 
     @cached_property
     def reference_phi(self) -> NDArray[np.float64]:
-        """Compute φ [seeds, n] of every example under the retrained models of all seeds."""
+        """φ [seeds, n] of every example under the retrained models of all seeds."""
         seeds = range(self.track.protocol.seeds)
         return np.stack([margins(self.logits(Role("retrained", seed)), self.examples.labels) for seed in seeds])
 

@@ -17,21 +17,21 @@ SEED_KINDS: tuple[RoleKind, ...] = ROLE_KINDS[:3]
 class Role:
     """One reference model.
 
-    ``original``: trained on R ∪ F. ``retrained``: R only, from the same initial weights. ``null``: R only, from other
-    initial weights; what it scores against ``retrained`` is the null of every number. ``shadow``: the original of
-    one shadow split. ``shadow-retrained``: that split without one of its forget sets. ``swap``: the original of a seed
-    that learnt a part of the test set in the place of F.
+    ``original``: trained on R ∪ F. ``retrained``: on R only, from the same initial weights. ``null``: on R only, from
+    other initial weights; its scores against ``retrained`` are the null of every metric. ``shadow``: the original of
+    one shadow split. ``shadow-retrained``: trained on that split without one of its forget sets. ``swap``: the original
+    of a seed that learnt a part of the test set in the place of F.
     """
 
     kind: RoleKind
     seed: int
-    """The model seed; of a shadow model its split."""
+    """The model seed, or the split of a shadow model."""
     forget_set: int | None = None
-    """What a ``shadow-retrained`` model was trained without."""
+    """The forget set that a ``shadow-retrained`` model was trained without."""
 
     @property
     def name(self) -> str:
-        """Name in the manifest."""
+        """The role's name in the manifest."""
         return f"{self.kind}/{self.seed}" + ("" if self.forget_set is None else f"/{self.forget_set}")
 
 
@@ -56,12 +56,12 @@ def shadow_originals(track: Track) -> list[Role]:
 
 
 def swap_roles(track: Track) -> list[Role]:
-    """Return the originals that SWAP needs beside those of the seed units."""
+    """Return the originals that SWAP needs in addition to those of the seed units."""
     return [Role("swap", seed) for seed in range(track.protocol.seeds)]
 
 
 def tuning_roles(track: Track) -> list[Role]:
-    """Return the models of a pair of shadow splits that no score reads: a search for shadow units is judged by them."""
+    """Return the models of a pair of shadow splits that no score reads, for a search on shadow units."""
     needed = []
     for split, forget_set in tuning_shadows(track):
         needed += [Role("shadow", split), Role("shadow-retrained", split, forget_set)]
@@ -69,7 +69,7 @@ def tuning_roles(track: Track) -> list[Role]:
 
 
 def tuning_shadows(track: Track) -> list[tuple[int, int]]:
-    """Return (split, forget set) of the shadow units to tune on: the two splits after the last scored pair, in turn."""
+    """Return (split, forget set) of the shadow units to tune on, in turn from the two splits after the scored ones."""
     splits, sets = track.protocol.lira_splits, track.protocol.lira_forget_sets
     return [(splits + i % 2, i // 2 % sets) for i in range(track.analysis.tuning_seeds)] if sets else []
 

@@ -21,11 +21,11 @@ TOLERANCE = 0.05
 
 @dataclass(frozen=True)
 class Interference:
-    """What was measured of a machine."""
+    """How much the busy cores of a machine disturb each other, as measured."""
 
     cores: int
     neighbours_cost: float
-    """Fraction by which a core slows down when all others work too."""
+    """Fraction by which a core slows down when all others work as well."""
 
 
 # A fixed amount of the arithmetic that units do, small convolutions forward and backward, once per line of stdin.
@@ -49,16 +49,16 @@ for _ in sys.stdin:
 
 
 def neighbours_cost(cores: Sequence[int], repeats: int = 5) -> float:
-    """By which fraction a core slows down when all others work too (median of interleaved repeats)."""
+    """Return the fraction by which a core slows down when all others work as well (median of interleaved repeats)."""
     with ExitStack() as stack:
         workers = [stack.enter_context(_worker(core)) for core in cores]
         for worker in workers:
-            _line(worker)
+            _read_line(worker)
         ratios = []
         for _ in range(repeats):
-            alone = _timed(workers[:1])[0]
-            together = statistics.mean(_timed(workers))
-            ratios.append(together / alone - 1)
+            quiet = _work_seconds(workers[:1])[0]
+            busy = statistics.mean(_work_seconds(workers))
+            ratios.append(busy / quiet - 1)
     return statistics.median(ratios)
 
 
@@ -72,23 +72,23 @@ def _worker(core: int) -> Iterator[subprocess.Popen[str]]:
             worker.kill()
 
 
-def _line(worker: subprocess.Popen[str]) -> str:
+def _read_line(worker: subprocess.Popen[str]) -> str:
     assert worker.stdout is not None
     return worker.stdout.readline()
 
 
-def _timed(workers: Sequence[subprocess.Popen[str]]) -> list[float]:
+def _work_seconds(workers: Sequence[subprocess.Popen[str]]) -> list[float]:
     for worker in workers:
         assert worker.stdin is not None
         worker.stdin.write("\n")
         worker.stdin.flush()
-    return [float(_line(worker)) for worker in workers]
+    return [float(_read_line(worker)) for worker in workers]
 
 
 def timed_at_once(store: Store, cores: Sequence[int]) -> int:
-    """How many timed units may run side by side, one per core: all cores, or one where they disturb each other.
+    """Return how many timed units may run side by side: one per core, or only one where cores disturb each other.
 
-    Measured once per machine and kept; ``bench doctor`` measures again.
+    The interference is measured once per machine and kept; ``bench doctor`` measures it again.
     """
     if len(cores) == 1:
         return 1
@@ -99,7 +99,7 @@ def timed_at_once(store: Store, cores: Sequence[int]) -> int:
 
 
 def measure(store: Store, cores: Sequence[int]) -> Interference:
-    """Measure the neighbours' cost and keep it."""
+    """Measure the interference of these cores and keep it."""
     with DeviceLocks(device_locks.cores(cores), timed=True).hold() as clock, clock:
         measured = Interference(len(cores), round(neighbours_cost(cores), 4))
     documents.write(store, "machines", machine_id(), measured)

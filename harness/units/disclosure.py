@@ -13,8 +13,8 @@ from unlearn_bench.harness.units import unit_store
 from unlearn_bench.harness.units.records import Record
 
 
-def said(track: Track, status: str, reason: str) -> str:
-    """Return a status with its reason; on a sealed track only the status, since the entry controls the reason."""
+def disclosed_status(track: Track, status: str, reason: str) -> str:
+    """Return a status with its reason; on a sealed track the status without it, since the entry controls the reason."""
     return f"{status}: {reason}" if reason and not track.sealed else status
 
 
@@ -24,16 +24,17 @@ def tally(records: Iterable[Record]) -> dict[str, int]:
 
 
 def within_quota(store: Store, entry: Entry, track: Track) -> None:
-    """Refuse a source beyond the number of different ones that a sealed track scores under one entry's name.
+    """Refuse a source when a sealed track has already scored its quota of different ones under the entry's name.
 
     Raises:
         BenchError: the quota is used up. Sources whose every run was lost to the machine were not scored.
     """
     quota = track.sealed.quota if track.sealed else 0
-    known = {record.sha256 for record in unit_store.seed_records(store, track) if record.name == entry.name}
-    if quota and entry.sha256 not in known and len(known) >= quota:
+    scored_versions = {record.sha256 for record in unit_store.seed_records(store, track) if record.name == entry.name}
+    if quota and entry.sha256 not in scored_versions and len(scored_versions) >= quota:
+        count = len(scored_versions)
         raise BenchError(
-            f"{entry.name}: {len(known)} different versions were scored on {track.name}, its quota is {quota}",
+            f"{entry.name}: {count} different versions were scored on {track.name}, its quota is {quota}",
             "your command",
             "a version that was scored before may run again; no other one will",
             USAGE,
@@ -41,7 +42,7 @@ def within_quota(store: Store, entry: Entry, track: Track) -> None:
 
 
 def not_public(track: Track, what: str) -> None:
-    """Refuse what cannot be done on a sealed track without giving its inside away.
+    """Refuse what would disclose the inside of a sealed track.
 
     Raises:
         BenchError: the track is sealed.

@@ -1,4 +1,4 @@
-"""Sources of the entries that ran, kept for people to read, with what was read from them when they were checked."""
+"""Sources of the entries that ran, kept for people to read, with what each declared when it was checked."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ KIND = "sources"
 
 @dataclass(frozen=True)
 class Declared:
-    """What an entry declares, as it was read when it was checked."""
+    """What an entry declared when it was checked."""
 
     defaults: Mapping[str, Any]
     search_space: Mapping[str, Any]
@@ -25,7 +25,7 @@ class Declared:
 
 
 def keep(store: Store, entry: Entry) -> None:
-    """Keep an entry's source by its SHA-256, unless it ships; reading it again later starts no child process."""
+    """Keep an entry's source by its SHA-256, unless it ships, and what it declares: it need not be parsed again."""
     if entry.kind != "entry" or (store.read(KIND, entry.sha256) is not None and store.has(entry.sha256)):
         return
     store.put(entry.source)
@@ -34,7 +34,7 @@ def keep(store: Store, entry: Entry) -> None:
 
 
 def find(store: Store, record: Record) -> Entry | None:
-    """Return the entry that left a record, with its default parameters; ``None`` where its source is not here."""
+    """Return the entry that left a record, with its default parameters; ``None`` where its source was not kept."""
     if record.name in baseline_names() and (shipped := baseline(record.name)).sha256 == record.sha256:
         return shipped
     declared = documents.read(store, KIND, record.sha256, Declared)

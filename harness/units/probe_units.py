@@ -19,11 +19,11 @@ from unlearn_bench.harness.units.runner import Runner, UntimedResult, deadline
 from unlearn_bench.harness.units.unit_kinds import ProbeUnit
 
 LIMIT = 3.0
-"""Work beyond this many times the yardstick is marked. Costs that do not shrink with R make it at most 2."""
+"""Ratio to the yardstick above which work is marked. Costs that do not shrink with R explain a ratio of 2 at most."""
 LEAST = 0.5
 """CPU seconds below which imports and noise outweigh the method."""
 PROBES = 2
-"""Probe units of an entry."""
+"""Number of probe units of an entry."""
 
 
 def pending(references: References, entry: Entry) -> list[ProbeUnit]:
@@ -38,7 +38,7 @@ def pending(references: References, entry: Entry) -> list[ProbeUnit]:
 def measure(
     references: References, todo: Sequence[ProbeUnit], runner: Runner
 ) -> Iterator[tuple[ProbeUnit, UntimedResult]]:
-    """Run probe units and keep what they cost; yield each."""
+    """Run probe units and keep their CPU seconds; yield each with its result."""
     if not todo:
         return
     for unit, result in runner.run(todo, deadline(references, todo[0])):
@@ -48,7 +48,7 @@ def measure(
 
 
 def inconsistent_shadows(references: References, record: ShadowRecord) -> str:
-    """Return why the shadow units of an entry are inconsistent; empty where they are not, or nothing was measured."""
+    """Return why the shadow units of an entry are inconsistent; empty if they are not, or nothing was measured."""
     if record.status != "ok" or (expected := _expected(references, record.entry)) is None:
         return ""
     share = len(references.examples.shadow_parts(0, 0)["retain"]) / references.track.splits.retain
@@ -56,17 +56,17 @@ def inconsistent_shadows(references: References, record: ShadowRecord) -> str:
 
 
 def inconsistent_swaps(references: References, entry: str) -> str:
-    """Return why the swapped units of an entry (by its id) are inconsistent; or an empty text."""
+    """Return why the swapped units of an entry (by its id) are inconsistent, as for shadow units."""
     if (expected := _expected(references, entry)) is None:
         return ""
     return _reason("swapped", swap_units.cpu_seconds(references, entry), expected, 1.0)
 
 
-def _reason(kind: str, own: float | None, expected: float, share: float) -> str:
-    if own is None or (ratio := own / share / max(expected, LEAST)) <= LIMIT:
+def _reason(kind: str, seconds: float | None, expected: float, share: float) -> str:
+    if seconds is None or (ratio := seconds / share / max(expected, LEAST)) <= LIMIT:
         return ""
-    scaled = "" if share == 1 else f", {own / share:.2f} s for as many examples"
-    return f"a {kind} unit takes {own:.2f} CPU s{scaled}, a timed one {expected:.2f} s: {ratio:.1f} times"
+    scaled = "" if share == 1 else f", {seconds / share:.2f} s for as many examples"
+    return f"a {kind} unit takes {seconds:.2f} CPU s{scaled}, a timed one {expected:.2f} s: {ratio:.1f} times"
 
 
 def measured(references: References, entry: str) -> dict[str, float | None]:
@@ -76,7 +76,7 @@ def measured(references: References, entry: str) -> dict[str, float | None]:
 
 
 def keep(references: References, entry: str, seconds: Mapping[str, float | None]) -> None:
-    """Keep CPU seconds by seed, as :func:`measured` returns them of another store."""
+    """Keep CPU seconds by seed, as :func:`measured` returned them for another store."""
     for seed, value in seconds.items():
         unit_store.write(references.store, ProbeUnit, references.track, entry, seed, ProbeRecord(value))
 

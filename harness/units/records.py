@@ -1,6 +1,6 @@
-"""What is kept of units: a record for each kind, and one of all shadow units of an entry.
+"""The records of units: one for each kind of unit, and one for all shadow units of an entry.
 
-A new field of a record is one line here. With a default, records that were written before it can still be read.
+A new field is one line here. Give it a default, so that records written before it can still be read.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ class ShadowRecord:
     cpu_seconds: Seconds | None
     """Mean over the units."""
     narrow: Annotated[float, rule(minimum=0, maximum=1e9)] | None
-    """Half-width of the interval at which the run was told to stop early."""
+    """Half-width of the interval below which the run was allowed to stop early."""
     trusted: bool
     date: Date
     environment: Facts = field(default_factory=dict)
@@ -144,7 +144,7 @@ def record_kind(reference_digest: str, protocol_digest: str) -> str:
 
 
 def track_folder(track: Track) -> str:
-    """Return the folder of everything that hangs on how a track's units run: the last part of kinds of document."""
+    """Return the folder of all that depends on how a track's units run: the last part of their kinds of document."""
     return _folder(track.reference_digest, track.protocol_digest)
 
 
@@ -153,5 +153,5 @@ def _folder(reference_digest: str, protocol_digest: str) -> str:
 
 
 def now() -> str:
-    """Return the time in UTC to the second, as records have it."""
+    """Return the current time in UTC to the second, in ISO 8601, as in records."""
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

@@ -1,4 +1,4 @@
-"""Untimed units, many at once, such as shadow units and the trials of a search: what runs them, and what they give."""
+"""Untimed units, many at once, such as shadow units and the trials of a search: their runners and their results."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ U = TypeVar("U", bound=Unit)
 
 @dataclass(frozen=True)
 class UntimedResult:
-    """What one untimed unit gave; ``logits`` [n, classes] on every example when ``status`` is ``ok``."""
+    """The result of one untimed unit; ``logits`` [n, classes] on every example when ``status`` is ``ok``."""
 
     status: Status
     reason: str
@@ -33,20 +33,20 @@ class Runner(Protocol):
 
     at_once: int
     overhead: float
-    """Seconds that a unit costs beside its own: starting, inference; for estimates."""
+    """Seconds that starting and inference add to a unit, for estimates."""
     backend: str
     """Name of the back end, for records."""
     trusted: bool
-    """Whether its results of the entries it is for may stand on a public board."""
+    """Whether results of the entries that it is meant for may be ranked on a public board."""
 
     def run(self, units: Sequence[U], deadline: float) -> Iterator[tuple[U, UntimedResult]]:
-        """Run units of at most ``deadline`` seconds each; yields each as it finishes, in any order."""
+        """Run units of at most ``deadline`` seconds each; yield each as it finishes, in any order."""
 
 
 def deadline(references: References, unit: Unit) -> float:
-    """Return the seconds that an untimed unit gets.
+    """Return the seconds that an untimed unit may take.
 
-    The timed units' deadline, scaled by |R|, and never less than the floor.
+    It is the deadline of timed units scaled by |R|, and never less than the floor.
     """
     protocol = references.track.protocol
     records = seed_records(references.store, references.track)

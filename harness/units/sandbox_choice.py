@@ -11,7 +11,7 @@ from unlearn_bench.sandbox.types import Sandbox
 
 
 def choose_sandbox(track: Track, sandbox: str, gpu: int | None) -> tuple[Sandbox, str]:
-    """Return the back end of that name on this machine, and one line that says which it is.
+    """Return the back end of this name on this machine, and one line that names it.
 
     Raises:
         BenchError: it cannot be used.
@@ -37,7 +37,7 @@ def devices(gpus: Sequence[int]) -> list[str]:
     """Return torch's names of these GPUs.
 
     Raises:
-        BenchError: one is absent; it is never replaced by the CPU.
+        BenchError: one of them is absent; it is never replaced by the CPU.
     """
     if gpus:
         import torch

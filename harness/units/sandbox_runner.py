@@ -14,7 +14,7 @@ from unlearn_bench.harness.units.unit_run import UnitContext, attempt
 
 
 class SandboxRunner:
-    """One sandbox per core, on a GPU two side by side, or as ``slots`` say. A :class:`harness.units.runner.Runner`."""
+    """Run one sandbox per core, two on a GPU, or one per given slot. A :class:`harness.units.runner.Runner`."""
 
     overhead = 2.5
 

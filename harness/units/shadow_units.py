@@ -23,7 +23,7 @@ from unlearn_bench.scoring.shadows import Columns, gather, gather_originals
 from unlearn_bench.scoring.ulira import ulira
 
 LEAST_PAIRS = 4
-"""Pairs of splits before an early stop: fewer say little about the spread between them."""
+"""Pairs of splits that run before an early stop: fewer say little about the spread between them."""
 RETRAIN, ORIGINAL = "retrain", "original"
 
 
@@ -85,12 +85,12 @@ def run(
     """Run the missing shadow units and keep what attacks read; resume where a killed run stopped.
 
     Args:
-        references: with all shadow models.
-        entry: with the parameters to run with.
-        runner: where.
-        narrow: stop after a pair of splits, of at least four, once the 95 % interval of the U-LiRA accuracy is no wider
-            than ± this.
-        on_unit: is called with every finished unit.
+        references: the track's models, all shadow models included.
+        entry: the entry, with the parameters that it is run with.
+        runner: runs the units.
+        narrow: stop early, after four pairs of splits or more, once the half-width of the 95 % interval of the U-LiRA
+            accuracy is at most this.
+        on_unit: called with every finished unit and its result.
     """
     track = references.track
     total = track.protocol.lira_splits // 2
@@ -112,7 +112,7 @@ def run(
 
 
 def failed(references: References, entry: Entry, runner: Runner, unit: Unit, result: UntimedResult) -> ShadowRecord:
-    """Return the record of an entry of which a unit failed before its shadow units began."""
+    """Return the record of an entry whose probe unit failed before its shadow units began."""
     return _failed(references, _started(entry, runner, None), unit, result)
 
 
@@ -135,26 +135,26 @@ def _started(entry: Entry, runner: Runner, narrow: float | None) -> ShadowRecord
 
 
 def evidence(references: References, record: ShadowRecord) -> ShadowEvidence:
-    """Return what attacks read of an entry, or of a reference row, whose shadow units are done: its first ``pairs``.
+    """Return what attacks read of the finished shadow units of an entry or a reference row: its first ``pairs``.
 
     Raises:
         StoreError: arrays, or shadow reference models, are missing.
     """
     retrained, original = (_columns(references, _reference(references, name)) for name in (RETRAIN, ORIGINAL))
-    own = _columns(references, record)
+    unlearned = _columns(references, record)
     p = record.pairs
-    found = ShadowEvidence(
-        forgotten=own.forgotten[:, :p],
-        never=own.never[:, :p],
-        retained=own.retained[:, :p],
-        absent=own.absent[:, :p],
+    shadow_evidence = ShadowEvidence(
+        forgotten=unlearned.forgotten[:, :p],
+        never=unlearned.never[:, :p],
+        retained=unlearned.retained[:, :p],
+        absent=unlearned.absent[:, :p],
         retrained=retrained.forgotten[:, :p],
         retrained_never=retrained.never[:, :p],
         original=original.forgotten[:, :p],
         original_never=original.never[:, :p],
         labels=references.examples.labels[references.examples.population],
     )
-    return found.null() if record.entry == RETRAIN else found
+    return shadow_evidence.null() if record.entry == RETRAIN else shadow_evidence
 
 
 def reference_rows(references: References) -> list[ShadowRecord]:
@@ -174,8 +174,8 @@ def _reference(references: References, name: str) -> ShadowRecord:
             (np.stack([_reference_phi(references, Role("shadow-retrained", s, g)) for g in sets]) for s in splits),
         )
     else:
-        own, never = gather_originals(shadows, (_reference_phi(references, Role("shadow", s)) for s in splits))
-        columns = Columns(own, never, own, never)
+        trained, never = gather_originals(shadows, (_reference_phi(references, Role("shadow", s)) for s in splits))
+        columns = Columns(trained, never, trained, never)
     values = _pack(references, columns)
     record = ShadowRecord(
         name, name, "", "ok", "", len(splits) // 2, values, None, None, True, now(), parameters={}, environment={}
@@ -192,8 +192,8 @@ def _reference_phi(references: References, role: Role) -> NDArray[np.float32]:
 
 def _half_width(references: References, entry: Entry, pairs: int) -> float:
     columns = _gathered(references, entry, pairs)
-    found = ulira(columns.forgotten, columns.never)
-    return (found.high - found.low) / 2
+    accuracy = ulira(columns.forgotten, columns.never)
+    return (accuracy.high - accuracy.low) / 2
 
 
 def _gathered(references: References, entry: Entry, pairs: int) -> Columns:
@@ -225,7 +225,7 @@ def _complete(references: References, record: ShadowRecord, entry: Entry) -> Sha
 
 def _failed(references: References, record: ShadowRecord, unit: Unit, result: UntimedResult) -> ShadowRecord:
     record = replace(record, status=result.status, reason=result.reason, failed=unit.description, log=result.log)
-    if result.status != "infra":  # our fault: as if it had not run
+    if result.status != "infra":  # not the entry's fault: as if it had not run
         keep(references, record)
     return record
 

@@ -1,4 +1,4 @@
-"""Slots, the places of this machine where units run, and one thread for each (cores, device, clock)."""
+"""Slots, the places of this machine where units run: cores, a device, a clock, and one thread for each slot."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 STARTING = 2
-"""How many sandboxes start together where only one may be timed."""
+"""How many sandboxes start together where only one unit may be timed."""
 
 
 @dataclass(frozen=True)
@@ -25,19 +25,19 @@ class Slot:
     """Where a unit runs."""
 
     cores: tuple[int, ...] = ()
-    """What it is pinned to."""
+    """Cores that the unit is pinned to; empty means any."""
     device: str = "cpu"
     devices: tuple[str, ...] = ()
-    """What it would disturb others on, as :mod:`harness.support.device_locks` names them."""
+    """What the unit may disturb others on, by the names of :mod:`harness.support.device_locks`."""
     timed: bool = False
-    """Whether nothing else may run there while it is on the clock."""
+    """Whether nothing else may run there while the unit is on the clock."""
 
 
 def timed_slots(store: Store, device: str = "cpu") -> list[Slot]:
-    """Slots for timed units.
+    """Return the slots for timed units.
 
-    On a CPU one core each; where busy cores disturb each other, and on a GPU, units start together and are timed in
-    turn.
+    On a CPU each is one core. Where busy cores disturb each other, and on a GPU, units start together and are timed
+    in turn.
     """
     cores = sorted(os.sched_getaffinity(0))
     if device != "cpu":
@@ -63,7 +63,7 @@ def run_in_slots(
     work: Callable[[Task, Slot], Result],
     stop: threading.Event,
 ) -> Iterator[tuple[Task, Result]]:
-    """Run units, or anything else that ``work`` takes, one per slot at a time; yields each with what came of it.
+    """Run units, or anything else that ``work`` takes, one per slot at a time; yield each with its result.
 
     When it ends early (Ctrl-C, an error), no further unit starts, ``stop`` is set and those that run are awaited.
     """

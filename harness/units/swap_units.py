@@ -26,7 +26,7 @@ def pending(references: References, entry: Entry) -> list[SwapUnit]:
 
 
 def run(references: References, todo: Sequence[SwapUnit], runner: Runner) -> Iterator[tuple[SwapUnit, UntimedResult]]:
-    """Run swapped units; yield each after its result is kept. What ended as ``infra`` counts as not run."""
+    """Run swapped units; yield each after its result is kept. A unit that ended as ``infra`` has not run."""
     if not todo:
         return
     for unit, result in runner.run(todo, deadline(references, todo[0])):
@@ -40,7 +40,7 @@ def run(references: References, todo: Sequence[SwapUnit], runner: Runner) -> Ite
 
 
 def evidence(references: References, record: Record) -> SwapEvidence | None:
-    """Return what SWAP reads of a seed: the unit and its swapped twin; ``None`` where either has no logits here."""
+    """Return what SWAP reads of a seed: a unit and its swapped twin; ``None`` if either has no logits here."""
     store = references.store
     twin = unit_store.read(store, SwapUnit, references.track, record.entry, str(record.seed))
     if twin is None or twin.logits is None or not store.has(twin.logits):
@@ -52,9 +52,9 @@ def evidence(references: References, record: Record) -> SwapEvidence | None:
 
 
 def reference_evidence(references: References, kind: str, seed: int) -> SwapEvidence:
-    """Return what SWAP reads of reference models.
+    """Return what SWAP reads of the reference models of a kind.
 
-    ``retrained``: a model that learnt neither F nor T′, which is the null. ``original``: the two originals.
+    ``retrained`` is a model that learnt neither F nor T′, which is the null; ``original`` is the two originals.
 
     Raises:
         StoreError: the swapped original is not trained.

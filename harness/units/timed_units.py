@@ -1,4 +1,4 @@
-"""From entries to finished units: what is still to run, Retrain's time on this machine, and running it."""
+"""From entries to finished timed units: which have still to run, Retrain's time on this machine, and the runs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from unlearn_bench.harness.support.hardware import timing_class
 from unlearn_bench.harness.support.progress import Observer
 from unlearn_bench.harness.tracks.specification import Track
 from unlearn_bench.harness.units import unit_progress, unit_run, unit_store
-from unlearn_bench.harness.units.disclosure import said
+from unlearn_bench.harness.units.disclosure import disclosed_status
 from unlearn_bench.harness.units.records import Record, now, track_folder
 from unlearn_bench.harness.units.slots import Slot, run_in_slots
 from unlearn_bench.harness.units.unit_kinds import SeedUnit
@@ -23,7 +23,7 @@ from unlearn_bench.harness.units.unit_run import UnitContext
 DRIFT = 0.10
 """Change of Retrain's time above which it is measured again on all seeds."""
 LOOKS = 2
-"""How often such a change must be seen: what a neighbour does for a moment does not cost all seeds."""
+"""How often such a change must be seen: a moment's disturbance must not cost a measurement on all seeds."""
 PROBES = 2
 """Seeds of Retrain that every command with timed units repeats."""
 RETRAIN_DEADLINE = 86_400.0
@@ -31,7 +31,7 @@ RETRAIN_DEADLINE = 86_400.0
 
 @dataclass(frozen=True)
 class Measurement:
-    """Retrain's seconds by seed, as they were once."""
+    """One measurement of Retrain's seconds, by seed."""
 
     date: str
     seconds: Mapping[str, float]
@@ -48,7 +48,7 @@ class RetrainTimes:
 
 
 def pending(store: Store, entry: Entry, track: Track, seeds: Sequence[int], again: bool = False) -> list[SeedUnit]:
-    """Return the units to run, those without a record.
+    """Return the units to run: those without a record.
 
     An entry with a failed unit cannot be ranked: none of its units is run, unless ``again`` asks for the failed and
     missing ones.
@@ -120,10 +120,10 @@ def retrain_times(context: UnitContext, slots: Sequence[Slot], observer: Observe
         stored = documents.read(store, kind, name, RetrainTimes)
         if stored is None:
             break
-        before = {int(seed): seconds for seed, seconds in stored.seconds.items()}
-        ratio = sum(_seconds(record) for record in probes.values()) / sum(before[seed] for seed in probes)
+        stored_seconds = {int(seed): seconds for seed, seconds in stored.seconds.items()}
+        ratio = sum(_seconds(record) for record in probes.values()) / sum(stored_seconds[seed] for seed in probes)
         if 1 / (1 + DRIFT) <= ratio <= 1 + DRIFT:
-            return before
+            return stored_seconds
         title = f"Retrain's time again, since it was {ratio:.2f} times the earlier one"
     probes |= measure([unit for unit in todo if unit.seed not in probes], "Retrain's time on the other seeds")
     for record in probes.values():
@@ -157,7 +157,7 @@ def _run(
 def _successful(track: Track, record: Record) -> Record:
     if record.status != "ok":
         raise BenchError(
-            f"Retrain did not finish: {said(track, record.status, record.reason)}",
+            f"Retrain did not finish: {disclosed_status(track, record.status, record.reason)}",
             "this machine" if record.status in ("infra", "oom") else "the benchmark",
             "run `bench doctor`",
             EXIT_CODES["infra"],

@@ -64,24 +64,24 @@ class Trial:
 def losses(references: References, unit: Unit, logits: NDArray[Any], objective: Objective) -> Losses:
     """Return the terms for one unit's logits [n, classes].
 
-    ``paper`` compares with the retrained model of the same unit. ``oracle-free`` needs none: R and V as accurate as in
-    the original, F as accurate as V.
+    ``paper`` compares with the retrained model of the same unit. ``oracle-free`` needs none: R and V should be as
+    accurate as under the original, and F as accurate as V.
     """
     labels, parts = references.examples.labels, unit.parts(references.examples)
-    own = accuracies(logits, labels, parts)
+    unlearned = accuracies(logits, labels, parts)
     if objective == "paper":
         target = accuracies(references.logits(unit.target), labels, parts)
     else:
         original = accuracies(references.logits(unit.original), labels, parts)
-        target = Accuracies(original.retain, own.val, original.val, original.test)
+        target = Accuracies(original.retain, unlearned.val, original.val, original.test)
     loss = cross_entropy(logits, labels)
-    kinds, val = references.examples.subclasses, parts["val"]
-    unseen = val[np.isin(kinds[val], kinds[parts["forget"]])]  # as on the board, of F's classes
+    subclasses, val = references.examples.subclasses, parts["val"]
+    unseen = val[np.isin(subclasses[val], subclasses[parts["forget"]])]  # as on the board, of F's classes
     attack = umia(loss[parts["forget"]], loss[unseen], references.track.analysis.umia_seed)
     return Losses(
-        retain=abs(own.retain - target.retain) / 3,
-        forget=abs(own.forget - target.forget) / 3,
-        val=abs(own.val - target.val) / 3,
+        retain=abs(unlearned.retain - target.retain) / 3,
+        forget=abs(unlearned.forget - target.forget) / 3,
+        val=abs(unlearned.val - target.val) / 3,
         val_mia=discernibility(attack),
     )
 
@@ -110,10 +110,11 @@ class Study:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.references, self.entry, self.objective, self.setting = references, entry, objective, setting
         track = references.track
-        about: dict[str, Any] = {"entry": entry.sha256, "reference": track.reference_digest, "objective": objective}
+        identity: dict[str, Any] = {"entry": entry.sha256, "reference": track.reference_digest, "objective": objective}
         if setting != "seed":
-            about |= {"setting": setting, "splits": track.protocol.lira_splits, "sets": track.protocol.lira_forget_sets}
-        self._name = digest(about)[:16]
+            protocol = track.protocol
+            identity |= {"setting": setting, "splits": protocol.lira_splits, "sets": protocol.lira_forget_sets}
+        self._name = digest(identity)[:16]
         self._journal = f"tune/{track.name}/{entry.name}-{self._name}.journal"
         path = references.store.root / self._journal
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -133,14 +134,14 @@ class Study:
         self._study.sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=10)
 
     def trials(self) -> list[Trial]:
-        """All finished trials."""
+        """Return all finished trials."""
         import optuna
 
-        done = self._study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
-        return [_trial(trial) for trial in done]
+        finished = self._study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
+        return [_trial(trial) for trial in finished]
 
     def search(self, runner: Runner, count: int, on_unit: Callable[[], None] = lambda: None) -> Iterator[Trial]:
-        """Run trials until ``count`` are finished; yields each. The first one is the method's own defaults."""
+        """Run trials until ``count`` are finished; yield each. The first one tries the method's own defaults."""
         track = self.references.track
         missing = count - len(self.trials())
         if missing <= 0:
@@ -148,25 +149,25 @@ class Study:
         if not self._study.get_trials(deepcopy=False):
             space, defaults = self.entry.search_space, self.entry.defaults
             self._study.enqueue_trial({k: defaults[k] for k in space if _inside(defaults[k], space[k], track)})
-        tried = units(self.entry, track, self.setting)
-        limit = deadline(self.references, tried[0])
-        at_once = max(1, runner.at_once // len(tried))
+        default_units = units(self.entry, track, self.setting)
+        limit = deadline(self.references, default_units[0])
+        at_once = max(1, runner.at_once // len(default_units))
         while missing > 0:
-            asked = [self._study.ask() for _ in range(min(at_once, missing))]
+            candidates = [self._study.ask() for _ in range(min(at_once, missing))]
             todo: list[Unit] = []
             trials: dict[int, optuna.Trial] = {}  # by the unit's identity: two trials may draw the same parameters
-            for trial in asked:
+            for trial in candidates:
                 entry = self.entry.with_parameters(_suggest(trial, self.entry.search_space, track))
                 todo += units(entry, track, self.setting)
-                trials |= {id(unit): trial for unit in todo[-len(tried) :]}
-            results: dict[int, list[tuple[Unit, UntimedResult]]] = {trial.number: [] for trial in asked}
+                trials |= {id(unit): trial for unit in todo[-len(default_units) :]}
+            results: dict[int, list[tuple[Unit, UntimedResult]]] = {trial.number: [] for trial in candidates}
             for unit, result in runner.run(todo, limit):
                 on_unit()
                 trial = trials[id(unit)]
                 results[trial.number].append((unit, result))
-                if len(results[trial.number]) == len(tried):
+                if len(results[trial.number]) == len(default_units):
                     yield self._finish(trial, results[trial.number])
-            missing -= len(asked)
+            missing -= len(candidates)
 
     def _finish(self, trial: optuna.Trial, results: Sequence[tuple[Unit, UntimedResult]]) -> Trial:
         ordered = sorted(results, key=lambda item: np.ravel(item[0].index).tolist())
@@ -179,13 +180,13 @@ class Study:
         trial.set_user_attr("reasons", [result.reason for _, result in ordered])
         trial.set_user_attr("cpu_seconds", round(sum(result.cpu_seconds or 0.0 for _, result in ordered), 3))
         loss = float(np.mean([WORST if term is None else term.total for term in terms]))
-        told = self._study.tell(trial, loss)
+        frozen = self._study.tell(trial, loss)
         store = self.references.store
         store.share(store.root / self._journal, self._journal)
-        return _trial(told)
+        return _trial(frozen)
 
     def best(self) -> Trial:
-        """Return the configuration with the smallest loss; of equals the first."""
+        """Return the configuration with the smallest loss, the first of equal ones."""
         return min(self.trials(), key=lambda trial: (trial.loss, trial.number))
 
     def summary(self) -> dict[str, Any]:
@@ -217,7 +218,7 @@ def _trial(frozen: optuna.trial.FrozenTrial) -> Trial:
 
 
 def _suggest(trial: optuna.Trial, space: Mapping[str, Any], track: Track) -> dict[str, Any]:
-    """Draw every parameter of a search space; ``"max_epochs"`` is the track's."""
+    """Draw every parameter of a search space; a bound ``"max_epochs"`` stands for the track's number."""
     drawn: dict[str, Any] = {}
     for name, (kind, *_) in space.items():
         ends = _ends(space[name], track)
@@ -235,34 +236,34 @@ def _ends(rule: Sequence[Any], track: Track) -> list[Any]:
 
 
 def _inside(value: Any, rule: Sequence[Any], track: Track) -> bool:
-    """Whether a default can be drawn at all; 0 for "off" is in no logarithmic range."""
+    """Return whether a default can be drawn at all: 0, which means "off", is in no logarithmic range."""
     ends = _ends(rule, track)
     return bool(value in ends[0] if rule[0] == "choice" else ends[0] <= value <= ends[1])
 
 
 def place(track: Track, setting: Setting) -> str:
-    """Under which a search's choice is kept: in the store below ``tuned``, and shipped below :data:`TUNED`."""
+    """Return the folder of a search's choice: in the store below ``tuned``, shipped ones below :data:`TUNED`."""
     return track.name if setting == "seed" else f"{track.name}/{setting}"
 
 
 def choice(name: str, sha256: str, track: Track, store: Store, setting: Setting = "seed") -> dict[str, Any] | None:
-    """Return what a search on this track chose for exactly this source and what it cost, see :meth:`Study.summary`.
+    """Return what a search on this track chose for exactly this source; see :meth:`Study.summary`.
 
-    For ``shadow`` the choice of a search in that setting, else that of the ordinary search.
+    For ``shadow`` it is the choice of a search in that setting, or else that of the ordinary search.
     """
-    for one in ("shadow", "seed") if setting == "shadow" else ("seed",):
-        where = place(track, one)
-        shipped = TUNED / where / f"{name}.json"
-        candidates = [store.read(f"tuned/{where}", name)]
+    for searched in ("shadow", "seed") if setting == "shadow" else ("seed",):
+        folder = place(track, searched)
+        shipped = TUNED / folder / f"{name}.json"
+        candidates = [store.read(f"tuned/{folder}", name)]
         if shipped.is_file():
             candidates.append(json.loads(shipped.read_text(encoding="utf-8")))
-        for found in candidates:  # one's own may be of an older source
-            if found is not None and found["sha256"] == sha256:
-                return found
+        for candidate in candidates:  # the store's may be of an older source
+            if candidate is not None and candidate["sha256"] == sha256:
+                return candidate
     return None
 
 
 def tuned(entry: Entry, track: Track, store: Store, setting: Setting = "seed") -> Entry:
     """Return the entry with the parameters of :func:`choice`, if there was a search."""
-    found = choice(entry.name, entry.sha256, track, store, setting)
-    return entry if found is None else entry.with_parameters(found["parameters"])
+    chosen = choice(entry.name, entry.sha256, track, store, setting)
+    return entry if chosen is None else entry.with_parameters(chosen["parameters"])

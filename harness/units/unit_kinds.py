@@ -1,6 +1,6 @@
-"""The kinds of unit: a unit is one run of one entry on one original model, a kind says on which and compared with what.
+"""The kinds of unit: on which original a run of an entry starts, and with which retrained model it is compared.
 
-A new kind is one class here. What it says of itself decides its key and random seed, and where its record is kept.
+A new kind is one class here. Its properties decide the key and the random seed, and where the record is kept.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ R = TypeVar("R")
 
 @dataclass(frozen=True)
 class Unit(ABC, Generic[R]):
-    """``entry`` unlearns one original on ``track``; ``R`` is what is kept of it."""
+    """One run of ``entry`` on one original of ``track``; ``R`` is the type of its record."""
 
     entry: Entry
     track: Track
     seed: int
-    """The model seed; of a shadow unit the number of its split."""
+    """The model seed, or the number of a shadow unit's split."""
 
     role: ClassVar[Literal["seed", "shadow", "swap"]]
-    """Enters the key."""
+    """What the original was trained on; enters the key."""
     folder: ClassVar[str]
-    """Of the store, where records of this kind are."""
+    """The first part of the kind of document of its records."""
     record_type: ClassVar[type]
     """``R`` itself."""
 
@@ -95,13 +95,13 @@ class Unit(ABC, Generic[R]):
     def requests(self, examples: Examples) -> list[dict[str, NDArray[np.int64]]]:
         """Return R, F and V of each deletion request in turn: R still holds what later ones delete.
 
-        One request unless the track divides F (sequential deletion); the last ones are a little smaller then.
+        There is one request unless the track divides F (sequential deletion); the last may then be one example smaller.
         """
         parts = self.parts(examples)
-        given = {part: parts[part] for part in ("retain", "forget", "val")}
+        loaded = {part: parts[part] for part in ("retain", "forget", "val")}
         sets = np.array_split(parts["forget"], self.track.protocol.requests)
         return [
-            {**given, "retain": np.concatenate([given["retain"], *sets[number + 1 :]]), "forget": deleted}
+            {**loaded, "retain": np.concatenate([loaded["retain"], *sets[number + 1 :]]), "forget": deleted}
             for number, deleted in enumerate(sets)
         ]
 
@@ -162,7 +162,7 @@ class SeedUnit(_OfModelSeed[Record]):
 
 @dataclass(frozen=True)
 class ProbeUnit(_OfModelSeed[ProbeRecord]):
-    """A seed unit that runs untimed, to learn what its entry costs there; from inside it looks like a timed one."""
+    """A seed unit that runs untimed, to measure its work in CPU seconds; from inside it looks like a timed one."""
 
     folder = "probe-units"
     record_type = ProbeRecord

@@ -1,4 +1,4 @@
-"""What people see of a unit while it runs, and of how it ended."""
+"""The lines that people see of a unit while it runs and when it has ended."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from unlearn_bench.harness.units.unit_kinds import SeedUnit
 
 
 def running(unit: SeedUnit) -> str:
-    """Return the line of a unit that runs; on a sealed track it does not tell which unit of the entry that is."""
+    """Return the line of a running unit; on a sealed track it does not tell which unit of the entry that is."""
     return unit.entry.name if unit.track.sealed else unit.label
 
 

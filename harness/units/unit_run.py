@@ -43,7 +43,7 @@ class UnitContext:
     """Set to end everything that runs."""
     hardware: dict[str, Any] = field(default_factory=hardware)
     elsewhere: Callable[[Unit, Slot, float, UnitContext], tuple[NDArray[np.float32] | None, Outcome]] | None = None
-    """In the place of :func:`attempt`, where units run on other machines; takes a unit, its slot and its deadline."""
+    """Replaces :func:`attempt` where units run on other machines; takes a unit, its slot and its deadline."""
 
     def inputs(self, parts: Mapping[str, NDArray[np.int64]]) -> Path:
         """Return the safetensors file with R, F and V (indices) of a unit's request: all data that a sandbox gets."""
@@ -66,12 +66,12 @@ class UnitContext:
 
 
 def run(context: UnitContext, unit: Unit, slot: Slot, retrain_seconds: float | None, deadline: float) -> Record:
-    """Run a unit and keep its logits; an ``infra`` failure is tried again at most twice.
+    """Run a unit and keep its logits; a unit that fails as ``infra`` is tried again at most twice.
 
     Args:
         context: references, sandbox, store.
-        unit: what to run.
-        slot: where.
+        unit: the unit to run.
+        slot: where it runs.
         retrain_seconds: Retrain's time for the same seed; ``None`` for Retrain itself, whose own time it is.
         deadline: seconds on the host's clock.
     """
@@ -88,29 +88,29 @@ def attempt(
 ) -> tuple[NDArray[np.float32] | None, Outcome]:
     """Run a unit in the sandbox, every request at most three times.
 
-    Returns its logits [n, classes] when it is ok, and what became of it. The requests of a unit share the deadline, and
-    their times add up.
+    Return its logits [n, classes] when it is ok, and its outcome. The requests of a unit share the deadline, and their
+    times add up.
     """
     from safetensors.numpy import save
 
     if context.elsewhere is not None:
         return context.elsewhere(unit, slot, deadline, context)
-    weights, done = context.references.weights(unit.original), None
+    weights, total = context.references.weights(unit.original), None
     for number, parts in enumerate(unit.requests(context.references.examples)):
-        left = deadline - (0.0 if done is None else done.seconds or 0.0)
-        outcome = _tried(context, _job(context, unit, slot, left, weights, parts, number), slot)
-        done = outcome if done is None else _after(done, outcome)
+        remaining = deadline - (0.0 if total is None else total.seconds or 0.0)
+        outcome = _run_job(context, _job(context, unit, slot, remaining, weights, parts, number), slot)
+        total = outcome if total is None else _combined(total, outcome)
         if outcome.weights is None:
             break
         weights = save(dict(outcome.weights))
-    assert done is not None
+    assert total is not None
     if slot.device == "cpu" or not torch.cuda.is_available():  # a container may see a GPU that this process does not
-        return _logits(context, unit, done)
+        return _logits(context, unit, total)
     with DeviceLocks(slot.devices, stop=context.stop).hold():  # another unit may be on the clock by now
-        return _logits(context, unit, done, slot.device)
+        return _logits(context, unit, total, slot.device)
 
 
-def _tried(context: UnitContext, job: Job, slot: Slot) -> Outcome:
+def _run_job(context: UnitContext, job: Job, slot: Slot) -> Outcome:
     for _ in range(ATTEMPTS):
         with DeviceLocks(slot.devices, slot.timed, context.stop).hold() as clock:
             outcome = context.sandbox.run(job, clock, context.stop)
@@ -119,19 +119,19 @@ def _tried(context: UnitContext, job: Job, slot: Slot) -> Outcome:
     return outcome
 
 
-def _after(first: Outcome, then: Outcome) -> Outcome:
-    """Two requests of one unit, as one."""
+def _combined(first: Outcome, second: Outcome) -> Outcome:
+    """Return the outcome of two requests of one unit."""
 
-    def both(a: Any, b: Any, how: Callable[[Any, Any], Any]) -> Any:
-        return b if a is None else a if b is None else how(a, b)
+    def merge(a: Any, b: Any, operation: Callable[[Any, Any], Any]) -> Any:
+        return b if a is None else a if b is None else operation(a, b)
 
     return replace(
-        then,
-        seconds=both(first.seconds, then.seconds, operator.add),
-        cpu_seconds=both(first.cpu_seconds, then.cpu_seconds, operator.add),
-        peak_memory=both(first.peak_memory, then.peak_memory, max),
-        log=tail("\n".join(filter(None, (first.log, then.log))).encode()),
-        warnings=tuple(dict.fromkeys((*first.warnings, *then.warnings))),
+        second,
+        seconds=merge(first.seconds, second.seconds, operator.add),
+        cpu_seconds=merge(first.cpu_seconds, second.cpu_seconds, operator.add),
+        peak_memory=merge(first.peak_memory, second.peak_memory, max),
+        log=tail("\n".join(filter(None, (first.log, second.log))).encode()),
+        warnings=tuple(dict.fromkeys((*first.warnings, *second.warnings))),
     )
 
 
@@ -165,7 +165,7 @@ def _job(
 def _logits(
     context: UnitContext, unit: Unit, outcome: Outcome, device: str = "cpu"
 ) -> tuple[NDArray[np.float32] | None, Outcome]:
-    """Logits of the delivered model; finite weights may still overflow, and argmax would call that class 0."""
+    """Return the logits of the delivered model; finite weights may still overflow, which argmax would call class 0."""
     if outcome.status != "ok":
         return None, outcome
     assert outcome.weights is not None
@@ -174,7 +174,7 @@ def _logits(
     images = torch.from_numpy(context.references.examples.dataset.images)
     try:
         logits = infer(model, images, normaliser(unit.track, device), device)
-    except torch.OutOfMemoryError:  # others are on that GPU; float32 is float32
+    except torch.OutOfMemoryError:  # other units use that GPU; on the CPU it is float32 as well
         logits = infer(model, images, normaliser(unit.track))
     if not np.isfinite(logits).all():
         return None, Outcome(

@@ -1,4 +1,4 @@
-"""Records of units in a store: one way for every kind of unit, which itself says where they are."""
+"""Records of units in a store; every kind of unit names the place of its own."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def seed_records(store: Store, track: Track) -> list[Record]:
 
 
 def logits(store: Store, record: Record) -> NDArray[np.float32] | None:
-    """Return the logits [n, classes] of a unit; ``None`` where it failed, or where only its scores are here."""
+    """Return the logits [n, classes] of a unit; ``None`` where it failed, or where the store has only its scores."""
     if record.logits is None or not store.has(record.logits):
         return None
     return unpack(store.get(record.logits))

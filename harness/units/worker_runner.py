@@ -33,9 +33,9 @@ PER_GPU = 4
 
 
 class WorkerRunner:
-    """One worker process per core, or a few on a GPU; a context manager. Its name says that no sandbox was there.
+    """Run one worker process per core, or a few on a GPU; a context manager. ``backend`` tells that it is no sandbox.
 
-    A unit that ran out of a GPU's memory beside others runs again alone, before that counts.
+    A unit that ran out of a GPU's memory beside others is run again by itself before it counts as ``oom``.
     """
 
     backend = "workers"
@@ -58,7 +58,7 @@ class WorkerRunner:
         self._open.__exit__(kind, error, trace)
 
     def run(self, units: Sequence[U], deadline: float) -> Iterator[tuple[U, UntimedResult]]:
-        """Run units; yields each as it finishes. See :class:`harness.units.runner.Runner`."""
+        """Run units; yield each as it finishes. See :class:`harness.units.runner.Runner`."""
         futures: dict[Future[UntimedResult], U] = {self._pool.submit(_run, unit, deadline): unit for unit in units}
         try:
             crowded = []
@@ -77,7 +77,7 @@ class WorkerRunner:
                 "free memory, then run the same command again: it resumes where it stopped",
                 EXIT_CODES["infra"],
             ) from None
-        except GeneratorExit:  # nobody wants the rest; an error ends the processes, and all of it
+        except GeneratorExit:  # the caller wants no more results; an error would end the processes
             for future in futures:
                 future.cancel()
             raise
@@ -96,16 +96,17 @@ def _start(track: Track, device: str) -> None:
     global _references, _device
     _device = device
     torch.set_num_threads(1)
-    torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.0)  # makes torch import another thousand modules
+    # the first optimiser makes torch import another thousand modules
+    torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.0)
     _references = References(track, Store())
-    _ = _references.examples.dataset  # nor does the first unit pay for loading it
+    _ = _references.examples.dataset  # the first unit must not pay for loading it
 
 
 def _run(unit: Unit, deadline: float) -> UntimedResult:
-    """Run one unit in a worker, not while one of another process is on the clock.
+    """Run one unit in a worker, but not while a unit of another process is on the clock.
 
     An exception of the entry is a ``crash``, non-finite outputs are ``invalid``; a unit that takes more than
-    ``deadline`` seconds is a ``timeout``; the end of a GPU's memory is ``oom``.
+    ``deadline`` seconds is a ``timeout``; one that exhausts a GPU's memory is ``oom``.
     """
     assert _references is not None
     return attempt_unit(_references, unit, deadline, _device)

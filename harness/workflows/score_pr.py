@@ -17,6 +17,7 @@ from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support.errors import EXIT_CODES, BenchError
 from unlearn_bench.harness.tracks.loading import load_track
 from unlearn_bench.harness.units import disclosure
+from unlearn_bench.harness.units.records import now
 from unlearn_bench.harness.units.tuning import tuned
 from unlearn_bench.harness.workflows.timed import open_context, run_seeds
 from unlearn_bench.harness.workflows.untimed import run_shadows
@@ -80,10 +81,11 @@ def score_pull(
         return ScoredPull(references, stored, comments.comment(stored), None)
     for submission in pull.submissions:
         disclosure.within_quota(store, submission.entry, loaded_track)
+    started = now()
     entries: list[EntryResult] = []
     if pull.submissions:
         references, entries = _run(pull, references, options, lira and not smoke, 1 if smoke else None)
-    scored = outcome.pull_result(references, pull, harness, smoke=smoke, entries=entries)
+    scored = outcome.pull_result(references, pull, harness, started=started, smoke=smoke, entries=entries)
     text = comments.comment(scored)
     if not smoke and scored.status != "refused" and scored.exit_code != EXIT_CODES["infra"]:
         publication.keep(references, scored)

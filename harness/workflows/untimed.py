@@ -85,7 +85,7 @@ def _run_shadows(
         for entry in entries:
             record = _run_entry(references, entry, probes[entry.id], runner, options, progress)
             records.append((entry, record))
-            result_text = disclosure.said(references.track, record.status, record.reason)
+            result_text = disclosure.disclosed_status(references.track, record.status, record.reason)
             progress.line(f"{entry.name}: {result_text}, {record.pairs} of {total} pairs of splits")
     return records
 
@@ -126,7 +126,7 @@ def run_swaps(references: References, entries: Sequence[Entry], executor: Execut
         for unit, result in chain[tuple[Unit, UntimedResult]](measured, swap_units.run(references, pending, runner)):
             progress.step()
             label = unit.entry.name if unit.track.sealed else unit.label
-            result_text = disclosure.said(unit.track, result.status, result.reason)
+            result_text = disclosure.disclosed_status(unit.track, result.status, result.reason)
             progress.line(f"{label} {result_text}")
             if result.status != "ok":
                 whose, remedy = BLAME[result.status]

@@ -56,7 +56,7 @@ def by_preference() -> list[Sandbox]:
 def is_trusted(name: str) -> bool:
     """Return whether results of foreign code that the back end of this name ran may be ranked on a public board.
 
-    Only the modules of this folder can be: a name may come from a stranger's file, so nothing else is imported for it.
+    Only modules of this folder can be trusted: a name may come from a stranger's file, so no other module is imported.
 
     Raises:
         SandboxUnavailable: No module of this folder has this name.
@@ -68,7 +68,7 @@ def is_trusted(name: str) -> bool:
 
 
 def choose(name: str, model: Mapping[str, Any], device: str) -> tuple[Sandbox, str]:
-    """Return the back end for jobs of this model on this device, and a line that says which it is and why.
+    """Return the back end for jobs of this model on this device, and a line that names it and says why.
 
     ``auto`` takes the first usable one in their order of preference.
 
@@ -100,7 +100,7 @@ def _creator(module: str) -> Callable[..., Sandbox] | None:
     except ModuleNotFoundError as error:
         if error.name is not None and f"{path}.".startswith(f"{error.name}."):
             return None
-        raise  # the module is there, and what it imports is not
+        raise  # the module exists, but something that it imports does not
     create: Callable[..., Sandbox] | None = getattr(loaded, "create", None)
     if create is None:
         raise SandboxUnavailable(f"the module {module!r} has no create()", "see Another back end in docs/sandbox.md")
@@ -109,9 +109,9 @@ def _creator(module: str) -> Callable[..., Sandbox] | None:
 
 def _allowed() -> str:
     """Return what ``load`` accepts, as text; a variant is named by the parameter of ``create``."""
-    words = []
+    allowed = []
     for name in names():
         create = importlib.import_module(f"{__name__}.{name}").create
         variants = [f"{name}:{parameter.upper()}" for parameter in inspect.signature(create).parameters]
-        words.append(" or ".join([name, *variants]))
-    return f"{', '.join(words)}, or the dotted path of a module with create() (docs/sandbox.md, Another back end)"
+        allowed.append(" or ".join([name, *variants]))
+    return f"{', '.join(allowed)}, or the dotted path of a module with create() (docs/sandbox.md, Another back end)"

@@ -44,17 +44,17 @@ class Docker:
 
     def __init__(self, runtime: str | None = None) -> None:
         self.runtime = runtime
-        # times in another runtime are not comparable: another name
+        # times under another runtime are not comparable, so it has another name
         self.name = f"docker:{runtime}" if runtime else "docker"
-        self._left: set[str] = set()
+        self._unremoved: set[str] = set()
         """Containers that could not be removed: they may still run, so no further unit starts beside them."""
 
     def unavailable(self, model: Mapping[str, Any], device: str) -> str | None:
-        """Why such a job cannot run here, with the remedy after a semicolon."""
+        """Return why such a job cannot run here, with the remedy after a semicolon; ``None`` if it can."""
         try:
             with connect() as client:
                 client.ping()
-                return _unknown(client.info(), self.runtime) or _missing(client, model, device)
+                return _unknown_runtime(client.info(), self.runtime) or _missing_image(client, model, device)
         except FAILURES:
             return "no container engine answers; install Docker, start it (`dockerd`) and check DOCKER_HOST"
 
@@ -66,11 +66,11 @@ class Docker:
         name = f"unlearn-bench-{secrets.token_hex(8)}"
         try:
             with connect() as client, stage.staged(job) as folder:
-                for left in tuple(self._left):
-                    _remove(client, left)
-                    self._left.discard(left)
+                for container in tuple(self._unremoved):
+                    _remove(client, container)
+                    self._unremoved.discard(container)
                 info = client.info()
-                missing = _unknown(info, self.runtime) or _missing(client, job.model, job.device)
+                missing = _unknown_runtime(info, self.runtime) or _missing_image(client, job.model, job.device)
                 image = images.find(client, models.NEEDS[job.model["name"]], job.device)
                 if missing or image is None:
                     return Outcome("infra", missing or "no image", environment=environment)
@@ -86,9 +86,9 @@ class Docker:
             return Outcome("infra", str(error), environment=environment)
         except FAILURES as error:
             return Outcome("infra", explain(error), environment=environment)
-        if name in self._left:
-            kept = (*outcome.warnings, "its container could not be removed yet: the next unit or command removes it")
-            return replace(outcome, warnings=kept)
+        if name in self._unremoved:
+            unremoved = "its container could not be removed yet: the next unit or command removes it"
+            return replace(outcome, warnings=(*outcome.warnings, unremoved))
         return outcome
 
     def reap(self) -> int:
@@ -117,9 +117,10 @@ class Docker:
                 attached.shut()
         finally:
             try:
-                _remove(client, confined["name"])  # by name: a create that got no answer may yet have made one
-            except FAILURES:  # never in the place of what became of the unit
-                self._left.add(confined["name"])
+                # by name: a request that got no answer may have created it all the same
+                _remove(client, confined["name"])
+            except FAILURES:  # must not hide the unit's own outcome
+                self._unremoved.add(confined["name"])
 
 
 class _RunningContainer:
@@ -158,7 +159,7 @@ class _RunningContainer:
     def _end(self, grace: float) -> tuple[int | None, bool]:
         by_itself = self._ends_within(grace)
         if not by_itself:
-            with suppress(APIError):  # it may end in this moment; wait() below fails if it does not
+            with suppress(APIError):  # it may end at this moment; wait() below fails if it does not
                 self._container.kill()
             self._container.wait()
         self._container.reload()
@@ -168,31 +169,31 @@ class _RunningContainer:
         return code if by_itself else None, bool(state["OOMKilled"])
 
     def _ends_within(self, grace: float) -> bool:
-        until = time.monotonic() + grace
+        patience = time.monotonic() + grace
         while True:
             self._container.reload()
             if not self._container.attrs["State"]["Running"]:
                 return True
-            if time.monotonic() >= until:
+            if time.monotonic() >= patience:
                 return False
             time.sleep(0.02)
 
 
 def _remove(client: docker.DockerClient, name: str) -> None:
-    until = time.monotonic() + engine.TIMEOUT
+    give_up = time.monotonic() + engine.TIMEOUT
     while True:
         try:
             client.api.remove_container(name, force=True, v=True)
             return
         except NotFound:
             return
-        except APIError as error:  # a removal that was asked for before the engine hung is still going on
-            if error.status_code != HTTPStatus.CONFLICT or time.monotonic() > until:
+        except APIError as error:  # a removal requested before the engine hung is still in progress
+            if error.status_code != HTTPStatus.CONFLICT or time.monotonic() > give_up:
                 raise
         time.sleep(0.1)
 
 
-def _missing(client: docker.DockerClient, model: Mapping[str, Any], device: str) -> str | None:
+def _missing_image(client: docker.DockerClient, model: Mapping[str, Any], device: str) -> str | None:
     from unlearn_bench.sandbox.inside.models import NEEDS
 
     needs = NEEDS[model["name"]]
@@ -203,7 +204,7 @@ def _missing(client: docker.DockerClient, model: Mapping[str, Any], device: str)
     return f"no image {images.REPOSITORY} with {carried} is here; build it: bench image --variant {variant}"
 
 
-def _unknown(info: Mapping[str, Any], runtime: str | None) -> str | None:
+def _unknown_runtime(info: Mapping[str, Any], runtime: str | None) -> str | None:
     runtimes = info["Runtimes"]
     if runtime is None or runtime in runtimes:
         return None

@@ -1,8 +1,8 @@
 """A plain subprocess with resource limits: a crash barrier for one's own code, **not** a sandbox.
 
-The network, and every file that any user may read, stay in reach of the code that it runs. Started by root, that code
-runs as a user of its own without privileges: what only root may read, and other processes, are out of its reach.
-Started by anybody else it runs as that user, with all that is theirs.
+The code that it runs can reach the network and every file that any user may read. Started by root, that code runs as a
+user of its own without privileges, and can reach neither files that only root may read nor other processes. Started by
+any other user, it runs as that user, with access to everything that is theirs.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Process:
     advice = "close what else uses the machine and try again, or use another back end"
 
     def unavailable(self, model: Mapping[str, Any], device: str) -> str | None:
-        """Why such a job cannot run here, with the remedy after a semicolon."""
+        """Return why such a job cannot run here, with the remedy after a semicolon; ``None`` if it can."""
         from unlearn_bench.sandbox.inside.models import NEEDS
 
         missing = [package for package in NEEDS[model["name"]] if importlib.util.find_spec(package) is None]
@@ -50,7 +50,7 @@ class Process:
         return child.run(self, job, _started, clock, stop)
 
     def reap(self) -> int:
-        """Remove folders whose harness is dead; as root, end what they had started."""
+        """Remove folders whose harness is dead; as root, also end the processes of their units."""
         return len(stage.reap()) + family.reap()
 
 
@@ -64,7 +64,7 @@ def _started(job: Job, folder: Path) -> Iterator[RunningChild]:
 
 
 def _gpu(device: str) -> dict[str, str]:
-    """Return the one GPU that is let through, and where its libraries are."""
+    """Return the variables that make one GPU visible and say where its libraries are."""
     if device == "cpu":
         return {}
     index = int(device.partition(":")[2] or 0)

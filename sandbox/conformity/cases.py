@@ -1,4 +1,4 @@
-"""Entries as participants write them, and what becomes of each on every back end."""
+"""Entries as participants write them, and the outcome that every back end must give each."""
 
 from __future__ import annotations
 

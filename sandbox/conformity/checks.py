@@ -25,7 +25,7 @@ from unlearn_bench.sandbox.types import LIMITS, MIB, Limits, Outcome, Sandbox
 LEAST_MEMORY = 50 * MIB
 """Peak memory that a process with torch cannot stay below."""
 STOP_PATIENCE = 15.0
-"""Seconds within which a unit that is told to stop must have ended; engines need some of them to answer."""
+"""Seconds within which a unit must end after it was told to stop; engines take some of them to answer."""
 ABSENT_GPU = "cuda:63"
 SECRET = "UNLEARN_BENCH_CONFORMITY_SECRET"
 
@@ -53,7 +53,7 @@ class ConformityCheck:
     name: str
     run: Callable[[Sandbox], None]
     slow: bool = False
-    """Whether others already run most of the same code: left out of quick runs of this repository's tests."""
+    """Whether to leave it out of quick runs of this repository's tests, since others run most of the same code."""
 
     def __call__(self, backend: Sandbox) -> None:
         """Run the check.
@@ -72,10 +72,10 @@ class ConformityCheck:
 
 
 def check_sandbox(backend: Sandbox) -> None:
-    """Run every check on a back end, and stop at the first that it fails; minutes.
+    """Run every check on a back end, and stop at the first that fails; takes minutes.
 
     Raises:
-        DoesNotConform: What it did, after the name of the check.
+        DoesNotConform: The back end fails a check; the message names the check and says what happened.
         SandboxUnavailable: It cannot be used on this machine.
     """
     for check in CHECKS:
@@ -162,11 +162,11 @@ def _stop(backend: Sandbox) -> None:
 
 
 def _reap(backend: Sandbox) -> None:
-    removed: list[int] = []
+    counts: list[int] = []
     with _job(SLEEPS) as job:
-        outcome = backend.run(job, _Clock(lambda: removed.append(backend.reap())))
+        outcome = backend.run(job, _Clock(lambda: counts.append(backend.reap())))
     _expect(outcome.status == "ok", f"reap() touched a running unit, which ended as {outcome.status}: {outcome.reason}")
-    _expect(all(isinstance(count, int) and count >= 0 for count in removed), f"reap() returned {removed}")
+    _expect(all(isinstance(count, int) and count >= 0 for count in counts), f"reap() returned {counts}")
 
 
 def _environment(backend: Sandbox) -> None:
@@ -213,7 +213,7 @@ class _Clock:
 
 @contextmanager
 def _job(source: bytes, limits: Mapping[str, Any] | None = None, **fields: Any) -> Iterator[Any]:
-    """Yield a job in a temporary folder of its own, in which nothing may be left afterwards."""
+    """Yield a job, with a temporary folder in which it may leave nothing behind."""
     with tempfile.TemporaryDirectory() as folder:
         bounds = Limits(
             **{"deadline": 60.0, "memory": 2048 * MIB, "processes": 64, "scratch": 32 * MIB, **(limits or {})}

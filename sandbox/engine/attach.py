@@ -1,7 +1,7 @@
 """Standard streams of a container over the engine's raw attach socket.
 
-Demultiplexed here: while a container floods its output, a client that stops reading (or a library that reads for it)
-hangs ``kill``, ``wait`` and even ``inspect``. The owner of the socket can always shut it down first.
+The streams are demultiplexed here rather than by a library: while a container floods its output, a client that stops
+reading hangs ``kill``, ``wait`` and even ``inspect``. The owner of the socket can always shut it down first.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ RECEIVE = 64 * 1024
 SEND = 30.0
 """Seconds that a write may take."""
 QUIET = 0.02
-"""Seconds without data after which a container is taken to have said what it had to say."""
+"""Seconds without data after which the output of a container is taken to be complete."""
 REST = 1024 * 1024
 
 
 class StreamError(DockerException):
-    """The engine's stream is broken: its headers are the engine's own, a container fills only payloads."""
+    """The engine's stream is broken. Its headers come from the engine; a container fills only payloads."""
 
 
 class Demultiplexer:
@@ -42,14 +42,18 @@ class Demultiplexer:
         self._remaining = 0
 
     def feed(self, data: bytes) -> list[Chunk]:
-        """Return the pieces of both streams in these bytes; raises ``StreamError``."""
+        """Return the pieces of both streams in these bytes.
+
+        Raises:
+            StreamError: A header is malformed.
+        """
         chunks: list[Chunk] = []
         rest = memoryview(data)  # a slice of bytes would be a copy: quadratic where a container writes single bytes
         while rest:
             if self._remaining == 0:
-                taken = self.HEADER.size - len(self._header)
-                self._header += rest[:taken]
-                rest = rest[taken:]
+                missing = self.HEADER.size - len(self._header)
+                self._header += rest[:missing]
+                rest = rest[missing:]
                 if len(self._header) == self.HEADER.size:
                     self._begin()
                 continue
@@ -100,15 +104,15 @@ class Attached:
 
     def rest(self) -> bytes:
         """Return the log that is still on its way, read briefly and in bounds, whatever a container floods."""
-        rest, until = bytearray(), time.monotonic() + 10 * QUIET
-        while len(rest) < REST and time.monotonic() < until and (chunks := self.receive(QUIET)):
+        rest, end = bytearray(), time.monotonic() + 10 * QUIET
+        while len(rest) < REST and time.monotonic() < end and (chunks := self.receive(QUIET)):
             rest += b"".join(data for source, data in chunks if source == "log")
         return bytes(rest)
 
     def shut(self) -> None:
-        """Shut the socket down: from here on the engine cannot be blocked by it."""
+        """Shut the socket down: from then on it cannot block the engine."""
         self._open = False
-        with suppress(OSError):  # the other side may have been faster
+        with suppress(OSError):  # the other side may have shut it down first
             self._socket.shutdown(socket.SHUT_RDWR)
         self._owner.close()
         self._socket.close()  # closing its file object leaves it open until the garbage collector comes

@@ -1,4 +1,4 @@
-"""What the kernel counted for a container, where its control group can be read from here (cgroup v1 and v2)."""
+"""The kernel's counts for a container, where its control group can be read from this machine (cgroup v1 and v2)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Cgroup:
                     self._folders[controller] = ROOT / controller / path.lstrip("/")
 
     def cpu_seconds(self) -> float | None:
-        """CPU time of all processes so far."""
+        """Return the CPU time of all processes so far, in seconds; ``None`` if unknown."""
         nanoseconds = self._number("cpuacct", "cpuacct.usage")
         if nanoseconds is not None:
             return nanoseconds / 1e9
@@ -31,7 +31,7 @@ class Cgroup:
         return None if microseconds is None else microseconds / 1e6
 
     def peak_memory(self) -> int | None:
-        """Largest memory use in bytes, page cache included."""
+        """Return the largest memory use in bytes, page cache included; ``None`` if unknown."""
         peak = self._number("memory", "memory.max_usage_in_bytes")
         return self._number("", "memory.peak") if peak is None else peak
 

@@ -27,7 +27,7 @@ class EngineSilent(DockerException):
 
 class _Api(docker.APIClient):
     def request(self, *arguments: Any, **options: Any) -> Any:
-        """Every call of the SDK; its own timeout is one per read, and an engine that drips would never meet it."""
+        """Bound a call of the SDK, whose own timeout holds per read: a slow drip of bytes would never exceed it."""
         return within(TIMEOUT, partial(super().request, *arguments, **options))
 
 
@@ -38,7 +38,7 @@ class _Client(docker.DockerClient):
 
 @contextmanager
 def connect() -> Iterator[docker.DockerClient]:
-    """Return a client of the engine that the environment names (``DOCKER_HOST``)."""
+    """Yield a client of the engine that the environment names (``DOCKER_HOST``)."""
     client = _Client.from_env(timeout=TIMEOUT)
     try:
         yield client
@@ -67,7 +67,7 @@ def within(seconds: float, call: Callable[[], Any]) -> Any:
 
 
 def explain(error: Exception) -> str:
-    """One line for people: what failed, and the remedy."""
+    """Return one line for people: what failed, and the remedy."""
     message = one_line(str(getattr(error, "explanation", None) or error), 160)
     if "no space left on device" in str(error).lower():
         return f"the container engine's disk is full ({message}); free some where `docker info` says Docker Root Dir"

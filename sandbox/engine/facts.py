@@ -1,4 +1,4 @@
-"""What a container engine is, and what it can do, in its own words."""
+"""What a container engine is and can do, as it reports itself."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CONTROLLERS = {
     "CpuCfsQuota": "cpu",
     "CPUSet": "cpuset",
 }
-"""What the engine says that it can limit, and by which controller of the kernel."""
+"""Fields in which the engine says what it can limit, and the kernel's controllers that do it."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Facts:
 
     @property
     def line(self) -> str:
-        """Version, control groups, storage and runtimes."""
+        """Version, control groups, storage and runtimes, in one line."""
         info = self.info
         runtimes = ", ".join(
             sorted(name for name in info.get("Runtimes") or {} if not name.startswith("io.containerd"))
@@ -42,11 +42,11 @@ class Facts:
 
     @property
     def lacking(self) -> list[str]:
-        """Controllers without which limits are accepted and not enforced."""
+        """Missing controllers, whose limits the engine accepts but does not enforce."""
         return [name for key, name in CONTROLLERS.items() if self.info.get(key) is False]
 
     def passes_gpus(self) -> bool:
-        """Whether it knows a way to hand a GPU to a container: NVIDIA's runtime, or a device found through CDI."""
+        """Return whether it can hand a GPU to a container: NVIDIA's runtime, or a device found through CDI."""
         devices = self.info.get("DiscoveredDevices") or ()
         return "nvidia" in (self.info.get("Runtimes") or {}) or any("nvidia" in str(d.get("ID")) for d in devices)
 

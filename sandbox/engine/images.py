@@ -1,4 +1,4 @@
-"""The benchmark's images: which there are, and which one is enough for a model."""
+"""The benchmark's images, and which of them suffices for a model."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ CUDA_LABEL = "unlearn-bench.cuda"
 
 def find(client: docker.DockerClient, needs: tuple[str, ...], device: str) -> Image | None:
     """Return the smallest image that carries the packages ``needs`` (and CUDA for a GPU), or ``None``."""
-    enough = [image for image in client.images.list(REPOSITORY) if _enough(image.labels, needs, device)]
-    return min(enough, key=lambda image: image.attrs["Size"], default=None)
+    sufficient = [image for image in client.images.list(REPOSITORY) if _suffices(image.labels, needs, device)]
+    return min(sufficient, key=lambda image: image.attrs["Size"], default=None)
 
 
-def _enough(labels: Mapping[str, Any], needs: tuple[str, ...], device: str) -> bool:
+def _suffices(labels: Mapping[str, Any], needs: tuple[str, ...], device: str) -> bool:
     carried = str(labels.get(PACKAGES_LABEL, "")).split()
     return {"torch", *needs} <= set(carried) and (device == "cpu" or bool(labels.get(CUDA_LABEL)))

@@ -16,12 +16,12 @@ from unlearn_bench.sandbox.engine.images import REPOSITORY
 
 
 class InUse(Exception):
-    """It cannot be removed now; says why."""
+    """Something cannot be removed now; the message says why."""
 
 
 @dataclass(frozen=True)
 class Leftover:
-    """One thing; ``size`` in bytes."""
+    """One thing that can be removed; ``size`` in bytes."""
 
     name: str
     size: int
@@ -29,39 +29,39 @@ class Leftover:
 
 
 def containers() -> list[Leftover]:
-    """Containers whose harness is dead; none where no engine answers."""
+    """Return containers whose harness is dead; none if no engine answers."""
 
     def remove() -> None:
         with connect() as client:
             reap.reap(client)
 
-    return [Leftover(f"container {name[:12]}", 0, remove) for name in _ask(reap.orphans, [])]
+    return [Leftover(f"container {name[:12]}", 0, remove) for name in _ask_engine(reap.orphans, [])]
 
 
 def processes() -> list[Leftover]:
-    """Users of units whose harness is dead and that still have processes (as root)."""
+    """Return the users of units whose harness is dead and that still have processes (only as root)."""
     return [Leftover(f"processes of user {user}", 0, family.reap) for user in family.orphans()]
 
 
 def folders() -> list[Leftover]:
-    """Temporary folders of units whose harness is dead."""
-    found = []
+    """Return temporary folders of units whose harness is dead."""
+    leftovers = []
     for folder in stage.orphans():
         size = sum(path.lstat().st_size for path in folder.rglob("*"))
-        found.append(Leftover(f"folder {folder}", size, stage.reap))
-    return found
+        leftovers.append(Leftover(f"folder {folder}", size, stage.reap))
+    return leftovers
 
 
 def images() -> list[Leftover]:
-    """Return the benchmark's images; layers that they share with each other are counted in each."""
+    """Return the benchmark's images; a layer that several share is counted in each."""
 
     def listed(client: docker.DockerClient) -> list[Leftover]:
-        found = []
+        tagged = []
         for image in client.images.list(REPOSITORY):
-            found += [Leftover(tag, int(image.attrs["Size"]), _remover(tag)) for tag in image.tags]
-        return found
+            tagged += [Leftover(tag, int(image.attrs["Size"]), _remover(tag)) for tag in image.tags]
+        return tagged
 
-    return _ask(listed, [])
+    return _ask_engine(listed, [])
 
 
 def _remover(tag: str) -> Callable[[], None]:
@@ -77,7 +77,7 @@ def _remover(tag: str) -> Callable[[], None]:
     return remove
 
 
-def _ask(question: Callable[[docker.DockerClient], list[Any]], otherwise: list[Any]) -> list[Any]:
+def _ask_engine(question: Callable[[docker.DockerClient], list[Any]], otherwise: list[Any]) -> list[Any]:
     try:
         with connect() as client:
             return question(client)

@@ -1,6 +1,6 @@
-"""What a container is confined by, read back and compared with what was asked for.
+"""The settings that confine a container, read back from the engine and compared with those that were requested.
 
-A flag accepted is not a flag enforced: an engine drops a limit that it cannot keep, with a warning or without.
+An accepted flag need not be enforced: an engine drops a limit that it cannot keep, with or without a warning.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ UNASKED = (
     "ExtraHosts", "GroupAdd", "Links", "OomKillDisable", "PidMode", "PortBindings",
     "Privileged", "PublishAllPorts", "Sysctls", "UTSMode", "UsernsMode", "VolumesFrom",
 )  # fmt: skip
-"""Settings of the engine that would loosen the others: empty."""
+"""Settings of the engine that would loosen the others, and must be empty."""
 CONFIG = {
     "command": "Cmd",
     "entrypoint": "Entrypoint",
@@ -26,9 +26,9 @@ CONFIG = {
     "stdin_open": "OpenStdin",
     "network_disabled": "NetworkDisabled",
 }
-"""The SDK's names and the engine's."""
+"""The SDK's names of settings, and the engine's."""
 HARMLESS = "IPv4 forwarding"
-"""Begins a warning of engines on hosts that do not route; a unit has no network."""
+"""The beginning of a warning on hosts that do not route, which is harmless as a unit has no network."""
 
 _CONTROLLERS = "use an engine that runs as root, or on cgroup v2, with this controller switched on"
 REMEDIES = {
@@ -59,9 +59,9 @@ class NotEnforced(Exception):
     """The engine does not confine a unit as it was asked to; the text names the settings and the remedy."""
 
     def __init__(self, mismatches: Sequence[SettingMismatch], warnings: Sequence[str]) -> None:
-        said = [*map(str, mismatches), *(f"it warned: {one_line(warning, 200)}" for warning in warnings)]
+        complaints = [*map(str, mismatches), *(f"it warned: {one_line(warning, 200)}" for warning in warnings)]
         remedy = REMEDIES.get(mismatches[0].name, OTHER) if mismatches else OTHER
-        super().__init__(f"the engine did not apply the settings of a unit: {', '.join(said)}; {remedy}")
+        super().__init__(f"the engine did not apply the settings of a unit: {', '.join(complaints)}; {remedy}")
 
 
 def check(
@@ -79,15 +79,15 @@ def check(
 
 
 def mismatches(asked: Mapping[str, Any], attrs: Mapping[str, Any], info: Mapping[str, Any]) -> list[SettingMismatch]:
-    """All settings that are not what ``asked``, the arguments of ``api.create_container``, says."""
+    """Return all settings that differ from ``asked``, the arguments of ``api.create_container``."""
     return [setting for setting in _compared(asked, attrs, info) if _plain(setting.asked) != _plain(setting.found)]
 
 
 def _compared(asked: Mapping[str, Any], attrs: Mapping[str, Any], info: Mapping[str, Any]) -> Iterator[SettingMismatch]:
     host, config = attrs["HostConfig"], attrs["Config"]
-    wanted = {"Runtime": info["DefaultRuntime"], "NanoCpus": 0, "CpusetCpus": "", "DeviceRequests": []}
-    for name, value in {**wanted, **asked["host_config"], **dict.fromkeys(UNASKED)}.items():
-        if name != "Mounts":  # what was mounted, not what was noted
+    defaults = {"Runtime": info["DefaultRuntime"], "NanoCpus": 0, "CpusetCpus": "", "DeviceRequests": []}
+    for name, value in {**defaults, **asked["host_config"], **dict.fromkeys(UNASKED)}.items():
+        if name != "Mounts":  # the actual mounts are compared below
             yield SettingMismatch(name, value, host.get(name))
     mounts = [
         {
@@ -105,17 +105,17 @@ def _compared(asked: Mapping[str, Any], attrs: Mapping[str, Any], info: Mapping[
     yield SettingMismatch("Image", asked["image"], attrs["Image"])
     networks = set(attrs["NetworkSettings"].get("Networks") or ()) - {"none"}
     yield SettingMismatch("Networks", [], sorted(networks))
-    # an image brings variables and labels of its own
+    # an image has variables and labels of its own, so only those that were asked for are compared
     environment = dict(line.split("=", 1) for line in config.get("Env") or ())
-    for name, wanted_pairs, found_pairs in (
+    for name, asked_pairs, found_pairs in (
         ("Env", asked["environment"], environment),
         ("Labels", asked["labels"], config.get("Labels") or {}),
     ):
-        yield SettingMismatch(name, wanted_pairs, {key: found_pairs.get(key) for key in wanted_pairs})
+        yield SettingMismatch(name, asked_pairs, {key: found_pairs.get(key) for key in asked_pairs})
 
 
 def _plain(value: Any) -> Any:
-    """Engines and SDK write the same emptiness in several ways, and lists in any order."""
+    """Normalise a value: engines and SDK write emptiness in several ways, and lists in any order."""
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in sorted(value.items())} or None
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""Who owns a container, and the removal of what a killed harness left behind."""
+"""Which process owns a container, and the removal of containers that a killed harness left behind."""
 
 from __future__ import annotations
 
@@ -16,42 +16,42 @@ OWNER_LABEL = "unlearn-bench.owner"
 
 
 def labels(run_id: str) -> dict[str, str]:
-    """Labels of a container of this process."""
+    """Return the labels of a container of this process."""
     return {RUN_LABEL: run_id, OWNER_LABEL: _owner(os.getpid())}
 
 
 def reap(client: docker.DockerClient) -> list[str]:
-    """Remove the containers whose harness is dead; returns their ids. Those of a living one are never touched."""
+    """Remove the containers whose harness is dead, and no others; return their ids."""
     removed = []
     for name in orphans(client):
         try:
             client.containers.get(name).remove(force=True, v=True)
-        except APIError:  # another harness was faster, or this one cannot be removed: the others can
+        except APIError:  # another harness removed it first, or it cannot be removed; go on with the others
             continue
         removed.append(name)
     return removed
 
 
 def orphans(client: docker.DockerClient) -> list[str]:
-    """Ids of the containers whose harness is dead."""
+    """Return the ids of the containers whose harness is dead."""
     containers = client.containers.list(all=True, filters={"label": OWNER_LABEL}, ignore_removed=True)
     return [str(container.id) for container in containers if _orphaned(container)]
 
 
 def _owner(pid: int) -> str:
-    """``boot:pid namespace:pid:start`` names one process on one machine for good."""
-    member = procfs.process(pid)
-    return f"{_place()}:{pid}:{member.started if member else 'gone'}"
+    """Return ``boot:pid namespace:pid:start``, which identifies a process uniquely on all machines."""
+    process = procfs.process(pid)
+    return f"{_pid_namespace()}:{pid}:{process.started if process else 'gone'}"
 
 
-def _place() -> str:
+def _pid_namespace() -> str:
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     return f"{boot}:{Path('/proc/self/ns/pid').stat().st_ino}"
 
 
 def _orphaned(container: Container) -> bool:
     owner = container.labels[OWNER_LABEL]
-    if not owner.startswith(f"{_place()}:"):
-        return False  # of another machine that shares the engine, or of a pid namespace that cannot be looked into
+    if not owner.startswith(f"{_pid_namespace()}:"):
+        return False  # from another machine that shares the engine, or from a pid namespace that cannot be inspected
     pid = int(owner.split(":")[2])
     return _owner(pid) != owner

@@ -1,7 +1,7 @@
-"""What units may have left on this machine: the machine before and after, and the difference.
+"""What units may have left on this machine: snapshots of it before and after, and the difference.
 
-Other people's work comes and goes meanwhile. So only what nobody else makes is looked at, what is new must stay for a
-while before it counts, and free disk and memory need only be back once.
+Other work on the machine comes and goes meanwhile. So only things that nothing else makes are compared, something new
+must stay for a while before it counts, and free disk and memory need to be back only once.
 """
 
 from __future__ import annotations
@@ -25,41 +25,41 @@ from unlearn_bench.sandbox.family import USERS
 from unlearn_bench.sandbox.types import MIB
 
 MARK = "unlearn-bench-attack"
-"""How the name of every file begins that an attack tries to leave on the host."""
+"""The beginning of the name of every file that an attack tries to leave on the host."""
 ENGINE = ("containerd-shim", "docker-init", "runc")
 """Names of the engine's processes around a container."""
 TOLERANCE = 512 * MIB
-"""Free disk or memory that may have gone to others; if each of the suite's units kept its scratch, it would be more."""
+"""Disk or memory that other work may have taken; it is less than all units of the suite would keep as scratch."""
 ENTRY = "in/entry.py"
 """The source in a unit's folder."""
 
 
 @dataclass(frozen=True)
 class Machine:
-    """What could be left, at one moment. Sizes in bytes."""
+    """A snapshot of everything that could be left behind. Sizes in bytes."""
 
     containers: frozenset[str]
-    """Of this process only."""
+    """Those of this process only."""
     volumes: frozenset[str]
     mounts: frozenset[str]
     processes: frozenset[str]
-    """Of the users of sandboxes, of the engine around containers, and children of this process."""
+    """Those of sandbox users, those of the engine around containers, and children of this process."""
     files: frozenset[str]
     """Stages of the given sources, and files that attacks try to leave."""
     threads: frozenset[str]
-    """Of this process."""
+    """Those of this process."""
     descriptors: frozenset[str]
-    """Open files and sockets of this process; which ones may change, as clients connect again, but not how many."""
+    """Open files and sockets of this process. Their number must stay, but clients that reconnect may change them."""
     disk: int
-    """Free."""
+    """Free space."""
     memory: int
-    """Available, and what comes and goes with others: the memory of their processes, and files in memory, which end
-    with the containers and mounts that hold them."""
+    """Available memory, plus what others use: the memory of their processes, and files in memory, which go with the
+    containers and mounts that hold them."""
 
 
 @contextmanager
 def engine() -> Iterator[docker.DockerClient | None]:
-    """Yield a client of the container engine that serves nothing else, or ``None`` where no engine answers."""
+    """Yield a client of the container engine for this purpose only, or ``None`` if no engine answers."""
     with ExitStack() as stack:
         try:
             client = stack.enter_context(connect())
@@ -70,11 +70,11 @@ def engine() -> Iterator[docker.DockerClient | None]:
 
 
 def look(client: docker.DockerClient | None, sources: Collection[bytes]) -> Machine:
-    """Return the machine now, seen from here and from the engine; ``sources`` are the entries that run.
+    """Return a snapshot of the machine, as this process and the engine see it; ``sources`` are the entries that run.
 
-    ``client`` serves nothing else, as its connections count.
+    ``client`` must serve no other purpose, as its connections are counted.
     """
-    containers, volumes = ((), ()) if client is None else _of_engine(client)
+    containers, volumes = ((), ()) if client is None else _containers_and_volumes(client)
     return Machine(
         containers=frozenset(containers),
         volumes=frozenset(volumes),
@@ -88,7 +88,7 @@ def look(client: docker.DockerClient | None, sources: Collection[bytes]) -> Mach
     )
 
 
-def _of_engine(client: docker.DockerClient) -> tuple[list[str], list[str]]:
+def _containers_and_volumes(client: docker.DockerClient) -> tuple[list[str], list[str]]:
     owner = f"{OWNER_LABEL}={labels('')[OWNER_LABEL]}"
     # the SDK keeps a connection for every address that it has called: always the same ones here
     containers = client.api.containers(all=True, filters={"label": owner})
@@ -98,13 +98,13 @@ def _of_engine(client: docker.DockerClient) -> tuple[list[str], list[str]]:
 def remains(
     client: docker.DockerClient | None, sources: Collection[bytes], before: Machine, patience: float = 90.0
 ) -> list[str]:
-    """One line for each kind of thing that is new since ``before`` and still there after ``patience`` seconds."""
-    until, after = time.monotonic() + patience, look(client, sources)
-    left = difference(before, after)
-    while left and time.monotonic() < until:
+    """Return a line for each kind of thing that is new since ``before`` and still there after ``patience`` seconds."""
+    end, after = time.monotonic() + patience, look(client, sources)
+    remaining = difference(before, after)
+    while remaining and time.monotonic() < end:
         time.sleep(1)
-        left = _both(left, difference(before, look(client, sources)))
-    return [f"{kind} left: {', '.join(sorted(what))}" for kind, what in left.items()]
+        remaining = _intersection(remaining, difference(before, look(client, sources)))
+    return [f"{kind} left: {', '.join(sorted(things))}" for kind, things in remaining.items()]
 
 
 def difference(before: Machine, after: Machine) -> dict[str, frozenset[str]]:
@@ -121,12 +121,12 @@ def difference(before: Machine, after: Machine) -> dict[str, frozenset[str]]:
     return new
 
 
-def _both(first: dict[str, frozenset[str]], second: dict[str, frozenset[str]]) -> dict[str, frozenset[str]]:
-    return {kind: both for kind, what in first.items() if (both := what & second.get(kind, frozenset()))}
+def _intersection(first: dict[str, frozenset[str]], second: dict[str, frozenset[str]]) -> dict[str, frozenset[str]]:
+    return {kind: common for kind, things in first.items() if (common := things & second.get(kind, frozenset()))}
 
 
 def _processes() -> Iterator[str]:
-    user, me = int(USER.partition(":")[0]), os.getpid()
+    user, own_pid = int(USER.partition(":")[0]), os.getpid()
     for folder in _numbered():
         try:
             owner, stat = folder.stat().st_uid, (folder / "stat").read_text()
@@ -134,7 +134,7 @@ def _processes() -> Iterator[str]:
             continue
         # see proc_pid_stat(5): pid (name) state parent … start
         name, fields = stat.partition("(")[2].rpartition(")")[0], stat.rpartition(")")[2].split()
-        if owner == user or owner in USERS or name.startswith(ENGINE) or int(fields[1]) == me:
+        if owner == user or owner in USERS or name.startswith(ENGINE) or int(fields[1]) == own_pid:
             yield f"{folder.name} {name} (started {fields[19]})"
 
 
@@ -148,13 +148,13 @@ def _files(sources: Collection[bytes]) -> Iterator[str]:
 def _content(path: Path) -> bytes | None:
     try:
         return path.read_bytes()
-    except OSError:  # no stage, one that has just gone, or another user's
+    except OSError:  # not a stage, or one that has just been removed or is another user's
         return None
 
 
 def _descriptors() -> Iterator[str]:
     for link in Path("/proc/self/fd").iterdir():
-        with suppress(OSError):  # that of the listing itself
+        with suppress(OSError):  # the descriptor of the listing itself
             yield f"{link.name} {link.readlink()}"
 
 

@@ -1,8 +1,8 @@
 """The system calls of a unit: the groups of ``seccomp.toml``, and the profile that an engine takes.
 
-An own allow-list, nowhere wider than an engine's default. What is not allowed is refused with ``EPERM``, or with
-``ENOSYS`` where libc must see that it has to take an older call. The processor's other modes (32-bit x86, x32, 32-bit
-ARM) are closed: the kernel ends a process that uses them.
+It is an allow-list, nowhere wider than an engine's default. All other calls are refused with ``EPERM``, or with
+``ENOSYS`` where libc must see that it has to fall back to an older call. The processor's other modes (32-bit x86, x32,
+32-bit ARM) are closed: the kernel ends a process that uses them.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ class Condition:
 
 @dataclass(frozen=True)
 class Group:
-    """System calls that one reason holds for."""
+    """System calls that are allowed or refused for the same reason."""
 
     subject: str
     why: str
     calls: tuple[str, ...]
     condition: Condition | None = None
-    """Of allowed calls; all other arguments are refused."""
+    """The condition of allowed calls; other arguments are refused."""
     errno: str = "EPERM"
-    """Of refused calls."""
+    """The error of refused calls."""
 
 
 @dataclass(frozen=True)
 class Policy:
-    """Every system call that is known, decided once."""
+    """The decision on every known system call."""
 
     allow: tuple[Group, ...]
     refuse: tuple[Group, ...]
@@ -66,14 +66,14 @@ def profile() -> str:
         if group.errno != "EPERM"
     ]
     architectures = [{"architecture": name, "subArchitectures": []} for name in ARCHITECTURES]
-    # EPERM is what the action returns unless told otherwise
+    # the action returns EPERM by default
     document = {"defaultAction": "SCMP_ACT_ERRNO", "archMap": architectures, "syscalls": rules}
     return json.dumps(document, separators=(",", ":"))
 
 
 def _group(calls: str, condition: dict[str, Any] | None = None, **fields: str) -> Group:
-    given = condition and Condition(**{**condition, "equals": tuple(condition["equals"])})
-    return Group(calls=tuple(calls.split()), condition=given or None, **fields)
+    parsed = condition and Condition(**{**condition, "equals": tuple(condition["equals"])})
+    return Group(calls=tuple(calls.split()), condition=parsed or None, **fields)
 
 
 def _allowed(group: Group) -> list[dict[str, Any]]:

@@ -24,7 +24,10 @@ COMMAND = ("python3", "-P", "-X", "faulthandler", "-m", "sandbox.inside.runner",
 def settings(
     job: Job, image: str, stage: Path, labels: Mapping[str, str], info: Mapping[str, Any], runtime: str | None
 ) -> dict[str, Any]:
-    """Everything that confines one unit; ``info`` is the engine's, ``runtime`` another OCI runtime (``runsc``)."""
+    """Return everything that confines one unit.
+
+    ``info`` is the engine's, ``runtime`` another OCI runtime than its default (``runsc``).
+    """
     return {
         "image": image,
         "command": list(COMMAND),
@@ -85,7 +88,7 @@ def _confined(job: Job, stage: Path, info: Mapping[str, Any], runtime: str | Non
 
 
 def _gpu(device: str, info: Mapping[str, Any]) -> DeviceRequest:
-    """One GPU by its index: through CDI where the engine has found it, else through NVIDIA's runtime."""
+    """Return the request for one GPU: through CDI if the engine has found it there, else through NVIDIA's runtime."""
     index = device.partition(":")[2] or "0"
     name = f"nvidia.com/gpu={index}"
     devices = info.get("DiscoveredDevices") or ()

@@ -30,7 +30,7 @@ class BuildError(Exception):
 
 
 def resolve(client: docker.DockerClient, wanted: str | None, progress: Callable[[str], None]) -> str:
-    """Return a base image that is then present: ``wanted``, else the official one, else one made here."""
+    """Return a base image and make sure that it is present: ``wanted``, or the official one, or one made here."""
     for reference in (wanted,) if wanted else (OFFICIAL, f"{OWN}:{SUITE}"):
         if client.images.list(reference):
             return reference
@@ -71,11 +71,11 @@ def _bootstrap(client: docker.DockerClient) -> str:
 
 
 def _run(command: list[str]) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        last = (done.stderr or done.stdout).strip().splitlines()[-1:]
+    finished = subprocess.run(command, capture_output=True, text=True, check=False)
+    if finished.returncode:
+        last_line = (finished.stderr or finished.stdout).strip().splitlines()[-1:]
         raise BuildError(
-            f"{Path(command[0]).name} failed: {' '.join(last)}", "check the network and the free disk space"
+            f"{Path(command[0]).name} failed: {' '.join(last_line)}", "check the network and the free disk space"
         )
 
 
@@ -85,7 +85,7 @@ def mirror(apt: Path) -> str:
         path = apt / name
         if path.is_file():
             lines = [line for line in path.read_text().splitlines() if not line.lstrip().startswith("#")]
-            found = re.search(r"^(?:URIs:|deb\s)[^\n]*?(https?://\S+)", "\n".join(lines), re.MULTILINE)
-            if found:
-                return found.group(1)
+            match = re.search(r"^(?:URIs:|deb\s)[^\n]*?(https?://\S+)", "\n".join(lines), re.MULTILINE)
+            if match:
+                return match.group(1)
     raise BuildError("no Debian mirror is configured in /etc/apt", "name an image with Python 3.11 as --base-image")

@@ -20,7 +20,7 @@ from unlearn_bench.sandbox.image.base import BuildError, resolve
 
 Variant = Literal["lean", "full"]
 PACKAGES: dict[Variant, tuple[str, ...]] = {
-    # pip finds 2.13.0 as a CPU build in some places, elsewhere the image is just larger
+    # some indexes have 2.13.0 as a CPU build; from others the image is just larger
     "lean": ("torch==2.13.0", "numpy", "safetensors"),
     "full": ("torch", "torchvision", "timm", "numpy", "scipy", "scikit-learn", "safetensors"),
 }
@@ -36,10 +36,13 @@ def build(
     progress: Callable[[str], None] = print,
     pip_arguments: Sequence[str] = (),
 ) -> str:
-    """Build ``unlearn-bench:<variant>`` and return its id (``sha256:…``); raises ``BuildError`` with a remedy.
+    """Build ``unlearn-bench:<variant>`` and return its id (``sha256:…``).
 
     ``base_image``: any image with Python ≥ 3.11 as ``python3``; ``None`` takes an official one, or makes one where no
     registry answers. ``pip_arguments`` are appended to ``pip install``, ``progress`` gets one line per step.
+
+    Raises:
+        BuildError: the image cannot be built here; the error gives the remedy.
     """
     assert variant in get_args(Variant)
     try:
@@ -67,7 +70,7 @@ def build(
             )
         except DockerException as error:
             raise BuildError(f"the build failed: {error}", "check `docker info` and the free disk space") from error
-    # the image that had this tag before
+    # removes the image that had this tag before
     client.images.prune(filters={"dangling": True, "label": PACKAGES_LABEL})
     return str(image.id)
 
@@ -84,9 +87,9 @@ def _install(packages: Sequence[str], site: Path, python: str, extra: Sequence[s
     platforms = [f"--platform={tag}_{machine}" for tag in tags]
     command = [sys.executable, "-m", "pip", "install", "--target", str(site), "--no-compile", "--only-binary=:all:",
                f"--python-version={python}", *platforms, *extra, *packages]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        lines = done.stderr.splitlines()
+    pip = subprocess.run(command, capture_output=True, text=True, check=False)
+    if pip.returncode:
+        lines = pip.stderr.splitlines()
         errors = [line for line in lines if line.startswith("ERROR")] or lines[-1:]
         raise BuildError(f"pip failed: {' '.join(errors)}", "check pip's index settings, or give further pip arguments")
 
@@ -115,5 +118,5 @@ def _carried(site: Path) -> list[str]:
 
 
 def _cuda(site: Path) -> str:
-    found = re.search(r"^cuda\b[^=]*= ['\"]([\d.]+)", (site / "torch/version.py").read_text(), re.MULTILINE)
-    return found.group(1) if found else ""
+    match = re.search(r"^cuda\b[^=]*= ['\"]([\d.]+)", (site / "torch/version.py").read_text(), re.MULTILINE)
+    return match.group(1) if match else ""

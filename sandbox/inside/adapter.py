@@ -26,7 +26,7 @@ class ContractError(Exception):
 def call(module: Any, model: nn.Module, loaders: tuple[Any, Any, Any], parameters: Mapping[str, Any]) -> nn.Module:
     """Call ``module.unlearn`` and return what it returned, or ``model`` if that was ``None``.
 
-    Whatever state ``model`` was in, the entry gets it in eval mode, every parameter trainable, without gradients.
+    The entry always gets ``model`` in eval mode, with every parameter trainable and without gradients.
     """
     unlearn = getattr(module, "unlearn", None)
     if not callable(unlearn):
@@ -44,22 +44,24 @@ def call(module: Any, model: nn.Module, loaders: tuple[Any, Any, Any], parameter
 
 
 def _positional(unlearn: Callable[..., Any], parameters: Mapping[str, Any]) -> int:
-    """How many of the four arguments to pass; raises ``ContractError`` where the signature does not fit."""
+    """Return how many of the four arguments to pass; raise ``ContractError`` if the signature does not fit."""
     try:
         signature = inspect.signature(unlearn)
     except (TypeError, ValueError) as error:
         raise ContractError("the signature of `unlearn` cannot be read") from error
-    every = signature.parameters.values()
-    kinds = {p.kind for p in every}
-    by_place = [p for p in every if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    required = [p.name for p in by_place if p.default is p.empty]
+    parameters_of_entry = signature.parameters.values()
+    kinds = {p.kind for p in parameters_of_entry}
+    positional = [p for p in parameters_of_entry if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    required = [p.name for p in positional if p.default is p.empty]
     count = len(ROLES) if inspect.Parameter.VAR_POSITIONAL in kinds else len(required)
     if not 2 <= count <= len(ROLES) or len(required) > count:
         raise ContractError(
             f"`unlearn` requires {len(required)} positional parameters ({', '.join(required) or 'none'}); expected "
             "model, retain, forget, val or the first two or three of them (hyper-parameters need a default)"
         )
-    by_name = [p for p in every if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD) and p.name not in required]
+    by_name = [
+        p for p in parameters_of_entry if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD) and p.name not in required
+    ]
     names = [p.name for p in by_name]
     unknown = sorted(parameters.keys() - set(names))
     if unknown and (inspect.Parameter.VAR_KEYWORD not in kinds or set(unknown) & set(required)):
@@ -71,14 +73,15 @@ def _positional(unlearn: Callable[..., Any], parameters: Mapping[str, Any]) -> i
 
 
 def layout(model: nn.Module) -> StateLayout:
-    """Names, dtypes and shapes of a model's state."""
+    """Return the names, dtypes and shapes of a model's state."""
     return {name: (tensor.dtype, tuple(tensor.shape)) for name, tensor in model.state_dict().items()}
 
 
 def state(model: nn.Module, expected: StateLayout) -> dict[str, Tensor]:
-    """Return the model's state on the CPU, in the expected dtypes (so half precision is cast) and own memory.
+    """Return the model's state on the CPU, in the expected dtypes (so half precision is cast) and in memory of its own.
 
-    Raises ``ContractError`` that names the first difference in names or shapes.
+    Raises:
+        ContractError: names or shapes differ; the message gives the first difference.
     """
     tensors = model.state_dict()
     missing, extra = expected.keys() - tensors.keys(), tensors.keys() - expected.keys()

@@ -14,13 +14,13 @@ def moved(
     mirrored: Tensor | None = None,
     fill: float | Tensor = 0,
 ) -> Tensor:
-    """``images[rows]``, each image mirrored and cut out elsewhere; without the crop and flip that are ``None``.
+    """Return ``images[rows]``, each image mirrored and cropped; crop and flip are left out where they are ``None``.
 
     Args:
         images: [N, c, h, w], of any dtype; left unchanged.
         rows: int64 [n], which images.
         down: whole numbers [n, 1], by how many pixels the cut-out lies lower than the image; with ``right``.
-        right: the same to the right (of the mirrored image to the left).
+        right: whole numbers [n, 1], by how many pixels it lies to the right (to the left of a mirrored image).
         mirrored: bool [n, 1], which images are mirrored.
         fill: what lies around the images, a number or a tensor that broadcasts to [n, c, h, w].
 
@@ -34,8 +34,8 @@ def moved(
         x = torch.where(mirrored, x.flip(1), x)
     if down is not None and right is not None:
         y, x = y + down, x + right
-    at = rows[:, None, None], y.clamp(0, h - 1)[:, :, None], x.clamp(0, w - 1)[:, None]
-    picked = images.permute(0, 2, 3, 1)[at].permute(0, 3, 1, 2)
+    index = rows[:, None, None], y.clamp(0, h - 1)[:, :, None], x.clamp(0, w - 1)[:, None]
+    picked = images.permute(0, 2, 3, 1)[index].permute(0, 3, 1, 2)
     if down is None:
         return picked
     inside = ((y >= 0) & (y < h))[:, None, :, None] & ((x >= 0) & (x < w))[:, None, None, :]

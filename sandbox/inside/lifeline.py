@@ -10,9 +10,9 @@ PR_SET_PDEATHSIG = 1
 
 
 def end_with(parent: int | None = None) -> None:
-    """Let the kernel kill this process when the thread that started it is gone (in a container that is its init).
+    """Let the kernel kill this process when the thread that started it has ended (in a container its init).
 
-    ``parent`` is the process that should be the parent: if it is gone already, this one ends at once.
+    ``parent`` is the process that should be the parent: if it has already ended, this one ends at once.
     """
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if parent is not None and os.getppid() != parent:

@@ -32,7 +32,7 @@ class Sample(NamedTuple):
 
 
 def normalise(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-    """uint8 [n, c, h, w] → float32 ``(x / 255 − mean) / std``; ``mean`` and ``std`` are [channels, 1, 1].
+    """Map uint8 [n, c, h, w] to float32 ``(x / 255 − mean) / std``; ``mean`` and ``std`` are [channels, 1, 1].
 
     Grey images (c = 1) are repeated to the model's number of channels.
     """
@@ -43,7 +43,7 @@ def normalise(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
 
 
 class Samples(Dataset[Sample]):
-    """Map-style data set of CPU tensors, usable in any other ``DataLoader``, with workers too."""
+    """Map-style data set of CPU tensors, also usable in any other ``DataLoader``, with or without workers."""
 
     def __init__(self, images: Tensor, labels: Tensor, mean: Tensor, std: Tensor) -> None:
         self.images, self.labels, self.mean, self.std = images, labels, mean, std
@@ -85,11 +85,12 @@ def make_loaders(
     seed: int,
     device: str | torch.device,
 ) -> tuple[ResidentLoader, ResidentLoader, ResidentLoader]:
-    """Loaders of the retain, forget and validation set.
+    """Return loaders of the retain, forget and validation set.
 
     ``data`` holds ``{retain,forget,val}_images`` uint8 [n, c, h, w] and ``…_labels`` int64 [n] on the CPU; images are
     normalised with ``mean`` and ``std`` of images scaled to [0, 1], grey ones repeated to ``channels``. Retain and
-    forget set are shuffled, each from an own stream of ``seed``; the validation set keeps its order; none is dropped.
+    forget set are shuffled, each by a generator of its own from ``seed``; the validation set keeps its order. All
+    examples are used.
     """
     shape = (channels, 1, 1)
     centre = torch.tensor(mean, dtype=torch.float32).view(-1, 1, 1).expand(shape).contiguous()

@@ -139,11 +139,11 @@ def build(spec: Mapping[str, Any]) -> nn.Module:
 
 
 def layout(spec: Mapping[str, Any]) -> SafetensorsLayout:
-    """Names, dtypes (safetensors' words) and shapes of a model's state."""
-    words = {torch.float32: "F32", torch.int64: "I64", torch.bool: "BOOL"}
+    """Return the names, dtypes (by safetensors' names) and shapes of a model's state."""
+    dtype_names = {torch.float32: "F32", torch.int64: "I64", torch.bool: "BOOL"}
     with torch.random.fork_rng(devices=[]):  # torch's meta device would import its whole compiler first
         model = build(spec)
-    return {name: (words[t.dtype], tuple(t.shape)) for name, t in model.state_dict().items()}
+    return {name: (dtype_names[t.dtype], tuple(t.shape)) for name, t in model.state_dict().items()}
 
 
 def load(spec: Mapping[str, Any], state: Mapping[str, Tensor]) -> nn.Module:

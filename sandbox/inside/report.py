@@ -18,7 +18,7 @@ PACKAGES = ("torch", "torchvision", "timm", "numpy", "scipy", "scikit-learn", "s
 
 
 def environment(device: str) -> bytes:
-    """Versions, and the name of the device."""
+    """Return the versions of packages and the name of the device, as JSON."""
     versions = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
@@ -30,7 +30,7 @@ def environment(device: str) -> bytes:
 
 
 def failure(error: BaseException) -> bytes:
-    """``{"status", "type", "message", "traceback"}`` of an exception, cut to a few KiB."""
+    """Return ``{"status", "type", "message", "traceback"}`` of an exception as JSON, cut to a few KiB."""
     try:
         message = str(error)
     except Exception:
@@ -39,13 +39,13 @@ def failure(error: BaseException) -> bytes:
     if len(text) > TRACEBACK:
         half = TRACEBACK // 2
         text = f"{text[:half]}\n[… {len(text) - TRACEBACK} characters cut …]\n{text[-half:]}"
-    described = {
+    report = {
         "status": _status(error, message),
         "type": type(error).__name__[:100],
         "message": message[:MESSAGE],
         "traceback": text,
     }
-    return json.dumps(described).encode()
+    return json.dumps(report).encode()
 
 
 def _status(error: BaseException, message: str) -> str:

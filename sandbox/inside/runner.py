@@ -1,7 +1,7 @@
 """The process inside a sandbox: ``python -P -m sandbox.inside.runner FOLDER`` with the stage's ``lib`` on the path.
 
 It prepares everything, says that it is ready, waits for the go signal, imports the entry, calls it and sends back the
-weights or the error. The host trusts nothing of it: an entry runs in the same process.
+weights or the error. The host trusts nothing that it sends: the entry runs in the same process.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Channel:
         os.dup2(null, 0)
         os.dup2(2, 1)
         os.close(null)
-        sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a crash or a kill loses no line
+        sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # so that a crash or a kill loses no line
 
     def send(self, kind: bytes, payload: bytes) -> None:
         """Write one frame."""
@@ -35,9 +35,9 @@ class Channel:
         self._write(payload)
 
     def _write(self, data: bytes) -> None:
-        rest = memoryview(data)
-        while rest:
-            rest = rest[os.write(self._output, rest) :]
+        unwritten = memoryview(data)
+        while unwritten:
+            unwritten = unwritten[os.write(self._output, unwritten) :]
 
     def await_go(self) -> None:
         """Block until the host's go signal; without a host there is nothing left to do."""
@@ -61,7 +61,7 @@ class LoadedJob:
         self.device: str = self.job["device"]
         if self.device != "cpu" and not torch.cuda.is_available():
             raise RuntimeError("a GPU was asked for and torch sees none in the sandbox")
-        # the first optimiser of a process makes torch import another thousand modules: not the entry's time either
+        # the first optimiser of a process makes torch import a thousand more modules: not in the entry's time
         torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.0)
         if self.device != "cpu":
             wake(self.device)
@@ -92,7 +92,7 @@ class LoadedJob:
 
 
 def wake(device: str) -> None:
-    """Let a GPU load its libraries of convolutions and matrix products: 0.4 s of the first step of a process."""
+    """Make a GPU load its libraries of convolutions and matrix products, 0.4 s of a process's first step."""
     import torch
 
     network = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.Flatten(), torch.nn.Linear(8, 2)).to(device)
@@ -104,7 +104,7 @@ def main(folder: Path) -> None:
     """Run the job staged in ``folder``, and end the process."""
     channel = Channel()
     end_with()
-    # torch only now: nothing may be printed to the channel
+    # torch is imported only now, since nothing may be printed to the channel
     from . import report
 
     try:

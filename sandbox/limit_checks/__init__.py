@@ -1,6 +1,6 @@
-"""Does a back end keep the limits that it promises on this machine? A flag accepted is not a flag enforced.
+"""Whether a back end keeps the limits that it promises on this machine: an accepted flag need not be enforced.
 
-``entries/`` holds what runs inside; ``checks.py`` asks, and compares.
+``entries/`` holds what runs inside; ``checks.py`` runs it and judges what it reports.
 """
 
 from __future__ import annotations

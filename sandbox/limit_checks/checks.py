@@ -1,4 +1,4 @@
-"""Every limit that a back end promises, tried in real units: what was asked for, and what happened."""
+"""Every limit that a back end promises, tried in real units: what was requested, and what happened."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from unlearn_bench.sandbox.types import MIB, Limit, Limits, Outcome, Sandbox
 ENTRIES = Path(__file__).with_name("entries")
 MEMORY, PROCESSES, SCRATCH = 1024 * MIB, 48, 32 * MIB
 SLACK = 0.2
-"""By which share of a core a limit on CPU time may be exceeded while it is measured for a second."""
+"""Fraction of a core by which a limit on CPU time may be exceeded while it is measured for a second."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class LimitCheck:
 
     name: Limit
     text: str
-    """What was asked for, and what happened."""
+    """What was requested, and what happened."""
     remedy: str = ""
 
 
@@ -76,7 +76,7 @@ def judge(report: Mapping[Limit, dict[str, Any]], core: int, advice: str) -> Ite
 
 
 Judgement = tuple[bool, str]
-"""Whether a limit holds, and what was asked for and happened."""
+"""Whether a limit holds, and the text of a :class:`LimitCheck`."""
 
 
 def _user(line: Mapping[str, Any]) -> Judgement:
@@ -102,9 +102,11 @@ def _network(line: Mapping[str, Any]) -> Judgement:
 
 
 def _noexec(line: Mapping[str, Any]) -> Judgement:
-    ran = [name for name in ("tmp", "shm") if not line[name]]
-    text = "starting a program from /tmp or /dev/shm: " + (f"{', '.join(ran)} POSSIBLE" if ran else "refused")
-    return not ran, text
+    executable = [name for name in ("tmp", "shm") if not line[name]]
+    text = "starting a program from /tmp or /dev/shm: " + (
+        f"{', '.join(executable)} POSSIBLE" if executable else "refused"
+    )
+    return not executable, text
 
 
 def _ulimits(line: Mapping[str, Any]) -> Judgement:

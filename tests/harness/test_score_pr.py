@@ -56,8 +56,8 @@ def upstream(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     def make(place: Path) -> None:
         made = Repo(place / "home")
-        for room in (*provenance.ROOMS, "submissions"):
-            shutil.copytree(ROOT / room, made.path / room, ignore=shutil.ignore_patterns("__pycache__"))
+        for folder in (*provenance.FOLDERS, "submissions"):
+            shutil.copytree(ROOT / folder, made.path / folder, ignore=shutil.ignore_patterns("__pycache__"))
         made.git("add", "--force", ".")
         made.commit()
 
@@ -256,7 +256,8 @@ def result(prepared: References, small: Path, bare: Repo, tmp_path: Path) -> Pat
         )  # fmt: skip
         records[-1].save(prepared.store)
     entries = [outcome.entry_result(prepared, submission, records, None)]
-    document = outcome.pull_result(prepared, pull, harness, smoke=False, entries=entries)
+    started = "2026-01-01T00:00:00+00:00"
+    document = outcome.pull_result(prepared, pull, harness, started=started, smoke=False, entries=entries)
     folder = tmp_path / "result"
     pull_result.write(folder, document, "", outcome.blobs(prepared, document))
     shutil.rmtree(prepared.store.root / "units")
