@@ -14,7 +14,7 @@ from unlearn_bench.scoring.intervals import mean_intervals
 from unlearn_bench.scoring.metric import Metric
 from unlearn_bench.scoring.metric_table import per_seed, ranked
 from unlearn_bench.scoring.ranks import dense_ranks
-from unlearn_bench.scoring.seed_rows import ULIRA, ShadowResult, checked
+from unlearn_bench.scoring.seed_rows import ULIRA, ULiRAResult, checked
 from unlearn_bench.scoring.umia import indiscernibility
 
 RESAMPLES = 500
@@ -27,7 +27,7 @@ def track_board(
     seeds: int,
     resamples: int = RESAMPLES,
     seed: int = 0,
-    shadows: Sequence[ShadowResult] = (),
+    shadows: Sequence[ULiRAResult] = (),
     groups: GroupMembership | None = None,
 ) -> pd.DataFrame:
     """Return the board of one track that wants ``seeds`` seeds, from rows as ``scoring.seed_rows`` describes.
@@ -73,7 +73,7 @@ def overall_board(
     seeds: Mapping[str, int],
     resamples: int = RESAMPLES,
     seed: int = 0,
-    shadows: Sequence[ShadowResult] = (),
+    shadows: Sequence[ULiRAResult] = (),
     groups: Sequence[GroupMembership] | None = None,
 ) -> pd.DataFrame:
     """Return the board over all tracks of ``seeds`` (track → seeds it wants), of entries that ran every one of them.
@@ -155,7 +155,7 @@ def _averages(rows: pd.DataFrame, metric: Metric, names: pd.Index) -> NDArray[np
     return np.asarray(np.exp(means) if metric.ratio else means, dtype=np.float64)
 
 
-def _shadow_columns(shadows: Sequence[ShadowResult], names: pd.Index) -> pd.DataFrame:
+def _shadow_columns(shadows: Sequence[ULiRAResult], names: pd.Index) -> pd.DataFrame:
     """U-LiRA's accuracy, interval and Indisc [entries, 4]; NaN where it did not run."""
     columns = [ULIRA, f"{ULIRA}_low", f"{ULIRA}_high", f"{ULIRA}_indisc"]
     numbers = {}

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from unlearn_bench.scoring.groups import GROUPS, cut_points, places
 from unlearn_bench.scoring.metric import Metric
 from unlearn_bench.scoring.metric_table import ranked
-from unlearn_bench.scoring.seed_rows import ULIRA, ShadowResult, standings
+from unlearn_bench.scoring.seed_rows import ULIRA, ULiRAResult, standings
 from unlearn_bench.scoring.umia import indiscernibility
 
 F = len(GROUPS)
@@ -40,7 +40,7 @@ def membership(
     seeds: int,
     resamples: int,
     generator_seed: int,
-    shadows: Sequence[ShadowResult] = (),
+    shadows: Sequence[ULiRAResult] = (),
 ) -> GroupMembership:
     """Return groups from checked ``rows`` of ``track``, which wants ``seeds`` seeds; for U-LiRA from its ``shadows``.
 
@@ -82,7 +82,7 @@ def membership(
 
 
 def _ulira(
-    shadows: Sequence[ShadowResult], entries: pd.Index, resamples: int, rng: np.random.Generator
+    shadows: Sequence[ULiRAResult], entries: pd.Index, resamples: int, rng: np.random.Generator
 ) -> NDArray[np.float64]:
     """Indisc [1 + resamples, entries] of U-LiRA's accuracy; NaN for entries that did not run it."""
     indisc = np.full((1 + resamples, len(entries)), np.nan)

@@ -35,7 +35,7 @@ def columns() -> list[str]:
 
 
 @dataclass(frozen=True)
-class ShadowResult:
+class ULiRAResult:
     """What became of an entry's shadow units on one track."""
 
     entry: str

@@ -26,7 +26,7 @@ from unlearn_bench.scoring import metric_table
 from unlearn_bench.scoring.board import RESAMPLES, overall_board, seed_columns, track_board
 from unlearn_bench.scoring.group_membership import GroupMembership, membership
 from unlearn_bench.scoring.groups import GROUPS
-from unlearn_bench.scoring.seed_rows import ShadowResult, checked, columns
+from unlearn_bench.scoring.seed_rows import ULiRAResult, checked, columns
 
 
 def rows(references: References, entries: Sequence[BoardEntry] | None = None) -> pd.DataFrame:
@@ -68,7 +68,7 @@ class Results:
     """As ``scoring.seed_rows`` wants them."""
     records: dict[str, ShadowRecord]
     """Shadow records by entry, reference rows included."""
-    shadows: list[ShadowResult]
+    shadows: list[ULiRAResult]
     trusted: dict[str, bool]
     inconsistent: dict[str, str]
     marks: dict[str, Mark]
@@ -256,11 +256,11 @@ def null(references: References, entries: Sequence[BoardEntry] | None = None) ->
 
 def _shadows(
     track: Track, name: str, record: ShadowRecord, shadow_scores: ShadowScores | None, inconsistent: bool
-) -> ShadowResult:
+) -> ULiRAResult:
     if shadow_scores is None:
-        return ShadowResult(name, track.name, record.status)
+        return ULiRAResult(name, track.name, record.status)
     attack = shadow_scores.attacks["ulira"]
-    return ShadowResult(
+    return ULiRAResult(
         name,
         track.name,
         "ok",

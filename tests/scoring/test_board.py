@@ -7,7 +7,7 @@ import pytest
 from pandas.testing import assert_frame_equal
 
 from unlearn_bench.scoring.board import track_board
-from unlearn_bench.scoring.seed_rows import ShadowResult
+from unlearn_bench.scoring.seed_rows import ULiRAResult
 
 Make = Callable[..., pd.DataFrame]
 
@@ -228,9 +228,9 @@ def test_at_least_one_resample(make_rows: Make) -> None:
 PAIRS = {"A": 0.51, "B": 0.52, "C": 0.60, "D": 0.61, "E": 0.80}
 
 
-def attacked(**changed: ShadowResult) -> list[ShadowResult]:
+def attacked(**changed: ULiRAResult) -> list[ULiRAResult]:
     drawn = {
-        name: ShadowResult(name, "digits", "ok", (mean - 0.01, mean, mean + 0.01, mean), mean - 0.02, mean + 0.02)
+        name: ULiRAResult(name, "digits", "ok", (mean - 0.01, mean, mean + 0.01, mean), mean - 0.02, mean + 0.02)
         for name, mean in PAIRS.items()
     }
     return list({**drawn, **changed}.values())
@@ -240,7 +240,7 @@ def test_u_lira_is_a_fourth_metric_of_a_rank_of_its_own(make_rows: Make) -> None
     new = {"kind": "entry", "retdev": 0.04, "umia": 0.6, "rte": 40.0}
     rows = make_rows({**BASELINES, "new": new, "idle": {**new, "retdev": 0.03}})
     plain = board(rows)
-    found = board(rows, shadows=attacked(new=ShadowResult("new", "digits", "ok", (0.515,) * 4, 0.51, 0.52)))
+    found = board(rows, shadows=attacked(new=ULiRAResult("new", "digits", "ok", (0.515,) * 4, 0.51, 0.52)))
     assert found["group_ulira"].to_dict() | {"idle": None} == {
         "A": "G1",
         "B": "G1",
@@ -261,15 +261,15 @@ def test_u_lira_is_a_fourth_metric_of_a_rank_of_its_own(make_rows: Make) -> None
 
 def test_failed_shadow_units_are_f_and_an_entry_moves_nobody(make_rows: Make) -> None:
     rows = make_rows({**BASELINES, "new": {**BASELINES["A"], "kind": "entry"}})
-    found = board(rows, shadows=attacked(new=ShadowResult("new", "digits", "crash")))
+    found = board(rows, shadows=attacked(new=ULiRAResult("new", "digits", "crash")))
     assert found.loc["new", "group_ulira"] == "F" and np.isnan(found.loc["new", "ulira"])
     assert found.loc["new", "rank_with_ulira"] > found.loc["A", "rank_with_ulira"]
-    junk = board(rows, shadows=attacked(new=ShadowResult("new", "digits", "ok", (1.0,) * 4, 1.0, 1.0)))
+    junk = board(rows, shadows=attacked(new=ULiRAResult("new", "digits", "ok", (1.0,) * 4, 1.0, 1.0)))
     assert junk["group_ulira"].drop("new").equals(found["group_ulira"].drop("new"))
 
 
 def test_the_range_of_the_rank_knows_the_spread_between_pairs(make_rows: Make) -> None:
     rows = make_rows(BASELINES)
-    wild = ShadowResult("C", "digits", "ok", (0.45, 0.75, 0.45, 0.75), 0.4, 0.8)
+    wild = ULiRAResult("C", "digits", "ok", (0.45, 0.75, 0.45, 0.75), 0.4, 0.8)
     calm, spread = (board(rows, resamples=300, shadows=shadows) for shadows in (attacked(), attacked(C=wild)))
     assert calm.loc["C", "keep_ulira"] == 1.0 > spread.loc["C", "keep_ulira"]
