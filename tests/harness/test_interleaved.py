@@ -34,7 +34,7 @@ from unlearn_bench.harness.training.mixed_precision import uses_bfloat16
 from unlearn_bench.harness.training.plan import plan_training
 from unlearn_bench.harness.training.recipe import train
 from unlearn_bench.harness.training.recorders import EagerRecorder, recorder_for
-from unlearn_bench.harness.training.run import run_plan
+from unlearn_bench.harness.training.run import local_processes, run_plan
 from unlearn_bench.harness.training.step import TrainingLoop, batch_sizes
 from unlearn_bench.harness.training.task import train_task
 from unlearn_bench.harness.units.unit_kinds import SeedUnit
@@ -295,9 +295,9 @@ def test_batches_are_spread_evenly_in_two_sizes_at_most() -> None:
 def test_prepare_trains_the_same_models_in_flight_as_in_groups(references: References) -> None:
     """`bench prepare --gpu` but for the device: plan, trial, processes bound to devices, store."""
     plan = plan_training(references, devices=["cpu", "cpu"], in_flight=2)
-    assert plan.workers == 2 and plan.at_once == 2 and plan.models == 6 and plan.seconds > 0
+    assert plan.workers == 2 and plan.in_flight == 2 and plan.models == 6 and plan.seconds > 0
     assert max(map(len, plan.tasks)) <= 2
-    done = list(run_plan(references, plan, lambda epochs: None))
+    done = list(run_plan(references, plan, lambda epochs: None, local_processes))
     assert len(done) == 6 and not references.missing()
     assert "gpu_seconds" in references.manifest["roles"]["original/0"]
     role = Role("retrained", 1)

@@ -56,7 +56,7 @@ def test_one_file_outside_of_the_repository_adds_a_data_set(track: Path) -> None
     result = run("prepare", str(track), "--workers", "1")
     assert result.exit_code == 0, result.stderr
     assert "6 of 6 reference models" in result.stdout
-    dataset = References(load_track(str(track)), Store()).dataset
+    dataset = References(load_track(str(track)), Store()).examples.dataset
     assert dataset.images.shape == (600, 1, 8, 8), "grey, and resized to the track's size"
     assert (dataset.train, len(set(dataset.labels.tolist()))) == (500, 10)
 

@@ -53,6 +53,6 @@ def test_the_spread_is_that_of_the_seeds(stored: Built) -> None:
     references = References(load_track(TRACK), Snapshot())
     found = board.read_results(references)
     seeds = found.rows[found.rows["entry"] == "ct"]["retdev"].astype(float)
-    row = board.board(references, found=found).set_index("entry").loc["ct"]
+    row = board.board(references, results=found).set_index("entry").loc["ct"]
     assert row["retdev_sd"] == pytest.approx(seeds.std(), abs=1e-12) and row["retdev_sd"] > 0.01
     assert pd.isna(row["retdev_low"]) or row["retdev_low"] < row["retdev"]
