@@ -101,14 +101,19 @@ def test_an_engine_that_is_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     expect(result, 20, "no container engine answers", "this machine", "install Docker")
 
 
-def test_a_damaged_store_is_named_before_anything_runs(prepared: References, small: Path, tmp_path: Path) -> None:
-    sha = prepared.manifest["roles"]["original/0"]["weights"]
+def test_a_damaged_reference_model_is_named_before_anything_runs(
+    prepared: References, small: Path, tmp_path: Path
+) -> None:
+    sha = prepared.manifest["roles"]["null/1"]["logits"]  # no unit reads them
     damaged = prepared.store.root / "blobs" / sha[:2] / sha
-    damaged.write_bytes(damaged.read_bytes()[:-1])
+    content = bytearray(damaged.read_bytes())
+    content[-1] ^= 1
+    damaged.write_bytes(content)
     path = tmp_path / "mine.py"
     path.write_text(IDENTITY)
     result = run("submit", str(path), "--track", str(small), "--sandbox", "process")
-    expect(result, 20, str(damaged), "this machine", "remove")
+    expect(result, 20, str(damaged), "this machine", f"remove {damaged}")
+    assert not (prepared.store.root / "units").exists(), "a unit ran with damaged references"
 
 
 RUNTIME = {
