@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from tests.harness.conftest import once, run
 from tests.harness.gitrepo import Repo
 from tests.sandbox.conftest import docker_sandbox  # noqa: F401
 from unlearn_bench.harness.cli import bench
+from unlearn_bench.harness.executors import RunOptions
 from unlearn_bench.harness.pulls import comment, outcome, provenance, schema
 from unlearn_bench.harness.pulls import result as pull_result
 from unlearn_bench.harness.pulls.git import Repository
@@ -23,8 +25,9 @@ from unlearn_bench.harness.references.roles import Role
 from unlearn_bench.harness.results import board, review
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.units import unit_store
-from unlearn_bench.harness.units.records import Record
+from unlearn_bench.harness.units.records import Record, now
 from unlearn_bench.harness.units.unit_kinds import SeedUnit
+from unlearn_bench.harness.workflows import score_pr
 
 ROOT = Path(__file__).parents[2]
 TITLE = "<b>@all</b> `x` [a](http://e.example) ![i](u) | $x$ #1 & \\n"
@@ -392,3 +395,24 @@ def test_the_published_schema_is_what_the_dataclasses_give() -> None:
 def test_commands_are_found_under_their_names() -> None:
     assert {"score-pr", "publish", "verify", "disqualify"} <= set(bench.list_commands(None))  # type: ignore[attr-defined]
     assert run("score-pr", "--help").exit_code == 0
+
+
+def test_the_date_of_a_result_is_when_its_scoring_started(
+    references: References, small: Path, fork: Repo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = ["2026-01-01T00:00:00+00:00"]
+
+    def run_for_hours(*_: object) -> tuple[References, list[Any]]:
+        clock[0] = "2026-01-01T09:00:00+00:00"
+        return references, []
+
+    monkeypatch.setattr(score_pr, "now", lambda: clock[0])
+    monkeypatch.setattr(score_pr, "_run", run_for_hours)
+    fork.write("submissions/mine.py", entry())
+    fork.commit()
+    scored = score_pr.score_pull(fork.path, "origin/main", "pr", str(small), RunOptions(), smoke=True)
+    assert scored.result.date == "2026-01-01T00:00:00+00:00"
+
+
+def test_the_clock_of_results_is_utc_to_the_second() -> None:
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", now())
