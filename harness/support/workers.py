@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import multiprocessing
 import os
 import signal
 import threading
@@ -11,6 +10,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnContext, SpawnProcess
 from typing import Any
 
 from unlearn_bench.sandbox.inside.lifeline import end_with
@@ -19,13 +19,31 @@ LOGGER = "unlearn_bench"
 """Logger of all messages of the benchmark."""
 
 
+class WorkerProcess(SpawnProcess):
+    """A process to which Ctrl-C is never delivered, not even while it starts: the command handles it."""
+
+    def start(self) -> None:
+        """Start with SIGINT blocked, which the process inherits."""
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            super().start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+class WorkerContext(SpawnContext):
+    """Starts such processes."""
+
+    Process = WorkerProcess
+
+
 @contextmanager
 def worker_pool(count: int, prepare: Callable[..., None], *arguments: Any) -> Iterator[ProcessPoolExecutor]:
     """Yield a pool of ``count`` processes, each of which calls ``prepare(*arguments)`` first.
 
     An exception that leaves the block does not wait for their running calls, which may take hours.
     """
-    context = multiprocessing.get_context("spawn")
+    context = WorkerContext()
     level = logging.getLogger(LOGGER).getEffectiveLevel()
     read_end, write_end = context.Pipe(duplex=False)
     with (
@@ -49,7 +67,6 @@ def _begin(
     logger = logging.getLogger(LOGGER)
     logger.addHandler(logging.StreamHandler())  # a worker's messages go where the command's own go
     logger.setLevel(level)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the command's to handle
     threading.Thread(target=_exit_when_closed, args=(read_end,), daemon=True).start()
     prepare(*arguments)
 

@@ -20,7 +20,6 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 from threading import Event
-from types import SimpleNamespace
 from typing import Any, Literal
 
 import pytest
@@ -42,7 +41,7 @@ Streams = tuple[Connection, Connection, Connection, Connection]
 def install(patch: pytest.MonkeyPatch) -> None:
     """Let the units of ``process`` and the workers of pools be forked while ``patch`` lasts."""
     patch.setattr(process, "create", WarmUnits)
-    patch.setattr(workers, "multiprocessing", SimpleNamespace(get_context=get_context))
+    patch.setattr(workers, "WorkerContext", get_context)
 
 
 class WarmProcess(ForkServerProcess):

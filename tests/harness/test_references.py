@@ -149,7 +149,8 @@ def test_training_ends_where_its_results_cannot_be_kept(
 
 
 @pytest.mark.slow
-def test_an_interrupt_of_prepare_waits_for_no_training(small: Path, home: Path) -> None:
+@pytest.mark.parametrize("seconds", [0.1, 6.0], ids=["workers start", "workers train"])
+def test_an_interrupt_of_prepare_waits_for_no_training(small: Path, home: Path, seconds: float) -> None:
     small.write_text(small.read_text().replace("epochs = 2", "epochs = 1000000"))  # it would never end
     command = [sys.executable, "-m", "unlearn_bench.harness", "prepare", str(small), "--workers", "2"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
@@ -157,9 +158,9 @@ def test_an_interrupt_of_prepare_waits_for_no_training(small: Path, home: Path) 
     for line in process.stderr:
         if "reference models to train" in line:
             break
-    time.sleep(6)
+    time.sleep(seconds)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does
-    _, errors = process.communicate()  # ends when no process has its end of the pipe any more
+    _, errors = process.communicate(timeout=60)  # ends when no process has its end of the pipe any more
     assert process.returncode == 130 and "stopped; what was finished is kept. Go on with: bench prepare" in errors
     assert "Traceback" not in errors
 
