@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from unlearn_bench.harness.entries.entry import Entry
     from unlearn_bench.harness.results.entry_details import EntryDetails, PublicDetails
     from unlearn_bench.harness.tracks.specification import Track
-    from unlearn_bench.harness.units.tuning import Objective, Setting
+    from unlearn_bench.harness.units.tuning import Objective, SearchChoice, Setting
     from unlearn_bench.harness.workflows.audit import Audited
     from unlearn_bench.harness.workflows.baselines import BaselinesRun
     from unlearn_bench.harness.workflows.prepare import Prepared
@@ -152,7 +152,7 @@ def tune(
     objective: Objective = "paper",
     setting: Setting = "seed",
     export: str | PathLike[str] | None = None,
-) -> Iterator[Mapping[str, Any]]:
+) -> Iterator[SearchChoice]:
     """Search hyper-parameters, and yield the choice for each entry; see :func:`harness.workflows.tune.tune`."""
     from unlearn_bench.harness.workflows.tune import tune
 

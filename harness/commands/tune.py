@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -73,15 +74,15 @@ def command(
     """
     from unlearn_bench.harness.workflows.tune import tune
 
-    summaries = []
-    for summary in tune(entries, track, options, trials=trials, objective=objective, setting=role, export=export):
-        summaries.append(summary)
+    choices = []
+    for choice in tune(entries, track, options, trials=trials, objective=objective, setting=role, export=export):
+        choices.append(asdict(choice))
         if not as_json:
-            chosen = summary["parameters"].items()
+            chosen = choice.parameters.items()
             parameters = ", ".join(f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}" for k, v in chosen)
             click.echo(
-                f"{summary['entry']}: loss {summary['loss']:.4f} in trial {summary['trial']} of {summary['trials']} "
-                f"({summary['failed_trials']} failed, {summary['cpu_seconds']:.0f} CPU s): {parameters}"
+                f"{choice.entry}: loss {choice.loss:.4f} in trial {choice.trial} of {choice.trials} "
+                f"({choice.failed_trials} failed, {choice.cpu_seconds:.0f} CPU s): {parameters}"
             )
     if as_json:
-        click.echo(json.dumps(summaries, indent=1))
+        click.echo(json.dumps(choices, indent=1))

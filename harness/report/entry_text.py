@@ -46,7 +46,7 @@ def document(details: EntryDetails) -> dict[str, Any]:
         "row": _row(details),
         "panel": [dataclasses.asdict(finding) for finding in details.panel],
         "inconsistent": details.inconsistent,
-        "search": details.search,
+        "search": None if details.search is None else dataclasses.asdict(details.search),
         "digests": details.digests,
         "marks": None if details.mark is None else dataclasses.asdict(details.mark),
         "shadows": None if details.shadow is None else dataclasses.asdict(details.shadow),
@@ -76,8 +76,8 @@ def _head(details: EntryDetails) -> Iterator[str]:
         yield "search       none: defaults, or what --set said"
     else:
         yield (
-            f"search       {search['trials']} trials × {len(search['seeds'])} units, "
-            f"{search['cpu_seconds']:.0f} CPU s, objective {search['objective']}, loss {search['loss']:.3f}"
+            f"search       {search.trials} trials × {len(search.seeds)} units, "
+            f"{search.cpu_seconds:.0f} CPU s, objective {search.objective}, loss {search.loss:.3f}"
         )
     for name, value in sorted({k: v for record in details.records for k, v in record.environment.items()}.items()):
         yield f"{name:<12} {value}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 
@@ -48,8 +47,8 @@ class EntryDetails:
     """Attacks for whose units the entry works harder than for timed ones, and the numbers that say so."""
     panel: Sequence[AttackNumber]
     """What every attack reads."""
-    search: Mapping[str, Any] | None
-    """What a search for hyper-parameters chose, see :meth:`harness.units.tuning.Study.summary`."""
+    search: tuning.SearchChoice | None
+    """What a search for hyper-parameters chose."""
     mark: Mark | None
     """Reruns and disqualification, where there are any."""
     weight_null: float | None

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import datetime
-import json
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from unlearn_bench.harness.entries.entry import Entry
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.references.roles import tuning_shadows
+from unlearn_bench.harness.store import documents
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support.digests import digest
 from unlearn_bench.harness.support.seeds import derive
@@ -59,6 +60,31 @@ class Trial:
     loss: float
     statuses: tuple[str, ...]
     cpu_seconds: float
+
+
+@dataclass(frozen=True)
+class SearchChoice:
+    """What a search chose, and what it cost."""
+
+    entry: str
+    sha256: str
+    """SHA-256 of the entry's source."""
+    track: str
+    objective: Objective
+    parameters: Mapping[str, Any]
+    loss: float
+    """Of the chosen configuration, averaged over the tuning units."""
+    trial: int
+    """Number of the chosen trial."""
+    trials: int
+    failed_trials: int
+    """Trials in which a unit was not ok."""
+    seeds: tuple[int, ...]
+    """Seeds of the tuning units."""
+    cpu_seconds: float
+    """Of all trials."""
+    date: str
+    setting: Setting = "seed"
 
 
 def losses(references: References, unit: Unit, logits: NDArray[Any], objective: Objective) -> Losses:
@@ -189,24 +215,24 @@ class Study:
         """Return the configuration with the smallest loss, the first of equal ones."""
         return min(self.trials(), key=lambda trial: (trial.loss, trial.number))
 
-    def summary(self) -> dict[str, Any]:
+    def choice(self) -> SearchChoice:
         """Return the chosen parameters and what they cost, as :func:`tuned` reads them."""
         best, trials = self.best(), self.trials()
-        return {
-            "entry": self.entry.name,
-            "sha256": self.entry.sha256,
-            "track": self.references.track.name,
-            "objective": self.objective,
-            "parameters": dict(best.parameters),
-            "loss": round(best.loss, 6),
-            "trial": best.number,
-            "trials": len(trials),
-            "failed_trials": sum(any(s != "ok" for s in trial.statuses) for trial in trials),
-            "setting": self.setting,
-            "seeds": [unit.seed for unit in units(self.entry, self.references.track, self.setting)],
-            "cpu_seconds": round(sum(trial.cpu_seconds for trial in trials), 1),
-            "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        }
+        return SearchChoice(
+            entry=self.entry.name,
+            sha256=self.entry.sha256,
+            track=self.references.track.name,
+            objective=self.objective,
+            parameters=dict(best.parameters),
+            loss=round(best.loss, 6),
+            trial=best.number,
+            trials=len(trials),
+            failed_trials=sum(any(s != "ok" for s in trial.statuses) for trial in trials),
+            seeds=tuple(unit.seed for unit in units(self.entry, self.references.track, self.setting)),
+            cpu_seconds=round(sum(trial.cpu_seconds for trial in trials), 1),
+            date=datetime.datetime.now(datetime.UTC).date().isoformat(),
+            setting=self.setting,
+        )
 
 
 def _trial(frozen: optuna.trial.FrozenTrial) -> Trial:
@@ -246,19 +272,22 @@ def place(track: Track, setting: Setting) -> str:
     return track.name if setting == "seed" else f"{track.name}/{setting}"
 
 
-def choice(name: str, sha256: str, track: Track, store: Store, setting: Setting = "seed") -> dict[str, Any] | None:
-    """Return what a search on this track chose for exactly this source; see :meth:`Study.summary`.
+def choice(name: str, sha256: str, track: Track, store: Store, setting: Setting = "seed") -> SearchChoice | None:
+    """Return what a search on this track chose for exactly this source, or ``None``.
 
     For ``shadow`` it is the choice of a search in that setting, or else that of the ordinary search.
+
+    Raises:
+        StoreError: a stored choice is damaged; the message names the file.
     """
     for searched in ("shadow", "seed") if setting == "shadow" else ("seed",):
         folder = place(track, searched)
         shipped = TUNED / folder / f"{name}.json"
-        candidates = [store.read(f"tuned/{folder}", name)]
+        candidates = [documents.read(store, f"tuned/{folder}", name, SearchChoice)]
         if shipped.is_file():
-            candidates.append(json.loads(shipped.read_text(encoding="utf-8")))
+            candidates.append(msgspec.json.decode(shipped.read_bytes(), type=SearchChoice))
         for candidate in candidates:  # the store's may be of an older source
-            if candidate is not None and candidate["sha256"] == sha256:
+            if candidate is not None and candidate.sha256 == sha256:
                 return candidate
     return None
 
@@ -266,4 +295,4 @@ def choice(name: str, sha256: str, track: Track, store: Store, setting: Setting 
 def tuned(entry: Entry, track: Track, store: Store, setting: Setting = "seed") -> Entry:
     """Return the entry with the parameters of :func:`choice`, if there was a search."""
     chosen = choice(entry.name, entry.sha256, track, store, setting)
-    return entry if chosen is None else entry.with_parameters(chosen["parameters"])
+    return entry if chosen is None else entry.with_parameters(chosen.parameters)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from unlearn_bench.harness.entries.entry import Entry, find_entry
 from unlearn_bench.harness.executors import Executor, RunOptions, connected
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.references.roles import tuning_roles
+from unlearn_bench.harness.store import documents
 from unlearn_bench.harness.support.errors import USAGE, BenchError
 from unlearn_bench.harness.support.files import write_file
 from unlearn_bench.harness.tracks.loading import load_track
@@ -31,7 +32,7 @@ def tune(
     objective: tuning.Objective = "paper",
     setting: tuning.Setting = "seed",
     export: Path | None = None,
-) -> Iterator[Mapping[str, Any]]:
+) -> Iterator[tuning.SearchChoice]:
     """Search the hyper-parameters of entries over their search spaces, one entry after the other.
 
     Every trial is kept, and an interrupted search resumes; ``submit`` and ``run_baselines`` use its choice.
@@ -46,7 +47,7 @@ def tune(
         export: a folder to write the choices to, as they ship.
 
     Yields:
-        What a search chose and what it cost, see :meth:`harness.units.tuning.Study.summary`, once it has ended.
+        What a search chose and what it cost, once it has ended.
 
     Raises:
         BenchError: an entry has no search space, the track is sealed, or the machine failed.
@@ -68,7 +69,7 @@ def tune(
                 raise BenchError(f"{entry.name} declares no SEARCH_SPACE", "your method", remedy, USAGE)
             study = tuning.Study(references, entry, objective, setting)
             line = _search(study, trials or loaded_track.analysis.trials, executor, options, line)
-            yield _keep(references, entry, study.summary(), tuning.place(loaded_track, setting), export)
+            yield _keep(references, entry, study.choice(), tuning.place(loaded_track, setting), export)
 
 
 def _search(study: tuning.Study, budget: int, executor: Executor, options: RunOptions, previous_line: str) -> str:
@@ -89,10 +90,10 @@ def _search(study: tuning.Study, budget: int, executor: Executor, options: RunOp
 
 
 def _keep(
-    references: References, entry: Entry, summary: Mapping[str, Any], place: str, export: Path | None
-) -> Mapping[str, Any]:
-    references.store.write(f"tuned/{place}", entry.name, summary)
+    references: References, entry: Entry, choice: tuning.SearchChoice, place: str, export: Path | None
+) -> tuning.SearchChoice:
+    documents.write(references.store, f"tuned/{place}", entry.name, choice)
     if export is not None:
-        text = json.dumps(summary, indent=1, sort_keys=True) + "\n"
+        text = json.dumps(asdict(choice), indent=1, sort_keys=True) + "\n"
         write_file(export / place / f"{entry.name}.json", text.encode())
-    return summary
+    return choice

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from unlearn_bench.harness.entries.entry import baseline, baseline_names, read
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.references.roles import Role
 from unlearn_bench.harness.store.store import Store
+from unlearn_bench.harness.support.errors import StoreError
 from unlearn_bench.harness.tracks.loading import load_track
 from unlearn_bench.harness.units import tuning
 from unlearn_bench.harness.units.unit_kinds import SeedUnit, Unit
@@ -176,9 +178,31 @@ def test_every_method_is_tuned_with_the_same_budget(name: str, where: str) -> No
     assert tuning.tuned(entry, load_track("cifar100-tinyvit"), Store()).overrides == {}, "defaults elsewhere"
 
 
+def shipped_choice(name: str) -> dict[str, Any]:
+    """A choice as a version without format numbers stored it."""
+    document: dict[str, Any] = json.loads((tuning.TUNED / "digits-resnet18" / f"{name}.json").read_text())
+    return document
+
+
+def test_a_choice_with_keys_of_a_newer_version_is_read() -> None:
+    store, track, ft = Store(), load_track("digits-resnet18"), baseline("ft")
+    store.write(f"tuned/{track.name}", "ft", {**shipped_choice("ft"), "converged": True, "parameters": {"lr": 0.5}})
+    assert tuning.tuned(ft, track, store).overrides == {"lr": 0.5}
+
+
+@pytest.mark.parametrize("key", ["sha256", "parameters", "seeds"])
+def test_a_choice_without_a_key_is_damaged_and_named(key: str) -> None:
+    store, track = Store(), load_track("digits-resnet18")
+    document = shipped_choice("ft")
+    del document[key]
+    store.write(f"tuned/{track.name}", "ft", document)
+    with pytest.raises(StoreError, match=rf"(?s)tuned/digits-resnet18/ft\.json.*{key}"):
+        tuning.choice("ft", baseline("ft").sha256, track, store)
+
+
 def test_a_choice_for_an_older_source_does_not_hide_the_shipped_one() -> None:
     store, track = Store(), load_track("digits-resnet18")
-    store.write(f"tuned/{track.name}", "ft", {"sha256": "of another file", "parameters": {"lr": 1.0}})
+    store.write(f"tuned/{track.name}", "ft", {**shipped_choice("ft"), "sha256": "other", "parameters": {"lr": 1.0}})
     assert tuning.tuned(baseline("ft"), track, store).overrides.get("lr") != 1.0
     assert tuning.choice("ft", baseline("ft").sha256, track, store) is not None
 

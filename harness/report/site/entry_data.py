@@ -121,14 +121,14 @@ def _words(spec: Any, max_epochs: int) -> str:
     return str(spec)
 
 
-def _search(choice: Mapping[str, Any] | None, trials: int, units: int) -> dict[str, str]:
+def _search(choice: tuning.SearchChoice | None, trials: int, units: int) -> dict[str, str]:
     if choice is None:
         return {}
     return {
         "budget of the track": f"{trials} trials × {units} units",
-        "used": f"{choice['trials']} trials × {len(choice['seeds'])} units, {choice['cpu_seconds']:.0f} CPU s",
-        "objective": plain(choice["objective"]),
-        "loss of the choice": f"{choice['loss']:.4f} (trial {choice['trial']})",
+        "used": f"{choice.trials} trials × {len(choice.seeds)} units, {choice.cpu_seconds:.0f} CPU s",
+        "objective": plain(choice.objective),
+        "loss of the choice": f"{choice.loss:.4f} (trial {choice.trial})",
     }
 
 
