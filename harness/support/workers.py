@@ -32,7 +32,7 @@ class WorkerProcess(SpawnProcess):
 
 
 class WorkerContext(SpawnContext):
-    """Starts such processes."""
+    """A multiprocessing context whose processes are of :class:`WorkerProcess`."""
 
     Process = WorkerProcess
 

@@ -8,6 +8,23 @@ from pathlib import Path
 
 AUTHOR = ("-c", "user.name=Somebody", "-c", "user.email=somebody@example.org", "-c", "commit.gpgsign=false")
 
+ENTRY = '''# /// script
+# [tool.bench]
+# title = "{title}"
+# ///
+"""<script>alert(1)</script> @everybody"""
+import os, subprocess, torch
+
+
+def unlearn(model, retain, forget, val, *, lr={lr}):
+    print("## a heading <img src=x> @someone")
+    {hostile}
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(1 - 0.001 * lr)
+    return model
+'''
+
 
 class Repo:
     """A repository whose branch ``main`` is the base and whose branch ``pr`` is the pull request."""
@@ -59,3 +76,19 @@ class Repo:
         """A tree object of (mode, id, name), whatever the names."""
         raw = b"".join(m.lstrip("0").encode() + b" " + n + b"\0" + bytes.fromhex(i) for m, i, n in entries)
         return self.git("hash-object", "-t", "tree", "-w", "--literally", "--stdin", stdin=raw)
+
+
+def entry(hostile: str = "pass", title: str = "A plain method", lr: float = 1.0) -> str:
+    """Return the source of an entry that runs ``hostile`` and shrinks every weight."""
+    return ENTRY.format(title=title.replace("\\", "\\\\"), hostile=hostile, lr=lr)
+
+
+def entry_beside(place: Path) -> Repo:
+    """Return a repository with one entry on ``main`` beside the one that ``pr`` adds."""
+    made = Repo(place)
+    made.write("submissions/first.py", entry(lr=0.125))
+    made.commit()
+    made.branch("pr")
+    made.write("submissions/mine.py", entry())
+    made.commit()
+    return made
