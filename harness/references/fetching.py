@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unlearn_bench.harness.references.download import download
-from unlearn_bench.harness.references.manifest import Blob, Manifest, PublishedModel
+from unlearn_bench.harness.references.manifest import Blob, PublishedManifest, PublishedModel, StoredModel
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.references.roles import Role
 from unlearn_bench.harness.store.remote import Absent, Remote
@@ -28,7 +28,7 @@ class FetchPlan:
         return sum(blob.size for blob in self.blobs)
 
 
-def plan_fetch(references: References, wanted: Sequence[Role], manifest: Manifest, path: Path) -> FetchPlan:
+def plan_fetch(references: References, wanted: Sequence[Role], manifest: PublishedManifest, path: Path) -> FetchPlan:
     """Plan to fetch the ``wanted`` models that are not in the store.
 
     Raises:
@@ -78,10 +78,8 @@ def fetch(
             for blob in model.blobs:
                 if not store.has(blob.sha256):
                     _from_any(store, blob, remotes, role, on_bytes)
-            digests = {
-                kind: None if blob is None else blob.sha256 for kind, blob in vars(model).items() if kind != "about"
-            }
-            references.keep(role, {**model.about, **digests})
+            weights = None if model.weights is None else model.weights.sha256
+            references.keep(role, StoredModel(weights=weights, logits=model.logits.sha256, **vars(model.about)))
             yield role
 
 

@@ -1,28 +1,77 @@
-"""The manifest of a track's published reference models. It lies in the repository and is trusted; the place is not."""
+"""Manifests of a track's reference models: the store's own, and the one of published models.
+
+The latter lies in the repository and is trusted; the place where the models are published is not.
+"""
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import msgspec
 
 from unlearn_bench.harness.store.store import blob_path
 from unlearn_bench.harness.support.errors import TrackError
 
 FOLDER = Path(__file__).parents[1] / "published"
 FORMAT = 1
-SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingFacts:
+    """How a reference model was trained."""
+
+    torch: str | None = None
+    """The version of PyTorch."""
+    date: str | None = None
+    cpu_seconds: float | None = None
+    gpu_seconds: float | None = None
+    """Its share of a GPU's seconds, of a model that was trained there."""
+    precision: str | None = None
+    """``bfloat16`` where the training computed in it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredModel(TrainingFacts):
+    """One reference model in the store: its files by their SHA-256, and how it was trained."""
+
+    weights: str | None
+    """``None`` where only the logits are kept."""
+    logits: str
+
+    @property
+    def facts(self) -> TrainingFacts:
+        """How it was trained."""
+        return TrainingFacts(**{name: getattr(self, name) for name in TrainingFacts.__dataclass_fields__})
+
+    def document(self) -> dict[str, Any]:
+        """Return its entry in the store's manifest."""
+        return {"weights": self.weights, "logits": self.logits, **_known(vars(self.facts))}
+
+
+@dataclass(frozen=True)
+class StoredManifest:
+    """The reference models of a track that are in the store."""
+
+    track: str
+    roles: Mapping[str, StoredModel]
+    """By the name of their role."""
+
+    def document(self) -> dict[str, Any]:
+        """Return the manifest as a document of the store."""
+        roles = {name: model.document() for name, model in self.roles.items()}
+        return {"format": FORMAT, "track": self.track, "roles": roles}
 
 
 @dataclass(frozen=True)
 class Blob:
     """One file of a published model."""
 
-    sha256: str
-    size: int
+    sha256: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
+    size: Annotated[int, msgspec.Meta(ge=0)]
     """Bytes."""
 
     @property
@@ -37,8 +86,7 @@ class PublishedModel:
 
     weights: Blob | None
     logits: Blob
-    about: Mapping[str, Any] = field(default_factory=dict)
-    """The other fields that the store's manifest has of it."""
+    about: TrainingFacts
 
     @property
     def blobs(self) -> list[Blob]:
@@ -47,7 +95,7 @@ class PublishedModel:
 
 
 @dataclass(frozen=True)
-class Manifest:
+class PublishedManifest:
     """Which reference models of a track are published, and where."""
 
     track: str
@@ -60,6 +108,8 @@ class Manifest:
     def text(self) -> bytes:
         """Return the manifest as JSON, as it lies in the repository and at the published place."""
         content = {"format": FORMAT, **asdict(self)}
+        for model in content["models"].values():
+            model["about"] = _known(model["about"])
         return json.dumps(content, indent=1, sort_keys=True, allow_nan=False).encode() + b"\n"
 
 
@@ -68,8 +118,8 @@ def manifest_path(track: str) -> Path:
     return Path(track).with_suffix(".published.json") if track.endswith(".toml") else FOLDER / f"{track}.json"
 
 
-def read_manifest(path: Path) -> Manifest:
-    """Read a manifest.
+def read_manifest(path: Path) -> PublishedManifest:
+    """Read the manifest of published models.
 
     Raises:
         TrackError: it is missing, or not a manifest.
@@ -82,26 +132,14 @@ def read_manifest(path: Path) -> Manifest:
     except (ValueError, OSError) as error:
         raise TrackError(f"{path} cannot be read: {error}", "get the manifest again") from None
     try:
-        if content.pop("format") != FORMAT:
-            raise ValueError("another format than this version reads")
-        models = {
-            str(name): PublishedModel(
-                _optional_blob(model["weights"]), _parsed_blob(model["logits"]), dict(model["about"])
-            )
-            for name, model in content["models"].items()
-        }
-        urls = tuple(map(str, content["urls"]))
-        return Manifest(str(content["track"]), str(content["reference_digest"]), urls, models)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise TrackError(f"{path} is not a manifest: {type(error).__name__}: {error}", "get it again") from None
+        manifest = msgspec.convert(content, PublishedManifest)
+    except msgspec.ValidationError as error:
+        raise TrackError(f"{path} is not a manifest: {error}", "get it again") from None
+    if (found := content.get("format")) != FORMAT:
+        what = f"{path} is not a manifest that this version reads: it has format {found!r}, not {FORMAT}"
+        raise TrackError(what, "get it again, or update the benchmark")
+    return manifest
 
 
-def _optional_blob(content: Mapping[str, Any] | None) -> Blob | None:
-    return None if content is None else _parsed_blob(content)
-
-
-def _parsed_blob(content: Mapping[str, Any]) -> Blob:
-    sha, size = content["sha256"], content["size"]
-    if not SHA256.fullmatch(sha) or type(size) is not int or size < 0:
-        raise ValueError(f"{sha!r} with size {size!r} is no file")
-    return Blob(sha, size)
+def _known(content: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in content.items() if value is not None}

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from unlearn_bench.harness.references.manifest import Blob, Manifest, PublishedModel, read_manifest
+from unlearn_bench.harness.references.manifest import Blob, PublishedManifest, PublishedModel, read_manifest
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.references.roles import Role
 from unlearn_bench.harness.store.remote import Remote
@@ -22,7 +22,7 @@ LOT = 256 << 20
 """Bytes that are sent together: they are held in memory, and are sent again after an interruption."""
 
 
-def describe(references: References, wanted: Sequence[Role], url: str, path: Path) -> Manifest:
+def describe(references: References, wanted: Sequence[Role], url: str, path: Path) -> PublishedManifest:
     """Return the manifest of the ``wanted`` models; earlier URLs of the same references stay in it.
 
     Raises:
@@ -30,13 +30,13 @@ def describe(references: References, wanted: Sequence[Role], url: str, path: Pat
     """
     if missing := references.missing(wanted):
         raise TrackError(f"{missing[0].name} is not there to publish", "train it: the same command without --verify")
-    entries, models = references.manifest["roles"], {}
+    stored, models = references.manifest.roles, {}
     for role in wanted:
-        about = dict(entries[role.name])
-        weights, logits = (_stored(references.store, about.pop(kind)) for kind in ("weights", "logits"))
+        model = stored[role.name]
+        weights, logits = (_stored(references.store, sha) for sha in (model.weights, model.logits))
         assert logits is not None
-        models[role.name] = PublishedModel(weights, logits, about)
-    manifest = Manifest(references.track.name, references.track.reference_digest, (url,), models)
+        models[role.name] = PublishedModel(weights, logits, model.facts)
+    manifest = PublishedManifest(references.track.name, references.track.reference_digest, (url,), models)
     if path.is_file() and (published := read_manifest(path)).reference_digest == manifest.reference_digest:
         manifest = replace(manifest, urls=(url, *(earlier for earlier in published.urls if earlier != url)))
     return manifest
@@ -46,14 +46,16 @@ def _stored(store: Store, sha: str | None) -> Blob | None:
     return None if sha is None or not store.has(sha) else Blob(sha, store.size(sha))
 
 
-def unsent(manifest: Manifest, remote: Remote) -> list[Blob]:
+def unsent(manifest: PublishedManifest, remote: Remote) -> list[Blob]:
     """Return the files that are not at the place, or that have another size there."""
     remote_sizes = remote.sizes("blobs")
     blobs = {blob.sha256: blob for model in manifest.models.values() for blob in model.blobs}
     return [blob for blob in blobs.values() if remote_sizes.get(blob.name) != blob.size]
 
 
-def publish(store: Store, manifest: Manifest, todo: Sequence[Blob], remote: Remote, path: Path) -> Iterator[Blob]:
+def publish(
+    store: Store, manifest: PublishedManifest, todo: Sequence[Blob], remote: Remote, path: Path
+) -> Iterator[Blob]:
     """Send files, then the manifest, which is also written to ``path`` in the repository; yield each sent file.
 
     Raises:

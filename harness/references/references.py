@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 from scipy.special import log_softmax
 
 from unlearn_bench.harness.references.examples import Examples
+from unlearn_bench.harness.references.manifest import StoredManifest, StoredModel, TrainingFacts
 from unlearn_bench.harness.references.roles import SEED_KINDS, Role, roles
+from unlearn_bench.harness.store import documents
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support.errors import StoreError
 from unlearn_bench.harness.tracks.specification import Track
 from unlearn_bench.scoring.accuracy import margins
 
-FORMAT = 1
 HALF_MAX = float(np.finfo(np.float16).max)
 
 
@@ -41,24 +42,28 @@ class References:
         return References, (self.track, self.store)  # another process reads what it needs itself
 
     @property
-    def manifest(self) -> dict[str, Any]:
-        """What is stored: ``{"roles": {name: {"weights": sha256 | None, "logits": sha256, "seconds": …}}, …}``."""
-        stored = self.store.read("references", self.track.reference_digest)
-        return stored or {"format": FORMAT, "track": self.track.name, "roles": {}}
+    def manifest(self) -> StoredManifest:
+        """What is stored.
+
+        Raises:
+            StoreError: the document is damaged.
+        """
+        stored = documents.read(self.store, "references", self.track.reference_digest, StoredManifest)
+        return stored or StoredManifest(self.track.name, {})
 
     def missing(self, wanted: Sequence[Role] | None = None) -> list[Role]:
         """Return those of the ``wanted`` roles (default: of the seed units) that are not stored, in that order."""
-        stored = self.manifest["roles"]
+        stored = self.manifest.roles
         expected = roles(self.track) if wanted is None else wanted
         return [role for role in expected if not self._complete(role, stored.get(role.name))]
 
-    def _complete(self, role: Role, entry: Mapping[str, Any] | None) -> bool:
-        if entry is None or not self.store.has(entry["logits"]):
+    def _complete(self, role: Role, model: StoredModel | None) -> bool:
+        if model is None or not self.store.has(model.logits):
             return False
         needs_weights = role.kind in ("original", "shadow", "swap")
-        return not needs_weights or (entry["weights"] is not None and self.store.has(entry["weights"]))
+        return not needs_weights or (model.weights is not None and self.store.has(model.weights))
 
-    def add(self, role: Role, weights: bytes | None, logits: NDArray[np.float32], about: Mapping[str, Any]) -> None:
+    def add(self, role: Role, weights: bytes | None, logits: NDArray[np.float32], facts: TrainingFacts) -> None:
         """Keep one finished model: blobs first, then the manifest that points to them.
 
         Where the recipe rounds weights to half precision, the logits [n, classes] are rounded as well.
@@ -66,24 +71,21 @@ class References:
         from safetensors.numpy import save
 
         rounded: NDArray[Any] = half(logits) if self.track.recipe.weights == "float16" else logits
-        entry = {
-            "weights": None if weights is None else self.store.put(weights),
-            "logits": self.store.put(save({"logits": rounded})),
-            **about,
-        }
-        self.keep(role, entry)
+        stored = None if weights is None else self.store.put(weights)
+        self.keep(role, StoredModel(weights=stored, logits=self.store.put(save({"logits": rounded})), **vars(facts)))
 
-    def keep(self, role: Role, entry: Mapping[str, Any]) -> None:
-        """Enter a model whose blobs are in the store into the manifest."""
-        with self.store.lock(f"references-{self.track.reference_digest}"):
-            manifest = self.manifest
-            manifest["roles"][role.name] = dict(entry)
-            self.store.write("references", self.track.reference_digest, manifest)
+    def keep(self, role: Role, model: StoredModel) -> None:
+        """Enter a model whose blobs are in the store into the manifest; what else stands there stays."""
+        digest = self.track.reference_digest
+        with self.store.lock(f"references-{digest}"):
+            document = self.store.read("references", digest) or self.manifest.document()
+            document["roles"][role.name] = model.document()
+            self.store.write("references", digest, document)
 
     def has_weights(self, role: Role) -> bool:
         """Return whether the store has a role's weights; of shipped and shadow retrained models it has only logits."""
-        entry = self.manifest["roles"].get(role.name)
-        return entry is not None and entry["weights"] is not None and self.store.has(entry["weights"])
+        model = self.manifest.roles.get(role.name)
+        return model is not None and model.weights is not None and self.store.has(model.weights)
 
     def weights(self, role: Role) -> bytes:
         """Return the model's state as safetensors, float32.
@@ -93,7 +95,7 @@ class References:
         """
         from safetensors.numpy import load, save
 
-        sha = self._entry(role)["weights"]
+        sha = self._stored(role).weights
         if sha is None:
             raise StoreError(f"the store has no weights of {role.name}", "only its logits are kept on this track")
         state = load(self.store.get(sha))
@@ -103,7 +105,7 @@ class References:
         """Return the logits [n, classes] on every example of the data set."""
         from safetensors.numpy import load
 
-        sha = self._entry(role)["logits"]
+        sha = self._stored(role).logits
         if sha in self._read:
             return self._read[sha]
         logits: NDArray[np.float32] = load(self.store.get(sha))["logits"].astype(np.float32)
@@ -111,13 +113,13 @@ class References:
             self._read[sha] = logits
         return logits
 
-    def _entry(self, role: Role) -> dict[str, Any]:
-        entry: dict[str, Any] | None = self.manifest["roles"].get(role.name)
-        if entry is None:
+    def _stored(self, role: Role) -> StoredModel:
+        model = self.manifest.roles.get(role.name)
+        if model is None:
             raise StoreError(
                 f"track {self.track.name} has no reference model {role.name}", f"run `bench prepare {self.track.name}`"
             )
-        return entry
+        return model
 
     @cached_property
     def reference_phi(self) -> NDArray[np.float64]:
@@ -131,8 +133,8 @@ class References:
         Raises:
             StoreError: a file is missing or changed.
         """
-        for name, entry in sorted(self.manifest["roles"].items()):
-            for sha in (entry["weights"], entry["logits"]):
+        for name, model in sorted(self.manifest.roles.items()):
+            for sha in (model.weights, model.logits):
                 if sha is not None:
                     self.store.get(sha)
             yield name

@@ -7,10 +7,12 @@ from dataclasses import replace
 import numpy as np
 
 from unlearn_bench.harness.data import labels
+from unlearn_bench.harness.references.manifest import StoredManifest
 from unlearn_bench.harness.references.references import HALF_MAX, References, half
 from unlearn_bench.harness.references.roles import SEED_KINDS, roles
 from unlearn_bench.harness.results import scores
 from unlearn_bench.harness.results.board_entries import board_entries, shadow_records
+from unlearn_bench.harness.store import documents
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support.errors import TrackError
 from unlearn_bench.harness.units import shadow_units, unit_store
@@ -27,16 +29,15 @@ def export_references(references: References, target: Store) -> int:
     """
     if references.track.recipe.weights != "float16":
         raise TrackError(f"{references.track.name} has full-precision references", 'set recipe.weights = "float16"')
-    manifest = references.manifest
-    manifest["roles"] = {role.name: manifest["roles"][role.name] for role in roles(references.track)}
+    stored, shipped = references.manifest.roles, {}
     for role in roles(references.track):
-        entry = manifest["roles"][role.name]
-        if role.kind != "original":
-            entry["weights"] = None
-        for sha in (entry["weights"], entry["logits"]):
+        model = stored[role.name]
+        shipped[role.name] = model if role.kind == "original" else replace(model, weights=None)
+        for sha in (shipped[role.name].weights, model.logits):
             if sha is not None:
                 target.put(references.store.get(sha), compress=True)
-    target.write("references", references.track.reference_digest, manifest)
+    manifest = StoredManifest(references.track.name, shipped)
+    target.write("references", references.track.reference_digest, manifest.document())
     labels.keep(target, references.track, references.examples.labelled)
     return _size(target)
 
@@ -107,8 +108,8 @@ def _ship_shadows(references: References, record: ShadowRecord, target: Store) -
 def _blobs(target: Store) -> set[str]:
     """SHA-256 of every blob that a document of the target points to."""
     wanted = set()
-    for _, manifest in target.all("references"):
-        wanted |= {sha for role in manifest["roles"].values() for sha in (role["weights"], role["logits"])}
+    for _, manifest in documents.read_all(target, "references", StoredManifest):
+        wanted |= {sha for model in manifest.roles.values() for sha in (model.weights, model.logits)}
     wanted |= {document["logits"] for _, document in target.all("units")}
     wanted |= {document["values"] for _, document in target.all("shadows")}
     return {sha for sha in wanted if sha is not None}

@@ -11,6 +11,7 @@ from contextlib import closing
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+from unlearn_bench.harness.references.manifest import TrainingFacts
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.references.roles import Role
 from unlearn_bench.harness.store.store import Store
@@ -41,15 +42,19 @@ def run_plan(
     Raises:
         BenchError: a worker died or training diverged; finished models are kept.
     """
-    environment = {"torch": torch_version(), "date": datetime.datetime.now(datetime.UTC).date().isoformat()}
-    unit, count = "gpu_seconds" if plan.devices else "cpu_seconds", 0
+    today, count = datetime.datetime.now(datetime.UTC).date().isoformat(), 0
     try:
         with closing(pool(references, plan, on_progress)) as tasks:  # a full disk ends them
             for trained in chain.from_iterable(tasks):
-                metadata = {unit: round(trained.seconds, 3), **environment}
-                if trained.mixed:
-                    metadata["precision"] = "bfloat16"
-                references.add(trained.role, trained.weights, trained.logits, metadata)
+                seconds = round(trained.seconds, 3)
+                facts = TrainingFacts(
+                    torch=torch_version(),
+                    date=today,
+                    cpu_seconds=None if plan.devices else seconds,
+                    gpu_seconds=seconds if plan.devices else None,
+                    precision="bfloat16" if trained.mixed else None,
+                )
+                references.add(trained.role, trained.weights, trained.logits, facts)
                 count += 1
                 yield trained
     except FloatingPointError as error:

@@ -104,7 +104,7 @@ def test_an_engine_that_is_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_a_damaged_reference_model_is_named_before_anything_runs(
     prepared: References, small: Path, tmp_path: Path
 ) -> None:
-    sha = prepared.manifest["roles"]["null/1"]["logits"]  # no unit reads them
+    sha = prepared.manifest.roles["null/1"].logits  # no unit reads them
     damaged = prepared.store.root / "blobs" / sha[:2] / sha
     content = bytearray(damaged.read_bytes())
     content[-1] ^= 1

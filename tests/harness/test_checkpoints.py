@@ -80,7 +80,7 @@ def test_the_command_goes_on_after_a_kill(
     small.write_text(small.read_text().replace("epochs = 2", "epochs = 30"))
     track = load_track(str(small))
     assert run("prepare", str(small), "--workers", "1").exit_code == 0
-    expected = References(track, Store()).manifest["roles"]
+    expected = References(track, Store()).manifest.roles
     home.rename(tmp_path / "without")
     script = f"""
 import torch
@@ -112,9 +112,9 @@ TaskTrainer(references, lambda count: None).train(task)
     result = run("prepare", str(small), "--workers", "1")
     assert result.exit_code == 0, result.output
     assert f"; {epochs * len(task)} of {30 * 6} epochs were done before an interruption" in result.stderr, result.stderr
-    found = References(track, Store()).manifest["roles"]
+    found = References(track, Store()).manifest.roles
     for name, entry in expected.items():
-        assert (found[name]["weights"], found[name]["logits"]) == (entry["weights"], entry["logits"]), name
+        assert (found[name].weights, found[name].logits) == (entry.weights, entry.logits), name
     counts = [int(count) for count in re.findall(r"training small: (\d+) of 180 epochs", result.stderr)]
     assert epochs * len(task) < counts[0] and counts == sorted(set(counts)) and counts[-1] == 180
     assert not list(home.glob("checkpoints/*")), "a finished training needs none"

@@ -299,7 +299,7 @@ def test_prepare_trains_the_same_models_in_flight_as_in_groups(references: Refer
     assert max(map(len, plan.tasks)) <= 2
     done = list(run_plan(references, plan, lambda epochs: None, local_processes))
     assert len(done) == 6 and not references.missing()
-    assert "gpu_seconds" in references.manifest["roles"]["original/0"]
+    assert references.manifest.roles["original/0"].gpu_seconds is not None
     role = Role("retrained", 1)
     expected = infer(train_task(references, [role])[0], torch.from_numpy(references.examples.dataset.images),
                      normaliser(references.track))  # fmt: skip

@@ -261,10 +261,10 @@ def test_a_manifest_of_other_references_is_refused(published: Path, small: Path,
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda c: c["models"]["null/0"]["logits"].update(sha256="../../escape"), "is no file"),
+        (lambda c: c["models"]["null/0"]["logits"].update(sha256="../../escape"), "is not a manifest"),
         (lambda c: c["models"]["null/0"].update(logits=None), "is not a manifest"),
         (lambda c: c["models"].pop("null/0"), "has no null/0"),
-        (lambda c: c.update(format=2), "another format"),
+        (lambda c: c.update(format=2), "it has format 2, not 1"),
     ],
 )
 def test_a_manifest_that_is_none_is_refused(

@@ -42,7 +42,7 @@ def manifest(home: Path) -> dict[str, object]:
 def test_prepare_trains_what_is_missing_and_nothing_twice(prepared: References, small: Path, home: Path) -> None:
     before = manifest(home)
     lost = Role("retrained", 1)
-    document = prepared.manifest
+    document = prepared.manifest.document()
     del document["roles"][lost.name]
     prepared.store.write("references", prepared.track.reference_digest, document)
     sha = document["roles"]["original/0"]["weights"]
@@ -54,6 +54,26 @@ def test_prepare_trains_what_is_missing_and_nothing_twice(prepared: References, 
     kept = before.keys() - {lost.name, "original/0"}
     assert {k: after[k] for k in kept} == {k: before[k] for k in kept}
     assert run("prepare", str(small)).stderr == "", "nothing is left to train"
+
+
+def test_what_a_newer_version_wrote_into_the_manifest_stays_when_a_model_is_added(prepared: References) -> None:
+    store, digest, model = prepared.store, prepared.track.reference_digest, prepared.manifest.roles["null/0"]
+    document = store.read("references", digest)
+    assert document is not None
+    document["roles"]["null/1"]["of_a_newer_version"] = document["of_a_newer_version"] = 1
+    store.write("references", digest, document)
+    prepared.keep(Role("null", 0), model)
+    assert store.read("references", digest) == document
+
+
+def test_a_damaged_manifest_is_named(prepared: References, small: Path, home: Path) -> None:
+    document = prepared.manifest.document()
+    del document["roles"]["null/0"]["logits"]
+    prepared.store.write("references", prepared.track.reference_digest, document)
+    result = run("prepare", str(small))
+    assert result.exit_code == 20
+    assert f"{home / 'references' / prepared.track.reference_digest}.json cannot be read" in result.stderr
+    assert "missing required field `logits`" in result.stderr
 
 
 def test_originals_and_retrained_start_alike_and_differ_from_the_null(references: References) -> None:
@@ -179,7 +199,7 @@ def test_two_commands_do_not_train_the_same_models(small: Path, small_track: Tra
 
 
 def test_a_damaged_reference_is_named_with_what_to_do(prepared: References, small: Path) -> None:
-    sha = prepared.manifest["roles"]["original/0"]["weights"]
+    sha = prepared.manifest.roles["original/0"].weights
     path = prepared.store.root / "blobs" / sha[:2] / sha
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
@@ -212,7 +232,7 @@ class TestTheShippedReferences:
     def test_they_are_complete_intact_and_small(self, shipped: References) -> None:
         assert not shipped.missing()
         assert sum(1 for _ in shipped.verify()) == 30
-        models = {sha for role in shipped.manifest["roles"].values() for sha in (role["weights"], role["logits"])}
+        models = {sha for model in shipped.manifest.roles.values() for sha in (model.weights, model.logits)}
         assert sum(p.stat().st_size for p in SHIPPED.rglob("*") if p.stem in models) < 5e6
 
     def test_the_stored_logits_are_those_of_the_stored_weights(self, shipped: References) -> None:
