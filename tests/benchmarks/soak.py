@@ -115,7 +115,7 @@ class Report:
 
 def plan(units: int) -> list[str]:
     """The kind of every unit, the same in every process; each kind occurs."""
-    kinds = [name for name, kind in KINDS.items() for _ in range(kind.share)]
+    kinds = [*KINDS, *(name for name, kind in KINDS.items() for _ in range(1, kind.share))]
     chosen = [kinds[index % len(kinds)] for index in range(units)]
     random.Random(1).shuffle(chosen)
     return chosen

@@ -6,14 +6,14 @@ import fcntl
 import os
 import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from click.testing import CliRunner, Result
 
-from tests.harness import forked
+from tests.harness import forked, warm_command
 from unlearn_bench.harness.cli import bench
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.store.store import Store
@@ -94,6 +94,14 @@ def warm_processes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPat
 @pytest.fixture
 def fresh_processes() -> None:
     """Start units and workers as the product does."""
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Iterator[str]:
+    """The command as a program that starts at once: what a test kills, or starts beside another."""
+    path = tmp_path / "bench"
+    with warm_command.program(path):
+        yield str(path)
 
 
 @pytest.fixture

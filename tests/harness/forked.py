@@ -49,12 +49,14 @@ class WarmProcess(ForkServerProcess):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._variables, self._starter = dict(os.environ), os.getpid()
+        self.variables, self._starter = dict(os.environ), os.getpid()
 
     def run(self) -> None:
         os.environ.clear()
-        os.environ.update(self._variables)
-        os.getppid = lambda: self._starter
+        os.environ.update(self.variables)
+        me, real = os.getpid(), os.getppid
+        os.getppid = lambda: self._starter if os.getpid() == me else real()
+        forkserver._forkserver.ensure_running = lambda: None  # what this process starts is forked from the same server
         super().run()
 
 

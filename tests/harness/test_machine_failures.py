@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -150,22 +149,14 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateEngine]:
 
 
 @pytest.fixture
-def submit(prepared: References, tmp_path: Path, home: Path, entry: Path, engine: PrivateEngine) -> Submit:
+def submit(
+    prepared: References, tmp_path: Path, home: Path, entry: Path, engine: PrivateEngine, program: str
+) -> Submit:
     """``bench submit mine.py`` with one seed in containers of the private engine; its unit takes a while."""
     track = tmp_path / "calm.toml"
     track.write_text(SMALL.replace("deadline_floor = 6", "deadline_floor = 120"))
     entry.write_text(FINE_TUNE.replace("    return model", "    import time\n    time.sleep(8)\n    return model"))
-    command = [
-        sys.executable,
-        "-m",
-        "unlearn_bench.harness",
-        "submit",
-        str(entry),
-        "--track",
-        str(track),
-        "--seeds",
-        "1",
-    ]
+    command = [program, "submit", str(entry), "--track", str(track), "--seeds", "1"]
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     environment = {**os.environ, "BENCH_HOME": str(home), "DOCKER_HOST": engine.host, "TMPDIR": str(scratch)}

@@ -114,26 +114,14 @@ def records(home: Path) -> dict[str, str]:
 
 @pytest.mark.slow
 def test_killing_submit_at_random_moments_loses_no_unit_and_counts_none_twice(
-    prepared: References, small: Path, entry: Path, home: Path
+    prepared: References, small: Path, entry: Path, home: Path, program: str
 ) -> None:
     entry.write_text(FINE_TUNE.replace("epochs=1", "epochs=20"))
-    command = [
-        sys.executable,
-        "-m",
-        "unlearn_bench.harness",
-        "submit",
-        str(entry),
-        "--track",
-        str(small),
-        "--sandbox",
-        "process",
-    ]
+    command = [program, "submit", str(entry), "--track", str(small), "--sandbox", "process"]
     rng, seen = random.Random(1), {}
     for _ in range(4):
-        process = subprocess.Popen(
-            command, env=_environment(home), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
-        )
-        until = time.monotonic() + rng.uniform(6, 20)
+        process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        until = time.monotonic() + rng.uniform(0.5, 5)
         while time.monotonic() < until and process.poll() is None:
             time.sleep(0.05)
         process.send_signal(signal.SIGKILL)
@@ -146,7 +134,17 @@ def test_killing_submit_at_random_moments_loses_no_unit_and_counts_none_twice(
     mine = {name: text for name, text in records(home).items() if json.loads(text)["name"] == "mine"}
     assert len(mine) == 2
     assert {name: mine[name] for name in seen} == seen
-    assert not _left_over(home), "no process of a killed run is left"
+
+
+@pytest.mark.slow
+def test_no_process_of_a_killed_submit_is_left(
+    prepared: References, small: Path, entry: Path, home: Path, fresh_processes: None
+) -> None:
+    process = _submit_until_units_run(entry, small, home)
+    assert _runners(home)
+    process.kill()
+    process.communicate()
+    assert not _left_over(home)
 
 
 def _environment(home: Path) -> dict[str, str]:
@@ -154,9 +152,33 @@ def _environment(home: Path) -> dict[str, str]:
     return {**os.environ, "TMPDIR": str(home.parent)}
 
 
+def _submit_until_units_run(entry: Path, small: Path, home: Path) -> subprocess.Popen[str]:
+    """Submit an entry whose units take four seconds."""
+    entry.write_text("import time\ndef unlearn(model, retain):\n    time.sleep(4)\n    return model\n")
+    command = [sys.executable, "-m", "unlearn_bench.harness", "submit", str(entry), "--track", str(small)]
+    process = subprocess.Popen(
+        [*command, "--sandbox", "process"],
+        env=_environment(home),
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("units"):
+            break
+    while process.poll() is None and not _runners(home):
+        time.sleep(0.05)
+    return process
+
+
 def _left_over(home: Path) -> list[str]:
     """Runners that are still there two seconds after their harness is gone."""
     time.sleep(2)
+    return _runners(home)
+
+
+def _runners(home: Path) -> list[str]:
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
@@ -172,25 +194,7 @@ def _left_over(home: Path) -> list[str]:
 def test_an_interrupt_keeps_finished_units_and_says_how_to_go_on(
     prepared: References, small: Path, entry: Path, home: Path
 ) -> None:
-    entry.write_text("import time\ndef unlearn(model, retain):\n    time.sleep(4)\n    return model\n")
-    command = [
-        sys.executable,
-        "-m",
-        "unlearn_bench.harness",
-        "submit",
-        str(entry),
-        "--track",
-        str(small),
-        "--sandbox",
-        "process",
-    ]
-    process = subprocess.Popen(
-        command, env=_environment(home), stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    assert process.stderr is not None
-    for line in process.stderr:
-        if line.startswith("units"):
-            break
+    process = _submit_until_units_run(entry, small, home)
     time.sleep(4)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
@@ -206,7 +210,7 @@ def test_two_submits_at_once_take_turns(prepared: References, small: Path, tmp_p
     running = []
     for name in ("one", "two"):
         entry = tmp_path / f"{name}.py"
-        entry.write_text(f"# {name}\nimport time\ndef unlearn(model, retain):\n    time.sleep(5)\n    return model\n")
+        entry.write_text(f"# {name}\nimport time\ndef unlearn(model, retain):\n    time.sleep(3)\n    return model\n")
         running.append(
             subprocess.Popen([*command, str(entry)], env=_environment(home), stderr=subprocess.PIPE, text=True)
         )

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -209,21 +207,11 @@ def test_a_choice_for_an_older_source_does_not_hide_the_shipped_one() -> None:
 
 @pytest.mark.slow
 def test_a_killed_search_goes_on_with_the_trial_that_was_running(
-    prepared: References, small: Path, picky: Path, home: Path
+    prepared: References, small: Path, picky: Path, program: str
 ) -> None:
     picky.write_text(PICKY.replace('("sgd", "wait")', '("sgd",)').replace("too fast", "x").replace("0.02", "1"))
-    command = [
-        sys.executable,
-        "-m",
-        "unlearn_bench.harness",
-        "tune",
-        str(picky),
-        "--track",
-        str(small),
-        "--sandbox",
-        "process",
-    ]
-    process = subprocess.Popen([*command, "--trials", "40"], env={**os.environ}, stderr=subprocess.PIPE, text=True)
+    command = ["tune", str(picky), "--track", str(small), "--sandbox", "process"]
+    process = subprocess.Popen([program, *command, "--trials", "40"], stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     finished = 0
     while finished < 3:
@@ -234,7 +222,7 @@ def test_a_killed_search_goes_on_with_the_trial_that_was_running(
     study = tuning.Study(References(load_track(str(small)), prepared.store), read(picky))
     before = study.trials()
     assert len(before) >= 3
-    assert run(*command[3:], "--trials", str(len(before) + 2)).exit_code == 0
+    assert run(*command, "--trials", str(len(before) + 2)).exit_code == 0
     after = study.trials()
     assert after[: len(before)] == before
     assert len(after) == len(before) + 2
