@@ -6,7 +6,7 @@ import fcntl
 import os
 import shutil
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -16,10 +16,17 @@ from click.testing import CliRunner, Result
 from tests.harness import forked, warm_command
 from unlearn_bench.harness.cli import bench
 from unlearn_bench.harness.references.references import References
+from unlearn_bench.harness.store import documents
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support.hardware import machine_id
+from unlearn_bench.harness.support.progress import Observer
 from unlearn_bench.harness.tracks.loading import load_track
 from unlearn_bench.harness.tracks.specification import Track
+from unlearn_bench.harness.units import timed_units
+from unlearn_bench.harness.units.records import track_folder
+from unlearn_bench.harness.units.slots import Slot
+from unlearn_bench.harness.units.timed_units import retrain_times
+from unlearn_bench.harness.units.unit_run import UnitContext
 
 SMALL = """
 [data]
@@ -94,6 +101,27 @@ def warm_processes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPat
 @pytest.fixture
 def fresh_processes() -> None:
     """Start units and workers as the product does."""
+
+
+@pytest.fixture(autouse=True)
+def retrain_measured_once(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Believe Retrain's times that a store has of the back end; ``retrain_looked_at`` says not to."""
+    if "retrain_looked_at" not in request.fixturenames:
+        monkeypatch.setattr(timed_units, "retrain_times", _measured_once)
+
+
+@pytest.fixture
+def retrain_looked_at() -> None:
+    """Repeat two seeds of Retrain in every command, as the product does."""
+
+
+def _measured_once(context: UnitContext, slots: Sequence[Slot], observer: Observer) -> dict[int, float]:
+    track, store = context.references.track, context.references.store
+    kind = f"retrain/{track_folder(track)}"
+    for _, times in documents.read_all(store, kind, timed_units.RetrainTimes):
+        if times.environment["backend"] == context.sandbox.name:
+            return {int(seed): seconds for seed, seconds in times.seconds.items()}
+    return retrain_times(context, slots, observer)
 
 
 @pytest.fixture

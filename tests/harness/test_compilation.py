@@ -28,13 +28,13 @@ from unlearn_bench.sandbox.inside.models import BasicBlock
 
 
 class Problem(Deep):
-    """Networks of two blocks, one of which has a shortcut of its own and ends in a small map: tracing takes long."""
+    """Networks of one block, which has a shortcut of its own and ends in a small map: tracing takes long."""
 
     def models(self) -> list[nn.Module]:
         models = super().models()
         for model in models:
-            model.layer1, model.layer2 = BasicBlock(8, 16, 4), BasicBlock(16, 16, 1)
-            model.layer3 = model.layer4 = nn.Identity()
+            model.layer1 = BasicBlock(8, 16, 4)
+            model.layer2 = model.layer3 = model.layer4 = nn.Identity()
             model.fc = nn.Linear(16, 5)
             model.to(self.kind)
         return models

@@ -14,9 +14,9 @@ from unlearn_bench.sandbox.suite import AttackOutcome
 
 NAME = "their_pkg.their_backend"
 BACKEND = f"""
-from unlearn_bench.sandbox.backends.process import Process
+from tests.harness.forked import WarmUnits
 
-class Theirs(Process):
+class Theirs(WarmUnits):
     name = {NAME!r}
     description = "a back end of their own"
     enforces = frozenset({{"deadline"}})

@@ -23,7 +23,7 @@ Times = Callable[..., tuple[dict[int, float], list[int]]]
 
 
 @pytest.fixture
-def times(monkeypatch: pytest.MonkeyPatch) -> Times:
+def times(monkeypatch: pytest.MonkeyPatch, retrain_looked_at: None) -> Times:
     """Retrain's times on ten seeds where each run takes the next of some seconds, the last one for ever after; and
     which seeds ran."""
     references = References(load_track("digits-resnet18"), Store())
