@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from unlearn_bench.harness.pulls.git import Repository
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.results import board, review
 from unlearn_bench.harness.store.store import Store
+from unlearn_bench.harness.tracks.loading import load_track
 from unlearn_bench.harness.units.records import now
 from unlearn_bench.harness.workflows import score_pr
 
@@ -43,16 +45,22 @@ def upstream(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def fork(upstream: Path, tmp_path: Path) -> Repo:
+    return clone(upstream, tmp_path / "fork")
+
+
+def clone(upstream: Path, place: Path) -> Repo:
     """A stranger's clone with a branch ``pr``."""
-    made = Repo(tmp_path / "fork")
+    made = Repo(place)
     made.git("fetch", "--quiet", str(upstream), "main:refs/remotes/origin/main")
     made.git("checkout", "--quiet", "-B", "pr", "refs/remotes/origin/main")
     return made
 
 
-def score(fork: Repo, track: Path, out: Path, *options: str, base: str = "origin/main") -> Any:
+def score(
+    fork: Repo, track: Path, out: Path, *options: str, base: str = "origin/main", sandbox: str = "process"
+) -> Any:
     arguments = ["--base", base, "--head", "pr", "--repo", str(fork.path), "--track", str(track)]
-    return run("score-pr", *arguments, "--out", str(out), *options)
+    return run("score-pr", *arguments, "--out", str(out), "--sandbox", sandbox, *options)
 
 
 def test_the_harness_says_whether_it_is_that_of_the_base(upstream: Path, tmp_path: Path) -> None:
@@ -83,75 +91,132 @@ NOSY = """
 """Looks for what a stranger would like to take along, and fails when it finds any."""
 
 
-@pytest.mark.parametrize(
-    "sandbox", [pytest.param("process", marks=pytest.mark.slow), pytest.param("docker", marks=pytest.mark.docker)]
-)
-def test_a_pull_request_is_scored_published_and_stands_on_the_board(
-    sandbox: str,
-    prepared: References,
-    small: Path,
-    fork: Repo,
-    tmp_path: Path,
-    home: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    request: pytest.FixtureRequest,
-) -> None:
-    trusted = sandbox == "docker"
-    if trusted:
-        request.getfixturevalue("docker_sandbox")
-        monkeypatch.setenv("GITHUB_TOKEN", "ghs_0123456789")
-    pristine, out = tmp_path / "pristine", tmp_path / "out"
-    shutil.copytree(home, pristine)
-    fork.write("submissions/mine.py", entry(NOSY if trusted else "pass", TITLE))
-    head = fork.commit()
-    fork.git("checkout", "--quiet", "--detach", "origin/main")
-    gate = score(fork, small, out, "--smoke", "--sandbox", sandbox)
-    assert gate.exit_code == 0 and "mine: not ranked yet" in gate.stdout, gate.output
-    assert "smoke run" in run("publish", str(out), "--track", str(small)).stderr
-    summary = tmp_path / "summary.md"
-    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
-    first = score(fork, small, out, "--sandbox", sandbox)
-    assert first.exit_code == 0, first.output
-    assert "mine: rank 1 of 1 · RetDev " in first.stdout and "the source of the base commit" in first.stderr
-    assert not (fork.path / "submissions/mine.py").exists(), "nothing is checked out"
-    document = pull_result.read(out)
-    assert (document.head, document.status, document.harness.matches_base) == (head, "ok", True)
-    text = (out / "comment.md").read_text()
-    assert summary.read_text() == text and "**rank 1 of 1 · RetDev " in text and "seeds `0✓ 1✓`" in text
+@dataclass(frozen=True)
+class Scored:
+    """A pull request that was scored in forked units, and where all of it lies."""
+
+    fork: Repo
+    out: Path
+    track: Path
+    store: Path
+
+    @property
+    def publish(self) -> tuple[str, ...]:
+        return ("publish", str(self.out), "--track", str(self.track), "--repo", str(self.fork.path))
+
+
+@pytest.fixture(scope="session")
+def scored_once(trained: Path, upstream: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    def make(place: Path) -> None:
+        shutil.copytree(trained, place / "home")
+        fork = clone(upstream, place / "fork")
+        fork.write("submissions/mine.py", entry("pass", TITLE))
+        fork.commit()
+        fork.git("checkout", "--quiet", "--detach", "origin/main")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("GITHUB_STEP_SUMMARY", str(place / "summary.md"))
+            result = score(fork, place / "small.toml", place / "out")
+        assert result.exit_code == 0, result.output
+        assert "mine: rank 1 of 1 · RetDev " in result.stdout and "the source of the base commit" in result.stderr
+
+    return once(tmp_path_factory, "scored-pull", make).parent
+
+
+@pytest.fixture
+def scored(scored_once: Path, home: Path, small: Path, tmp_path: Path) -> Scored:
+    for name in ("fork", "out"):
+        shutil.copytree(scored_once / name, tmp_path / name)
+    shutil.copytree(scored_once / "home", home)
+    return Scored(Repo(tmp_path / "fork"), tmp_path / "out", small, home)
+
+
+@pytest.fixture
+def publisher(scored: Scored, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The publisher's store, which has the models and knows nothing of the run."""
+    shutil.copytree(trained, tmp_path / "publisher")
+    monkeypatch.setenv("BENCH_HOME", str(tmp_path / "publisher"))
+    return tmp_path / "publisher"
+
+
+def test_a_result_says_what_was_scored_by_which_harness(scored: Scored, scored_once: Path) -> None:
+    assert not (scored.fork.path / "submissions/mine.py").exists(), "nothing is checked out"
+    document = pull_result.read(scored.out)
+    assert document.head == Repository(scored.fork.path).commit("pr")
+    assert (document.status, document.harness.matches_base) == ("ok", True)
+    text = (scored.out / "comment.md").read_text()
+    assert (scored_once / "summary.md").read_text() == text
+    assert "**rank 1 of 1 · RetDev " in text and "seeds `0✓ 1✓`" in text
     assert "heading" not in text and "script" not in text, "of a participant's text the title alone"
 
-    before = {path: path.read_bytes() for path in home.glob("units/**/*.json")}
-    again = score(fork, small, tmp_path / "again", "--sandbox", sandbox)
+
+def test_scored_again_it_is_that_result_and_nothing_runs(scored: Scored, tmp_path: Path) -> None:
+    before = {path: path.read_bytes() for path in scored.store.glob("units/**/*.json")}
+    again = score(scored.fork, scored.track, tmp_path / "again")
     assert again.exit_code == 0 and "this is that result" in again.stderr and "to run" not in again.stderr
-    assert pull_result.read(tmp_path / "again") == document
-    assert {path: path.read_bytes() for path in home.glob("units/**/*.json")} == before
+    assert pull_result.read(tmp_path / "again") == pull_result.read(scored.out)
+    assert {path: path.read_bytes() for path in scored.store.glob("units/**/*.json")} == before
 
-    monkeypatch.setenv("BENCH_HOME", str(pristine))  # the publisher's store knows nothing of the run
+
+def test_a_checked_result_stands_on_the_board_of_the_publisher(scored: Scored, publisher: Path, tmp_path: Path) -> None:
+    assert run(*scored.publish, "--check").exit_code == 0
+    assert not list(publisher.glob("units/**/*.json")), "it was a check"
     published = tmp_path / "comment.md"
-    command = ("publish", str(out), "--track", str(small), "--repo", str(fork.path), "--comment", str(published))
-    checked = run(*command, "--check")
-    assert checked.exit_code == 0 and not list(pristine.glob("units/**/*.json"))
-    done = run(*command)
+    done = run(*scored.publish, "--comment", str(published))
     assert done.exit_code == 0 and "appended 2 records of 1 entries" in done.stdout, done.output
-    row = board.board(References(prepared.track, Store())).set_index("entry").loc["mine"]
-    assert row["rank"] == 1 and row["trusted"] == trusted
-    public = board.board(References(prepared.track, Store()), public=True).set_index("entry").loc["mine"]
-    assert (public["state"] == board.UNTRUSTED) == (not trusted)
+    references = References(load_track(str(scored.track)), Store())
+    row = board.board(references).set_index("entry").loc["mine"]
+    assert row["rank"] == 1 and not row["trusted"]
+    assert board.board(references, public=True).set_index("entry").loc["mine", "state"] == board.UNTRUSTED
     assert f"RetDev {row['retdev']:.3f}" in published.read_text()
-    assert "appended 0 records" in run(*command).stdout, "twice is once"
-    assert run("verify", "mine", "--seed", "0", "--track", str(small), "--sandbox", sandbox).exit_code == 0
-    assert review.marks(References(prepared.track, Store()))["mine"].verified == "verified"
+    assert "appended 0 records" in run(*scored.publish).stdout, "twice is once"
 
-    monkeypatch.setenv("BENCH_HOME", str(home))
-    fork.git("checkout", "--quiet", "-B", "pr", "origin/main")
+
+def test_a_published_unit_is_run_again_and_verified(scored: Scored, publisher: Path) -> None:
+    assert run(*scored.publish).exit_code == 0
+    command = ("verify", "mine", "--seed", "0", "--track", str(scored.track), "--sandbox", "process")
+    assert run(*command).exit_code == 0
+    references = References(load_track(str(scored.track)), Store())
+    assert review.marks(references)["mine"].verified == "verified"
+
+
+def test_a_smoke_run_ranks_nothing_and_is_not_published(
+    prepared: References, small: Path, fork: Repo, tmp_path: Path
+) -> None:
+    fork.write("submissions/mine.py", entry())
+    fork.commit()
+    gate = score(fork, small, tmp_path / "out", "--smoke")
+    assert gate.exit_code == 0 and "mine: not ranked yet" in gate.stdout, gate.output
+    assert "smoke run" in run("publish", str(tmp_path / "out"), "--track", str(small)).stderr
+
+
+def test_a_method_that_fails_is_told_whose_fault_it_is(
+    prepared: References, small: Path, fork: Repo, tmp_path: Path
+) -> None:
     fork.write("submissions/bad.py", entry("raise RuntimeError('@all <b>')", lr=2.0))
     fork.write("submissions/worse.py", entry("os._exit(3)", lr=3.0))
     fork.commit()
-    failed = score(fork, small, out, "--sandbox", sandbox)
+    failed = score(fork, small, tmp_path / "out")
     assert failed.exit_code == 11 and "whose: your method" in failed.stdout
-    text = (out / "comment.md").read_text()
+    text = (tmp_path / "out" / "comment.md").read_text()
     assert text.count("failed: `crash` on seed ") == 2 and text.count(". Whose: your method.") == 2
     assert "@" not in text and "RuntimeError" not in text, "what an entry says stays in its log"
+
+
+@pytest.mark.docker
+@pytest.mark.usefixtures("docker_sandbox")
+def test_in_containers_a_pull_request_finds_no_secrets_and_is_trusted(
+    prepared: References, small: Path, fork: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GITHUB_TOKEN", "ghs_0123456789")
+    fork.write("submissions/mine.py", entry(NOSY, TITLE))
+    fork.commit()
+    first = score(fork, small, tmp_path / "out", sandbox="docker")
+    assert first.exit_code == 0, first.output
+    command = ("publish", str(tmp_path / "out"), "--track", str(small), "--repo", str(fork.path))
+    assert "appended 0 records" in run(*command).stdout, "the store has them"
+    row = board.board(prepared, public=True).set_index("entry").loc["mine"]
+    assert row["rank"] == 1 and row["trusted"]
+    assert run("verify", "mine", "--seed", "0", "--track", str(small), "--sandbox", "docker").exit_code == 0
 
 
 def test_a_refused_pull_request_runs_nothing_and_says_why(small: Path, tmp_path: Path) -> None:
