@@ -106,15 +106,12 @@ class EntryCase:
     """Whether the weights differ from the original's."""
     log: str = ""
     fields: dict[str, Any] = field(default_factory=dict)
-    slow: bool = False
 
 
 CASES: tuple[EntryCase, ...] = (
     EntryCase("in place", FINE_TUNE, "ok", changed=True),
-    EntryCase("dictionaries and a copy", DICTIONARIES, "ok", changed=True, slow=True),
-    EntryCase(
-        "three parameters, half", THREE_PARAMETERS, "ok", changed=True, fields={"parameters": {"scale": 0.5}}, slow=True
-    ),
+    EntryCase("dictionaries and a copy", DICTIONARIES, "ok", changed=True),
+    EntryCase("three parameters, half", THREE_PARAMETERS, "ok", changed=True, fields={"parameters": {"scale": 0.5}}),
     EntryCase("wrapped again", WRAPPED_AGAIN, "ok", changed=True),
     EntryCase(
         "identity",
@@ -122,7 +119,6 @@ CASES: tuple[EntryCase, ...] = (
         "ok",
         changed=False,
         log="seen",
-        slow=True,
     ),
     EntryCase(
         "raises",
@@ -131,7 +127,7 @@ CASES: tuple[EntryCase, ...] = (
         "ValueError: bad luck",
         log="before",
     ),
-    EntryCase("sys.exit at import", "import sys\nsys.exit(3)", "crash", "SystemExit: 3", slow=True),
+    EntryCase("sys.exit at import", "import sys\nsys.exit(3)", "crash", "SystemExit: 3"),
     EntryCase("os._exit", "import os\ndef unlearn(m, r): os._exit(4)", "crash", "exit code 4"),
     EntryCase(
         "segfault",
@@ -139,16 +135,14 @@ CASES: tuple[EntryCase, ...] = (
         "crash",
         "SIGSEGV",
         log="Segmentation fault",
-        slow=True,
     ),
     EntryCase(
         "child holds the channel",
         "import os, time\ndef unlearn(m, r):\n if os.fork() == 0: time.sleep(60)\n os._exit(5)",
         "crash",
         "exit code 5",
-        slow=True,
     ),
-    EntryCase("no unlearn", "x = 1", "invalid", "defines no function", slow=True),
+    EntryCase("no unlearn", "x = 1", "invalid", "defines no function"),
     EntryCase(
         "other architecture",
         "import torch\ndef unlearn(m, r): return torch.nn.Linear(2, 2)",
@@ -168,16 +162,14 @@ CASES: tuple[EntryCase, ...] = (
         "oom",
         "1000 MiB",
         fields={"memory": 1000 * MIB},
-        slow=True,
     ),
-    EntryCase("one huge tensor", "import torch\ndef unlearn(m, r): torch.empty(10**11)", "oom", "memory", slow=True),
+    EntryCase("one huge tensor", "import torch\ndef unlearn(m, r): torch.empty(10**11)", "oom", "memory"),
     EntryCase(
         "prints a lot",
         "def unlearn(m, r):\n for i in range(20_000): print('y' * 1000)\n print('end')",
         "ok",
         changed=False,
         log="end",
-        slow=True,
     ),
     EntryCase("forges weights first", FORGED, "invalid", "weights"),
 )

@@ -52,8 +52,6 @@ class ConformityCheck:
 
     name: str
     run: Callable[[Sandbox], None]
-    slow: bool = False
-    """Whether to leave it out of quick runs of this repository's tests, since others run most of the same code."""
 
     def __call__(self, backend: Sandbox) -> None:
         """Run the check.
@@ -235,14 +233,14 @@ def _expect(condition: bool, message: str) -> None:
 
 CHECKS: tuple[ConformityCheck, ...] = (
     ConformityCheck("declares itself", _declaration),
-    *(ConformityCheck(f"unit: {case.name}", partial(_case, case), case.slow) for case in CASES),
-    ConformityCheck("repeats itself from the seed", _repeats, slow=True),
+    *(ConformityCheck(f"unit: {case.name}", partial(_case, case)) for case in CASES),
+    ConformityCheck("repeats itself from the seed", _repeats),
     ConformityCheck("holds the clock from the go signal to the weights", _clock),
     ConformityCheck("stops on request", _stop),
-    ConformityCheck("reaps nothing that lives", _reap, slow=True),
+    ConformityCheck("reaps nothing that lives", _reap),
     ConformityCheck("passes no variable of the host", _environment),
-    ConformityCheck("is fresh for every unit", _fresh, slow=True),
+    ConformityCheck("is fresh for every unit", _fresh),
     ConformityCheck("never replaces an absent GPU", _absent_gpu),
-    ConformityCheck("keeps the limits that it promises", _limits, slow=True),
+    ConformityCheck("keeps the limits that it promises", _limits),
 )
 """All checks; a third party's tests may pass any of them a back end."""

@@ -19,7 +19,7 @@ from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.store import documents
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support.hardware import machine_id
-from unlearn_bench.harness.support.progress import Observer
+from unlearn_bench.harness.support.progress import Observer, Unobserved
 from unlearn_bench.harness.tracks.loading import load_track
 from unlearn_bench.harness.tracks.specification import Track
 from unlearn_bench.harness.units import timed_units
@@ -160,13 +160,19 @@ def once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store in which the tiny track's references are trained, by the command; to be copied, not changed."""
+    """A store in which the tiny track's references are trained, by the command, and Retrain's time is known; to be
+    copied, not changed."""
 
     def make(place: Path) -> None:
+        cores = len(os.sched_getaffinity(0))
+        Store().write("machines", machine_id(), {"cores": cores, "neighbours_cost": 0.0})  # not measured here
         result = run("prepare", str(place / "small.toml"))
         assert result.exit_code == 0, result.output
         assert "6 reference models to train, " in result.stderr
         assert "6 of 6 reference models, every file verified" in result.stdout
+        references = References(load_track(str(place / "small.toml")), Store())
+        retrain_times(UnitContext(references, forked.WarmUnits(), "trained"), [Slot()], Unobserved())
+        shutil.rmtree(place / "home" / "inputs")
 
     return once(tmp_path_factory, "trained", make)
 
@@ -175,8 +181,6 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def prepared(trained: Path, home: Path, references: References) -> References:
     """References of the tiny track, trained."""
     shutil.copytree(trained, home)
-    cores = len(os.sched_getaffinity(0))
-    references.store.write("machines", machine_id(), {"cores": cores, "neighbours_cost": 0.0})  # not measured here
     return references
 
 

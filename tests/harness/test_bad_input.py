@@ -8,6 +8,7 @@ import pytest
 
 from tests.harness.conftest import run
 from unlearn_bench.harness.references.references import References
+from unlearn_bench.harness.units import unit_store
 
 IDENTITY = "def unlearn(model, retain):\n    return model\n"
 
@@ -113,7 +114,8 @@ def test_a_damaged_reference_model_is_named_before_anything_runs(
     path.write_text(IDENTITY)
     result = run("submit", str(path), "--track", str(small), "--sandbox", "process")
     expect(result, 20, str(damaged), "this machine", f"remove {damaged}")
-    assert not (prepared.store.root / "units").exists(), "a unit ran with damaged references"
+    names = {record.name for record in unit_store.seed_records(prepared.store, prepared.track)}
+    assert names == {"retrain"}, "a unit ran with damaged references"
 
 
 RUNTIME = {

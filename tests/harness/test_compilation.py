@@ -63,6 +63,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return made
 
 
+@pytest.mark.slow
 def test_compiled_steps_train_the_same_models(made: list[str]) -> None:
     problem = Problem()
     flown, alone = problem.models(), problem.models()
@@ -78,6 +79,7 @@ def test_compiled_steps_train_the_same_models(made: list[str]) -> None:
         alike(one, other)
 
 
+@pytest.mark.slow
 def test_compiled_steps_in_bfloat16_train_nearly_the_same_model(
     made: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

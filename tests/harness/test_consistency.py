@@ -15,6 +15,7 @@ from tests.harness.conftest import run
 from unlearn_bench.harness.entries.entry import Entry, baseline, from_source
 from unlearn_bench.harness.executors import RunOptions
 from unlearn_bench.harness.executors.local import LocalExecutor
+from unlearn_bench.harness.references.manifest import TrainingFacts
 from unlearn_bench.harness.references.references import References, half
 from unlearn_bench.harness.references.roles import Role
 from unlearn_bench.harness.results import board
@@ -149,7 +150,7 @@ def test_a_yardstick_that_fails_fails_the_run(default: References, monkeypatch: 
 def test_swapped_units_have_the_same_yardstick(default: References) -> None:
     entry, examples = foreign(), len(default.examples.dataset.labels)
     for seed in range(10):  # what they start from; only their cost is looked at
-        default.add(Role("swap", seed), b"", half(np.zeros((examples, 10))).astype(np.float32), {})
+        default.add(Role("swap", seed), b"", half(np.zeros((examples, 10))).astype(np.float32), TrainingFacts())
     costs = Costing(examples, lambda unit: 4.0 if isinstance(unit, SwapUnit) else 1.0)
     list(probe_units.measure(default, probe_units.pending(default, entry), costs))
     assert probe_units.inconsistent_swaps(default, entry.id) == ""

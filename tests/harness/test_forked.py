@@ -16,6 +16,7 @@ from unlearn_bench.sandbox.types import MIB, Limits
 SHOWS_ITS_ARGUMENTS = "import os, sys\nprint(os.path.basename(sys.argv[0]), sorted(os.listdir(sys.argv[-1])))\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("source", "status"),
     [(f"{SHOWS_ITS_ARGUMENTS}{FINE_TUNE}", "ok"), ("import os\ndef unlearn(model, retain): os._exit(4)", "crash")],

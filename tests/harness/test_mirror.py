@@ -136,6 +136,7 @@ def test_a_second_command_does_not_change_the_copy_under_the_first(machine: Call
     assert Store().read("units/x", "1") == {}
 
 
+@pytest.mark.slow
 def test_commands_work_with_a_store_at_a_url(
     prepared: References, small: Path, machine: Callable[[str], Path], home: Path
 ) -> None:

@@ -55,6 +55,7 @@ def test_requests_partition_f_and_r_holds_what_comes_later(asked: References, tm
     assert len({unit.request_seed(number) for number in range(5)}) == 5
 
 
+@pytest.mark.slow
 def test_every_request_goes_on_from_the_last_model_in_every_place(asked: References, tmp_path: Path) -> None:
     unit = SeedUnit(entry(tmp_path), asked.track, 0)
     bench = UnitContext(asked, load("process"), "requests", threading.Event())
@@ -74,6 +75,7 @@ def test_every_request_goes_on_from_the_last_model_in_every_place(asked: Referen
     assert moved[:, 3:] == pytest.approx(0, abs=0.1)
 
 
+@pytest.mark.slow
 def test_requests_share_the_deadline_and_a_failure_ends_them(asked: References, tmp_path: Path) -> None:
     bench = UnitContext(asked, load("process"), "requests", threading.Event())
     slow = SeedUnit(entry(tmp_path, "import time; time.sleep(1)"), asked.track, 0)

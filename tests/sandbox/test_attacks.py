@@ -56,6 +56,7 @@ def test_attack(attack: tuple[suite.HostileEntry, ...], docker_sandbox: Sandbox,
     assert list(private_tmp.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("attack", READ_BY_THE_HOST, ids=lambda variants: variants[0].name)
 def test_the_host_survives_every_variant_of_what_it_reads(attack: tuple[suite.HostileEntry, ...], job: Job) -> None:
     results = list(suite.run(WarmUnits(), job, [attack]))

@@ -59,6 +59,7 @@ def store() -> Iterator[Path]:
         yield Path(folder)
 
 
+@pytest.mark.slow
 @as_root
 def test_as_root_an_entry_has_neither_roots_files_nor_its_privileges(
     make_job: Callable[..., Job], secret: Path, store: Path
@@ -106,6 +107,7 @@ def unlearn(model, retain):
 """
 
 
+@pytest.mark.slow
 @as_root
 def test_as_root_a_daemon_that_left_the_session_is_dead_afterwards(make_job: Callable[..., Job]) -> None:
     outcome = load("process").run(make_job(DAEMON), nullcontext())
@@ -115,6 +117,7 @@ def test_as_root_a_daemon_that_left_the_session_is_dead_afterwards(make_job: Cal
     assert not any(member.alive for member in procfs.owned(int(user)))
 
 
+@pytest.mark.slow
 @as_root
 def test_as_root_a_chain_of_forks_cannot_run_away(make_job: Callable[..., Job]) -> None:
     source = """
@@ -136,6 +139,7 @@ def unlearn(model, retain):
     assert not any(member.alive for member in procfs.owned(user))
 
 
+@pytest.mark.slow
 @as_root
 def test_as_root_a_unit_has_only_so_many_processes(make_job: Callable[..., Job]) -> None:
     source = """

@@ -140,6 +140,7 @@ def tiny_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", str(place)], check=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["process", "docker"])
 def test_a_full_temporary_folder_is_named_and_nothing_is_left(
     engine: FakeEngine, make_job: Callable[..., Job], tiny_disk: Path, monkeypatch: pytest.MonkeyPatch, name: str
