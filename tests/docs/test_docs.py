@@ -74,7 +74,7 @@ def rehearsal(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     def make(place: Path) -> None:
         (place / "catalogue").mkdir()
-        (place / "catalogue" / "digits-resnet18.toml").write_text(SMALL.replace("\nseeds = 2\n", "\nseeds = 3\n"))
+        (place / "catalogue" / "digits-resnet18.toml").write_text(SMALL.replace("\nseeds = 2\n", "\nseeds = 4\n"))
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(loading, "CATALOGUE", place / "catalogue")
             Store().write("machines", machine_id(), {"cores": len(os.sched_getaffinity(0)), "neighbours_cost": 0.0})
@@ -108,6 +108,6 @@ def test_a_guide_runs_from_top_to_bottom(guide: str, rehearsal: Path, tmp_path: 
         done = subprocess.run(script, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     if guide == "participant":
-        assert "3/3 seeds ok" in done.stdout
+        assert "4/4 seeds ok" in done.stdout
     else:
         assert (tmp_path / "site" / "index.html").is_file()

@@ -152,6 +152,8 @@ def once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None
             (place / "small.toml").write_text(SMALL)
             with pytest.MonkeyPatch.context() as patch:
                 patch.setenv("BENCH_HOME", str(place / "home"))
+                patch.setenv("BENCH_LOCKS", str(place / "locks"))
+                patch.setattr(timed_units, "retrain_times", _measured_once)
                 forked.install(patch)
                 make(place)
             (place / "done").touch()

@@ -124,6 +124,7 @@ def _work(
         stream.close()
     os.environ.clear()
     os.environ.update(variables)
+    sys.dont_write_bytecode = bool(variables.get("PYTHONDONTWRITEBYTECODE"))
     os.chdir(scratch)
     os.sched_setaffinity(0, cpus or os.sched_getaffinity(0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (limits.scratch, limits.scratch))

@@ -5,15 +5,18 @@ from __future__ import annotations
 import base64
 import itertools
 import json
+import os
+import shutil
 import tomllib
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from tests.harness.conftest import SMALL, run
+from tests.harness.conftest import SMALL, once, run
 from tests.harness.gitrepo import Repo
 from unlearn_bench.harness.data.splits import hold_out
 from unlearn_bench.harness.entries.entry import read
@@ -22,6 +25,7 @@ from unlearn_bench.harness.results import scores
 from unlearn_bench.harness.results.board_entries import board_entries
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support.errors import TrackError
+from unlearn_bench.harness.support.hardware import machine_id
 from unlearn_bench.harness.tracks import sealed
 from unlearn_bench.harness.tracks.loading import load_track, parse_track, read_track
 from unlearn_bench.harness.tracks.sealed import Secret
@@ -63,11 +67,15 @@ def unlearn(model, retain, forget, val):
 @pytest.fixture
 def cup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The file of a sealed tiny track with a quota of two; its secret lies in ``BENCH_SECRETS``."""
-    path, folder = tmp_path / "cup.toml", tmp_path / "secrets"
+    return sealed_track(tmp_path, monkeypatch)
+
+
+def sealed_track(place: Path, patch: pytest.MonkeyPatch) -> Path:
+    path, folder = place / "cup.toml", place / "secrets"
     path.write_text(sealed.seal(SMALL, CANARY, 2))
     folder.mkdir()
     sealed.write(CANARY, "cup", folder / "cup.toml")
-    monkeypatch.setenv(sealed.VARIABLE, str(folder))
+    patch.setenv(sealed.VARIABLE, str(folder))
     return path
 
 
@@ -258,89 +266,153 @@ def shadow_and_seed_units(references: References) -> Iterator[Unit]:
         yield ShadowUnit(one, references.track, split, forget_set)
 
 
-@pytest.mark.slow
-def test_participants_see_status_words_and_aggregates_only(
-    cup: Path, tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    nosy, quiet = tmp_path / "nosy.py", tmp_path / "quiet.py"
+SANDBOX = ("--sandbox", "process")
+
+
+@dataclass(frozen=True)
+class Competition:
+    """A sealed track on which entries ran, and every byte that their authors saw."""
+
+    track: Path
+    references: References
+    seen: dict[str, bytes]
+    """What was seen, by the command or the file."""
+    secret: dict[str, bytes]
+    """What nobody may see, by a name."""
+
+    def found_in(self, content: bytes) -> set[str]:
+        return {name for name, value in self.secret.items() if value in content}
+
+
+@pytest.fixture(scope="session")
+def played(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a store, entries, and a folder ``seen`` of all that participants saw of a competition."""
+
+    def make(place: Path) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            cores = len(os.sched_getaffinity(0))
+            Store().write("machines", machine_id(), {"cores": cores, "neighbours_cost": 0.0})
+            track = sealed_track(place, patch)
+            play(track, place)
+
+    return once(tmp_path_factory, "played", make).parent
+
+
+def play(track: Path, place: Path) -> None:
+    """Run what participants run, and keep what they see of it, the name of each thing in its first line."""
+    nosy, quiet, shown = place / "nosy.py", place / "quiet.py", place / "seen"
     nosy.write_text(NOSY)
     quiet.write_text(QUIET)
-    seen: dict[str, bytes] = {"the track's file": cup.read_bytes()}
+    shown.mkdir()
 
-    def saw(*arguments: str, code: int = 0) -> str:
-        result = run(*arguments, "--track", str(cup))
+    def keep(name: str, content: bytes) -> None:
+        (shown / str(len(list(shown.iterdir())))).write_bytes(name.encode() + b"\n" + content)
+
+    def saw(*arguments: str, code: int = 0) -> None:
+        result = run(*arguments, "--track", str(track))
         assert result.exit_code == code, result.output
-        seen[" ".join(arguments)] = result.stdout_bytes + result.stderr_bytes
-        return result.stdout
+        keep(" ".join(arguments).replace(f"{place}/", ""), result.stdout_bytes + b"\0" + result.stderr_bytes)
 
-    sandbox = ("--sandbox", "process")
-    saw("submit", str(nosy), *sandbox, code=11)
-    saw("submit", str(quiet), "--lira", "--swap", *sandbox)
-    told = json.loads(saw("submit", str(quiet), "--json", *sandbox))
-    assert told["units"] == {"ok": 2} and told["row"]["seeds_ok"] == 2
-    told = json.loads(saw("submit", str(nosy), "--json", *sandbox, code=11))
-    assert told["units"] == {"crash": 2} and told["row"]["retdev"] is None
-    saw("baselines", "ga", *sandbox)
+    keep("the track's file", track.read_bytes())
+    saw("submit", str(nosy), *SANDBOX, code=11)
+    saw("submit", str(quiet), "--lira", "--swap", *SANDBOX)
+    for name, code in (("quiet", 0), ("nosy", 11)):
+        saw("submit", str(place / f"{name}.py"), "--json", *SANDBOX, code=code)
+    saw("baselines", "ga", *SANDBOX)
     for name in ("nosy", "quiet"):
         saw("show", name)
         saw("show", name, "--json")
     saw("compare", "quiet", "ga")
     saw("compare", "quiet", "ga", "--json")
     saw("rescore")
-    saw("verify", "quiet", "--seed", "0", *sandbox)
-    assert json.loads(saw("verify", "quiet", "--seed", "1", "--json", *sandbox)).keys() == {"entry", "seed", "verdict"}
-    repo = Repo(tmp_path / "repo")
+    saw("verify", "quiet", "--seed", "0", *SANDBOX)
+    saw("verify", "quiet", "--seed", "1", "--json", *SANDBOX)
+    repo = Repo(place / "repo")
     repo.commit()
     repo.branch("pr")
     repo.write("submissions/asked.py", QUIET.replace("0.01", "0.02"))
     repo.write("submissions/noisy.py", NOSY)
     repo.commit()
-    pull = ("score-pr", "--base", "main", "--repo", str(repo.path), *sandbox)
+    pull = ("score-pr", "--base", "main", "--repo", str(repo.path), *SANDBOX)
     saw(*pull, "--smoke", code=2)
-    saw(*pull, "--json", "--out", str(tmp_path / "pull"), code=11)
-    seen |= {str(path): path.read_bytes() for path in (tmp_path / "pull").rglob("*") if path.is_file()}
-    assert len(list((tmp_path / "pull").rglob("*"))) == 2, "a result and a comment, no arrays"
+    saw(*pull, "--json", "--out", str(place / "pull"), code=11)
     for form in ("table", "csv", "json", "parquet", "markdown", "ulira", "html"):
-        saw("leaderboard", "--format", form, "--out", str(tmp_path / "site"))
-    site = [path for path in (tmp_path / "site").rglob("*") if path.is_file()]
-    assert any(path.name == "nosy.html" for path in site)
-    seen |= {str(path): path.read_bytes() for path in site}
-    saw("baselines", "ga", "--export", str(tmp_path / "export"), code=2)
-    saw("submit", str(quiet), "--seeds", "1", code=2)
-    saw("tune", str(quiet), code=2)
-    assert not (tmp_path / "export").exists() and not (home / "logs").exists()
+        saw("leaderboard", "--format", form, "--out", str(place / "site"))
+    for folder in (place / "pull", place / "site"):
+        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+            keep(str(path.relative_to(place)), path.read_bytes())
 
+
+@pytest.fixture
+def competition(played: Path, cup: Path, home: Path) -> Competition:
+    shutil.copytree(played / "home", home)
     references = References(load_track(str(cup)), Store())
+    seen = dict(path.read_bytes().split(b"\n", 1) for path in (played / "seen").iterdir())
     records = unit_store.seed_records(references.store, references.track)
     secret = canaries(references, records)
     assert len(secret) > 150
-    leaks = [(name, what) for what, content in seen.items() for name, value in secret.items() if value in content]
-    assert leaks == [], "\n".join(f"{name}: {secret[name]!r} in {what}" for name, what in leaks)
-    assert b"crash" in seen[f"submit {nosy} --sandbox process"]
-    # the canaries sing: the same commands on the organiser's side hold them
-    inside = run("show", "nosy", "--organiser", "--track", str(cup), "--json").stdout_bytes
-    inside += run("show", "quiet", "--organiser", "--track", str(cup), "--json").stdout_bytes
-    sung = {name for name, value in secret.items() if value in inside}
+    return Competition(cup, references, {name.decode(): content for name, content in seen.items()}, secret)
+
+
+@pytest.mark.slow
+def test_nothing_that_participants_see_holds_a_secret(competition: Competition) -> None:
+    leaks = [(name, what) for what, content in competition.seen.items() for name in competition.found_in(content)]
+    assert leaks == [], "\n".join(f"{name}: {competition.secret[name]!r} in {what}" for name, what in leaks)
+
+
+@pytest.mark.slow
+def test_participants_see_status_words_and_aggregates(competition: Competition) -> None:
+    def told(name: str) -> Any:
+        return json.loads(competition.seen[name].split(b"\0")[0])
+
+    assert b"crash" in competition.seen["submit nosy.py --sandbox process"]
+    quiet = told("submit quiet.py --json --sandbox process")
+    assert quiet["units"] == {"ok": 2} and quiet["row"]["seeds_ok"] == 2
+    nosy = told("submit nosy.py --json --sandbox process")
+    assert nosy["units"] == {"crash": 2} and nosy["row"]["retdev"] is None
+    assert told("verify quiet --seed 1 --json --sandbox process").keys() == {"entry", "seed", "verdict"}
+    pull = [name for name in competition.seen if name.startswith("pull/")]
+    assert len(pull) == 2, "a result and a comment, no arrays"
+    assert any(name.endswith("nosy.html") for name in competition.seen)
+
+
+@pytest.mark.slow
+def test_the_organiser_sees_what_participants_do_not(competition: Competition) -> None:
+    """And so the secrets that were looked for are those that would show."""
+    options = ("--organiser", "--track", str(competition.track))
+    shown = [run("show", name, *options, "--json") for name in ("nosy", "quiet")]
+    sung = competition.found_in(b"".join(result.stdout_bytes for result in shown))
     assert {"inside", "unit seed 0 decimal", "quiet 1 logits"} <= sung
     assert {"quiet 0 retdev cut", "quiet 1 retdev cut", "quiet 0 umia cut", "quiet 1 umia cut"} & sung
-    assert MARK in run("show", "nosy", "--organiser", "--track", str(cup)).stdout
+    assert MARK in run("show", "nosy", *options).stdout
 
-    # what an entry gets: its own unit, and of the secret nothing
-    unit = SeedUnit(read(quiet), references.track, 0)
-    bench = UnitContext(references, load("process"), "x")
+
+@pytest.mark.slow
+def test_what_would_tell_more_is_refused(competition: Competition, tmp_path: Path, home: Path) -> None:
+    quiet = tmp_path / "quiet.py"
+    quiet.write_text(QUIET)
+    export = ("baselines", "ga", "--export", str(tmp_path / "export"))
+    for command in (export, ("submit", str(quiet), "--seeds", "1"), ("tune", str(quiet))):
+        assert run(*command, "--track", str(competition.track)).exit_code == 2, command
+    assert not (tmp_path / "export").exists() and not (home / "logs").exists()
+
+
+@pytest.mark.slow
+def test_an_entry_gets_its_own_unit_and_nothing_of_the_secret(competition: Competition, tmp_path: Path) -> None:
+    references, path = competition.references, tmp_path / "quiet.py"
+    path.write_text(QUIET)
+    unit = SeedUnit(read(path), references.track, 0)
     (request,) = unit.requests(references.examples)
+    bench = UnitContext(references, load("process"), "x")
     job = _job(bench, unit, Slot(), 5.0, references.weights(unit.original), request)
-    allowed = {f"unit {unit.description} {form}" for form in ("decimal", "hex", "HEX", "little", "big", "float")}
     with staged(job) as folder:
         content = b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
         keys = set(json.loads((folder / "job.json").read_text()))
         names = {path.name for path in folder.iterdir()}
     assert keys == {"parameters", "model", "mean", "std", "batch_size", "seed", "device", "threads"}
     assert names == {"job.json", "entry.py", "weights.safetensors", "data.safetensors", "lib"}
-    given = {name for name, value in secret.items() if value in content} - allowed
+    allowed = {f"unit {unit.description} {form}" for form in ("decimal", "hex", "HEX", "little", "big", "float")}
+    given = competition.found_in(content) - allowed
     assert given <= {"inside", "forget 0 image"}, "F of its own unit, and no part of any test set"
-    image = references.examples.dataset.images[references.examples.split(0).test[0]].tobytes()
-    assert (
-        references.examples.dataset.images[references.examples.split(0).forget[0]].tobytes() in content
-        and image not in content
-    )
+    images, parts = references.examples.dataset.images, references.examples.split(0)
+    assert images[parts.forget[0]].tobytes() in content and images[parts.test[0]].tobytes() not in content

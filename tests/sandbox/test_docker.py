@@ -56,6 +56,30 @@ def of_run(client: docker.DockerClient, run_id: str) -> list[Container]:
     return found
 
 
+SETTINGS: dict[str, Any] = {
+    "NetworkMode": "none",
+    "ReadonlyRootfs": True,
+    "CapDrop": ["ALL"],
+    "CapAdd": None,
+    "Privileged": False,
+    "IpcMode": "private",
+    "CgroupnsMode": "private",
+    "PidMode": "",
+    "Init": True,
+    "AutoRemove": False,
+    "PidsLimit": 64,
+    "Memory": 2048 * MIB,
+    "MemorySwap": 2048 * MIB,
+    "ShmSize": 32 * MIB,
+    "NanoCpus": 10**9,
+    "CpusetCpus": "0",
+    "Binds": None,
+    "Devices": None,
+}
+"""Of a unit's container, as its engine names them."""
+ULIMITS = {"nofile": 4096, "core": 0, "fsize": 32 * MIB, "memlock": 65536}
+
+
 def test_settings_read_back_equal_those_asked_for_and_nothing_is_left(
     client: docker.DockerClient, docker_sandbox: Sandbox, make_job: Callable[..., Job]
 ) -> None:
@@ -73,38 +97,13 @@ def test_settings_read_back_equal_those_asked_for_and_nothing_is_left(
     assert outcomes[0].status == "timeout"
     assert of_run(client, "read-back") == []
 
-    expected: dict[str, Any] = {
-        "NetworkMode": "none",
-        "ReadonlyRootfs": True,
-        "CapDrop": ["ALL"],
-        "CapAdd": None,
-        "Privileged": False,
-        "IpcMode": "private",
-        "CgroupnsMode": "private",
-        "PidMode": "",
-        "Init": True,
-        "AutoRemove": False,
-        "PidsLimit": 64,
-        "Memory": 2048 * MIB,
-        "MemorySwap": 2048 * MIB,
-        "ShmSize": 32 * MIB,
-        "NanoCpus": 10**9,
-        "CpusetCpus": "0",
-        "Binds": None,
-        "Devices": None,
-    }
-    assert {name: host[name] for name in expected} == expected
+    assert {name: host[name] for name in SETTINGS} == SETTINGS
     assert "no-new-privileges=true" in host["SecurityOpt"] and not any("unconfined" in s for s in host["SecurityOpt"])
     assert host["LogConfig"]["Type"] == "none"
     assert {"rw", "noexec", "nosuid", "nodev", f"size={32 * MIB}", "nr_inodes=16384"} <= set(
         host["Tmpfs"]["/tmp"].split(",")
     )
-    assert {u["Name"]: u["Hard"] for u in host["Ulimits"]} == {
-        "nofile": 4096,
-        "core": 0,
-        "fsize": 32 * MIB,
-        "memlock": 65536,
-    }
+    assert {u["Name"]: u["Hard"] for u in host["Ulimits"]} == ULIMITS
     (mount,) = attrs["Mounts"]
     assert (mount["Destination"], mount["RW"], mount["Propagation"]) == ("/in", False, "rprivate")
     assert config["User"] == "65534:65534" and config["NetworkDisabled"] is True and not config["Tty"]

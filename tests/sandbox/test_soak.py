@@ -12,7 +12,7 @@ from unlearn_bench.sandbox.types import Sandbox
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_a_dozen_units_and_two_kills_account_for_everything(docker_sandbox: Sandbox, tmp_path: Path) -> None:
-    report = soak.drive(tmp_path, units=12, every=5, seed=0)
+    report = soak.drive(tmp_path, units=12, every=4, seed=0)
     assert {line["kind"] for line in report.lines} == set(soak.KINDS)
     assert report.kills == 2
     assert report.clean, report
