@@ -73,7 +73,7 @@ def test_one_seed_one_result_and_another_seed_another_where_anything_is_drawn(pa
 @pytest.mark.parametrize("architecture", SPECS)
 @pytest.mark.parametrize("classes", [2, 100])
 def test_any_number_of_classes(path: Path, architecture: str, classes: int) -> None:
-    unlearn(path, *problem(architecture, classes))
+    unlearn(path, *problem(architecture, classes, (20, 8, 8)))
 
 
 @each_entry
