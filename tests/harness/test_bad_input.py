@@ -146,7 +146,7 @@ RUNTIME = {
 
 
 @pytest.mark.parametrize(
-    "name", [n if n in ("raises", "never ends") else pytest.param(n, marks=pytest.mark.slow) for n in RUNTIME]
+    "name", [name if name == "raises" else pytest.param(name, marks=pytest.mark.slow) for name in RUNTIME]
 )
 def test_what_goes_wrong_inside(prepared: References, small: Path, tmp_path: Path, name: str) -> None:
     source, code, words = RUNTIME[name]

@@ -90,6 +90,7 @@ def test_three_times_the_work_of_a_timed_unit_is_marked(
     assert bool(probe_units.inconsistent_shadows(default, record)) == marked
 
 
+@pytest.mark.slow
 def test_a_marked_row_is_shown_but_stands_in_no_rank_with_u_lira(default: References) -> None:
     before = board.board(default).set_index("entry")
     for name, shadow in (("honest", 0.5), ("cheat", 4.0)):

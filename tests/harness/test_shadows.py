@@ -320,6 +320,7 @@ def test_the_zero_line_comes_from_as_many_pairs_as_the_entry_has(default: Refere
     assert early.value < full.value and early.original < full.original, "from the same pairs"
 
 
+@pytest.mark.slow
 def test_an_export_onto_what_ships_loses_nothing(default: References, tmp_path: Path) -> None:
     place = tmp_path / "shipped"
     shutil.copytree(SHIPPED, place)

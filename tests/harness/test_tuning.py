@@ -89,6 +89,7 @@ def test_the_oracle_free_objective_reads_no_retrained_model(monkeypatch: pytest.
     assert retrained < original - 0.2, "it prefers forgetting without having seen the oracle"
 
 
+@pytest.mark.slow
 def test_bad_trials_are_kept_and_the_choice_is_picked_up(prepared: References, small: Path, picky: Path) -> None:
     small.write_text(small.read_text().replace("deadline_floor = 6", "deadline_floor = 2"))
     command = ["tune", str(picky), "--track", str(small), "--trials", "6", "--sandbox", "process", "--json"]

@@ -110,7 +110,9 @@ def test_a_full_disk_of_the_engine_is_named(engine: FakeEngine, make_job: Callab
     assert "engine's disk is full" in reason and "Docker Root Dir" in reason
 
 
-@pytest.mark.parametrize("wrong", ["hang", "drip", "something broke"])
+@pytest.mark.parametrize(
+    "wrong", [*(pytest.param(wrong, marks=pytest.mark.slow) for wrong in ("hang", "drip")), "something broke"]
+)
 def test_looking_for_an_engine_that_fails_ends_and_says_what_to_do(engine: FakeEngine, wrong: str) -> None:
     engine.bad = {"version": wrong, "list": wrong}
     reason = load("docker").unavailable(SPEC, "cpu")
