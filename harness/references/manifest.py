@@ -13,11 +13,13 @@ from typing import Annotated, Any
 
 import msgspec
 
+from unlearn_bench.harness.store import documents
 from unlearn_bench.harness.store.store import blob_path
 from unlearn_bench.harness.support.errors import TrackError
 
 FOLDER = Path(__file__).parents[1] / "published"
 FORMAT = 1
+"""Of the manifest of published models."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +65,7 @@ class StoredManifest:
     def document(self) -> dict[str, Any]:
         """Return the manifest as a document of the store."""
         roles = {name: model.document() for name, model in self.roles.items()}
-        return {"format": FORMAT, "track": self.track, "roles": roles}
+        return {"format": documents.FORMAT, "track": self.track, "roles": roles}
 
 
 @dataclass(frozen=True)
@@ -131,14 +133,13 @@ def read_manifest(path: Path) -> PublishedManifest:
         raise TrackError(what, "name the track's manifest with --manifest; its organiser has it") from None
     except (ValueError, OSError) as error:
         raise TrackError(f"{path} cannot be read: {error}", "get the manifest again") from None
-    try:
-        manifest = msgspec.convert(content, PublishedManifest)
-    except msgspec.ValidationError as error:
-        raise TrackError(f"{path} is not a manifest: {error}", "get it again") from None
-    if (found := content.get("format")) != FORMAT:
+    if isinstance(content, dict) and (found := content.get("format")) != FORMAT:
         what = f"{path} is not a manifest that this version reads: it has format {found!r}, not {FORMAT}"
         raise TrackError(what, "get it again, or update the benchmark")
-    return manifest
+    try:
+        return msgspec.convert(content, PublishedManifest)
+    except msgspec.ValidationError as error:
+        raise TrackError(f"{path} is not a manifest: {error}", "get it again") from None
 
 
 def _known(content: Mapping[str, Any]) -> dict[str, Any]:

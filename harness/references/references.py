@@ -78,7 +78,7 @@ class References:
         """Enter a model whose blobs are in the store into the manifest; what else stands there stays."""
         digest = self.track.reference_digest
         with self.store.lock(f"references-{digest}"):
-            document = self.store.read("references", digest) or self.manifest.document()
+            document = self.store.read("references", digest) or StoredManifest(self.track.name, {}).document()
             document["roles"][role.name] = model.document()
             self.store.write("references", digest, document)
 

@@ -15,10 +15,8 @@ import click
 import pytest
 
 from tests.harness import forked, warm_command
-from tests.harness.conftest import SMALL, once, run
+from tests.harness.conftest import SMALL, once, run, undisturbed
 from unlearn_bench.harness.cli import bench
-from unlearn_bench.harness.store.store import Store
-from unlearn_bench.harness.support.hardware import machine_id
 from unlearn_bench.harness.tracks import loading
 from unlearn_bench.sandbox.backends import docker
 
@@ -77,7 +75,7 @@ def rehearsal(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (place / "catalogue" / "digits-resnet18.toml").write_text(SMALL.replace("\nseeds = 2\n", "\nseeds = 4\n"))
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(loading, "CATALOGUE", place / "catalogue")
-            Store().write("machines", machine_id(), {"cores": len(os.sched_getaffinity(0)), "neighbours_cost": 0.0})
+            undisturbed()
             result = run("baselines", "ct", "ft", "--sandbox", "process")
         assert result.exit_code == 0, result.output
 

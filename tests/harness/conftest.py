@@ -14,6 +14,7 @@ import torch
 from click.testing import CliRunner, Result
 
 from tests.harness import forked, warm_command
+from tests.harness.sealed_track import sealed_track
 from unlearn_bench.harness.cli import bench
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.store import documents
@@ -23,6 +24,7 @@ from unlearn_bench.harness.support.progress import Observer, Unobserved
 from unlearn_bench.harness.tracks.loading import load_track
 from unlearn_bench.harness.tracks.specification import Track
 from unlearn_bench.harness.units import timed_units
+from unlearn_bench.harness.units.core_interference import Interference
 from unlearn_bench.harness.units.records import track_folder
 from unlearn_bench.harness.units.slots import Slot
 from unlearn_bench.harness.units.timed_units import retrain_times
@@ -160,14 +162,18 @@ def once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None
     return place / "home"
 
 
+def undisturbed() -> None:
+    """Let the store know that busy cores do not disturb each other, which would take ten seconds to measure."""
+    documents.write(Store(), "machines", machine_id(), Interference(len(os.sched_getaffinity(0)), 0.0))
+
+
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store in which the tiny track's references are trained, by the command, and Retrain's time is known; to be
     copied, not changed."""
 
     def make(place: Path) -> None:
-        cores = len(os.sched_getaffinity(0))
-        Store().write("machines", machine_id(), {"cores": cores, "neighbours_cost": 0.0})  # not measured here
+        undisturbed()
         result = run("prepare", str(place / "small.toml"))
         assert result.exit_code == 0, result.output
         assert "6 reference models to train, " in result.stderr
@@ -184,6 +190,12 @@ def prepared(trained: Path, home: Path, references: References) -> References:
     """References of the tiny track, trained."""
     shutil.copytree(trained, home)
     return references
+
+
+@pytest.fixture
+def cup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file of the tiny track, sealed, with a quota of two; its secret lies in ``BENCH_SECRETS``."""
+    return sealed_track(SMALL, tmp_path, monkeypatch)
 
 
 @pytest.fixture

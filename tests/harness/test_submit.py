@@ -137,9 +137,7 @@ def test_killing_submit_at_random_moments_loses_no_unit_and_counts_none_twice(
 
 
 @pytest.mark.slow
-def test_no_process_of_a_killed_submit_is_left(
-    prepared: References, small: Path, entry: Path, home: Path, fresh_processes: None
-) -> None:
+def test_no_process_of_a_killed_submit_is_left(prepared: References, small: Path, entry: Path, home: Path) -> None:
     process = _submit_until_units_run(entry, small, home)
     assert _runners(home)
     process.kill()

@@ -49,8 +49,10 @@ def program(path: Path, prepare: Callable[[], None] = nothing) -> Iterator[None]
         path.write_text(CLIENT.format(python=sys.executable, address=listener.getsockname()))
         path.chmod(0o755)
         Thread(target=_serve, args=(listener, prepare), daemon=True).start()
-        yield
-        listener.shutdown(socket.SHUT_RDWR)
+        try:
+            yield
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
 
 
 def _serve(listener: socket.socket, prepare: Callable[[], None]) -> None:

@@ -1,4 +1,4 @@
-"""The attack suite in real containers: every attack ends as it must, and nothing is left of any."""
+"""The attack suite: in real containers every attack ends as it must, and nothing is left of any."""
 
 from __future__ import annotations
 
