@@ -102,6 +102,13 @@ def shadow_and_seed_units(references: References) -> Iterator[Unit]:
         yield ShadowUnit(one, references.track, split, forget_set)
 
 
+SLY = f'''
+"""Tells in shadow units, which have fewer examples, what it sees in them."""
+
+def unlearn(model, retain, forget, val):
+    if len(retain.dataset) < 192:
+        raise RuntimeError("{MARK}")
+'''
 SANDBOX = ("--sandbox", "process")
 
 
@@ -135,9 +142,10 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def play(track: Path, place: Path) -> None:
     """Run what participants run, and keep what they see of it, the name of each thing in its first line."""
-    nosy, quiet, shown = place / "nosy.py", place / "quiet.py", place / "seen"
+    nosy, quiet, sly, shown = (place / name for name in ("nosy.py", "quiet.py", "sly.py", "seen"))
     nosy.write_text(NOSY)
     quiet.write_text(QUIET)
+    sly.write_text(SLY)
     shown.mkdir()
 
     def keep(name: str, content: bytes) -> None:
@@ -151,6 +159,7 @@ def play(track: Path, place: Path) -> None:
     keep("the track's file", track.read_bytes())
     saw("submit", str(nosy), *SANDBOX, code=11)
     saw("submit", str(quiet), "--lira", "--swap", *SANDBOX)
+    saw("submit", str(sly), "--lira", *SANDBOX, code=11)
     for name, code in (("quiet", 0), ("nosy", 11)):
         saw("submit", str(place / f"{name}.py"), "--json", *SANDBOX, code=code)
     saw("baselines", "ga", *SANDBOX)
