@@ -181,7 +181,7 @@ class WarmUnit:
         if self._exit is None:
             code = self._ended.recv() if self._ended.poll(grace) else None
             self._peak = max([self._peak, *(procfs.peak(member.pid) for member in procfs.members(self._session))])
-            while alive := [member.pid for member in procfs.members(self._session) if member.alive]:
+            while alive := self._alive():
                 for pid in alive:
                     with suppress(ProcessLookupError):
                         os.kill(pid, signal.SIGKILL)
@@ -190,6 +190,11 @@ class WarmUnit:
             self._selector.close()
             self._exit = Exit(code, peak_memory=self._peak, log=self._rest())
         return self._exit
+
+    def _alive(self) -> set[int]:
+        """Return the processes of the unit; its leader is one before it has begun the session."""
+        members = {member.pid for member in procfs.members(self._session) if member.alive}
+        return members | {self._session} if self._leader.is_alive() else members
 
     def _rest(self) -> bytes:
         rest = bytearray()
