@@ -244,7 +244,7 @@ def _launched(
     command: Sequence[str], user: int | None, cpus: Sequence[int], limits: Mapping[int, int], reach: Sequence[Path]
 ) -> list[str]:
     reachable = [str(path) for path in (*folders(), *reach)]
-    spec = {"user": user, "cpus": list(cpus), "limits": dict(limits), "reach": reachable}
+    spec = {"parent": os.getpid(), "user": user, "cpus": list(cpus), "limits": dict(limits), "reach": reachable}
     return [interpreter(), "-I", "-S", str(LAUNCH), json.dumps(spec), *command]
 
 

@@ -1,8 +1,9 @@
 """The first program of a unit that is a process of this machine: gives up what the unit must not have, then starts it.
 
-``python -I -S launch.py SPECIFICATION PROGRAM ARGUMENTS…``; the specification is JSON: ``cpus`` (list), ``limits``
-(resource → value), ``user`` (a uid, or null to keep the present one) and ``reach`` (absolute, resolved folders that
-this user must be able to reach). It imports nothing but the standard library.
+``python -I -S launch.py SPECIFICATION PROGRAM ARGUMENTS…``; the specification is JSON: ``parent`` (the harness's
+process id: the unit ends with it), ``cpus`` (list), ``limits`` (resource → value), ``user`` (a uid, or null to keep the
+present one) and ``reach`` (absolute, resolved folders that this user must be able to reach). It imports nothing but the
+standard library.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import ctypes
 import json
 import os
 import resource
+import signal
 import stat
 import sys
 from collections.abc import Iterable
@@ -18,7 +20,7 @@ from pathlib import Path
 
 CLONE_NEWNS = 0x20000
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 1, 2, 4, 32, 4096, 16384, 1 << 18
-PR_SET_NO_NEW_PRIVS = 38
+PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS = 1, 38
 
 
 def main(specification: str, *command: str) -> None:
@@ -30,11 +32,19 @@ def main(specification: str, *command: str) -> None:
         os.setgroups([])
         os.setresgid(spec["user"], spec["user"], spec["user"])
         os.setresuid(spec["user"], spec["user"], spec["user"])
+    _end_with(libc, spec["parent"])  # a change of user undoes it
     _checked(libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "prctl")
     os.sched_setaffinity(0, spec["cpus"] or os.sched_getaffinity(0))
     for resource_id, limit in spec["limits"].items():
         resource.setrlimit(int(resource_id), (limit, limit))
     os.execv(command[0], command)
+
+
+def _end_with(libc: ctypes.CDLL, parent: int) -> None:
+    """Let the kernel kill this process, and what it becomes, when the thread that started it has ended."""
+    _checked(libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0), "prctl")
+    if os.getppid() != parent:
+        sys.exit("the harness has ended")
 
 
 def _reach(libc: ctypes.CDLL, folders: Iterable[str]) -> None:

@@ -10,7 +10,7 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from unlearn_bench.sandbox.inside.lifeline import end_with
+from unlearn_bench.harness.support.lifeline import end_with
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -13,7 +13,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnContext, SpawnProcess
 from typing import Any
 
-from unlearn_bench.sandbox.inside.lifeline import end_with
+from unlearn_bench.harness.support.lifeline import end_with
 
 LOGGER = "unlearn_bench"
 """Logger of all messages of the benchmark."""

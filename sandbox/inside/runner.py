@@ -15,7 +15,6 @@ from types import ModuleType
 from typing import Any
 
 from .. import frames
-from .lifeline import end_with
 
 
 class Channel:
@@ -103,7 +102,6 @@ def wake(device: str) -> None:
 def main(folder: Path) -> None:
     """Run the job staged in ``folder``, and end the process."""
     channel = Channel()
-    end_with()
     # torch is imported only now, since nothing may be printed to the channel
     from . import report
 

@@ -25,6 +25,7 @@ from typing import Any, Literal
 import pytest
 
 from unlearn_bench.harness.support import workers
+from unlearn_bench.harness.support.lifeline import end_with
 from unlearn_bench.sandbox import child, names, procfs
 from unlearn_bench.sandbox.backends import process
 from unlearn_bench.sandbox.backends.process import Process
@@ -118,6 +119,7 @@ def _work(
     streams: Streams, folder: Path, scratch: Path, variables: dict[str, str], cpus: tuple[int, ...], limits: Limits
 ) -> None:
     """Become the unit: what ``launch`` and the command line of the runner do for a fresh process."""
+    end_with()
     streams[3].close()
     for target, stream in enumerate(streams[:3]):
         os.dup2(stream.fileno(), target)

@@ -210,6 +210,27 @@ def alive(pid: int) -> bool:
     return found is not None and found.alive
 
 
+@pytest.mark.parametrize("seconds", [0, 0.5])
+def test_a_unit_ends_with_its_harness_however_early_that_was_killed(seconds: float) -> None:
+    program = f"""
+import os, signal, subprocess, time
+from unlearn_bench.sandbox import child
+
+with child.own_user() as user:
+    command = child._launched(["/bin/sleep", "60"], user, (), {{}}, ())
+    unit = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    print(unit.pid, flush=True)
+    time.sleep({seconds})
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    harness = subprocess.run([sys.executable, "-c", program], capture_output=True)
+    assert harness.returncode == -signal.SIGKILL, harness.stderr
+    until = time.monotonic() + 20
+    while alive(int(harness.stdout)) and time.monotonic() < until:
+        time.sleep(0.01)
+    assert not alive(int(harness.stdout))
+
+
 def test_every_process_of_a_session_ends() -> None:
     with subprocess.Popen(["/bin/sh", "-c", "sleep 60 & wait"], start_new_session=True) as first:
         until = time.monotonic() + 20

@@ -10,7 +10,7 @@ PR_SET_PDEATHSIG = 1
 
 
 def end_with(parent: int | None = None) -> None:
-    """Let the kernel kill this process when the thread that started it has ended (in a container its init).
+    """Let the kernel kill this process when the thread that started it has ended.
 
     ``parent`` is the process that should be the parent: if it has already ended, this one ends at once.
     """
