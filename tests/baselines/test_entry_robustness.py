@@ -23,12 +23,12 @@ pytestmark = pytest.mark.slow
 each_entry = pytest.mark.parametrize("path", ENTRIES, ids=lambda path: path.stem)
 # what a harness or an earlier method may leave a model in; none of them may matter or break anything
 ODD_STATES: dict[str, Callable[[nn.Module], Any]] = {
-    "train mode": lambda model: model.train(),
-    "eval mode": lambda model: model.eval(),
+    "as training leaves it": lambda model: [setattr(p, "grad", torch.ones_like(p)) for p in model.train().parameters()],
     "frozen": lambda model: model.requires_grad_(False),
-    "gradients left": lambda model: [setattr(p, "grad", torch.ones_like(p)) for p in model.parameters()],
-    "partly frozen": lambda model: [p.requires_grad_(i % 2 == 0) for i, p in enumerate(model.parameters())],
-    "batch norm in eval mode": lambda model: [m.eval() for m in model.modules() if isinstance(m, nn.BatchNorm2d)],
+    "partly frozen, batch norm in eval mode": lambda model: [
+        *[p.requires_grad_(i % 2 == 0) for i, p in enumerate(model.parameters())],
+        *[m.eval() for m in model.modules() if isinstance(m, nn.BatchNorm2d)],
+    ],
 }
 
 
