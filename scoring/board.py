@@ -8,17 +8,21 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from unlearn_bench.scoring.group_membership import F, GroupMembership, membership
+from unlearn_bench.scoring.group_membership import FORGETTING, F, GroupMembership, membership
 from unlearn_bench.scoring.groups import GROUPS
 from unlearn_bench.scoring.intervals import mean_intervals
 from unlearn_bench.scoring.metric import Metric
-from unlearn_bench.scoring.metric_table import per_seed, ranked
-from unlearn_bench.scoring.ranks import dense_ranks
-from unlearn_bench.scoring.seed_rows import ULIRA, ULiRAResult, checked
+from unlearn_bench.scoring.metric_table import metrics, paper_ranked, per_seed, ranked
+from unlearn_bench.scoring.panel_result import PanelResult
+from unlearn_bench.scoring.ranks import dense_ranks, keys, positions
+from unlearn_bench.scoring.seed_rows import OK, checked
 from unlearn_bench.scoring.umia import indiscernibility
 
-RESAMPLES = 500
+RESAMPLES = 5000
 LETTERS = (*GROUPS, "F")
+ENDS = ("", "_low", "_high")
+APART = 0.95
+"""Share of resamples in which a row stands ahead of the next one if the two can be told apart."""
 
 
 def track_board(
@@ -27,45 +31,53 @@ def track_board(
     seeds: int,
     resamples: int = RESAMPLES,
     seed: int = 0,
-    shadows: Sequence[ULiRAResult] = (),
+    panel: Sequence[PanelResult] = (),
     groups: GroupMembership | None = None,
 ) -> pd.DataFrame:
     """Return the board of one track that wants ``seeds`` seeds, from rows as ``scoring.seed_rows`` describes.
 
-    Ranked rows come first, by rank; those tied by RetDev + Disc, then by name. Incomplete rows follow, then references.
+    Rows with a position come first; those tied by what is left and RetDev, then by name. The others follow, references
+    last.
 
     * ``entry``, ``kind``, ``state``, ``reason`` (string), ``seeds_ok``, ``seeds_total`` (int): see
-      ``scoring.seed_rows.standings``
+      ``scoring.seed_rows.standings``; ``no better``: the entry forgets no better than Original
     * for each metric ``<m>`` that seeds have a value of: ``<m>``, ``<m>_low``, ``<m>_high`` (float): mean over the ok
       seeds and its 95 % t interval (one seed: low = high = mean), geometric for ratios. NaN without an ok seed, and
       where the metric is unknown for one of them
     * ``<m>_sd`` (float) where the metric declares a spread: standard deviation over the ok seeds, NaN below two
     * ``indisc_of_mean`` (float): Indisc of the mean MIA accuracy; it hides swings between seeds
-    * for each ranked metric ``<m>``: ``group_<m>`` (string): G1, G2, G3, F; NA for references and where the metric is
+    * for each metric of shadow models ``<m>``, ``<m>_low``, ``<m>_high`` (float) from ``panel``
+    * ``forgetting``, ``forgetting_low``, ``forgetting_high`` (float), ``forgetting_attack`` (string): the strongest
+      evidence of all attacks, see ``scoring.forgetting``; ``provisional`` (string): why U-LiRA is not among them
+    * for each grouped metric ``<m>``: ``group_<m>`` (string): G1, G2, G3, F; NA for references and where the metric is
       unknown, which then counts in no group. ``keep_<m>`` (float): the share of resamples in which the row keeps its
       group; NaN unless that is one of G1 to G3
-    * ``G1``, ``G2``, ``G3``, ``F`` (int): memberships over the metrics
-    * ``rank``, ``rank_<m>`` (Int64): dense ranks over all metrics and on one; NA for references and incomplete rows.
-      ``rank_low``, ``rank_high`` (Int64): 95 % range of ``rank`` in bootstrap resamples of the seeds
-    * from ``shadows``, the entries' shadow units: ``ulira``, ``ulira_low``, ``ulira_high`` (float): U-LiRA's accuracy
-      with its interval over pairs of splits, ``ulira_indisc`` (float), ``group_ulira``, ``keep_ulira`` as above, and
-      ``rank_with_ulira``, ``rank_with_ulira_low``, ``rank_with_ulira_high`` (Int64): the rank over four metrics among
-      the rows that ran it
+    * ``G1``, ``G2``, ``G3``, ``F`` (int): memberships that count for the position
+    * ``position``, ``position_last`` (Int64): the places that the row shares, as in a competition; NA for references,
+      and for rows that are F, incomplete or no better than Original. ``position_low``, ``position_high`` (Int64): 95 %
+      range of the first and of the last one in bootstrap resamples of the seeds. ``ahead`` (float): the share of
+      resamples in which the row stands ahead of the next one; NaN for the last
+    * ``paper_rank_<m>`` (Int64): dense rank by the group of a metric that the paper ranks by, among usable rows
 
     An entry is F unless all seeds are ok and it is usable. Cut points come from the usable baselines; without
     any, there are no cuts and every usable row is G1. ``groups``: the membership of these rows, where it is known.
     """
     checked_rows = checked(rows, {track: seeds})
-    track_shadows = [shadow for shadow in shadows if shadow.track == track]
-    groups = groups or membership(checked_rows, track, seeds, resamples, seed, track_shadows)
+    of_track = {result.entry: result for result in panel if result.track == track}
+    groups = groups or membership(checked_rows, track, seeds, resamples, seed, list(of_track.values()))
     names = groups.standings.index
-    board = pd.concat([groups.standings, _means(checked_rows, names), _shadow_columns(track_shadows, names)], axis=1)
+    parts = [groups.standings, _means(checked_rows, names), _panel_columns(of_track, groups, names)]
+    board = pd.concat(parts, axis=1)
     for metric, codes in groups.codes.items():
         letters = np.array([*LETTERS, None], dtype=object)[codes[0]]
         board[f"group_{metric}"] = pd.array(letters, dtype="string")
         board[f"keep_{metric}"] = np.where(codes[0] < F, (codes[1:] == codes[0]).mean(axis=0), np.nan)
-    placed = ~board["state"].isin(["incomplete", "reference"])
-    return _ordered(pd.concat([board, _rankings([groups], names, placed)], axis=1))
+    usable = ~board["state"].isin(["incomplete", "reference"])
+    for paper_metric in paper_ranked():
+        codes_of_rows = groups.codes[paper_metric.name][0][usable.to_numpy()]
+        counts = codes_of_rows[:, None] == np.arange(len(GROUPS))
+        board[f"paper_rank_{paper_metric.name}"] = _column(dense_ranks(counts), names, usable.to_numpy())
+    return _ordered(board, _standing([groups], names, board["state"] == OK, [board["provisional"]]))
 
 
 def overall_board(
@@ -73,48 +85,62 @@ def overall_board(
     seeds: Mapping[str, int],
     resamples: int = RESAMPLES,
     seed: int = 0,
-    shadows: Sequence[ULiRAResult] = (),
+    panel: Sequence[PanelResult] = (),
     groups: Sequence[GroupMembership] | None = None,
 ) -> pd.DataFrame:
     """Return the board over all tracks of ``seeds`` (track → seeds it wants), of entries that ran every one of them.
 
-    An entry that has not run every track, or is incomplete on one, is on the boards of its tracks only.
-    The order is that of ``track_board``.
+    An entry that has not run every track, or is incomplete on one, is on the boards of its tracks only. One that is no
+    better than Original on a track, or F, is counted as F there; one that is so everywhere has no position.
     ``groups``: the memberships of these rows on each track, where they are known.
 
-    * ``entry``, ``kind``, ``state`` (string; ``ranked`` or ``reference``), ``tracks`` (int)
-    * for each ranked metric ``<m>``: ``<m>`` (float): mean over tracks of the tracks' means (geometric for ratios), NaN
-      if it is unknown on any track
-    * for each ranked metric ``<m>``: ``G1_<m>``, ``G2_<m>``, ``G3_<m>``, ``F_<m>`` (int): in how many tracks, as in
-      Table 1 of the paper; ``rank_<m>`` (Int64)
-    * ``G1``, ``G2``, ``G3``, ``F``, ``rank``, ``rank_low``, ``rank_high``: as ``track_board``, over metrics and tracks
-    * ``rank_with_ulira``, ``rank_with_ulira_low``, ``rank_with_ulira_high``: among the entries that ran U-LiRA on every
-      track where any entry did
+    * ``entry``, ``kind``, ``state`` (string; ``ranked``, ``no better`` or ``reference``), ``tracks`` (int)
+    * for each metric of the position ``<m>``: ``<m>`` (float): mean over tracks of the tracks' means (geometric for
+      ratios), NaN if it is unknown on any track
+    * for each of them and each metric that the paper ranks by: ``G1_<m>``, ``G2_<m>``, ``G3_<m>``, ``F_<m>`` (int): in
+      how many tracks, as in Table 1 of the paper; for the latter ``paper_rank_<m>`` (Int64)
+    * ``G1``, ``G2``, ``G3``, ``F``, ``position``, ``position_last``, ``position_low``, ``position_high``, ``ahead``: as
+      ``track_board``, over metrics and tracks
+    * ``provisional`` (string): why U-LiRA is missing on a track where other entries have it
     """
     if not seeds:
         raise ValueError("a board needs at least one track")
     checked_rows = checked(rows, seeds)
     track_rows = {track: checked_rows[checked_rows["track"] == track] for track in seeds}
+    by_track = {track: {result.entry: result for result in panel if result.track == track} for track in seeds}
     groups = groups or [
-        membership(
-            rows_of_track, track, seeds[track], resamples, seed, [shadow for shadow in shadows if shadow.track == track]
-        )
+        membership(rows_of_track, track, seeds[track], resamples, seed, list(by_track[track].values()))
         for track, rows_of_track in track_rows.items()
     ]
     standings = [groups_on_track.standings for groups_on_track in groups]
     complete = [set(states.index[states["state"] != "incomplete"]) for states in standings]
     names = pd.Index(sorted(set.intersection(*complete)), name="entry", dtype="string")
 
+    states = pd.concat([table["state"].reindex(names) for table in standings], axis=1)
     kinds = groups[0].standings["kind"].reindex(names)
-    board = pd.DataFrame({"kind": kinds, "state": kinds.where(kinds == "reference", "ranked"), "tracks": len(seeds)})
+    placed = (states == OK).any(axis=1)
+    state = pd.Series(np.where(kinds == "reference", "reference", np.where(placed, "ranked", "no better")), names)
+    board = pd.DataFrame({"kind": kinds, "state": state.astype("string"), "tracks": len(seeds)})
     for metric in ranked():
-        values = np.array([_averages(rows_of_track, metric, names) for rows_of_track in track_rows.values()])
+        values = np.array(
+            [
+                _evidence(each, names) if metric.reads == "panel" else _averages(rows_of_track, metric, names)
+                for each, rows_of_track in zip(groups, track_rows.values(), strict=True)
+            ]
+        )
         board[metric.name] = np.exp(np.log(values).mean(axis=0)) if metric.ratio else values.mean(axis=0)
-    tallies = _tallies(groups, names, [metric.name for metric in ranked()])
-    for column, tally in tallies.items():
+    provisional = [_provisional(by_track[track], names) for track in seeds]
+    board["provisional"] = pd.concat(provisional, axis=1).apply(lambda row: next(filter(None, row), ""), axis=1)
+    board["provisional"] = board["provisional"].astype("string")
+    for metric in {metric.name: metric for metric in (*ranked(), *paper_ranked())}.values():
+        tally = _tally(groups, names, metric.name)[0]
         for place, letter in enumerate(LETTERS):
-            board[f"{letter}_{column}"] = tally[0, :, place]
-    return _ordered(pd.concat([board, _rankings(groups, names, board["state"] == "ranked")], axis=1))
+            board[f"{letter}_{metric.name}"] = tally[:, place]
+        if metric.paper_ranked:
+            rows_ranked = (state != "reference").to_numpy()
+            column = dense_ranks(tally[rows_ranked, : len(GROUPS)])
+            board[f"paper_rank_{metric.name}"] = _column(column, names, rows_ranked)
+    return _ordered(board, _standing(groups, names, state == "ranked", provisional))
 
 
 def _means(rows: pd.DataFrame, names: pd.Index) -> pd.DataFrame:
@@ -125,8 +151,8 @@ def _means(rows: pd.DataFrame, names: pd.Index) -> pd.DataFrame:
     logs = [column for column, metric in enumerate(metrics) if metric.ratio]
     values_by_row[:, logs] = np.log(values_by_row[:, logs])
     means: dict[str, dict[str, float]] = {}
-    for entry, positions in ok_rows.groupby("entry").indices.items():
-        entry_values = np.ascontiguousarray(values_by_row[positions].T)
+    for entry, places in ok_rows.groupby("entry").indices.items():
+        entry_values = np.ascontiguousarray(values_by_row[places].T)
         ends = np.array(mean_intervals(entry_values))
         ends[:, logs] = np.exp(ends[:, logs])
         columns = means[str(entry)] = {}
@@ -155,73 +181,96 @@ def _averages(rows: pd.DataFrame, metric: Metric, names: pd.Index) -> NDArray[np
     return np.asarray(np.exp(means) if metric.ratio else means, dtype=np.float64)
 
 
-def _shadow_columns(shadows: Sequence[ULiRAResult], names: pd.Index) -> pd.DataFrame:
-    """U-LiRA's accuracy, interval and Indisc [entries, 4]; NaN where it did not run."""
-    columns = [ULIRA, f"{ULIRA}_low", f"{ULIRA}_high", f"{ULIRA}_indisc"]
-    numbers = {}
-    for shadow in shadows:
-        if shadow.status == "ok":
-            accuracy = float(np.mean(shadow.pair_accuracies))
-            numbers[shadow.entry] = [accuracy, shadow.low, shadow.high, indiscernibility(accuracy)]
-    return pd.DataFrame.from_dict(numbers, orient="index", columns=columns, dtype=float).reindex(names)
+def _panel_columns(of_track: Mapping[str, PanelResult], groups: GroupMembership, names: pd.Index) -> pd.DataFrame:
+    """Return what attacks found, a row per entry; NaN where they did not run, or none finds Original."""
+    shadow_metrics = [f"{metric.name}{end}" for metric in metrics() if metric.reads == "shadows" for end in ENDS]
+    results = [of_track.get(str(name), PanelResult(str(name), "")) for name in names]
+    evidence = [groups.forgetting.get(str(name)) for name in names]
+    columns = {name: [result.shadows.get(name, np.nan) for result in results] for name in shadow_metrics}
+    for end, value in zip(ENDS, ("value", "low", "high"), strict=True):
+        columns[f"{FORGETTING}{end}"] = [np.nan if each is None else getattr(each, value) for each in evidence]
+    frame = pd.DataFrame(columns, index=names, dtype=float)
+    attacks = [None if each is None else each.attack for each in evidence]
+    frame[f"{FORGETTING}_attack"] = pd.Series(attacks, index=names, dtype="string")
+    frame["provisional"] = _provisional(of_track, names)
+    return frame
 
 
-def _tallies(
-    groups: Sequence[GroupMembership], names: pd.Index, metrics: Sequence[str]
-) -> dict[str, NDArray[np.int64]]:
-    """Metric → memberships [1 + resamples, entries, 4] in G1, G2, G3, F, summed over the tracks that have it."""
-    tallies = {}
-    for metric in metrics:
-        tracks_with_metric = [groups_on_track for groups_on_track in groups if metric in groups_on_track.codes]
-        codes = np.array(
-            [each.codes[metric][:, each.standings.index.get_indexer(names)] for each in tracks_with_metric]
-        )
-        tallies[metric] = (codes[..., None] == np.arange(len(LETTERS))).sum(axis=0)
-    return tallies
+def _provisional(of_track: Mapping[str, PanelResult], names: pd.Index) -> pd.Series[str]:
+    reasons = [of_track[str(name)].provisional if str(name) in of_track else "" for name in names]
+    return pd.Series(reasons, index=names, dtype="string")
 
 
-def _rankings(groups: Sequence[GroupMembership], names: pd.Index, placed: pd.Series[bool]) -> pd.DataFrame:
-    """Return the group counts over all metrics, both overall ranks with their ranges, and a rank on each metric.
+def _evidence(groups: GroupMembership, names: pd.Index) -> NDArray[np.float64]:
+    found = [groups.forgetting.get(str(name)) for name in names]
+    return np.array([np.nan if each is None else each.value for each in found])
 
-    NA where ``placed`` is false; for the rank with U-LiRA also where a row did not run it.
+
+def _codes(groups: GroupMembership, names: pd.Index, metric: str) -> NDArray[np.int8]:
+    """Return group codes [1 + resamples, entries] that count: those of entries without a position are F."""
+    columns = groups.standings.index.get_indexer(names)
+    codes = groups.codes[metric][:, columns]
+    return np.where((groups.standings["state"].to_numpy()[columns] == "no better"), np.int8(F), codes)
+
+
+def _tally(groups: Sequence[GroupMembership], names: pd.Index, metric: str) -> NDArray[np.int64]:
+    """Return memberships [1 + resamples, entries, 4] in G1, G2, G3, F of one metric, summed over the tracks."""
+    codes = np.array([_codes(each, names, metric) for each in groups])
+    return np.asarray((codes[..., None] == np.arange(len(LETTERS))).sum(axis=0))
+
+
+def _standing(
+    groups: Sequence[GroupMembership], names: pd.Index, placed: pd.Series[bool], provisional: Sequence[pd.Series[str]]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the group counts and positions with their ranges, and the keys of the rows with a position by resample.
+
+    Speed counts only where retention and forgetting are G1 on the same track. Of rows that are equal without it, one on
+    which fewer attacks have run stands behind.
     """
-    tallies = _tallies(groups, names, [metric.name for metric in ranked()])
-    total = np.sum(list(tallies.values()), axis=0)
-    board = pd.DataFrame(total[0], columns=list(LETTERS), index=placed.index)
+    quality = np.sum([_tally(groups, names, metric.name) for metric in ranked() if metric.reads != "run"], axis=0)
+    speed = np.zeros_like(quality)
+    for metric in (metric for metric in ranked() if metric.reads == "run"):
+        for each in groups:
+            others = [_codes(each, names, other.name) for other in ranked() if other.reads != "run"]
+            passed = np.all([codes == 0 for codes in others], axis=0)
+            speed += (_codes(each, names, metric.name)[..., None] == np.arange(len(LETTERS))) & passed[..., None]
+    total = (quality + speed)[0]
+    board = pd.DataFrame(total, columns=list(LETTERS), index=names)
     chosen = placed.to_numpy(bool)
-    _add_rank(board, "rank", total, chosen)
-    for metric, tally in tallies.items():
-        board[f"rank_{metric}"] = _column(dense_ranks(tally[0][chosen, : len(GROUPS)]), placed.index, chosen)
-    tracks_with_ulira = [groups_on_track for groups_on_track in groups if ULIRA in groups_on_track.codes]
-    if tracks_with_ulira:
-        tally = _tallies(tracks_with_ulira, names, [ULIRA])[ULIRA]
-        _add_rank(board, "rank_with_ulira", total + tally, chosen & (tally[0].sum(axis=1) == len(tracks_with_ulira)))
-    else:
-        _add_rank(board, "rank_with_ulira", total, np.zeros_like(chosen))
-    return board
+    whole = np.sum([reasons.to_numpy() == "" for reasons in provisional], axis=0)
+    attacked = np.broadcast_to(whole[:, None], (len(quality), len(names), 1))
+    order = keys(*(part[:, chosen] for part in (quality[..., : len(GROUPS)], attacked, speed[..., : len(GROUPS)])))
+    first, last = positions(order)
+    lowest = np.quantile(first[1:], 0.025, axis=0, method="inverted_cdf").astype(int)
+    highest = np.quantile(last[1:], 0.975, axis=0, method="inverted_cdf").astype(int)
+    columns = {
+        "position": first[0],
+        "position_last": last[0],
+        "position_low": np.minimum(lowest, first[0]),
+        "position_high": np.maximum(highest, last[0]),
+    }
+    for name, values in columns.items():
+        board[name] = _column(values, names, chosen)
+    return board, pd.DataFrame(order.T, index=names[chosen])
 
 
-def _add_rank(board: pd.DataFrame, name: str, counts: NDArray[np.int64], chosen: NDArray[np.bool_]) -> None:
-    """Add the observed rank (resample 0) and its range from memberships [1 + resamples, entries, 4]."""
-    drawn = dense_ranks(counts[:, chosen, : len(GROUPS)])
-    low, high = (np.quantile(drawn[1:], q, axis=0, method="inverted_cdf").astype(int) for q in (0.025, 0.975))
-    board[name] = _column(drawn[0], board.index, chosen)
-    board[f"{name}_low"] = _column(np.minimum(low, drawn[0]), board.index, chosen)
-    board[f"{name}_high"] = _column(np.maximum(high, drawn[0]), board.index, chosen)
+def _column(values: NDArray[np.int64], index: pd.Index, chosen: NDArray[np.bool_]) -> pd.Series[int]:
+    return pd.Series(values, index=index[chosen], dtype="Int64").reindex(index)
 
 
-def _column(ranks: NDArray[np.int64], index: pd.Index, chosen: NDArray[np.bool_]) -> pd.Series[int]:
-    return pd.Series(ranks, index=index[chosen], dtype="Int64").reindex(index)
-
-
-def _ordered(board: pd.DataFrame) -> pd.DataFrame:
-    keys = pd.DataFrame(
+def _ordered(board: pd.DataFrame, standing: tuple[pd.DataFrame, pd.DataFrame]) -> pd.DataFrame:
+    """Return the rows in the order of the board, with how often each stands ahead of the next one."""
+    counts, order = standing
+    board = pd.concat([board, counts], axis=1)
+    listing = pd.DataFrame(
         {
             "reference": board["state"] == "reference",
-            "rank": board["rank"].fillna(len(board) + 1),
-            "tie": board["retdev"] + 1.0 - board["indisc"],
+            "position": board["position"].fillna(len(board) + 1),
+            "tie": board[FORGETTING].fillna(1.0) + board["retdev"],
         }
     )
-    return board.loc[
-        keys.sort_index().sort_values(["reference", "rank", "tie"], na_position="last").index
-    ].reset_index()
+    board = board.loc[listing.sort_index().sort_values(["reference", "position", "tie"], na_position="last").index]
+    drawn = order.loc[board.index[: len(order)]].to_numpy()[:, 1:]
+    ahead = pd.Series(np.nan, index=board.index)
+    ahead.iloc[: max(len(order) - 1, 0)] = (drawn[:-1] > drawn[1:]).mean(axis=1)
+    return board.assign(ahead=ahead).reset_index()

@@ -1,8 +1,9 @@
 """What an attack reads, and names by its parameter: one unlearned model, or φ under many shadow models.
 
 ``attack(model)`` gets :class:`ModelEvidence`, ``attack(shadows)`` :class:`ShadowEvidence`, ``attack(swap)``
-:class:`SwapEvidence`. Every attack also runs on the same evidence with retrained models in the place of the unlearned
-ones: that is its null.
+:class:`SwapEvidence`. φ and losses are those of logits from which confidence has been taken out
+(``scoring.temperature``); an attack that needs logits reads ``scaled``. Every attack also runs on the same evidence
+with retrained models in the place of the unlearned ones: that is its null.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from unlearn_bench.scoring.accuracy import Accuracies, accuracies, cross_entropy, margins
 from unlearn_bench.scoring.retention import Retention, retention
+from unlearn_bench.scoring.temperature import Scaled, collapse, scaled
 
 Floats = NDArray[np.floating]
 Indices = NDArray[np.integer]
@@ -31,7 +33,7 @@ class ModelEvidence:
         retrained: [n, classes] of the retrained model of the same seed.
         labels: [n].
         parts: disjoint index arrays ``retain``, ``forget``, ``val``, ``test``.
-        reference_phi: [m, n] φ under the retrained models of all seeds, this one's included.
+        reference_phi: [m, n] φ under the retrained models of all seeds, this one's included, from scaled logits.
         lacks: bool [m, n]: reference model m was trained without example n.
         seed: for what an attack draws.
         subclasses: [n], by which classes are forgotten, where labels are superclasses.
@@ -48,9 +50,24 @@ class ModelEvidence:
     subclasses: Indices | None = None
 
     @cached_property
+    def scaled(self) -> Scaled:
+        """The model's logits at the temperature that V asks for."""
+        return scaled(self.logits, self.labels, self.parts["val"])
+
+    @cached_property
+    def retrained_scaled(self) -> Scaled:
+        """The same of the retrained model of the same seed."""
+        return scaled(self.retrained, self.labels, self.parts["val"])
+
+    @cached_property
+    def collapse(self) -> str:
+        """Why no attack can read the model's outputs on F and T; empty where it can."""
+        return collapse(self.phi[np.concatenate([self.parts["forget"], self.parts["test"]])])
+
+    @cached_property
     def phi(self) -> NDArray[np.float64]:
-        """φ [n], the log-odds of the true class."""
-        return margins(self.logits, self.labels)
+        """φ [n], the log-odds of the true class, of the scaled logits."""
+        return margins(self.scaled.logits, self.labels)
 
     @cached_property
     def unseen(self) -> Indices:
@@ -79,13 +96,13 @@ class ModelEvidence:
 
     @cached_property
     def losses(self) -> NDArray[np.float64]:
-        """Cross-entropy [n] in nats."""
-        return cross_entropy(self.logits, self.labels)
+        """Cross-entropy [n] in nats, of the scaled logits."""
+        return cross_entropy(self.scaled.logits, self.labels)
 
 
 @dataclass(frozen=True)
 class ShadowEvidence:
-    """φ of the n examples of the shadow population in P complementary pairs of splits.
+    """φ of the n examples of the shadow population in P complementary pairs of splits, all of it from scaled logits.
 
     In each pair every example is in the train half of one split, where one forget set contains it, and outside the
     half of the other. All arrays are [n, P]; column p comes from the models of pair p, which share no training
@@ -138,6 +155,7 @@ class SwapEvidence:
         labels: [n].
         forget: indices of F.
         substitute: indices of T′.
+        val: indices of V.
     """
 
     logits: Floats
@@ -145,3 +163,10 @@ class SwapEvidence:
     labels: Indices
     forget: Indices
     substitute: Indices
+    val: Indices
+
+    @cached_property
+    def phi(self) -> NDArray[np.float64]:
+        """φ [2, n] under both models, of the scaled logits."""
+        both = (scaled(logits, self.labels, self.val).logits for logits in (self.logits, self.swapped))
+        return np.stack([margins(logits, self.labels) for logits in both])

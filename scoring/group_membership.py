@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from unlearn_bench.scoring.groups import GROUPS, cut_points, places
+from unlearn_bench.scoring.forgetting import Draws, Forgetting, Reading, forgetting
+from unlearn_bench.scoring.forgetting import groups as forgetting_groups
+from unlearn_bench.scoring.groups import GROUPS, all_cut_points, places
 from unlearn_bench.scoring.metric import Metric
-from unlearn_bench.scoring.metric_table import ranked
-from unlearn_bench.scoring.seed_rows import ULIRA, ULiRAResult, standings
-from unlearn_bench.scoring.umia import indiscernibility
+from unlearn_bench.scoring.metric_table import grouped
+from unlearn_bench.scoring.panel_result import PanelResult
+from unlearn_bench.scoring.seed_rows import NO_BETTER, OK, standings
 
+FORGETTING = "forgetting"
+"""The metric that is the worst of all attacks, see ``scoring.forgetting``."""
 F = len(GROUPS)
 """Code of group F, after 0, 1, 2 for G1, G2, G3."""
 NONE = F + 1
 """Code of no group: reference rows, and a metric that is unknown for the row."""
+SLOW = 0.0
+"""Logarithm of the speed-up up to which an entry is in G3, whatever the others do: retraining is as fast."""
 
 
 @dataclass(frozen=True)
@@ -27,11 +33,14 @@ class GroupMembership:
     """Groups on one track. Entries are ordered by name; resample 0 is the observed seeds."""
 
     standings: pd.DataFrame
-    """See ``scoring.seed_rows.standings``."""
+    """See ``scoring.seed_rows.standings``; here ``no better`` is a state, too: of entries that forget no better than
+    Original."""
     codes: dict[str, NDArray[np.int8]]
     """Metric → group codes [1 + resamples, entries]."""
     cuts: dict[str, NDArray[np.float64]]
     """Metric → ascending cut points between the groups in the metric's own unit, from the observed seeds."""
+    forgetting: Mapping[str, Forgetting]
+    """By entry, where an attack that finds Original has read it."""
 
 
 def membership(
@@ -40,9 +49,9 @@ def membership(
     seeds: int,
     resamples: int,
     generator_seed: int,
-    shadows: Sequence[ULiRAResult] = (),
+    panel: Sequence[PanelResult] = (),
 ) -> GroupMembership:
-    """Return groups from checked ``rows`` of ``track``, which wants ``seeds`` seeds; for U-LiRA from its ``shadows``.
+    """Return groups from checked ``rows`` of ``track``, which wants ``seeds`` seeds, and from what attacks found.
 
     Resamples are paired: each draws the same seeds for all entries, and the same pairs of shadow splits for all entries
     with equally many, and clusters the baselines' means again. Group F is not resampled. The draws of a track do not
@@ -50,51 +59,67 @@ def membership(
     """
     if resamples < 1:
         raise ValueError(f"{resamples} resamples: at least one is needed")
-    entry_standings = standings(rows, seeds)
-    usable = entry_standings["state"] == "ok"
-    baselines = (entry_standings["kind"] == "baseline")[usable].to_numpy()
+    states = standings(rows, seeds)
+    readings = {result.entry: result.readings for result in panel}
+    found = {entry: forgetting(readings.get(entry, ())) for entry in states.index}
+    evidence = {entry: each for entry, each in found.items() if each is not None}
+    for entry, each in evidence.items():
+        if states.loc[entry, "state"] == OK and not each.beats_original:
+            states.loc[entry, ["state", "reason"]] = NO_BETTER, _reason(each)
     rng = np.random.default_rng([generator_seed, zlib.crc32(track.encode())])
     draws = np.vstack([np.arange(seeds), rng.integers(0, seeds, size=(resamples, seeds))])
+    usable = states["state"].isin([OK, NO_BETTER]).to_numpy()
+    baselines = (states["kind"] == "baseline").to_numpy()[usable]
 
     codes, cuts = {}, {}
-
-    def group(name: str, means: NDArray[np.float64], lower_is_better: bool) -> NDArray[np.float64]:
-        measured = np.isfinite(means[0])
-        limits = [cut_points(sample[baselines & measured]) for sample in means]
-        usable_codes = np.full(means.shape, NONE, dtype=np.int8)
-        for sample, values, limit in zip(usable_codes, means, limits, strict=True):
-            sample[measured] = places(values[measured], limit, lower_is_better)
-        entry_codes = np.full((len(draws), len(entry_standings)), F, dtype=np.int8)
-        entry_codes[:, usable.to_numpy()] = usable_codes
-        entry_codes[:, (entry_standings["state"] == "reference").to_numpy()] = NONE
-        codes[name] = entry_codes
-        return limits[0]
-
-    for metric in ranked():
-        limits = group(metric.name, _means(rows, entry_standings.index[usable], metric, draws), metric.better == "low")
-        cuts[metric.name] = np.exp(limits) if metric.ratio else limits
-    if shadows:
-        cuts[ULIRA] = group(ULIRA, _ulira(shadows, entry_standings.index[usable], resamples, rng), False)
-        for shadow in shadows:
-            if shadow.entry in entry_standings.index and (shadow.status != "ok" or shadow.inconsistent):
-                codes[ULIRA][:, entry_standings.index.get_loc(shadow.entry)] = F if shadow.status != "ok" else NONE
-    return GroupMembership(entry_standings, codes, cuts)
+    for metric in grouped():
+        if metric.reads == "panel":
+            drawn = _forgetting_codes([readings.get(entry, ()) for entry in states.index[usable]], draws, rng)
+        else:
+            means = _means(rows, states.index[usable], metric, draws)
+            drawn, limits = _codes(means, baselines, metric)
+            cuts[metric.name] = np.exp(limits) if metric.ratio else limits
+        of_metric = np.full((len(draws), len(states)), F, dtype=np.int8)
+        of_metric[:, usable] = drawn
+        of_metric[:, (states["state"] == "reference").to_numpy()] = NONE
+        codes[metric.name] = of_metric
+    return GroupMembership(states, codes, cuts, evidence)
 
 
-def _ulira(
-    shadows: Sequence[ULiRAResult], entries: pd.Index, resamples: int, rng: np.random.Generator
-) -> NDArray[np.float64]:
-    """Indisc [1 + resamples, entries] of U-LiRA's accuracy; NaN for entries that did not run it."""
-    indisc = np.full((1 + resamples, len(entries)), np.nan)
-    judged = [shadow for shadow in shadows if shadow.status == "ok" and not shadow.inconsistent]
-    accuracies = {shadow.entry: np.array(shadow.pair_accuracies) for shadow in judged}
-    uniform = rng.random((resamples, max(map(len, accuracies.values()), default=0)))
-    for column, entry in enumerate(entries):
-        if entry in accuracies:
-            by_pair = accuracies[entry]
-            resampled_means = by_pair[(uniform[:, : len(by_pair)] * len(by_pair)).astype(np.intp)].mean(axis=1)
-            indisc[:, column] = [indiscernibility(float(mean)) for mean in (by_pair.mean(), *resampled_means)]
-    return indisc
+def _reason(evidence: Forgetting) -> str:
+    return (
+        f"no better than Original: {evidence.limit} may find {evidence.high:.2f} of what it finds there, "
+        f"{evidence.attack} finds {evidence.value:.2f}"
+    )
+
+
+def _codes(
+    means: NDArray[np.float64], baselines: NDArray[np.bool_], metric: Metric
+) -> tuple[NDArray[np.int8], NDArray[np.float64]]:
+    """Return codes of the usable entries [draws, entries] from their means, and the observed cut points."""
+    measured = np.isfinite(means[0])
+    limits = all_cut_points(means[:, baselines & measured])
+    codes = np.full(means.shape, NONE, dtype=np.int8)
+    codes[:, measured] = places(means[:, measured], limits, metric.better == "low")
+    if metric.ratio:
+        codes[:, measured] = np.where(means[:, measured] <= SLOW, len(GROUPS) - 1, codes[:, measured])
+    return codes, limits[0][np.isfinite(limits[0])]
+
+
+def _forgetting_codes(
+    readings: Sequence[Sequence[Reading]], seed_draws: Draws, rng: np.random.Generator
+) -> NDArray[np.int8]:
+    """Return codes of the usable entries [draws, entries] from what attacks read of them."""
+    lengths = {len(each.entry) for of_entry in readings for each in of_entry if each.unit == "pair"}
+    uniform = rng.random((len(seed_draws) - 1, max(lengths, default=0)))
+    codes = np.full((len(seed_draws), len(readings)), NONE, dtype=np.int8)
+    for column, of_entry in enumerate(readings):
+        pairs = next((len(each.entry) for each in of_entry if each.unit == "pair"), 0)
+        drawn = (uniform[:, :pairs] * pairs).astype(np.intp)
+        draws = {"seed": seed_draws, "pair": np.vstack([np.arange(pairs), drawn])}
+        of_draws = forgetting_groups(of_entry, draws)
+        codes[:, column] = np.where(of_draws < 0, NONE, of_draws)
+    return codes
 
 
 def _means(rows: pd.DataFrame, entries: pd.Index, metric: Metric, draws: NDArray[np.intp]) -> NDArray[np.float64]:

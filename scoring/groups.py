@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.cluster.hierarchy import linkage
 
 GROUPS = ("G1", "G2", "G3")
 
@@ -19,25 +18,47 @@ def cut_points(values: ArrayLike) -> NDArray[np.float64]:
     Order does not matter; duplicates weigh in. Fewer than two distinct values give no cut: every entry is G1.
     ``ValueError`` for NaN or infinity.
     """
-    ordered = np.sort(np.asarray(values, dtype=np.float64))
-    if ordered.ndim != 1 or not np.isfinite(ordered).all():
-        raise ValueError(f"a vector of finite values expected, got {ordered!r}")
-    distinct = np.unique(ordered)
-    if distinct.size <= len(GROUPS):
-        return (distinct[:-1] + distinct[1:]) / 2
-    # On a line Ward's clusters are runs of the sorted values: each merge removes the start of the right one.
-    first = list(range(ordered.size))
-    removed = []
-    for left, right in linkage(ordered[:, None], "ward")[:, :2].astype(int).tolist():
-        first.append(min(first[left], first[right]))
-        removed.append(max(first[left], first[right]))
-    starts = np.sort(removed[1 - len(GROUPS) :])
-    return (ordered[starts - 1] + ordered[starts]) / 2
+    data = np.asarray(values, dtype=np.float64)
+    if data.ndim != 1:
+        raise ValueError(f"a vector of finite values expected, got {data!r}")
+    cuts = all_cut_points(data[None])[0]
+    return cuts[np.isfinite(cuts)]
+
+
+def all_cut_points(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the cut points [k, 2] of each row of ``values`` [k, n] as :func:`cut_points`, NaN where there are fewer.
+
+    On a line Ward's clusters are runs of the sorted values, so that only neighbours are merged: those whose merger adds
+    least to the sum of squares, n₁n₂/(n₁ + n₂)·(m₁ − m₂)² for sizes n and means m.
+    """
+    if not np.isfinite(values).all():
+        raise ValueError(f"finite values expected, got {values[~np.isfinite(values).all(axis=1)][0]!r}")
+    ordered = np.sort(values, axis=1)
+    rows, count = ordered.shape
+    means, sizes = ordered.copy(), np.ones_like(ordered)
+    starts = np.broadcast_to(np.arange(count), ordered.shape).copy()
+    for left in range(count, len(GROUPS), -1):
+        n1, n2, gap = sizes[:, :-1], sizes[:, 1:], np.diff(means, axis=1)
+        merged = (n1 * n2 / (n1 + n2) * gap**2).argmin(axis=1)
+        at = np.arange(rows), merged
+        after = np.arange(rows), merged + 1
+        total = sizes[at] + sizes[after]
+        means[at] = (sizes[at] * means[at] + sizes[after] * means[after]) / total
+        sizes[at] = total
+        stays = np.arange(left) != merged[:, None] + 1
+        means, sizes, starts = (part[stays].reshape(rows, left - 1) for part in (means, sizes, starts))
+    cuts = np.full((rows, len(GROUPS) - 1), np.nan)
+    for place in range(1, starts.shape[1]):
+        first = starts[:, place]
+        below, above = ordered[np.arange(rows), first - 1], ordered[np.arange(rows), first]
+        cuts[:, place - 1] = np.where(below < above, (below + above) / 2, np.nan)
+    return cuts
 
 
 def places(values: ArrayLike, cuts: ArrayLike, lower_is_better: bool) -> NDArray[np.intp]:
-    """0-based group of each of ``values`` [n] (0 is G1); a value on a cut point is in the better group."""
-    data, limits = np.asarray(values, dtype=np.float64), np.asarray(cuts, dtype=np.float64)
-    if lower_is_better:
-        return np.searchsorted(limits, data, side="left")
-    return len(limits) - np.searchsorted(limits, data, side="right")
+    """0-based group of each of ``values`` [..., n] between ``cuts`` [..., c]; a value on a cut is in the better group.
+
+    0 is G1; a cut that is NaN does not count.
+    """
+    data, limits = np.asarray(values, dtype=np.float64)[..., None], np.asarray(cuts, dtype=np.float64)[..., None, :]
+    return np.asarray((limits < data if lower_is_better else limits > data).sum(axis=-1))

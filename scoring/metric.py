@@ -40,8 +40,9 @@ class Metric:
     """What people read."""
     meaning: str
     """A noun phrase for the documentation of the columns, without the averaging."""
-    reads: Literal["model", "run", "shadows"] = "model"
-    """What one value is taken from: an unlearned model, the times of its run, or all shadow models of an entry."""
+    reads: Literal["model", "run", "shadows", "panel"] = "model"
+    """What one value is taken from: an unlearned model, the times of its run, all shadow models of an entry, or all
+    attacks that ran on it. Of these, ``scoring.forgetting`` computes the only metric."""
     compute: Callable[[Any], float | None] | None = None
     """One value from :class:`scoring.evidence.ModelEvidence`, or from a :class:`Run`; ``None`` where it is unknown."""
     attack: tuple[str, str] | None = None
@@ -57,7 +58,11 @@ class Metric:
     spread: bool = False
     """Whether the standard deviation over the seeds is a column of its own."""
     ranked: bool = False
-    """Whether entries are put into groups by it. What reads shadow models counts in the second overall rank only."""
+    """Whether entries are put into groups by it that count for their position."""
+    in_words: tuple[str, str, str] = ("the best group", "the middle group", "the last group")
+    """What G1, G2 and G3 mean, for the verdict on an entry."""
+    paper_ranked: bool = False
+    """Whether the paper ranks by it: its rank is a column of its own."""
     null: bool = True
     """Whether boards state its value between two retrained models."""
     required: bool = False
@@ -74,7 +79,7 @@ class Metric:
     def __post_init__(self) -> None:
         if not self.name.isidentifier():
             raise ValueError(f"metric {self.name!r}: its name is a column, so it must be an identifier")
-        if (self.compute is None) == (self.attack is None):
+        if (self.compute is None) == (self.attack is None) and self.reads != "panel":
             raise ValueError(f"metric {self.name}: declare either compute or attack")
         if self.attack is not None and self.reads == "run":
             raise ValueError(f"metric {self.name}: attacks do not read runs")
@@ -94,4 +99,6 @@ class Metric:
         """How the values of an entry become one, in words."""
         if self.reads == "shadows":
             return "mean over pairs of shadow splits"
+        if self.reads == "panel":
+            return "worst of all attacks"
         return "geometric mean over the seeds" if self.ratio else "mean over the seeds"

@@ -10,7 +10,7 @@ from functools import cache
 from unlearn_bench.scoring import metrics as folder
 from unlearn_bench.scoring.metric import Metric, Place
 
-_ORDER = ("model", "run", "shadows")
+_ORDER = ("model", "run", "shadows", "panel")
 
 
 @cache
@@ -51,7 +51,7 @@ def metric_named(name: str) -> Metric:
 
 def per_seed() -> tuple[Metric, ...]:
     """Metrics that every seed of an entry has a value of, in the order of the columns."""
-    return tuple(each for each in metrics() if each.reads != "shadows")
+    return tuple(each for each in metrics() if each.reads in ("model", "run"))
 
 
 def of_models() -> tuple[Metric, ...]:
@@ -60,10 +60,12 @@ def of_models() -> tuple[Metric, ...]:
 
 
 def by_weight() -> tuple[Metric, ...]:
-    """All metrics in the order for people: of models the ranked ones, attacks, the rest; then runs and shadows."""
+    """All metrics in the order for people: the ranked ones, attacks, the rest."""
 
     def weight(metric: Metric) -> tuple[int, int]:
-        return _ORDER.index(metric.reads), 0 if metric.ranked else 1 if metric.attack is not None else 2
+        if metric.ranked:
+            return 0, ("model", "panel", "run").index(metric.reads)
+        return 1 if metric.attack is not None else 2, _ORDER.index(metric.reads)
 
     return tuple(sorted(metrics(), key=weight))
 
@@ -74,18 +76,29 @@ def shown(place: Place) -> tuple[Metric, ...]:
 
 
 def grouped() -> tuple[Metric, ...]:
-    """Metrics by which entries are put into groups, those of shadow models last."""
-    return tuple(each for each in by_weight() if each.ranked)
+    """Metrics by which entries are put into groups: those of the position, and those that the paper ranks by."""
+    return tuple(each for each in by_weight() if each.ranked or each.paper_ranked)
 
 
 def ranked() -> tuple[Metric, ...]:
-    """Metrics of the first overall rank: grouped ones of which every seed has a value."""
-    return tuple(each for each in grouped() if each.reads != "shadows")
+    """Metrics of the position: retention, forgetting and speed."""
+    return tuple(each for each in by_weight() if each.ranked)
+
+
+def judged() -> tuple[Metric, ...]:
+    """Return the grouped metrics that every seed has a value of, quality before cost: what audits judge."""
+    by_seed = (each for each in grouped() if each.reads in ("model", "run"))
+    return tuple(sorted(by_seed, key=lambda each: each.reads == "run"))
+
+
+def paper_ranked() -> tuple[Metric, ...]:
+    """Metrics that the paper ranks by."""
+    return tuple(each for each in by_weight() if each.paper_ranked)
 
 
 def leading(place: Place) -> tuple[Metric, ...]:
-    """Return the grouped metrics that are shown in this place, quality before cost."""
-    return tuple(sorted((each for each in shown(place) if each.ranked), key=lambda each: each.reads == "run"))
+    """Return the metrics of the position that are shown in this place, quality before cost."""
+    return tuple(each for each in shown(place) if each.ranked)
 
 
 def titles(chosen: Sequence[Metric]) -> str:

@@ -29,17 +29,16 @@ class PairedDifference:
 
 
 def paired_difference(
-    metric: str, a: Mapping[int, float], b: Mapping[int, float], ratio: bool = False
+    metric: str, a: Mapping[int, float], b: Mapping[int, float], ratio: bool = False, level: float = 0.95
 ) -> PairedDifference:
-    """Compare values by seed; only seeds that both have count. ``ratio``: on a logarithmic scale (speed).
+    """Compare values by seed; only seeds that both have count.
 
-    ``ValueError`` when they share none.
+    ``ratio``: on a logarithmic scale (speed). ``level``: of the interval. ``ValueError`` when they share none.
     """
     shared = sorted(a.keys() & b.keys())
     if not shared:
         raise ValueError(f"{metric}: the two have no seed in common")
     left, right = (np.array([values[seed] for seed in shared], dtype=np.float64) for values in (a, b))
     interval = geometric_interval if ratio else mean_interval
-    return PairedDifference(
-        metric, interval(left).mean, interval(right).mean, interval(left / right if ratio else left - right), ratio
-    )
+    change = interval(left / right if ratio else left - right, level)
+    return PairedDifference(metric, interval(left).mean, interval(right).mean, change, ratio)

@@ -34,6 +34,8 @@ class Attack:
     models: Models
     """Which evidence it reads, see ``scoring.evidence``."""
     function: Callable[[Any], float | Mapping[str, float]]
+    evidence: str = ""
+    """The number by which it is evidence against an entry, see ``scoring.forgetting``; empty where it is none."""
 
     def run(self, evidence: Any) -> dict[str, float]:
         """Numbers by name; a plain number is called ``value``.
@@ -93,4 +95,5 @@ def _parse(module: ModuleType, name: str) -> Attack:
     if not callable(function) or len(parameters) != 1 or parameters[0] not in MODELS:
         allowed = ", ".join(f"attack({models})" for models in MODELS)
         raise InvalidAttack(f"{name} must define one of {allowed}")
-    return Attack(name, str(getattr(module, "TITLE", name)), parameters[0], function)
+    title, evidence = str(getattr(module, "TITLE", name)), str(getattr(module, "EVIDENCE", ""))
+    return Attack(name, title, parameters[0], function, evidence)

@@ -1,23 +1,50 @@
-"""Ranks from group memberships (paper section 4, "Ranking", and Table 1)."""
+"""Positions and ranks from group memberships (paper section 4, "Ranking", and Table 1)."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+Ints = NDArray[np.int64]
 
-def dense_ranks(counts: ArrayLike) -> NDArray[np.int64]:
-    """Dense ranks [..., n] of n entries from how often each is in G1, G2, G3 (``counts`` [..., n, 3]).
 
-    Sorted by G1, then G2, then G3, all descending; equal counts share a rank, and the next rank is one more. Leading
-    axes are independent boards, such as resamples.
+def keys(*counts: ArrayLike) -> Ints:
+    """Return one number per entry [..., n] by which entries are sorted, the greatest first.
+
+    It orders by G1, then G2, then G3, all descending, of the first ``counts`` [..., n, 3], how often an entry is in
+    each, and where these are equal by the next ones. Equal counts give equal keys.
     """
-    numbers = np.asarray(counts, dtype=np.int64)
-    base = int(numbers.max(initial=0)) + 1
-    keys = (numbers[..., 0] * base + numbers[..., 1]) * base + numbers[..., 2]
-    order = np.argsort(-keys, axis=-1, kind="stable")
-    steps = np.diff(np.take_along_axis(-keys, order, axis=-1), axis=-1, prepend=0)
-    steps[..., :1] = 1
-    ranks = np.empty_like(keys)
-    np.put_along_axis(ranks, order, np.cumsum(steps != 0, axis=-1), axis=-1)
-    return ranks
+    columns = np.concatenate([np.asarray(each, dtype=np.int64) for each in counts], axis=-1)
+    base = int(columns.max(initial=0)) + 1
+    result = np.zeros(columns.shape[:-1], dtype=np.int64)
+    for column in np.moveaxis(columns, -1, 0):
+        result = result * base + column
+    return result
+
+
+def positions(keys_of_entries: Ints) -> tuple[Ints, Ints]:
+    """Return the first and the last position [..., n] of each entry from its key, as in a competition.
+
+    Two entries that tie for the third place have the positions 3 to 4, and the next one is fifth. Leading axes are
+    independent boards, such as resamples.
+    """
+    *boards, entries = keys_of_entries.shape
+    rows = keys_of_entries.reshape(int(np.prod(boards)), entries)
+    ordered = np.sort(-rows, axis=1)
+    # one sorted vector for all boards, each in a range of its own
+    span = int(np.abs(rows).max(initial=0)) + 1
+    offset = np.arange(len(rows))[:, None] * 2 * span
+    line, values = (ordered + offset).ravel(), -rows + offset
+    start = np.arange(len(rows))[:, None] * rows.shape[1]
+    first = np.searchsorted(line, values, side="left") - start + 1
+    last = np.searchsorted(line, values, side="right") - start
+    return first.reshape(keys_of_entries.shape), last.reshape(keys_of_entries.shape)
+
+
+def dense_ranks(counts: ArrayLike) -> Ints:
+    """Dense ranks [n] of the paper from how often each of n entries is in G1, G2, G3 (``counts`` [n, 3]).
+
+    Sorted by G1, then G2, then G3, all descending; equal counts share a rank, and the next rank is one more.
+    """
+    _, ranks = np.unique(-keys(counts), return_inverse=True)
+    return np.asarray(ranks, dtype=np.int64) + 1

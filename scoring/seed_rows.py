@@ -9,46 +9,28 @@ Columns (others are ignored):
 * every metric that has a value per seed (``scoring.metric_table.per_seed``): finite where the status is ``ok``, ignored
   elsewhere. Those that are not ``required``, such as ``rte``, may be NaN where they are unknown
 * ``ra_retrain``: RA of the same seed's retrained model; ``classes``: number of classes of the track
+* ``collapse``: why no attack could read the model's outputs (``scoring.temperature.collapse``); empty where they could
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from unlearn_bench.scoring import metric_table
 
 KINDS = ("baseline", "entry", "reference")
-ULIRA = "ulira"
-"""The metric of the second overall rank: entries are grouped by the Indisc of their U-LiRA accuracy."""
+OK, NO_BETTER = "ok", "no better"
+"""States of usable entries: those that have a position, and those that forget no better than Original."""
 
 
 def columns() -> list[str]:
     """Columns of the table, in order."""
     values = (metric.name for metric in metric_table.per_seed())
-    return ["entry", "kind", "track", "seed", "status", *values, "ra_retrain", "classes"]
-
-
-@dataclass(frozen=True)
-class ULiRAResult:
-    """What became of an entry's shadow units on one track."""
-
-    entry: str
-    track: str
-    status: str
-    """``ok``, or the entry's own failure."""
-    pair_accuracies: tuple[float, ...] = ()
-    """U-LiRA's accuracy on each held-out pair of splits; empty unless ``ok``."""
-    low: float = np.nan
-    high: float = np.nan
-    """95 % interval of the accuracy."""
-    inconsistent: bool = False
-    """Shown, but in no group and no rank: the entry worked differently in these units than in its seed units."""
+    return ["entry", "kind", "track", "seed", "status", *values, "ra_retrain", "classes", "collapse"]
 
 
 def checked(rows: pd.DataFrame, seeds: Mapping[str, int]) -> pd.DataFrame:
@@ -98,15 +80,16 @@ def standings(rows: pd.DataFrame, seeds: int) -> pd.DataFrame:
     * ``ok``: all seeds ok, and usable
     * ``failed``: a seed failed through the entry's fault
     * ``incomplete``: seeds not run yet or lost to ``infra``, none failed
-    * ``unusable``: mean RA below 1.5 / classes, or below half of the retrained models' mean RA
+    * ``unusable``: a seed whose RA is below 1.5 / classes or half of its retrained model's, or whose outputs have
+      collapsed
     * ``reference``: a reference row, whatever its seeds
     """
     entry_rows = []
     kinds, statuses = rows["kind"].to_numpy(object), rows["status"].to_numpy(object)
-    accuracies, classes = rows[["ra", "ra_retrain"]].to_numpy(np.float64), rows["classes"].to_numpy()
+    faults = np.array(_faults(rows), dtype=object)
     for entry, places in rows.groupby("entry").indices.items():
         kind, ok_places = kinds[places[0]], places[statuses[places] == "ok"]
-        state, reason = _state(list(statuses[places]), accuracies[ok_places].T, 1.5 / classes[places[0]], seeds)
+        state, reason = _state(list(statuses[places]), list(faults[ok_places]), seeds)
         if kind == "reference":
             state = "reference"
         entry_rows.append((str(entry), kind, state, reason, len(ok_places), seeds))
@@ -123,18 +106,29 @@ def standings(rows: pd.DataFrame, seeds: int) -> pd.DataFrame:
     ).set_index("entry")
 
 
-def _state(statuses: list[str], ok_accuracies: NDArray[np.float64], floor: float, seeds: int) -> tuple[str, str]:
-    """Return state and reason; ``ok_accuracies``: RA of the entry and of Retrain [2, seeds that are ok]."""
+def _faults(rows: pd.DataFrame) -> list[str]:
+    """Return of every row why its model is unusable, for people; empty where it is not."""
+    columns = (rows[name] for name in ("ra", "ra_retrain", "classes", "collapse", "seed"))
+    faults = []
+    for ra, retrained, classes, collapse, seed in zip(*columns, strict=True):
+        fault = str(collapse)
+        if ra < 1.5 / classes:
+            fault = f"RA {ra:.3f} is below 1.5 / classes = {1.5 / classes:.3f}"
+        elif ra < retrained / 2:
+            fault = f"RA {ra:.3f} is below half of Retrain's {retrained:.3f}"
+        faults.append(f"seed {seed}: {fault}" if fault else "")
+    return faults
+
+
+def _state(statuses: list[str], faults: list[str], seeds: int) -> tuple[str, str]:
+    """Return state and reason; ``faults``: of the seeds that are ok, see :func:`_faults`."""
     failures = Counter(status for status in statuses if status not in ("ok", "infra"))
     if failures:
         return "failed", ", ".join(
             f"{count} {status}" for status, count in sorted(failures.items())
         ) + f" of {seeds} seeds"
-    if ok_accuracies.shape[1] < seeds:
-        return "incomplete", f"{ok_accuracies.shape[1]} of {seeds} seeds done"
-    ra, retrained = ok_accuracies.mean(axis=1)
-    if ra < floor:
-        return "unusable", f"mean RA {ra:.3f} is below 1.5 / classes = {floor:.3f}"
-    if ra < retrained / 2:
-        return "unusable", f"mean RA {ra:.3f} is below half of Retrain's {retrained:.3f}"
+    if len(faults) < seeds:
+        return "incomplete", f"{len(faults)} of {seeds} seeds done"
+    if unusable := [fault for fault in faults if fault]:
+        return "unusable", unusable[0] + (f", and {len(unusable) - 1} more seeds" if len(unusable) > 1 else "")
     return "ok", ""

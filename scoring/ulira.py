@@ -23,6 +23,8 @@ Array = NDArray[np.float64]
 BLOCK = 1024
 """Examples at a time: the dozen arrays [P, 1024] of a block stay in the cache."""
 RESAMPLES = 2000
+STRETCH = math.sqrt(2)
+"""By how much the interval of a mean over pairs is wider than one of independent values, see :func:`_interval`."""
 MAX_SHAPE = 1e6
 """Shape of the prior when the examples' variances differ by no more than chance: all share one."""
 FLOOR = 1e-6
@@ -196,7 +198,7 @@ def _interval(values: Array) -> tuple[float, float]:
     draws = np.random.default_rng(0).integers(pairs, size=(RESAMPLES, pairs))
     ends = np.quantile(np.sort(values)[draws].mean(axis=1), [0.025, 0.975])
     small_sample = math.sqrt(pairs / (pairs - 1)) * stdtrit(pairs - 1, 0.975) / ndtri(0.975)
-    low, high = np.clip(mean + math.sqrt(2) * small_sample * (ends - mean), 0.0, 1.0)
+    low, high = np.clip(mean + STRETCH * small_sample * (ends - mean), 0.0, 1.0)
     return float(low), float(high)
 
 

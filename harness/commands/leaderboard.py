@@ -55,7 +55,7 @@ def command(names: tuple[str, ...], secret: Path | None, form: str, out: Path | 
 
     With --format html the boards and entries of several tracks become static pages that open from a disk. Beside each
     track's board there is one over all tracks, and one per architecture and data set that has several. With --public,
-    rows that ran without a container are listed with the badge "untrusted sandbox" and have no rank.
+    rows that ran without a container are listed with the badge "untrusted sandbox" and have no position.
     """
     from unlearn_bench.harness.commands._progress import TerminalObserver
     from unlearn_bench.harness.report.board_files import board_file

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 )
 @click.argument("path", type=click.Path(path_type=Path))
 @track_option
-@click.option("--seeds", type=click.IntRange(min=1), help="Only the first N model seeds; a rank needs all.")
+@click.option("--seeds", type=click.IntRange(min=1), help="Only the first N model seeds; a position needs all.")
 @click.option(
     "--set", "parameters", multiple=True, metavar="NAME=VALUE", callback=parse_parameters, help="A hyper-parameter."
 )

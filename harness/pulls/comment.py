@@ -14,7 +14,7 @@ import pandas as pd
 from unlearn_bench.harness.pulls.result import EntryResult, PullResult
 from unlearn_bench.harness.report import board_documents, cells
 from unlearn_bench.sandbox.text import one_line
-from unlearn_bench.scoring.metric_table import ranked
+from unlearn_bench.scoring.metric_table import judged
 
 TITLE = 80
 HARMLESS = str.maketrans(
@@ -22,7 +22,20 @@ HARMLESS = str.maketrans(
 )  # fmt: skip
 """Characters that some renderer gives a meaning to, and others that look alike."""
 TEXTS = frozenset(
-    {"entry", "kind", "state", "reason", "trusted", "verified", "inconsistent", "badge", "hardware", "date"}
+    {
+        "entry",
+        "kind",
+        "state",
+        "reason",
+        "trusted",
+        "verified",
+        "inconsistent",
+        "provisional",
+        "forgetting_attack",
+        "badge",
+        "hardware",
+        "date",
+    }
 )
 """Columns of a board that hold no numbers, apart from the groups."""
 BARS = "▁▂▃▄▅▆▇█"
@@ -66,7 +79,7 @@ def _entry(entry: EntryResult, sealed: bool) -> list[str]:
         lines += [f"units: {counts}", ""]
     elif entry.seeds:
         signs = " ".join(f"{seed.seed}{'✓' if seed.status == 'ok' else '✗'}" for seed in entry.seeds)
-        metrics = [metric for metric in ranked() if hasattr(entry.seeds[0], metric.name)]
+        metrics = [metric for metric in judged() if hasattr(entry.seeds[0], metric.name)]
         bars = [f"{metric.title} {_strip([getattr(seed, metric.name) for seed in entry.seeds])}" for metric in metrics]
         lines += [f"seeds `{signs}` · {' · '.join(bars)}", ""]
     if entry.status != "ok":
@@ -82,7 +95,7 @@ def _frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
         if column not in TEXTS and not column.startswith("group_"):
             frame[column] = pd.to_numeric(frame[column], errors="coerce")
     frame["entry"] = "`" + frame["entry"].astype(str) + "`"  # a name like www.example.org would become a link
-    for column in ("verified", "inconsistent", "state", "reason"):
+    for column in ("verified", "inconsistent", "provisional", "state", "reason"):
         frame[column] = frame[column].fillna("") if column in frame else ""
     for column in ("seeds_ok", "seeds_total"):
         frame[column] = frame[column].fillna(0).astype(int)

@@ -18,6 +18,7 @@ from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support.errors import StoreError
 from unlearn_bench.harness.tracks.specification import Track
 from unlearn_bench.scoring.accuracy import margins
+from unlearn_bench.scoring.temperature import scaled
 
 HALF_MAX = float(np.finfo(np.float16).max)
 
@@ -123,9 +124,12 @@ class References:
 
     @cached_property
     def reference_phi(self) -> NDArray[np.float64]:
-        """φ [seeds, n] of every example under the retrained models of all seeds."""
-        seeds = range(self.track.protocol.seeds)
-        return np.stack([margins(self.logits(Role("retrained", seed)), self.examples.labels) for seed in seeds])
+        """φ [seeds, n] of every example under the retrained models of all seeds, from scaled logits."""
+        labels, rows = self.examples.labels, []
+        for seed in range(self.track.protocol.seeds):
+            logits = self.logits(Role("retrained", seed))
+            rows.append(margins(scaled(logits, labels, self.examples.split(seed).val).logits, labels))
+        return np.stack(rows)
 
     def verify(self) -> Iterator[str]:
         """Read every reference file against its digest; yield the role names as they pass.

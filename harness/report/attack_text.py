@@ -8,11 +8,12 @@ from unlearn_bench.harness.report.cells import number, shortened
 from unlearn_bench.harness.results.attack_panel import AttackNumber
 from unlearn_bench.scoring.gate import GateResult
 from unlearn_bench.scoring.intervals import mean_interval
+from unlearn_bench.scoring.panel import load
 
 
 def gate(readings: Sequence[GateResult], ran: bool) -> str:
     """Return two lines: what the cheap attacks read, and whether U-LiRA is worth its cost."""
-    names = {"rmia": "RMIA AUC", "umia_two_sided": "two-sided U-MIA"}
+    names = {result.attack: load(result.attack).title for result in readings}
     numbers = [
         f"{names[result.attack]} {number(result.value, 3)} (zero line {number(result.null, 3)})" for result in readings
     ]

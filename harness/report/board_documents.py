@@ -7,11 +7,12 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from unlearn_bench.harness.report.cells import group, mean, mean_with_interval, rank
+from unlearn_bench.harness.report.cells import group, left, mean, mean_with_interval, position, position_range
 from unlearn_bench.harness.report.columns import ordered
 from unlearn_bench.harness.results.badges import UNRANKED
 from unlearn_bench.harness.tracks.specification import Track
-from unlearn_bench.scoring.metric_table import grouped, leading, shown
+from unlearn_bench.scoring.metric_table import leading, ranked, shown
+from unlearn_bench.scoring.seed_rows import NO_BETTER
 
 
 def markdown(board: pd.DataFrame) -> str:
@@ -19,20 +20,25 @@ def markdown(board: pd.DataFrame) -> str:
     leading_metrics = leading("markdown")
     others = [metric for metric in shown("markdown") if not metric.ranked]
     titles = [metric.title for metric in leading_metrics]
-    heads = ["rank", "with U-LiRA", "method", *titles, "groups", "seeds", *(metric.title for metric in others)]
+    heads = ["position", "range", "method", *titles, "groups", "seeds", *(metric.title for metric in others)]
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for _, row in board.iterrows():
         badges = [
-            *([row["state"]] if row["state"] in UNRANKED else []),
+            *([row["state"]] if row["state"] in (NO_BETTER, *UNRANKED) else []),
+            *(["provisional"] if row["provisional"] else []),
             *([row["verified"]] if row["verified"] else []),
         ]
         badge = f" ({', '.join(badges)})" if badges else ""
-        cells = [rank(row), rank(row, "rank_with_ulira"), f"{row['entry']}{badge}"]
+        cells = [position(row), position_range(row), f"{row['entry']}{badge}"]
         for metric in leading_metrics:
-            cell = mean(metric, row) if metric.ratio else mean_with_interval(row, metric.name, metric.digits)
-            cells.append(cell + ("!" if metric.reads == "shadows" and row["inconsistent"] else ""))
-        cells.append(" ".join(group(row, metric.name) for metric in grouped()))
-        cells += [f"{row['seeds_ok']}/{row['seeds_total']}", *(mean(metric, row) for metric in others)]
+            if metric.reads == "panel":
+                cells.append(left(row))
+            else:
+                cells.append(mean(metric, row) if metric.ratio else mean_with_interval(row, metric.name, metric.digits))
+        cells.append(" ".join(group(row, metric.name) for metric in ranked()))
+        cells.append(f"{row['seeds_ok']}/{row['seeds_total']}")
+        marks = {"shadows": "!"} if row["inconsistent"] else {}
+        cells += [mean(metric, row) + marks.get(metric.reads, "") for metric in others]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 

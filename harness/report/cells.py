@@ -1,4 +1,4 @@
-"""What stands in one cell of a board as text: a rank, a group, a mean."""
+"""What stands in one cell of a board as text: a position, a group, a mean."""
 
 from __future__ import annotations
 
@@ -14,12 +14,36 @@ from unlearn_bench.scoring.metric import Metric
 NONE = "–"
 
 
-def rank(row: pd.Series[Any], which: str = "rank") -> str:
-    """Return ``3``, or ``3–5`` with its bootstrap range, or ``–``."""
-    if pd.isna(row[which]):
+def position(row: pd.Series[Any]) -> str:
+    """Return ``3``, or ``3–5`` where several rows share these places, or ``–``."""
+    return _span(row, "position", "position_last")
+
+
+def position_range(row: pd.Series[Any]) -> str:
+    """Return the places of a row in 95 % of the resamples: ``2–6``, or ``–``."""
+    return _span(row, "position_low", "position_high")
+
+
+def _span(row: pd.Series[Any], first: str, last: str) -> str:
+    if pd.isna(row[first]):
         return NONE
-    low, high = int(row[f"{which}_low"]), int(row[f"{which}_high"])
+    low, high = int(row[first]), int(row[last])
     return str(low) if low == high else f"{low}–{high}"
+
+
+def ordinal(number: int) -> str:
+    """Return ``1st``, ``2nd``, ``13th`` and so on."""
+    ending = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{ending}"
+
+
+def left(row: pd.Series[Any] | Mapping[Any, Any]) -> str:
+    """Return what the worst attack finds, and its name, or a dash where none tells."""
+    if math.isnan(row.get("forgetting", math.nan)):
+        return NONE
+    if row["state"] == "reference":
+        return number(row["forgetting"], 2)
+    return f"{number(row['forgetting'], 2)} {row['forgetting_attack']}"
 
 
 def group(row: pd.Series[Any] | Mapping[Any, Any], metric: str) -> str:

@@ -9,7 +9,6 @@ import pandas as pd
 from unlearn_bench.scoring import metric_table
 from unlearn_bench.scoring.groups import GROUPS
 from unlearn_bench.scoring.metric import Metric
-from unlearn_bench.scoring.seed_rows import ULIRA
 
 Column = tuple[str, str]
 """pandas dtype, and meaning as plain text; values of cells stand in backquotes."""
@@ -19,7 +18,7 @@ _ENTRY: dict[str, Column] = {
     "kind": ("string", "`baseline`, `entry` or `reference`"),
     "state": (
         "string",
-        "`ok`, `failed`, `incomplete`, `unusable`, `reference`, `disqualified`, `untrusted sandbox`",
+        "`ok`, `no better`, `failed`, `incomplete`, `unusable`, `reference`, `disqualified`, `untrusted sandbox`",
     ),
     "reason": ("string", "why the state is not `ok`"),
     "badge": (
@@ -28,9 +27,10 @@ _ENTRY: dict[str, Column] = {
     ),
     "verified": ("string", "what running published units again gave: `verified`, `not reproduced`, or empty"),
     "trusted": ("boolean", "every unit that needs one came from a trusted sandbox"),
-    "inconsistent": ("string", "why U-LiRA has no group here; empty when all is well"),
+    "inconsistent": ("string", "why U-LiRA does not count here; empty when all is well"),
     "hardware": ("string", "classes of machine that the timed units ran on"),
     "date": ("string", "day of the newest unit"),
+    "provisional": ("string", "why U-LiRA is not among the attacks although others have it; empty when all is well"),
     "seeds_ok": ("Int64", "seeds that ended `ok`"),
     "seeds_total": ("Int64", "seeds that the track wants"),
 }
@@ -44,7 +44,7 @@ def columns() -> dict[str, Column]:
         ValueError: a metric has the name of another column.
     """
     documented = dict(_ENTRY)
-    for section in (_of_metrics(), _of_groups(), _of_ranks()):
+    for section in (_of_metrics(), _of_groups(), _of_positions()):
         if twice := sorted(documented.keys() & section.keys()):
             raise ValueError(f"a metric may not have the name of another column: {', '.join(twice)}")
         documented |= section
@@ -57,13 +57,12 @@ def dtypes() -> dict[str, str]:
 
 
 def ordered(board: pd.DataFrame) -> pd.DataFrame:
-    """Return a board with all documented columns, ordered and typed; groups by U-LiRA even if no entry ran it.
+    """Return a board with all documented columns, ordered and typed.
 
     Raises:
         ValueError: the board has a column that is not documented, or a documented one is missing.
     """
-    missing = set(columns()) - set(board.columns) - {f"group_{ULIRA}", f"keep_{ULIRA}"}
-    if odd := sorted(missing | set(board.columns) - set(columns())):
+    if odd := sorted(set(columns()) ^ set(board.columns)):
         raise ValueError(f"columns of the board and of its documentation differ: {', '.join(odd)}")
     return board.reindex(columns=list(columns())).astype(dtypes())
 
@@ -90,7 +89,9 @@ def _of_metrics() -> dict[str, Column]:
     for metric in metric_table.metrics():
         if metric.reads == "shadows":
             section |= _mean(metric, "lower end of its 95 % interval over pairs of splits")
-    section[f"{ULIRA}_indisc"] = ("Float64", "1 − |2·accuracy − 1|")
+        if metric.reads == "panel":
+            section |= _mean(metric, "lower end of its 95 % interval, 0 where the evidence may be chance")
+            section[f"{metric.name}_attack"] = ("string", "the attack that finds it")
     return section
 
 
@@ -108,17 +109,19 @@ def _of_groups() -> dict[str, Column]:
         section[f"group_{metric.name}"] = ("string", "`G1`, `G2`, `G3` or `F`")
         section[f"keep_{metric.name}"] = ("Float64", "share of resamples in which the row keeps that group")
     for letter in (*GROUPS, "F"):
-        section[letter] = ("Int64", f"in how many of the metrics of `rank` the row is {letter}")
+        section[letter] = ("Int64", f"in how many of the metrics that count for its position the row is {letter}")
     return section
 
 
-def _of_ranks() -> dict[str, Column]:
-    section: dict[str, Column] = {}
-    metrics = ", ".join(metric.title for metric in metric_table.ranked())
-    for rank, meaning in (("rank", f"rank over {metrics}"), ("rank_with_ulira", "rank over these and U-LiRA")):
-        section[rank] = ("Int64", meaning)
-        section[f"{rank}_low"] = ("Int64", "best rank of its 95 % range over resampled seeds")
-        section[f"{rank}_high"] = ("Int64", "worst")
-    for metric in metric_table.ranked():
-        section[f"rank_{metric.name}"] = ("Int64", f"rank by the group of `{metric.name}` only")
+def _of_positions() -> dict[str, Column]:
+    metrics = metric_table.titles(metric_table.ranked())
+    section: dict[str, Column] = {
+        "position": ("Int64", f"first of the places that the row shares, by the groups of {metrics}"),
+        "position_last": ("Int64", "last of them"),
+        "position_low": ("Int64", "best place of its 95 % range over resampled seeds"),
+        "position_high": ("Int64", "worst"),
+        "ahead": ("Float64", "share of resamples in which the row stands ahead of the next one"),
+    }
+    for metric in metric_table.paper_ranked():
+        section[f"paper_rank_{metric.name}"] = ("Int64", f"the paper's rank by the group of `{metric.name}`")
     return section

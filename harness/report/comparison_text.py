@@ -29,7 +29,10 @@ def comparison(a: str, b: str, differences: Sequence[PairedDifference]) -> str:
         values = f"{difference.a:>16.{digits}f}{difference.b:>16.{digits}f}"
         title = f"{metric_named(difference.metric).title:<{width}}"
         lines.append(f"{title}{values}{change:>26} {'*' if difference.clear else ' '} n = {difference.change.n}")
-    lines.append("* the 95 % interval of the paired difference excludes equality; n seeds (U-LiRA: pairs of splits)")
+    lines.append(
+        "* the interval of the paired difference excludes equality; all of them together hold in 95 % of cases;\n"
+        "n seeds (U-LiRA: pairs of splits)"
+    )
     return "\n".join(line.rstrip() for line in lines)
 
 

@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 import pandas as pd
 
-from unlearn_bench.harness.report.cells import NONE, group, mean, mean_with_interval, rank, shortened
+from unlearn_bench.harness.report.cells import (
+    NONE,
+    group,
+    left,
+    mean,
+    mean_with_interval,
+    ordinal,
+    position,
+    position_range,
+    shortened,
+)
 from unlearn_bench.harness.results.badges import DISQUALIFIED, UNTRUSTED
 from unlearn_bench.harness.results.review import NOT_REPRODUCED, VERIFIED
 from unlearn_bench.harness.tracks.specification import Track
+from unlearn_bench.scoring.board import APART
+from unlearn_bench.scoring.groups import GROUPS
 from unlearn_bench.scoring.metric import Metric
-from unlearn_bench.scoring.metric_table import by_weight, grouped, leading, ranked, shown
+from unlearn_bench.scoring.metric_table import by_weight, leading, ranked, shown, titles
+from unlearn_bench.scoring.seed_rows import NO_BETTER
 
 WIDTH = 100
 """Columns of the terminal's table."""
@@ -25,8 +37,7 @@ Cell = Callable[["pd.Series[Any]"], str]
 
 def table(board: pd.DataFrame, track: Track, null: Mapping[str, float], floor: float | None = None) -> str:
     """Return the board for a terminal, its reference rows set apart; ``floor``: seconds of the identity entry."""
-    attacked = bool(board["ulira"].notna().any())
-    columns = _columns(attacked)
+    columns = _columns()
     head = "".join(format(name, width) for name, width, _ in columns).rstrip()
     lines = [f"{track.name} — {track.analysis.title}", head, "─" * len(head)]
     references = board["state"] == "reference"
@@ -35,22 +46,25 @@ def table(board: pd.DataFrame, track: Track, null: Mapping[str, float], floor: f
     ]  # reference rows stand last
     lines += [*rows[: -references.sum()], "─" * len(head), *rows[-references.sum() :]]
     band = f", U-LiRA {null['ulira_low']:.3f} to {null['ulira_high']:.3f}" if "ulira" in null else ""
-    models = [metric for metric in by_weight() if metric.reads == "model" and metric.name in null]
+    shown_models = [each for each in by_weight() if each.reads == "model" and each.shown & {"table", "wide table"}]
+    models = [metric for metric in shown_models if metric.name in null]
     numbers = (f"{metric.title} {null[metric.name]:.{metric.digits}f}" for metric in models)
     lines.append(f"zero line (a second retrained model): {', '.join(numbers)}{band}")
-    titles = ", ".join(metric.title for metric in _grouped(attacked))
-    lines.append(f"groups: {titles}; G1 best, F failed. rank: by G1, G2, G3 counts; bootstrap range")
-    lines.append("MIA: accuracy of U-MIA; above .5 F still looks seen, below .5 it looks less seen than the test set")
-    if attacked:
-        lines.append(
-            "LiRA: accuracy of U-LiRA, forgotten against never seen. +LiRA: the rank with it as a fourth metric"
-        )
+    lines.append(f"groups: {titles(ranked())}; G1 best, F failed. pos: by their counts; range: 95 %")
+    lines.append("left: what the worst attack finds, from 0 (a retrained model) to 1 (Original), and which it is")
+    if board["ulira"].notna().any():
+        lines.append("LiRA: accuracy of U-LiRA, forgotten against never seen; .5 is chance")
+    lines += told_apart(board)
+    if (board["state"] == NO_BETTER).any():
+        lines.append("= no better than Original: no position")
+    if (board["provisional"] != "").any():
+        lines.append("~ provisional: U-LiRA is not among its attacks")
     if not ((board["kind"] == "baseline") & (board["state"] == "ok")).any():
         lines.append(f"no baseline has run here: groups mean nothing yet (bench baselines --track {track.name})")
     if floor is not None:
         lines.append(f"overhead floor (the identity entry, median of its seeds): {floor:.2f} s of every run time")
     if (board["state"] == UNTRUSTED).any():
-        lines.append(f"* {UNTRUSTED}: timed units of a public board come from containers; listed without a rank")
+        lines.append(f"* {UNTRUSTED}: timed units of a public board come from containers; listed without a position")
     elif not board.loc[~references, "trusted"].all():
         lines.append("* ran without a container: not for a public board")
     for word, sign in SIGNS.items():
@@ -63,57 +77,77 @@ def table(board: pd.DataFrame, track: Track, null: Mapping[str, float], floor: f
     return "\n".join(lines)
 
 
+def told_apart(board: pd.DataFrame) -> list[str]:
+    """Return which neighbours can be told apart, in a line; nothing where fewer than two rows have a position."""
+    placed = board[board["position"].notna()]
+    if len(placed) < 2:
+        return []
+    groups: list[list[str]] = [[]]
+    for entry, ahead in zip(placed["entry"], placed["ahead"], strict=True):
+        groups[-1].append(str(entry))
+        if ahead >= APART:
+            groups.append([])
+    runs = [run for run in groups if run]
+    if len(runs) == 1:
+        return ["no row can be told from the next one by these seeds"]
+    spans = [run[0] if len(run) == 1 else f"{run[0]} … {run[-1]}" for run in runs]
+    return [f"told apart in {APART:.0%} of resamples: {' | '.join(spans)}".replace("%", " %")]
+
+
 def verdict(board: pd.DataFrame, entry: str) -> str:
     """Return the last line of ``bench submit``."""
     row = board[board["entry"] == entry].iloc[0]
-    ranked_count = int(board["rank"].notna().sum())
     seeds = f"{row['seeds_ok']}/{row['seeds_total']} seeds ok"
-    if pd.isna(row["rank"]):
-        places = {"reference": "reference row", UNTRUSTED: UNTRUSTED, DISQUALIFIED: f"disqualified: {row['reason']}"}
-        place = places.get(row["state"], "not ranked yet")
-    else:
-        place = f"rank {rank(row)} of {ranked_count}"
+    place = _place(row, int(board["position"].notna().sum()))
     if row["seeds_ok"] == 0:
         return f"{place} · {seeds}"
     parts = []
-    for metric in grouped():
-        group_name = group(row, metric.name)
-        if metric.reads == "shadows" and math.isnan(row[metric.name]) and group_name == NONE:
-            continue
-        if metric.name == "indisc":
-            number = f"{row['indisc']:.2f}"  # no interval, to keep to one line
-        elif metric.ratio or metric.reads == "shadows":
-            number = mean(metric, row)
+    for metric in ranked():
+        if metric.reads == "panel":
+            number = left(row)
+            if number == NONE:
+                continue
         else:
-            number = mean_with_interval(row, metric.name, metric.digits)
-        parts.append(f"{metric.title} {number}" + ("" if group_name == NONE else f" ({group_name})"))
+            number = mean(metric, row) if metric.ratio else mean_with_interval(row, metric.name, metric.digits)
+        letter = group(row, metric.name)
+        words = f", {metric.in_words[GROUPS.index(letter)]}" if letter in GROUPS else ""
+        parts.append(f"{metric.title} {number}" + ("" if letter == NONE else f" ({letter}{words})"))
     return " · ".join([place, *parts, seeds, *([row["verified"]] if row["verified"] else [])])
 
 
-def _columns(attacked: bool) -> list[tuple[str, str, Cell]]:
+def _place(row: pd.Series[Any], placed: int) -> str:
+    if pd.isna(row["position"]):
+        places = {
+            "reference": "reference row",
+            "incomplete": "not ranked yet",
+            UNTRUSTED: UNTRUSTED,
+            DISQUALIFIED: f"disqualified: {row['reason']}",
+        }
+        return places.get(row["state"], f"no position: {row['reason']}")
+    first, last = int(row["position"]), int(row["position_last"])
+    place = ordinal(first) if first == last else f"tied {ordinal(first)}–{ordinal(last)}"
+    provisional = f", provisional: {row['provisional']}" if row["provisional"] else ""
+    return f"{place} of {placed}{provisional}"
+
+
+def _columns() -> list[tuple[str, str, Cell]]:
     """Heading, format and content of the table's columns, at most 100 characters where metrics do not claim more."""
 
-    def name(width: int) -> Cell:
-        def cell(row: pd.Series[Any]) -> str:
-            signs = "×" if row["state"] == DISQUALIFIED else "" if row["trusted"] else "*"
-            signs += SIGNS.get(row["verified"], "")
-            return shortened(str(row["entry"]), width - len(signs)) + signs
-
-        return cell
+    def name(row: pd.Series[Any]) -> str:
+        signs = "×" if row["state"] == DISQUALIFIED else "" if row["trusted"] else "*"
+        signs += SIGNS.get(row["verified"], "") + ("=" if row["state"] == NO_BETTER else "")
+        signs += "~" if row["provisional"] else ""
+        return shortened(str(row["entry"]), 15 - len(signs)) + signs
 
     def groups(row: pd.Series[Any]) -> str:
-        return "  " + " ".join(group(row, metric.name) for metric in _grouped(attacked))
+        return "  " + " ".join(group(row, metric.name) for metric in ranked())
 
     def seeds(row: pd.Series[Any]) -> str:
         return "" if row["state"] == "reference" else f"{row['seeds_ok']}/{row['seeds_total']}"
 
-    columns: list[tuple[str, str, Cell]] = [("rank", "<6", rank)]
-    if attacked:
-        columns.append(("+LiRA", "<6", lambda row: rank(row, "rank_with_ulira")))
-    columns.append(("method", "<15", name(15)) if attacked else ("method", "<18", name(18)))
-    leading_metrics = [metric for metric in leading("table") if attacked or metric.reads != "shadows"]
-    columns += [_leading(metric, attacked) for metric in leading_metrics]
-    columns += [("  groups", f"<{3 * len(_grouped(attacked)) + 2}", groups), ("seeds", ">6", seeds)]
+    columns: list[tuple[str, str, Cell]] = [("pos", "<6", position), ("range", "<6", position_range)]
+    columns += [("method", "<15", name), *(_leading(metric) for metric in leading("table"))]
+    columns += [("  groups", f"<{3 * len(ranked()) + 2}", groups), ("seeds", ">6", seeds)]
     columns_left = WIDTH - sum(int(width[1:]) for _, width, _ in columns)
     columns_left -= sum(_width(metric) for metric in shown("table") if not metric.ranked)
     for metric in by_weight():
@@ -123,23 +157,23 @@ def _columns(attacked: bool) -> list[tuple[str, str, Cell]]:
             if _width(metric) > columns_left:
                 continue
             columns_left -= _width(metric)
-        columns.append((metric.heading or metric.title, f">{_width(metric)}", partial(mean, metric)))
+        columns.append((metric.heading or metric.title, f">{_width(metric)}", partial(_mean, metric)))
     return columns
-
-
-def _grouped(attacked: bool) -> tuple[Metric, ...]:
-    return grouped() if attacked else ranked()
 
 
 def _width(metric: Metric) -> int:
     return max(6, len(metric.heading or metric.title) + 2)
 
 
-def _leading(metric: Metric, attacked: bool) -> tuple[str, str, Cell]:
-    """Return the column of a metric that entries are grouped by, with its interval where there is room."""
+def _mean(metric: Metric, row: pd.Series[Any]) -> str:
+    return mean(metric, row) + ("!" if metric.reads == "shadows" and row["inconsistent"] else "")
+
+
+def _leading(metric: Metric) -> tuple[str, str, Cell]:
+    """Return the column of a metric that counts for the position, with its interval where there is room."""
     title = metric.heading or metric.title
     if metric.ratio:
-        return title, ">8" if attacked else ">7", partial(mean, metric)
-    if metric.reads == "shadows":
-        return title, ">5", lambda row: mean(metric, row) + ("!" if row["inconsistent"] else "")
+        return title, ">7", partial(mean, metric)
+    if metric.reads == "panel":
+        return title, "<21", lambda row: shortened(left(row), 21)
     return title, "<14", lambda row: mean_with_interval(row, metric.name, metric.digits)

@@ -12,7 +12,8 @@ from unlearn_bench.harness.results.board_entries import BoardEntry, shadow_recor
 from unlearn_bench.harness.results.scores import Scores
 from unlearn_bench.harness.units import shadow_units, swap_units
 from unlearn_bench.scoring import gate as cheap_gate
-from unlearn_bench.scoring.gate import ATTACKS, GateResult
+from unlearn_bench.scoring import panel as attacks
+from unlearn_bench.scoring.gate import GateResult
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,9 @@ def attack_numbers(
             means = [float(np.mean([s.attacks[attack][number] for s in kinds[kind]])) for kind in kinds]
             panel.append(AttackNumber(attack, number, *means))
     panel += _swapped(references, board_entry)
-    shadows_by_name = results.records if results else shadow_records(references)
+    shadows_by_name = (
+        {name: result.record for name, result in results.shadows.items()} if results else shadow_records(references)
+    )
     if (shadow := shadows_by_name.get(board_entry.name)) is not None and shadow.values is not None:
         # nulls from equally many pairs of splits, on which those of KLoM and ε depend
         rows = [
@@ -89,8 +92,9 @@ def gate(references: References, board_entry: BoardEntry) -> list[GateResult] | 
     null = {seed: scores.reference_scores(references, "null", seed) for seed in finished}
 
     def values(seed_scores: dict[int, Scores]) -> dict[str, list[float]]:
+        counting = (attack for attack in attacks.attacks_on("model") if attack.evidence)
         return {
-            name: [seed_scores[seed].attacks[name][number] for seed in finished] for name, number in ATTACKS.items()
+            each.name: [seed_scores[seed].attacks[each.name][each.evidence] for seed in finished] for each in counting
         }
 
     return cheap_gate.gate(values(finished), values(null))

@@ -24,13 +24,13 @@ from unlearn_bench.scoring.unpaired import UnpairedDifference, unpaired_differen
 
 def level() -> float:
     """Level of the intervals that the verdict rests on: together they err in 5 %, half of it as fitting."""
-    return 1 - 0.05 / len(metric_table.ranked())
+    return 1 - 0.05 / len(metric_table.judged())
 
 
 def metrics() -> list[Metric]:
-    """Return the metrics that are compared: the ranked ones, which are judged, and those shown beside them."""
-    ranked = metric_table.ranked()
-    return [*ranked, *(metric for metric in metric_table.shown("audit") if metric not in ranked)]
+    """Return the metrics that are compared: those that are judged, and those shown beside them."""
+    judged = metric_table.judged()
+    return [*judged, *(metric for metric in metric_table.shown("audit") if metric not in judged)]
 
 
 @dataclass(frozen=True)
@@ -96,15 +96,15 @@ def changes(public: References, fresh: References, entry: Entry) -> list[Unpaire
 
 
 def fitted(differences: list[UnpairedDifference]) -> list[str]:
-    """Return the ranked metrics that are significantly better on the public seeds."""
-    ranked = {metric.name for metric in metric_table.ranked()}
-    return [each.metric for each in differences if each.metric in ranked and each.better]
+    """Return the judged metrics that are significantly better on the public seeds."""
+    judged = {metric.name for metric in metric_table.judged()}
+    return [each.metric for each in differences if each.metric in judged and each.better]
 
 
 def nulls(public: References, fresh: References) -> Mapping[str, tuple[float, float]]:
     """Return the nulls on both sets of seeds: how much harder one is than the other."""
     by_metric = {}
-    for metric in metric_table.ranked():
+    for metric in metric_table.judged():
         if metric.null:
             means = [scores.null_mean(references, metric.name) for references in (public, fresh)]
             if not any(map(math.isnan, means)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -12,21 +12,23 @@ import pandas as pd
 from unlearn_bench.harness.entries.entry import shipped_digests
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.references.roles import RoleKind
-from unlearn_bench.harness.results import scores
+from unlearn_bench.harness.results import scores, shadow_consistency
 from unlearn_bench.harness.results.badges import DISQUALIFIED, UNTRUSTED, badge, worst
 from unlearn_bench.harness.results.board_entries import REFERENCES, BoardEntry, board_entries, shadow_records
 from unlearn_bench.harness.results.review import Mark, marks
 from unlearn_bench.harness.results.scores import Scores, ShadowScores
 from unlearn_bench.harness.support.hardware import hardware_class
 from unlearn_bench.harness.tracks.specification import Track
-from unlearn_bench.harness.units import probe_units
 from unlearn_bench.harness.units import shadow_units as shadows
 from unlearn_bench.harness.units.records import Record, ShadowRecord
-from unlearn_bench.scoring import metric_table
-from unlearn_bench.scoring.board import RESAMPLES, overall_board, seed_columns, track_board
+from unlearn_bench.scoring import metric_table, panel
+from unlearn_bench.scoring.board import ENDS, RESAMPLES, overall_board, seed_columns, track_board
+from unlearn_bench.scoring.forgetting import Reading
 from unlearn_bench.scoring.group_membership import GroupMembership, membership
 from unlearn_bench.scoring.groups import GROUPS
-from unlearn_bench.scoring.seed_rows import ULiRAResult, checked, columns
+from unlearn_bench.scoring.panel_result import PanelResult
+from unlearn_bench.scoring.seed_rows import checked, columns
+from unlearn_bench.scoring.ulira import STRETCH
 
 
 def rows(references: References, entries: Sequence[BoardEntry] | None = None) -> pd.DataFrame:
@@ -50,12 +52,36 @@ def rows(references: References, entries: Sequence[BoardEntry] | None = None) ->
     return pd.DataFrame(seed_rows, columns=columns())
 
 
-def shadow_scores(
-    references: References, entries: Sequence[BoardEntry] | None = None
-) -> dict[str, tuple[ShadowRecord, ShadowScores | None]]:
-    """Return the record of the shadow units of every entry by its name, and their scores (``None``: they failed)."""
-    records = shadow_records(references, entries)
-    return {name: (record, scores.entry_shadow_scores(references, record)) for name, record in records.items()}
+@dataclass(frozen=True)
+class ShadowReading:
+    """What became of the shadow units of an entry."""
+
+    record: ShadowRecord
+    scores: ShadowScores | None
+    """``None`` where they failed."""
+    fault: str = ""
+    """Why U-LiRA's reading does not count, see ``harness.results.shadow_consistency``; empty when all is well."""
+
+    @property
+    def counts(self) -> bool:
+        """Whether U-LiRA's reading counts."""
+        return self.scores is not None and not self.fault
+
+    @property
+    def reason(self) -> str:
+        """Why it does not, for people."""
+        return self.fault or f"its shadow units failed: {self.record.status}"
+
+
+def shadow_results(references: References, entries: Sequence[BoardEntry] | None = None) -> dict[str, ShadowReading]:
+    """Return what became of the shadow units of every entry by its name, reference rows included."""
+    entries = board_entries(references) if entries is None else entries
+    by_name, results = {entry.name: entry for entry in entries}, {}
+    for name, record in shadow_records(references, entries).items():
+        found = scores.entry_shadow_scores(references, record)
+        fault = shadow_consistency.fault(references, by_name.get(name), record, found)
+        results[name] = ShadowReading(record, found, fault)
+    return results
 
 
 @dataclass(frozen=True)
@@ -66,11 +92,10 @@ class Results:
     entries: dict[str, BoardEntry]
     rows: pd.DataFrame
     """As ``scoring.seed_rows`` wants them."""
-    records: dict[str, ShadowRecord]
-    """Shadow records by entry, reference rows included."""
-    shadows: list[ULiRAResult]
+    shadows: dict[str, ShadowReading]
+    """By entry, reference rows included."""
+    panel: list[PanelResult]
     trusted: dict[str, bool]
-    inconsistent: dict[str, str]
     marks: dict[str, Mark]
     """By entry."""
 
@@ -100,8 +125,8 @@ class Results:
         if names not in self._groups:
             track = self.references.track
             chosen_rows = checked(self.rows[self.rows["entry"].isin(names)], {track.name: track.protocol.seeds})
-            shadows = [shadow for shadow in self.shadows if shadow.entry in names]
-            self._groups[names] = membership(chosen_rows, track.name, track.protocol.seeds, RESAMPLES, 0, shadows)
+            found = [result for result in self.panel if result.entry in names]
+            self._groups[names] = membership(chosen_rows, track.name, track.protocol.seeds, RESAMPLES, 0, found)
         return self._groups[names]
 
     def refused(self, public: bool) -> dict[str, tuple[str, str]]:
@@ -131,24 +156,20 @@ class Results:
 
 def read_results(references: References) -> Results:
     """Read a track's store once."""
-    track, entries_on_track = references.track, board_entries(references)
-    shadows_by_name = shadow_scores(references, entries_on_track)
+    entries_on_track = board_entries(references)
+    by_name = shadow_results(references, entries_on_track)
     entries = {entry.name: entry for entry in entries_on_track}
-    inconsistent = {
-        name: probe_units.inconsistent_shadows(references, record) for name, (record, _) in shadows_by_name.items()
-    }
     shipped = shipped_digests()
     trusted = {name: entry.trusted for name, entry in entries.items()}
-    for name, (record, _) in shadows_by_name.items():
-        trusted[name] = trusted.get(name, True) and (record.trusted or record.sha256 in shipped)
+    for name, result in by_name.items():
+        trusted[name] = trusted.get(name, True) and (result.record.trusted or result.record.sha256 in shipped)
     return Results(
         references=references,
         entries=entries,
         rows=rows(references, entries_on_track),
-        records={name: record for name, (record, _) in shadows_by_name.items()},
-        shadows=[_shadows(track, name, *pair, bool(inconsistent[name])) for name, pair in shadows_by_name.items()],
+        shadows=by_name,
+        panel=_panel(references, entries_on_track, by_name),
         trusted=trusted,
-        inconsistent=inconsistent,
         marks=marks(references, entries_on_track),
     )
 
@@ -158,16 +179,16 @@ def board(references: References, public: bool = False, results: Results | None 
 
     ``trusted``: every timed unit comes from a sandbox, and every shadow unit does or is of a source that ships. On a
     ``public`` board a row that is not trusted has the state ``untrusted sandbox``, no groups and no rank, and sets no
-    cut points; it stands after the ranked ones. ``inconsistent``: why the row's U-LiRA has no group and no rank, see
-    ``harness.units.probe_units``; empty when all is well. ``results``: what has been read.
+    cut points; it stands after the ranked ones. ``inconsistent``: why the row's U-LiRA does not count, see
+    ``harness.results.shadow_consistency``; empty when all is well. ``results``: what has been read.
     """
     results = results or read_results(references)
     track, seed_rows = references.track, results.rows
 
     def ranking(names: set[str]) -> pd.DataFrame:
-        shadows = [shadow for shadow in results.shadows if shadow.entry in names]
+        found = [result for result in results.panel if result.entry in names]
         chosen, groups = seed_rows[seed_rows["entry"].isin(names)], results.groups(frozenset(names))
-        return track_board(chosen, track.name, track.protocol.seeds, shadows=shadows, groups=groups)
+        return track_board(chosen, track.name, track.protocol.seeds, panel=found, groups=groups)
 
     everyone, refused = set(seed_rows["entry"]), results.refused(public)
     ranked = ranking(everyone - set(refused))
@@ -179,7 +200,7 @@ def board(references: References, public: bool = False, results: Results | None 
         partial = (ranked["seeds_ok"] < ranked["seeds_total"]) & (ranked["kind"] != "reference")
         ranked.loc[partial, seed_columns()] = np.nan
     ranked["verified"] = [results.mark(name).verified for name in names]
-    ranked["inconsistent"] = [results.inconsistent.get(name, "") for name in names]
+    ranked["inconsistent"] = [results.shadows[name].fault if name in results.shadows else "" for name in names]
     badges = [results.badge(name, str(kind)) for name, kind in zip(names, ranked["kind"], strict=True)]
     ranked["badge"] = pd.array(badges, dtype="string")
     shown = {} if track.sealed else results.entries  # a sealed track shows nothing of a single unit
@@ -203,10 +224,10 @@ def overall(tracks: Sequence[Results], public: bool = False) -> pd.DataFrame:
     refused: set[str] = set().union(*(results.refused(public) for results in tracks))
     refused |= {name for name, digests in sources.items() if len(digests) > 1 and name not in REFERENCES}
     seed_rows = pd.concat([results.rows[~results.rows["entry"].isin(refused)] for results in tracks], ignore_index=True)
-    shadows = [shadow for results in tracks for shadow in results.shadows if shadow.entry not in refused]
+    found = [result for results in tracks for result in results.panel if result.entry not in refused]
     seeds = {results.references.track.name: results.references.track.protocol.seeds for results in tracks}
     groups = [results.groups(frozenset(results.rows["entry"]) - refused) for results in tracks]
-    ranked = overall_board(seed_rows, seeds, shadows=shadows, groups=groups)
+    ranked = overall_board(seed_rows, seeds, panel=found, groups=groups)
     names = [str(name) for name in ranked["entry"]]
     ranked["trusted"] = [all(results.trusted.get(name, True) for results in tracks) for name in names]
     kinds = zip(names, ranked["kind"], strict=True)
@@ -219,7 +240,7 @@ def _listed(ranked: pd.DataFrame, whole: pd.DataFrame, refused: Mapping[str, tup
     """Insert the refused rows of the whole board before the reference rows: their numbers, and no place."""
     refused_rows = whole[whole["entry"].isin(refused)].sort_values("entry").copy()
     for column in refused_rows.columns:
-        if column.startswith(("rank", "group_", "keep_")):
+        if column.startswith(("position", "paper_rank", "group_", "keep_", "ahead")):
             # Missing values of the column's type.
             refused_rows[column] = refused_rows[column].where(np.zeros(len(refused_rows), bool))
     refused_rows[[*GROUPS, "F"]] = 0
@@ -247,28 +268,73 @@ def null(references: References, entries: Sequence[BoardEntry] | None = None) ->
     """
     means = {each.name: scores.null_mean(references, each.name) for each in metric_table.of_models() if each.null}
     numbers = {name: mean for name, mean in means.items() if not np.isnan(mean)}
-    _, band = shadow_scores(references, entries).get(shadows.RETRAIN, (None, None))
-    if band is not None:
-        ulira = band.attacks["ulira"]
+    retrained = shadow_results(references, entries).get(shadows.RETRAIN)
+    if retrained is not None and retrained.scores is not None:
+        ulira = retrained.scores.attacks["ulira"]
         numbers |= {f"ulira{end}": ulira[f"accuracy{end}"] for end in ("", "_low", "_high")}
     return numbers
 
 
-def _shadows(
-    track: Track, name: str, record: ShadowRecord, shadow_scores: ShadowScores | None, inconsistent: bool
-) -> ULiRAResult:
-    if shadow_scores is None:
-        return ULiRAResult(name, track.name, record.status)
-    attack = shadow_scores.attacks["ulira"]
-    return ULiRAResult(
-        name,
-        track.name,
-        "ok",
-        shadow_scores.pair_accuracies,
-        attack["accuracy_low"],
-        attack["accuracy_high"],
-        inconsistent,
-    )
+def _panel(
+    references: References, entries: Sequence[BoardEntry], shadows: Mapping[str, ShadowReading]
+) -> list[PanelResult]:
+    """Return what every attack found of every entry, and of the reference models in their rows."""
+    models = {entry.name: entry for entry in entries if entry.kind != "reference"}
+    baselines = [name for name, entry in models.items() if entry.kind == "baseline"]
+    attacked = any(name in shadows and shadows[name].counts for name in baselines)
+    results = []
+    for name in (*models, *REFERENCES):
+        own = _seed_scores(references, name, models.get(name))
+        readings = _seed_readings(references, own)
+        shadow, reason = shadows.get(name), ""
+        if shadow is not None and shadow.counts:
+            readings.append(_pair_reading(references, shadow))
+        elif attacked and name in models:
+            reason = "U-LiRA has not run" if shadow is None else shadow.reason
+        numbers = {} if shadow is None else _shadow_columns(shadow)
+        results.append(PanelResult(name, references.track.name, tuple(readings), numbers, reason))
+    return results
+
+
+def _seed_scores(references: References, name: str, board_entry: BoardEntry | None) -> dict[int, Scores]:
+    """Return the scores of an entry's finished seeds, or without one of the reference models of a row."""
+    if board_entry is None:
+        seeds = range(references.track.protocol.seeds)
+        return {seed: scores.reference_scores(references, REFERENCES[name], seed) for seed in seeds}
+    found = {seed: scores.record_scores(references, record) for seed, record in sorted(board_entry.records.items())}
+    return {seed: each for seed, each in found.items() if each is not None}
+
+
+def _seed_readings(references: References, own: Mapping[int, Scores]) -> list[Reading]:
+    kinds: tuple[RoleKind, ...] = ("null", "original")
+    others = [[scores.reference_scores(references, kind, seed) for seed in own] for kind in kinds]
+    readings = []
+    for attack in panel.attacks_on("model"):
+        if attack.evidence and own:
+            sides = (own.values(), *others)
+            entry, null, original = (
+                np.array([each.attacks[attack.name][attack.evidence] for each in side]) for side in sides
+            )
+            readings.append(Reading(attack.title, "seed", entry, null, original))
+    return readings
+
+
+def _pair_reading(references: References, shadow: ShadowReading) -> Reading:
+    """Return the reading of U-LiRA, beside that of retrained models and originals from equally many pairs."""
+    by_name = {row.name: replace(row, pairs=shadow.record.pairs) for row in shadows.reference_rows(references)}
+    rows = [scores.entry_shadow_scores(references, by_name[name]) for name in (shadows.RETRAIN, shadows.ORIGINAL)]
+    entry, null, original = (np.array(row.pair_accuracies) for row in (shadow.scores, *rows) if row is not None)
+    return Reading(panel.load("ulira").title, "pair", entry, null, original, STRETCH)
+
+
+def _shadow_columns(shadow: ShadowReading) -> dict[str, float]:
+    numbers = {} if shadow.scores is None else shadow.scores.attacks
+    columns: dict[str, float] = {}
+    for metric in metric_table.metrics():
+        attack, number = metric.attack or ("", "")
+        if metric.reads == "shadows" and attack in numbers:
+            columns |= {f"{metric.name}{end}": numbers[attack][f"{number}{end}"] for end in ENDS}
+    return columns
 
 
 def _row(
@@ -282,5 +348,6 @@ def _row(
         "status": status,
         **{metric.name: scores.value(metric, seed_scores, record) for metric in metric_table.per_seed()},
         "ra_retrain": None if seed_scores is None else seed_scores.ra_retrain,
+        "collapse": "" if seed_scores is None else seed_scores.collapse,
         "classes": track.data.classes,
     }

@@ -17,8 +17,9 @@ from unlearn_bench.harness.units import unit_store
 from unlearn_bench.harness.units.records import Record, track_folder
 from unlearn_bench.scoring import curves
 from unlearn_bench.scoring.accuracy import cross_entropy
+from unlearn_bench.scoring.temperature import scaled
 
-VERSION = 1
+VERSION = 2
 """Raised whenever the same logits would give other curves."""
 
 
@@ -66,7 +67,8 @@ def _keep(references: References, name: str, models: Iterable[tuple[int, NDArray
         labels = references.examples.labels
         for seed, logits in models:
             parts = references.examples.parts(seed)
-            sides.append([cross_entropy(logits[parts[part]], labels[parts[part]]) for part in ("forget", "test")])
+            losses = cross_entropy(scaled(logits, labels, parts["val"]).logits, labels)
+            sides.append([losses[parts[part]] for part in ("forget", "test")])
     except (DataError, StoreError):  # a store may hold records without data or reference models
         return None
     track_curves = Curves(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from unlearn_bench.harness.references.references import References
-from unlearn_bench.harness.results import attack_panel, board, review, scores
+from unlearn_bench.harness.results import attack_panel, board, review, scores, shadow_consistency
 from unlearn_bench.harness.results.attack_panel import AttackNumber
 from unlearn_bench.harness.results.board_entries import BoardEntry, board_entries, find, shadow_records
 from unlearn_bench.harness.results.review import Mark
@@ -70,7 +70,9 @@ def entry_details(references: References, name: str) -> EntryDetails:
     records = [board_entry.records[seed] for seed in sorted(board_entry.records)]
     shadow = shadow_records(references).get(name)
     inconsistent = {
-        "U-LiRA": "" if shadow is None else probe_units.inconsistent_shadows(references, shadow),
+        "U-LiRA": ""
+        if shadow is None
+        else shadow_consistency.fault(references, board_entry, shadow, scores.entry_shadow_scores(references, shadow)),
         "SWAP": probe_units.inconsistent_swaps(references, board_entry.entry_id),
     }
     return EntryDetails(

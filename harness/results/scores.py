@@ -28,7 +28,7 @@ from unlearn_bench.scoring.evidence import ModelEvidence
 from unlearn_bench.scoring.metric import Metric
 from unlearn_bench.scoring.ulira import ulira
 
-VERSION = 3
+VERSION = 4
 """Raised whenever the same logits would give other numbers."""
 Numbers = Mapping[str, float]
 
@@ -44,6 +44,8 @@ class Scores:
     ra_retrain: float
     attacks: Mapping[str, Numbers] = field(default_factory=dict)
     """Numbers of every attack of the panel that reads one model."""
+    collapse: str = ""
+    """Why no attack could read the model's outputs; empty where they could."""
 
     @classmethod
     def of_stored(cls, stored: Any) -> Scores:
@@ -56,12 +58,18 @@ class Scores:
                 value = stored.attacks.get(attack, {}).get(number)
             if value is not None:
                 metrics[metric.name] = value
-        return cls(metrics, stored.absolute, stored.ra_retrain, stored.attacks)
+        return cls(metrics, stored.absolute, stored.ra_retrain, stored.attacks, stored.collapse)
 
     def stored(self) -> Any:
         """Return the stored form: a dataclass that has every metric beside the other numbers."""
         form = _stored_form(metric_table.of_models())
-        return form(absolute=self.absolute, ra_retrain=self.ra_retrain, attacks=self.attacks, **self.metrics)
+        return form(
+            absolute=self.absolute,
+            ra_retrain=self.ra_retrain,
+            attacks=self.attacks,
+            collapse=self.collapse,
+            **self.metrics,
+        )
 
 
 @cache
@@ -72,6 +80,7 @@ def _stored_form(metrics: tuple[Metric, ...]) -> type[Any]:
         if metric.name == "retdev":
             fields.append(("absolute", tuple[str, ...]))  # beside what it explains
     fields += [("ra_retrain", float), ("attacks", Mapping[str, Numbers], field(default_factory=dict))]
+    fields.append(("collapse", str, ""))
     return dataclasses.make_dataclass("StoredScores", fields, frozen=True, kw_only=True)
 
 
@@ -108,7 +117,8 @@ def score(references: References, seed: int, logits: NDArray[Any]) -> Scores:
     attacks = {attack.name: attack.run(evidence) for attack in panel.attacks_on("model")}
     metrics = {metric.name: _computed(metric, evidence, attacks) for metric in metric_table.of_models()}
     measured = {name: value for name, value in metrics.items() if value is not None}
-    return Scores(measured, evidence.retention.absolute, evidence.retrained_accuracies.retain, attacks)
+    retention = evidence.retention
+    return Scores(measured, retention.absolute, evidence.retrained_accuracies.retain, attacks, evidence.collapse)
 
 
 def _computed(metric: Metric, evidence: ModelEvidence, attacks: Mapping[str, Numbers]) -> float | None:

@@ -21,6 +21,7 @@ Name = Annotated[str, rule(pattern=f"^{NAME}$")]
 """Name of an entry or of a track."""
 Seed = Annotated[int, rule(minimum=0, maximum=9999)]
 Count = Annotated[int, rule(minimum=0, maximum=9999)]
+Fraction = Annotated[float, rule(minimum=0, maximum=1)]
 Seconds = Annotated[float, rule(minimum=0, maximum=1e9)]
 WallSeconds = Annotated[float, rule(exclusiveMinimum=0, maximum=1e9)]
 Bytes = Annotated[int, rule(minimum=0)]

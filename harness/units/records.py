@@ -6,6 +6,7 @@ A new field is one line here. Give it a default, so that records written before 
 from __future__ import annotations
 
 import datetime
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -16,6 +17,7 @@ from unlearn_bench.harness.support.field_types import (
     Count,
     Date,
     Facts,
+    Fraction,
     Log,
     Name,
     Parameters,
@@ -90,10 +92,14 @@ class ShadowUnitRecord:
     status: EndStatus
     reason: str
     phi: str | None
-    """SHA-256 of φ, float32 [population]: twenty times smaller than all logits, and all that attacks read."""
+    """SHA-256 of φ, float32 [population], from scaled logits: all that attacks read, and much smaller than these."""
     cpu_seconds: float | None
     trusted: bool
     log: str = ""
+    temperature: float | None = None
+    """See ``scoring.temperature``; ``None`` where φ is of the logits as they were: such units run again."""
+    accuracies: Mapping[str, float] = field(default_factory=dict)
+    """On the unit's R, F, V and T."""
 
 
 @dataclass(frozen=True)
@@ -136,6 +142,10 @@ class ShadowRecord:
     """Which unit failed."""
     log: Log = ""
     """Of the unit that failed."""
+    temperature: Annotated[float, rule(minimum=0)] | None = None
+    """Geometric mean over the units of a finished run, see :class:`ShadowUnitRecord`."""
+    accuracies: Annotated[Mapping[str, Fraction], rule(maxProperties=4)] = field(default_factory=dict)
+    """Means over the units of a finished run."""
 
 
 def record_kind(reference_digest: str, protocol_digest: str) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +18,10 @@ from unlearn_bench.harness.units import unit_store
 from unlearn_bench.harness.units.records import ShadowRecord, ShadowUnitRecord, now, track_folder
 from unlearn_bench.harness.units.runner import Runner, UntimedResult, deadline
 from unlearn_bench.harness.units.unit_kinds import SeedUnit, ShadowUnit, Unit
-from unlearn_bench.scoring.accuracy import margins
+from unlearn_bench.scoring.accuracy import accuracies, margins
 from unlearn_bench.scoring.evidence import ShadowEvidence
 from unlearn_bench.scoring.shadows import Columns, gather, gather_originals
+from unlearn_bench.scoring.temperature import scaled
 from unlearn_bench.scoring.ulira import ulira
 
 LEAST_PAIRS = 4
@@ -34,12 +36,23 @@ def keep(references: References, record: ShadowRecord) -> None:
 
 def records(references: References) -> list[ShadowRecord]:
     """Return the shadow records of a track, reference rows included."""
-    return [record for _, record in documents.read_all(references.store, document_kind(references), ShadowRecord)]
+    stored = documents.read_all(references.store, document_kind(references), ShadowRecord)
+    return [record for _, record in stored if _is_scaled(record)]
 
 
 def find(references: References, entry: Entry) -> ShadowRecord | None:
     """Return the record of all shadow units of an entry, or ``None``."""
-    return documents.read(references.store, document_kind(references), entry.id, ShadowRecord)
+    return _read(references, entry.id)
+
+
+def _read(references: References, name: str) -> ShadowRecord | None:
+    record = documents.read(references.store, document_kind(references), name, ShadowRecord)
+    return record if record is not None and _is_scaled(record) else None
+
+
+def _is_scaled(record: ShadowRecord) -> bool:
+    """Return whether φ is what attacks read: that of the logits as they were cannot be scaled afterwards."""
+    return record.values is None or record.temperature is not None
 
 
 def document_kind(references: References) -> str:
@@ -163,31 +176,64 @@ def reference_rows(references: References) -> list[ShadowRecord]:
 
 
 def _reference(references: References, name: str) -> ShadowRecord:
-    stored = documents.read(references.store, document_kind(references), name, ShadowRecord)
-    if stored is not None:
+    if (stored := _read(references, name)) is not None:
         return stored
     shadows, protocol = references.examples.design, references.track.protocol
     splits, sets = range(protocol.lira_splits), range(protocol.lira_forget_sets)
+    models: list[tuple[float | None, Mapping[str, float]]] = []
+
+    def phi(role: Role, forget_set: int = 0) -> NDArray[np.float32]:
+        model = _model(references, references.examples.shadow_parts(role.seed, forget_set), references.logits(role))
+        models.append((model.temperature, model.accuracies))
+        return model.phi
+
     if name == RETRAIN:
-        columns = gather(
-            shadows,
-            (np.stack([_reference_phi(references, Role("shadow-retrained", s, g)) for g in sets]) for s in splits),
-        )
+        columns = gather(shadows, (np.stack([phi(Role("shadow-retrained", s, g), g) for g in sets]) for s in splits))
     else:
-        trained, never = gather_originals(shadows, (_reference_phi(references, Role("shadow", s)) for s in splits))
+        trained, never = gather_originals(shadows, (phi(Role("shadow", s)) for s in splits))
         columns = Columns(trained, never, trained, never)
-    values = _pack(references, columns)
     record = ShadowRecord(
-        name, name, "", "ok", "", len(splits) // 2, values, None, None, True, now(), parameters={}, environment={}
+        entry=name,
+        name=name,
+        sha256="",
+        status="ok",
+        reason="",
+        pairs=len(splits) // 2,
+        values=_pack(references, columns),
+        cpu_seconds=None,
+        narrow=None,
+        trusted=True,
+        date=now(),
+        **_means(models),
     )
     keep(references, record)
     return record
 
 
-def _reference_phi(references: References, role: Role) -> NDArray[np.float32]:
-    population = references.examples.population
-    logits = references.logits(role)[population]
-    return margins(logits, references.examples.labels[population]).astype(np.float32)
+@dataclass(frozen=True)
+class _Model:
+    """What is kept of one shadow model: φ [population], from scaled logits, its temperature, and RA, FA, VA and TA."""
+
+    phi: NDArray[np.float32]
+    temperature: float
+    accuracies: Mapping[str, float]
+
+
+def _model(references: References, parts: Mapping[str, NDArray[np.int64]], logits: NDArray[np.float32]) -> _Model:
+    labels, population = references.examples.labels, references.examples.population
+    at_temperature = scaled(logits, labels, parts["val"])
+    phi = margins(at_temperature.logits[population], labels[population])
+    return _Model(phi.astype(np.float32), at_temperature.temperature, asdict(accuracies(logits, labels, parts)))
+
+
+def _means(models: Sequence[tuple[float | None, Mapping[str, float]]]) -> dict[str, Any]:
+    """Return the fields of a record that are means over its models."""
+    temperatures = np.array([0.0 if temperature is None else temperature for temperature, _ in models])
+    parts = models[0][1]
+    return {
+        "temperature": float(np.exp(np.log(temperatures).mean())) if temperatures.all() else 0.0,
+        "accuracies": {part: float(np.mean([of_model[part] for _, of_model in models])) for part in parts},
+    }
 
 
 def _half_width(references: References, entry: Entry, pairs: int) -> float:
@@ -210,7 +256,8 @@ def _gathered(references: References, entry: Entry, pairs: int) -> Columns:
 
 
 def _complete(references: References, record: ShadowRecord, entry: Entry) -> ShadowRecord:
-    units = unit_store.of_entry(references.store, ShadowUnit, references.track, entry.id).values()
+    stored = unit_store.of_entry(references.store, ShadowUnit, references.track, entry.id).values()
+    units = [unit for unit in stored if unit.temperature is not None]
     seconds = [unit.cpu_seconds for unit in units if unit.cpu_seconds is not None]
     record = replace(
         record,
@@ -218,6 +265,7 @@ def _complete(references: References, record: ShadowRecord, entry: Entry) -> Sha
         cpu_seconds=round(float(np.mean(seconds)), 4) if seconds else None,
         trusted=all(unit.trusted for unit in units),
         date=now(),
+        **_means([(unit.temperature, unit.accuracies) for unit in units]),
     )
     keep(references, record)
     return record
@@ -247,17 +295,16 @@ def _pack(references: References, columns: Columns) -> str:
 
 def _finished(references: References, unit: ShadowUnit) -> ShadowUnitRecord | None:
     record = unit_store.find(references.store, unit)
-    if record is None or record.status != "ok" or record.phi is None or not references.store.has(record.phi):
+    if record is None or record.status != "ok" or record.phi is None or record.temperature is None:
         return None
-    return record
+    return record if references.store.has(record.phi) else None
 
 
 def _keep_unit(references: References, unit: ShadowUnit, result: UntimedResult, trusted: bool) -> None:
-    phi = None
-    if result.logits is not None:
-        population = references.examples.population
-        values = margins(result.logits[population], references.examples.labels[population]).astype("<f4").tobytes()
-        phi = references.store.put(values)
     seconds = None if result.cpu_seconds is None else round(result.cpu_seconds, 4)
-    record = ShadowUnitRecord(result.status, result.reason, phi, seconds, trusted, result.log)
+    record = ShadowUnitRecord(result.status, result.reason, None, seconds, trusted, result.log)
+    if result.logits is not None:
+        model = _model(references, unit.parts(references.examples), result.logits)
+        phi = references.store.put(model.phi.astype("<f4").tobytes())
+        record = replace(record, phi=phi, temperature=model.temperature, accuracies=model.accuracies)
     unit_store.keep(references.store, unit, record)

@@ -91,4 +91,5 @@ def _evidence(
         labels=references.examples.labels,
         forget=references.examples.split(seed).forget,
         substitute=references.examples.substitute(seed),
+        val=references.examples.split(seed).val,
     )

@@ -24,6 +24,7 @@ from unlearn_bench.harness.tracks.specification import Track
 from unlearn_bench.harness.units.runner import Runner, UntimedResult, deadline
 from unlearn_bench.harness.units.unit_kinds import SeedUnit, ShadowUnit, Unit
 from unlearn_bench.scoring.accuracy import Accuracies, accuracies, cross_entropy
+from unlearn_bench.scoring.temperature import collapse, scaled
 from unlearn_bench.scoring.umia import discernibility, umia
 
 if TYPE_CHECKING:
@@ -91,7 +92,8 @@ def losses(references: References, unit: Unit, logits: NDArray[Any], objective: 
     """Return the terms for one unit's logits [n, classes].
 
     ``paper`` compares with the retrained model of the same unit. ``oracle-free`` needs none: R and V should be as
-    accurate as under the original, and F as accurate as V.
+    accurate as under the original, and F as accurate as V. Of outputs that have collapsed the attack counts as won: it
+    could tell nothing.
     """
     labels, parts = references.examples.labels, unit.parts(references.examples)
     unlearned = accuracies(logits, labels, parts)
@@ -100,10 +102,11 @@ def losses(references: References, unit: Unit, logits: NDArray[Any], objective: 
     else:
         original = accuracies(references.logits(unit.original), labels, parts)
         target = Accuracies(original.retain, unlearned.val, original.val, original.test)
-    loss = cross_entropy(logits, labels)
+    loss = cross_entropy(scaled(logits, labels, parts["val"]).logits, labels)
     subclasses, val = references.examples.subclasses, parts["val"]
     unseen = val[np.isin(subclasses[val], subclasses[parts["forget"]])]  # as on the board, of F's classes
-    attack = umia(loss[parts["forget"]], loss[unseen], references.track.analysis.umia_seed)
+    sides = loss[parts["forget"]], loss[unseen]
+    attack = 1.0 if collapse(np.concatenate(sides)) else umia(*sides, references.track.analysis.umia_seed)
     return Losses(
         retain=abs(unlearned.retain - target.retain) / 3,
         forget=abs(unlearned.forget - target.forget) / 3,

@@ -66,7 +66,7 @@ def submit(
         path: the submission, one Python file.
         track: a track's name, or the path of a TOML file.
         options: how to run it.
-        seeds: run only the first so many model seeds; a rank needs all.
+        seeds: run only the first so many model seeds; a position needs all.
         parameters: hyper-parameters, on top of those that ``bench tune`` chose for this file on this track.
         lira: also run its shadow units.
         swap: also run its swapped units.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from unlearn_bench.scoring.distances import output_distance
 from unlearn_bench.scoring.evidence import ModelEvidence
 
@@ -13,9 +11,10 @@ TITLE = "Distance of outputs to Retrain"
 def attack(model: ModelEvidence) -> dict[str, float]:
     """‖softmax(U) − softmax(Re)‖ / ‖softmax(Re)‖ on ``forget``, ``retain`` and ``test`` examples; 0 is equal.
 
-    Not an attack that an outsider could run, since it needs the retrained model; its null is a second retrained model.
+    The logits of both are scaled, so that confidence does not count. No outsider could run this attack, which needs the
+    retrained model; its null is a second retrained model.
     """
-    unlearned, retrained = np.asarray(model.logits), np.asarray(model.retrained)
+    unlearned, retrained = model.scaled.logits, model.retrained_scaled.logits
     return {
         part: output_distance(unlearned[model.parts[part]], retrained[model.parts[part]])
         for part in ("forget", "retain", "test")

@@ -20,6 +20,7 @@ from scipy.special import logsumexp
 from unlearn_bench.scoring.evidence import ModelEvidence
 
 TITLE = "RMIA"
+EVIDENCE = "auc"
 OFFLINE_A = 0.3
 """The paper's a for CIFAR-10: 1 takes p_out for p, 0 leans furthest towards p_in = 1."""
 GAMMA = 2.0

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unlearn_bench.scoring import logistic
-from unlearn_bench.scoring.accuracy import margins
 from unlearn_bench.scoring.cross_validation import FOLDS, folds
 from unlearn_bench.scoring.evidence import SwapEvidence
 from unlearn_bench.scoring.umia import standardised
@@ -27,8 +26,7 @@ def attack(swap: SwapEvidence) -> dict[str, float]:
         ValueError: sides of different sizes or with examples in common, fewer than 10 a side, or non-finite logits.
     """
     sides = np.stack(_sides(swap))
-    phi = np.stack([margins(logits, swap.labels)[sides] for logits in (swap.logits, swap.swapped)])
-    advantage = abs(signed_advantage(phi))
+    advantage = abs(signed_advantage(swap.phi[:, sides]))
     return {"advantage": advantage, "quality": 1.0 - advantage}
 
 

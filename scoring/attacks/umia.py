@@ -6,6 +6,7 @@ from unlearn_bench.scoring.evidence import ModelEvidence
 from unlearn_bench.scoring.umia import indiscernibility, umia
 
 TITLE = "U-MIA"
+EVIDENCE = "accuracy"
 
 
 def attack(model: ModelEvidence) -> dict[str, float]:

@@ -18,7 +18,8 @@ from unlearn_bench.scoring.umia import indiscernibility
 
 Counts = NDArray[np.int64]
 
-TITLE = "U-MIA, two-sided"
+TITLE = "two-sided U-MIA"
+EVIDENCE = "accuracy"
 DEPTH = 2
 LEAF = 0.05
 """Of the training examples. It keeps single outliers from being learnt: on real losses the null is .49–.50 at every

@@ -43,6 +43,6 @@ METRICS = (
         null=False,
         required=True,
         parts=("test",),
-        shown=EVERYWHERE - {"board page"},
+        shown=EVERYWHERE - {"table", "board page"} | {"wide table"},
     ),
 )

@@ -41,6 +41,8 @@ METRICS = (
         better="low",
         spread=True,
         ranked=True,
+        in_words=("close to Retrain", "off Retrain", "far from Retrain"),
+        paper_ranked=True,
         required=True,
         parts=("retain", "forget", "test"),
     ),

@@ -13,7 +13,7 @@ METRICS = (
         attack=("umia", "accuracy"),
         required=True,
         parts=("forget",),
-        shown=EVERYWHERE - {"board page"},
+        shown=EVERYWHERE - {"table", "board page"} | {"wide table"},
     ),
     Metric(
         name="indisc",
@@ -23,7 +23,7 @@ METRICS = (
         attack=("umia", "indisc"),
         better="high",
         spread=True,
-        ranked=True,
+        paper_ranked=True,
         required=True,
         shown=EVERYWHERE - {"verify"},
     ),

@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -53,8 +54,8 @@ width = 8
 channels = 1
 
 [recipe]
-epochs = 2
-batch_size = 64
+epochs = 5
+batch_size = 16
 lr = 0.1
 schedule = "one-cycle"
 seed = 1
@@ -207,6 +208,11 @@ def small_track(small: Path) -> Track:
 def references(small_track: Track) -> References:
     """References of the tiny track, in the test's own store, not trained yet."""
     return References(small_track, Store())
+
+
+def with_recipe(track: Track, **changes: object) -> References:
+    """References of a track that differs in its recipe, in the test's own store."""
+    return References(replace(track, recipe=replace(track.recipe, **changes)), Store())  # type: ignore[arg-type]
 
 
 def run(*arguments: str, env: dict[str, str] | None = None) -> Result:

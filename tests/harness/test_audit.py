@@ -61,7 +61,7 @@ def unlearn(model, retain, forget, val):
 def learnt(tmp_path: Path) -> Track:
     """A tiny track whose models learn enough to remember what they forget."""
     path = tmp_path / "learnt.toml"
-    path.write_text(SMALL.replace("epochs = 2", "epochs = 15").replace("seeds = 2", "seeds = 4"))
+    path.write_text(SMALL.replace("epochs = 5", "epochs = 15").replace("seeds = 2", "seeds = 4"))
     return load_track(str(path))
 
 

@@ -9,13 +9,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from tests.harness.conftest import run
+from tests.harness.conftest import run, with_recipe
 from unlearn_bench.harness.commands import _progress as progress
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.references.roles import Role
@@ -38,10 +37,6 @@ class Killed(Exception):
 
 def bits(models: Sequence[torch.nn.Module]) -> list[bytes]:
     return [tensor.numpy().tobytes() for model in models for tensor in model.state_dict().values()]
-
-
-def with_recipe(track: Track, **changes: object) -> References:
-    return References(replace(track, recipe=replace(track.recipe, **changes)), Store())  # type: ignore[arg-type]
 
 
 def killed_after(epochs: int) -> Callable[[], None]:
@@ -77,7 +72,7 @@ def test_it_ends_with_the_model_of_a_training_without_a_break(
 def test_the_command_goes_on_after_a_kill(
     small: Path, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    small.write_text(small.read_text().replace("epochs = 2", "epochs = 30"))
+    small.write_text(small.read_text().replace("epochs = 5", "epochs = 30"))
     track = load_track(str(small))
     assert run("prepare", str(small), "--workers", "1").exit_code == 0
     expected = References(track, Store()).manifest.roles

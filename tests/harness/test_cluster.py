@@ -121,7 +121,7 @@ def test_a_node_killed_in_mid_training_costs_no_model_and_changes_none(
     cluster: Any, second: Any, tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     track = tmp_path / "long.toml"
-    track.write_text(SMALL.replace("epochs = 2", "epochs = 12"))
+    track.write_text(SMALL.replace("epochs = 5", "epochs = 12"))
     arguments = ("prepare", str(track), "--workers", "2", "--executor", "ray", "--address", cluster.address)
     process = start(*arguments, program=OFTEN)
     kill_while_it_works(second, process, "train")
@@ -217,7 +217,7 @@ def started_head(port: int = 0, **environment: str) -> Iterator[tuple[str, subpr
 @pytest.mark.parametrize("anew", [False, True])
 def test_a_lost_head_ends_the_command_and_loses_nothing(anew: bool, home: Path, tmp_path: Path) -> None:
     track = tmp_path / "long.toml"
-    track.write_text(SMALL.replace("epochs = 2", "epochs = 15"))
+    track.write_text(SMALL.replace("epochs = 5", "epochs = 15"))
     environment = {"RAY_AUTH_MODE": "disabled", "BENCH_LOCKS": str(tmp_path / "locks")}
     with started_head(**environment) as (address, head):
         program = SOON.format(lost=30 if anew else 2)

@@ -1,4 +1,4 @@
-"""An entry that works harder in shadow units than in timed ones is marked, and its U-LiRA has no rank."""
+"""An entry whose shadow models are not made as its timed ones is marked, and its U-LiRA does not count."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from tests.harness.conftest import run
@@ -32,18 +31,19 @@ SHARE = 448 / 896
 
 
 class Costing:
-    """A runner whose units cost what ``cost`` says; the models are drawn."""
+    """A runner whose units cost what ``cost`` says; the models are drawn, and mostly right."""
 
     backend, trusted, at_once, overhead = "costing", True, 1, 0.0
 
-    def __init__(self, examples: int, cost: Callable[[Unit], float]) -> None:
+    def __init__(self, labels: np.ndarray, cost: Callable[[Unit], float]) -> None:
         self.asked: list[str] = []
-        self._examples, self._cost = examples, cost
+        self._labels, self._cost = labels, cost
 
     def run(self, units: Sequence[Unit], deadline: float) -> Iterator[tuple[Unit, UntimedResult]]:
         for unit in units:
             self.asked.append(unit.description)
-            logits = np.random.default_rng(np.ravel(unit.index)).normal(size=(self._examples, 10))
+            drawn = np.random.default_rng(np.ravel(unit.index)).normal(size=(len(self._labels), 10))
+            logits = drawn + 2 * np.eye(10)[self._labels]
             yield unit, UntimedResult("ok", "", logits.astype(np.float32), self._cost(unit))
 
 
@@ -54,9 +54,7 @@ def default() -> References:
 
 def attacked(references: References, entry: Entry, timed: float, shadow: float) -> ShadowRecord:
     """The record of an entry whose seed units and shadow units cost so many CPU seconds."""
-    cost = Costing(
-        len(references.examples.dataset.labels), lambda unit: shadow if isinstance(unit, ShadowUnit) else timed
-    )
+    cost = Costing(references.examples.dataset.labels, lambda unit: shadow if isinstance(unit, ShadowUnit) else timed)
     list(probe_units.measure(references, probe_units.pending(references, entry), cost))
     return shadow_units.run(references, entry, cost)
 
@@ -91,7 +89,7 @@ def test_three_times_the_work_of_a_timed_unit_is_marked(
 
 
 @pytest.mark.slow
-def test_a_marked_row_is_shown_but_stands_in_no_rank_with_u_lira(default: References) -> None:
+def test_u_lira_of_a_marked_row_is_shown_and_does_not_count(default: References) -> None:
     before = board.board(default).set_index("entry")
     for name, shadow in (("honest", 0.5), ("cheat", 4.0)):
         entry = from_source(name, f"'''{name}'''\ndef unlearn(model, retain):\n    return model\n".encode())
@@ -99,15 +97,14 @@ def test_a_marked_row_is_shown_but_stands_in_no_rank_with_u_lira(default: Refere
         attacked(default, entry, 1.0, shadow)
     rows = board.board(default).set_index("entry")
     cheat, honest = rows.loc["cheat"], rows.loc["honest"]
-    assert cheat["rank"] == honest["rank"], "the other rank stays"
-    assert honest["rank_with_ulira"] > 0 and not honest["inconsistent"]
-    assert pd.isna(cheat["rank_with_ulira"]) and pd.isna(cheat["group_ulira"])
+    assert not honest["inconsistent"] and not honest["provisional"]
+    assert cheat["provisional"] == cheat["inconsistent"]
     assert cheat["ulira"] == pytest.approx(honest["ulira"]), "what was measured is still shown"
     assert cheat["inconsistent"] == (
         "a shadow unit takes 4.00 CPU s, 8.00 s for as many examples, a timed one 1.00 s: 8.0 times"
     )
     others = before.index.difference(["cheat", "honest"])
-    assert before.loc[others, "group_ulira"].equals(rows.loc[others, "group_ulira"]), "no other row moves"
+    assert before.loc[others, "group_forgetting"].equals(rows.loc[others, "group_forgetting"]), "no other row moves"
     table = run("leaderboard").stdout
     assert "! cheat inconsistent: a shadow unit takes 4.00 CPU s" in table
     assert next(line for line in table.splitlines() if " cheat" in line).count("!") == 1
@@ -117,7 +114,7 @@ def test_a_marked_row_is_shown_but_stands_in_no_rank_with_u_lira(default: Refere
     marks = {
         row["entry"]: row["inconsistent"] for row in json.loads(run("leaderboard", "--format", "json").stdout)["rows"]
     }
-    assert [name for name, mark in marks.items() if mark] == ["cheat"]
+    assert [name for name in ("cheat", "honest") if marks[name]] == ["cheat"]
 
 
 def test_the_yardstick_runs_once_for_foreign_files_and_never_for_shipped_ones(default: References) -> None:
@@ -132,14 +129,14 @@ def test_the_yardstick_runs_once_for_foreign_files_and_never_for_shipped_ones(de
 
 
 def test_a_yardstick_that_fails_fails_the_run(default: References, monkeypatch: pytest.MonkeyPatch) -> None:
-    entry, examples = foreign(), len(default.examples.dataset.labels)
+    entry, labels = foreign(), default.examples.dataset.labels
 
     class Crashing(Costing):
         def run(self, units: Sequence[Unit], deadline: float) -> Iterator[tuple[Unit, UntimedResult]]:
             for unit, result in super().run(units, deadline):
                 yield unit, replace(result, status="crash", reason="it broke", logits=None)
 
-    runner = Crashing(examples, lambda unit: 1.0)
+    runner = Crashing(labels, lambda unit: 1.0)
     monkeypatch.setattr(LocalExecutor, "untimed", lambda *_: (nullcontext(runner), "so it runs"))
     monkeypatch.setattr(untimed, "train_missing", lambda *_: None)
     monkeypatch.setattr(shadow_units, "reference_rows", lambda *_: None)
@@ -149,10 +146,10 @@ def test_a_yardstick_that_fails_fails_the_run(default: References, monkeypatch: 
 
 
 def test_swapped_units_have_the_same_yardstick(default: References) -> None:
-    entry, examples = foreign(), len(default.examples.dataset.labels)
+    entry, labels = foreign(), default.examples.dataset.labels
     for seed in range(10):  # what they start from; only their cost is looked at
-        default.add(Role("swap", seed), b"", half(np.zeros((examples, 10))).astype(np.float32), TrainingFacts())
-    costs = Costing(examples, lambda unit: 4.0 if isinstance(unit, SwapUnit) else 1.0)
+        default.add(Role("swap", seed), b"", half(np.zeros((len(labels), 10))).astype(np.float32), TrainingFacts())
+    costs = Costing(labels, lambda unit: 4.0 if isinstance(unit, SwapUnit) else 1.0)
     list(probe_units.measure(default, probe_units.pending(default, entry), costs))
     assert probe_units.inconsistent_swaps(default, entry.id) == ""
     list(swap_units.run(default, swap_units.pending(default, entry), costs))

@@ -171,7 +171,7 @@ def test_long_work_makes_way_for_a_timed_unit_where_it_pauses() -> None:
 @pytest.mark.slow
 def test_a_unit_is_timed_in_the_midst_of_a_training(small: Path, prepared: object, program: str) -> None:
     long = small.with_name("long.toml")
-    long.write_text(small.read_text().replace("epochs = 2", "epochs = 100000"))  # another track, which would never end
+    long.write_text(small.read_text().replace("epochs = 5", "epochs = 100000"))  # another track, which would never end
     command = [program, "prepare", str(long), "--workers", "2"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as training:
         try:

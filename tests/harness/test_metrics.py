@@ -12,12 +12,11 @@ import pytest
 from tests.harness.conftest import run
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.report import columns
-from unlearn_bench.harness.results import audit, verification
+from unlearn_bench.harness.results import audit, scores, verification
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.tracks.loading import load_track
 from unlearn_bench.harness.units import unit_store
 from unlearn_bench.scoring import metric_table, metrics
-from unlearn_bench.scoring.accuracy import cross_entropy
 from unlearn_bench.scoring.metric import PLACES, Metric
 
 LOSS = '''
@@ -65,7 +64,7 @@ def test_a_metric_in_one_new_file_is_seen_in_every_output(folder: Path, tmp_path
         if record.name == "ft":
             logits, forget = unit_store.logits(store, record), references.examples.parts(record.seed)["forget"]
             assert logits is not None
-            expected.append(float(cross_entropy(logits[forget], references.examples.labels[forget]).mean()))
+            expected.append(float(scores.model_evidence(references, record.seed, logits).losses[forget].mean()))
     mean = sum(expected) / len(expected)
 
     rows = {row["entry"]: row for row in json.loads(run("leaderboard", "--format", "json").stdout)["rows"]}
@@ -73,7 +72,7 @@ def test_a_metric_in_one_new_file_is_seen_in_every_output(folder: Path, tmp_path
     assert rows["ft"]["forget_loss_low"] < mean < rows["ft"]["forget_loss_high"]
     assert ",forget_loss,forget_loss_low,forget_loss_high," in run("leaderboard", "--format", "csv").stdout
     table = run("leaderboard").stdout.splitlines()
-    assert table[1].split()[-1] == "F-loss" and f"{mean:.2f}".lstrip("0") in next(x for x in table if " ft " in x)
+    assert table[1].split()[-1] == "F-loss" and f"{mean:.2f}".lstrip("0") in next(x for x in table if " ft~ " in x)
     assert "F-loss" in next(line for line in table if line.startswith("zero line"))
     assert "| F-loss |" in run("leaderboard", "--format", "markdown").stdout.splitlines()[0]
     assert "F-loss" in run("show", "ft").stdout and "F-loss" in run("compare", "ft", "ct").stdout
@@ -120,8 +119,8 @@ def test_two_metrics_of_one_name_are_refused(folder: Path) -> None:
 
 
 def test_a_metric_may_not_be_called_like_another_column(folder: Path) -> None:
-    (folder / "broken.py").write_text(LOSS.replace("forget_loss", "rank"))
-    with pytest.raises(ValueError, match="name of another column: rank"):
+    (folder / "broken.py").write_text(LOSS.replace("forget_loss", "position"))
+    with pytest.raises(ValueError, match="name of another column: position"):
         columns.columns()
 
 

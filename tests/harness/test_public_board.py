@@ -1,4 +1,4 @@
-"""What a public board ranks: rows of foreign entries from containers only; the others are listed with a badge."""
+"""What has a position on a public board: foreign entries from containers only; the others are listed with a badge."""
 
 from __future__ import annotations
 
@@ -57,35 +57,35 @@ def entries(prepared: References) -> References:
     return prepared
 
 
-def test_untrusted_rows_are_listed_without_a_rank_and_the_others_ranked_as_if_they_were_not_there(
+def test_untrusted_rows_are_listed_without_a_position_and_the_others_stand_as_if_they_were_not_there(
     entries: References,
 ) -> None:
     local, public = (board.board(entries, public=public).set_index("entry") for public in (False, True))
-    assert local["rank"].notna().sum() == 4
+    assert local["position"].notna().sum() == 4
     assert set(public.index) == set(local.index)
     assert set(public.index[public["state"] == UNTRUSTED]) == {"bare", "ft"}, "baselines are timed as well"
     assert list(public.index[-2:]) == ["original", "retrain"] or list(public.index[-2:]) == ["retrain", "original"]
     for name in ("bare", "ft"):
         row = public.loc[name]
-        assert row[[c for c in public.columns if c.startswith(("rank", "group_", "keep_"))]].isna().all()
+        assert row[[c for c in public.columns if c.startswith(("position", "group_", "keep_"))]].isna().all()
         assert (row[[*GROUPS, "F"]] == 0).all() and row["retdev"] == local.loc[name, "retdev"]
-    assert set(public.index[public["rank"].notna()]) == {"boxed", "ga"}
-    for name in ("ft", "bare"):  # ranks of the rest do not know them
+    assert set(public.index[public["position"].notna()]) == {"boxed", "ga"}
+    for name in ("ft", "bare"):  # the rest do not know them
         for path in entries.store.root.glob("units/**/*.json"):
             if json.loads(path.read_text())["name"] == name:
                 path.unlink()
     alone = board.board(entries).set_index("entry")
-    assert public.loc[["boxed", "ga"], "rank"].equals(alone.loc[["boxed", "ga"], "rank"])
+    assert public.loc[["boxed", "ga"], "position"].equals(alone.loc[["boxed", "ga"], "position"])
 
 
 def test_the_command_says_the_badge_and_the_floor(entries: References, small: Path) -> None:
     table = run("leaderboard", "--track", str(small), "--public").stdout
-    lines = {line.split()[1]: line for line in table.splitlines() if len(line.split()) > 1}
+    lines = {line.split()[2]: line for line in table.splitlines() if len(line.split()) > 2}
     assert lines["bare*"].startswith("–") and lines["ft*"].startswith("–") and lines["boxed"][0].isdigit()
     assert (
         "* untrusted sandbox" in table and "overhead floor (the identity entry, median of its seeds): 0.75 s" in table
     )
-    assert all(len(line) <= 100 for line in table.splitlines())
+    assert [line for line in table.splitlines() if len(line) > 100] == []
     content = json.loads(run("leaderboard", "--track", str(small), "--public", "--format", "json").stdout)
     assert {row["entry"]: row["state"] for row in content["rows"]}["bare"] == "untrusted sandbox"
     assert content["floor_seconds"] == 0.75
@@ -106,7 +106,7 @@ def test_shadow_units_of_a_source_that_ships_are_trusted_in_every_back_end(
         return ShadowRecord(sha, name, sha, "crash", "", 0, None, None, "", False, {})
 
     found = {"ga": shadow("ga", (BASELINES / "ga.py").read_bytes()), "boxed": shadow("boxed", b"boxed")}
-    monkeypatch.setattr(board, "shadow_scores", lambda *_: {n: (r, None) for n, r in found.items()})
+    monkeypatch.setattr(board, "shadow_results", lambda *_: {n: board.ShadowReading(r, None) for n, r in found.items()})
     trusted = board.board(entries).set_index("entry")["trusted"]
     assert trusted["ga"] and not trusted["boxed"]
 

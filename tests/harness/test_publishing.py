@@ -248,7 +248,7 @@ def test_another_url_of_the_manifest_gives_what_the_first_lacks(published: Path,
 
 def test_a_manifest_of_other_references_is_refused(published: Path, small: Path, tmp_path: Path) -> None:
     other = tmp_path / "changed.toml"
-    other.write_text(SMALL.replace("epochs = 2", "epochs = 3"))
+    other.write_text(SMALL.replace("epochs = 5", "epochs = 3"))
     result = run("prepare", str(other), "--fetch", str(published), "--manifest", str(manifest_path(str(small))))
     assert result.exit_code == 2
     assert "is of other references" in result.stderr

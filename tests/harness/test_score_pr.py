@@ -117,7 +117,7 @@ def scored_once(trained: Path, upstream: Path, tmp_path_factory: pytest.TempPath
             patch.setenv("GITHUB_STEP_SUMMARY", str(place / "summary.md"))
             result = score(fork, place / "small.toml", place / "out")
         assert result.exit_code == 0, result.output
-        assert "mine: rank 1 of 1 · RetDev " in result.stdout and "the source of the base commit" in result.stderr
+        assert "mine: 1st of 1 · RetDev " in result.stdout and "the source of the base commit" in result.stderr
 
     return once(tmp_path_factory, "scored-pull", make).parent
 
@@ -145,7 +145,7 @@ def test_a_result_says_what_was_scored_by_which_harness(scored: Scored, scored_o
     assert (document.status, document.harness.matches_base) == ("ok", True)
     text = (scored.out / "comment.md").read_text()
     assert (scored_once / "summary.md").read_text() == text
-    assert "**rank 1 of 1 · RetDev " in text and "seeds `0✓ 1✓`" in text
+    assert "**1st of 1 · RetDev " in text and "seeds `0✓ 1✓`" in text
     assert "heading" not in text and "script" not in text, "of a participant's text the title alone"
 
 
@@ -166,7 +166,7 @@ def test_a_checked_result_stands_on_the_board_of_the_publisher(scored: Scored, p
     assert done.exit_code == 0 and "appended 2 records of 1 entries" in done.stdout, done.output
     references = References(load_track(str(scored.track)), Store())
     row = board.board(references).set_index("entry").loc["mine"]
-    assert row["rank"] == 1 and not row["trusted"]
+    assert row["position"] == 1 and not row["trusted"]
     assert board.board(references, public=True).set_index("entry").loc["mine", "state"] == board.UNTRUSTED
     assert f"RetDev {row['retdev']:.3f}" in published.read_text()
     assert "appended 0 records" in run(*scored.publish).stdout, "twice is once"
@@ -216,7 +216,7 @@ def test_in_containers_a_pull_request_finds_no_secrets_and_is_trusted(
     command = ("publish", str(tmp_path / "out"), "--track", str(small), "--repo", str(fork.path))
     assert "appended 0 records" in run(*command).stdout, "the store has them"
     row = board.board(prepared, public=True).set_index("entry").loc["mine"]
-    assert row["rank"] == 1 and row["trusted"]
+    assert row["position"] == 1 and row["trusted"]
     assert run("verify", "mine", "--seed", "0", "--track", str(small), "--sandbox", "docker").exit_code == 0
 
 

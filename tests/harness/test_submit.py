@@ -50,7 +50,7 @@ def test_submit_scores_every_seed_and_ends_with_the_verdict(prepared: References
     assert result.exit_code == 0, result.output
     assert "not a sandbox" in result.stderr, "the process back end says once what it is"
     verdict = result.stdout.strip().splitlines()[-1]
-    assert verdict.startswith("rank 1 of 1 · RetDev ")
+    assert verdict.startswith("1st of 1 · RetDev ")
     assert verdict.endswith("2/2 seeds ok")
     assert all(len(line) <= 100 for line in result.stdout.splitlines())
 
@@ -73,7 +73,7 @@ def test_submit_scores_every_seed_and_ends_with_the_verdict(prepared: References
 
     table = run("leaderboard", "--track", str(small), "--format", "csv").stdout
     frame = pd.read_csv(io.StringIO(table)).set_index("entry")
-    assert frame.loc["mine", "rank"] == 1
+    assert frame.loc["mine", "position"] == 1
     assert frame.loc["retrain", "retdev"] == 0
     assert frame.loc["retrain", "rte"] == pytest.approx(1.0)
     assert frame.loc["mine", "rte"] > 0
@@ -89,12 +89,12 @@ def test_submit_scores_every_seed_and_ends_with_the_verdict(prepared: References
 
 
 @pytest.mark.slow
-def test_a_partial_run_has_no_rank_yet(prepared: References, small: Path, entry: Path) -> None:
+def test_a_partial_run_has_no_position_yet(prepared: References, small: Path, entry: Path) -> None:
     result = run("submit", str(entry), "--track", str(small), "--sandbox", "process", "--seeds", "1", "--json")
     content = json.loads(result.stdout)
     assert content["units"] == {"0": "ok"}
     assert content["verdict"].startswith("not ranked yet")
-    assert content["row"]["rank"] is None
+    assert content["row"]["position"] is None
 
 
 @pytest.mark.slow

@@ -59,9 +59,9 @@ def test_each_digest_covers_its_own_part() -> None:
     ("old", "new", "words"),
     [
         ('schedule = "one-cycle"', 'schedule = "warm"', ["recipe.schedule", "'warm'", "'one-cycle', 'cosine'"]),
-        ("epochs = 2", 'epochs = "two"', ["recipe.epochs", "a whole number"]),
-        ("epochs = 2", "epochs = true", ["recipe.epochs", "a whole number"]),
-        ("epochs = 2", "epoch = 2", ["recipe.epoch is not a key", "epochs"]),
+        ("epochs = 5", 'epochs = "two"', ["recipe.epochs", "a whole number"]),
+        ("epochs = 5", "epochs = true", ["recipe.epochs", "a whole number"]),
+        ("epochs = 5", "epoch = 2", ["recipe.epoch is not a key", "epochs"]),
         ("retain = 192", "retain = 0", ["splits.retain", "1 or more"]),
         ("retain = 192", "", ["splits.retain is missing"]),
         ('name = "resnet18_narrow"', 'name = "resnet19"', ["model.name", "resnet18_narrow", "@architecture"]),

@@ -7,6 +7,7 @@ import pickle
 import numpy as np
 import pytest
 
+from tests.harness.conftest import with_recipe
 from unlearn_bench.harness.entries.entry import Entry, from_source
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.references.roles import Role
@@ -17,7 +18,8 @@ KINDS = (SeedUnit, ProbeUnit, ShadowUnit, SwapUnit)
 
 def unit(kind: type[Unit], references: References) -> Unit:
     entry = from_source("pinned", b"def unlearn(model, retain, *, lr=0.1):\n    return model\n")
-    given: tuple[Entry, object, int] = entry.with_parameters({"lr": 0.5}), references.track, 1
+    track = with_recipe(references.track, epochs=2, batch_size=64).track
+    given: tuple[Entry, object, int] = entry.with_parameters({"lr": 0.5}), track, 1
     return ShadowUnit(*given, 0) if kind is ShadowUnit else kind(*given)  # type: ignore[arg-type]
 
 

@@ -9,6 +9,7 @@ import pytest
 
 USUAL = {"kind": "baseline", "status": "ok", "ra": 0.99, "fa": 0.85, "va": 0.84, "ta": 0.84, "rr": 1.0, "fr": 1.0}
 USUAL |= {"tr": 1.0, "retdev": 0.1, "umia": 0.52, "rte": 5.0, "ra_retrain": 0.99, "classes": 10}
+USUAL |= {"temperature": 1.0, "collapse": ""}
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Evidence for attacks: the default track's shipped reference models, and small models with known losses."""
 
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -7,9 +8,10 @@ import numpy as np
 
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.references.roles import Role, RoleKind
+from unlearn_bench.harness.results import board_entries
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.tracks.loading import load_track
-from unlearn_bench.scoring.accuracy import margins
+from unlearn_bench.harness.units import unit_store
 from unlearn_bench.scoring.evidence import ModelEvidence, ShadowEvidence
 
 
@@ -17,12 +19,20 @@ from unlearn_bench.scoring.evidence import ModelEvidence, ShadowEvidence
 def _references() -> tuple[References, np.ndarray, np.ndarray]:
     """With φ of the retrained models, [seeds, n], and where they lack an example."""
     references = References(load_track("digits-resnet18"), Store())
-    labels, seeds = references.examples.dataset.labels, range(references.track.protocol.seeds)
-    phi = np.stack([margins(references.logits(Role("retrained", seed)), labels) for seed in seeds])
-    lacks = np.ones(phi.shape, dtype=bool)
-    for seed in seeds:
+    lacks = np.ones(references.reference_phi.shape, dtype=bool)
+    for seed in range(references.track.protocol.seeds):
         lacks[seed, references.examples.split(seed).retain] = False
-    return references, phi, lacks
+    return references, references.reference_phi, lacks
+
+
+@cache
+def of_baseline(name: str, seed: int) -> ModelEvidence:
+    """A shipped method's model of the default track."""
+    references, _, _ = _references()
+    records = next(entry.records for entry in board_entries.board_entries(references) if entry.name == name)
+    logits = unit_store.logits(references.store, records[seed])
+    assert logits is not None
+    return replace(real("original", seed), logits=logits)
 
 
 def real(kind: RoleKind, seed: int) -> ModelEvidence:

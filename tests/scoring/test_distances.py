@@ -32,7 +32,10 @@ def test_the_attack_gives_one_number_a_part() -> None:
     found = attack(model)
     assert list(found) == ["forget", "retain", "test"]
     for part, value in found.items():
-        p, q = (softmax(logits[model.parts[part]], axis=1) for logits in (model.logits, model.retrained))
+        p, q = (
+            softmax(logits[model.parts[part]], axis=1)
+            for logits in (model.scaled.logits, model.retrained_scaled.logits)
+        )
         assert value == pytest.approx(np.sqrt(((p - q) ** 2).sum() / (q**2).sum()))
     assert attack(replace(model, logits=model.retrained)) == {"forget": 0.0, "retain": 0.0, "test": 0.0}
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from numpy.typing import ArrayLike, NDArray
 from sklearn.cluster import AgglomerativeClustering
 
-from unlearn_bench.scoring.groups import GROUPS, cut_points, places
+from unlearn_bench.scoring.groups import GROUPS, all_cut_points, cut_points, places
 
 DATA = Path(__file__).parents[1] / "data"
 values = st.lists(st.integers(0, 400).map(lambda k: k / 100), min_size=0, max_size=20)
@@ -61,6 +61,13 @@ def test_order_does_not_matter_and_groups_never_overlap(means: list[float], rand
     assert assign(sorted(means), cuts, lower_is_better=True).tolist() == sorted(
         assign(means, cuts, lower_is_better=True)
     )
+
+
+def test_each_row_of_a_table_has_its_own_cut_points() -> None:
+    table = np.random.default_rng(0).integers(0, 12, size=(200, 9)) / 4
+    for row, cuts in zip(table, all_cut_points(table), strict=True):
+        assert cuts[np.isfinite(cuts)].tolist() == cut_points(row).tolist()
+        np.testing.assert_array_equal(places(row, cuts, True), places(row, cut_points(row), True))
 
 
 def test_nan_is_refused() -> None:

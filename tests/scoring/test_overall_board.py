@@ -1,10 +1,13 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from unlearn_bench.scoring.board import overall_board, track_board
+from unlearn_bench.scoring.forgetting import Reading
+from unlearn_bench.scoring.panel_result import PanelResult
 
 DATA = Path(__file__).parents[1] / "data"
 Make = Callable[..., pd.DataFrame]
@@ -17,6 +20,17 @@ METHODS = {
 SEEDS = {"one": 3, "two": 2}
 
 
+def attacked(**changed: float) -> list[PanelResult]:
+    """What one attack finds on both tracks, where A and B change places; ``B_one``: of B on track ``one``."""
+    found = {"A_one": 0.0, "B_one": 0.3, "C_one": 0.8, "A_two": 0.3, "B_two": 0.0, "C_two": 0.8, "only one_one": 0.0}
+    results = []
+    for key, value in (found | changed).items():
+        entry, track = key.rsplit("_", 1)
+        sides = (np.full(SEEDS[track], level) for level in (0.5 + 0.2 * value, 0.5, 0.7))
+        results.append(PanelResult(entry, track, (Reading("U-MIA", "seed", *sides),)))
+    return results
+
+
 def two_tracks(make_rows: Make) -> pd.DataFrame:
     swapped = {"A": METHODS["B"], "B": METHODS["A"], "C": METHODS["C"]}
     first = make_rows({**METHODS, "only one": METHODS["A"], "Retrain": {"kind": "reference"}}, track="one")
@@ -24,11 +38,12 @@ def two_tracks(make_rows: Make) -> pd.DataFrame:
 
 
 def test_counts_are_summed_over_metrics_and_tracks(make_rows: Make) -> None:
-    found = overall_board(two_tracks(make_rows), SEEDS, resamples=10).set_index("entry")
+    found = overall_board(two_tracks(make_rows), SEEDS, resamples=10, panel=attacked()).set_index("entry")
     assert found.index.tolist() == ["A", "B", "C", "Retrain"]
     assert found.loc["A", ["G1_retdev", "G2_retdev", "G3_retdev", "F_retdev"]].tolist() == [1, 1, 0, 0]
-    assert found.loc["A", ["G1", "G2", "G3", "F"]].tolist() == [3, 3, 0, 0]
-    assert found["rank"].tolist() == [1, 1, 2, pd.NA]
+    assert found.loc["A", ["G1_forgetting", "G2_forgetting"]].tolist() == [1, 1]
+    assert found.loc["A", ["G1", "G2", "G3", "F"]].tolist() == [3, 2, 0, 0], "speed counts on one track"
+    assert found["position"].tolist() == [1, 1, 3, pd.NA]
     assert found.loc["A", "retdev"] == pytest.approx(0.055) and found.loc["A", "rte"] == pytest.approx(10.0)
     assert found["state"].tolist() == ["ranked"] * 3 + ["reference"] and (found["tracks"] == 2).all()
 
@@ -36,7 +51,7 @@ def test_counts_are_summed_over_metrics_and_tracks(make_rows: Make) -> None:
 def test_who_lacks_a_track_stands_on_the_other_boards_only(make_rows: Make) -> None:
     rows = two_tracks(make_rows)
     assert "only one" not in set(overall_board(rows, SEEDS, resamples=10)["entry"])
-    assert track_board(rows, "one", 3, resamples=10).set_index("entry").loc["only one", "rank"] == 1
+    assert track_board(rows, "one", 3, resamples=10).set_index("entry").loc["only one", "position"] == 1
     unfinished = rows[~((rows["entry"] == "A") & (rows["track"] == "two") & (rows["seed"] == 1))]
     assert "A" not in set(overall_board(unfinished, SEEDS, resamples=10)["entry"])
 
@@ -44,15 +59,24 @@ def test_who_lacks_a_track_stands_on_the_other_boards_only(make_rows: Make) -> N
 def test_a_failure_on_one_track_is_counted_there_only(make_rows: Make) -> None:
     rows = two_tracks(make_rows)
     rows["status"] = rows["status"].mask((rows["entry"] == "B") & (rows["track"] == "one") & (rows["seed"] == 0), "oom")
-    found = overall_board(rows, SEEDS, resamples=10).set_index("entry")
-    assert found.loc["B", ["G1", "G2", "G3", "F"]].tolist() == [3, 0, 0, 3]
+    found = overall_board(rows, SEEDS, resamples=10, panel=attacked()).set_index("entry")
+    assert found.loc["B", ["G1", "G2", "G3", "F"]].tolist() == [3, 0, 0, 2]
 
 
-def test_one_track_gives_the_ranks_of_its_own_board(make_rows: Make) -> None:
+def test_who_forgets_no_better_than_original_anywhere_has_no_position(make_rows: Make) -> None:
+    one, both = (
+        overall_board(two_tracks(make_rows), SEEDS, resamples=10, panel=attacked(**left)).set_index("entry")
+        for left in ({"B_one": 1.0}, {"B_one": 1.0, "B_two": 1.0})
+    )
+    assert one.loc["B", "position"] == 2 and one.loc["B", "F"] == 2
+    assert both.loc["B", "state"] == "no better" and pd.isna(both.loc["B", "position"])
+
+
+def test_one_track_gives_the_positions_of_its_own_board(make_rows: Make) -> None:
     rows = two_tracks(make_rows)
-    columns = ["rank", "rank_low", "rank_high", "rank_retdev", "rank_indisc", "rank_rte", "G1", "G2", "G3", "F"]
-    own = track_board(rows, "one", 3).set_index("entry")[columns]
-    assert overall_board(rows, {"one": 3}).set_index("entry")[columns].equals(own)
+    columns = ["position", "position_last", "position_low", "position_high", "ahead", "G1", "G2", "G3", "F"]
+    own = track_board(rows, "one", 3, panel=attacked()).set_index("entry")[columns]
+    assert overall_board(rows, {"one": 3}, panel=attacked()).set_index("entry")[columns].equals(own)
 
 
 def test_no_track_is_an_error(make_rows: Make) -> None:
@@ -80,8 +104,8 @@ def test_table_1_from_rows_of_nine_tracks(make_rows: Make) -> None:
     for metric in ("retdev", "indisc"):
         counts = found[[f"{letter}_{metric}" for letter in ("G1", "G2", "G3", "F")]].to_numpy()
         assert (counts == table[[f"{metric}_{g}" for g in ("g1", "g2", "g3", "f")]].to_numpy()).all()
-    assert found["rank_retdev"].rank(method="dense").tolist() == table["retdev_rank"].tolist()
-    assert found["rank_indisc"].rank(method="dense").tolist() == [
+    assert found["paper_rank_retdev"].rank(method="dense").tolist() == table["retdev_rank"].tolist()
+    assert found["paper_rank_indisc"].rank(method="dense").tolist() == [
         3,
         1,
         3,

@@ -35,7 +35,9 @@ def evidence(models: str) -> object:
     if models == "swap":
         sides = np.split(rng.permutation(60), [20, 40])
         logits = rng.normal(size=(2, 60, 3))
-        return SwapEvidence(*logits, labels=rng.integers(3, size=60), forget=sides[0], substitute=sides[1])
+        return SwapEvidence(
+            *logits, labels=rng.integers(3, size=60), forget=sides[0], substitute=sides[1], val=sides[2]
+        )
     return made(rng) if models == "model" else shadows(rng)
 
 
@@ -89,7 +91,7 @@ def test_forget_losses_are_told_from_test_losses_with_the_seed_of_the_unit(name:
 
 
 # On the shipped models of the default track, means over its ten seeds: what the original betrays, and the zero line.
-@pytest.mark.parametrize(("name", "found"), [("umia", 0.66), ("umia_two_sided", 0.65), ("rmia", 0.72)])
+@pytest.mark.parametrize(("name", "found"), [("umia", 0.675), ("umia_two_sided", 0.655), ("rmia", 0.765)])
 def test_the_original_is_caught_and_a_second_retrained_model_is_not(name: str, found: float) -> None:
     attack = load(name)
     original, null = (
@@ -105,7 +107,7 @@ def test_the_original_is_further_from_the_retrained_model_than_a_second_one_on_f
         np.mean([list(load("outputs").run(real(kind, seed)).values()) for seed in range(10)], axis=0)
         for kind in ("original", "null")
     )
-    assert original - null == pytest.approx([0.046, 0.0, 0.0], abs=0.02)
+    assert original - null == pytest.approx([0.079, 0.0, 0.0], abs=0.02)
 
 
 def test_a_users_own_file_needs_one_function(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import pandas as pd
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unlearn_bench.scoring.ranks import dense_ranks
+from unlearn_bench.scoring.ranks import dense_ranks, keys, positions
 
 DATA = Path(__file__).parents[1] / "data"
 LETTERS = ["G1", "G2", "G3", "F"]
@@ -51,6 +51,17 @@ def test_ranks_are_the_places_among_the_distinct_counts(rows: list[tuple[int, in
     assert dense_ranks(np.array(rows).reshape(-1, 3)).tolist() == [places[row] for row in rows]
 
 
+def test_positions_are_those_of_a_competition() -> None:
+    first, last = positions(np.array([5, 9, 5, 1, 5, 7]))
+    assert list(zip(first, last, strict=True)) == [(3, 5), (1, 1), (3, 5), (6, 6), (3, 5), (2, 2)]
+
+
+def test_later_counts_decide_between_equal_earlier_ones_only() -> None:
+    found = keys([[1, 0, 1], [1, 0, 1], [0, 2, 0]], [[0, 0, 1], [1, 0, 0], [9, 9, 9]])
+    assert found[1] > found[0] > found[2]
+
+
 def test_leading_axes_are_boards_of_their_own() -> None:
-    boards = np.random.default_rng(0).integers(0, 3, size=(50, 7, 3))
-    assert (dense_ranks(boards) == [dense_ranks(board) for board in boards]).all()
+    boards = np.random.default_rng(0).integers(-3, 3, size=(50, 7))
+    for end in (0, 1):
+        np.testing.assert_array_equal(positions(boards)[end], [positions(board)[end] for board in boards])

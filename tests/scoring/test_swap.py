@@ -26,6 +26,7 @@ def swap(
         labels=np.zeros(2 * n, dtype=int),
         forget=forget,
         substitute=substitute,
+        val=np.arange(2 * n),
     )
 
 
@@ -74,7 +75,7 @@ def test_exchanging_only_the_sides_asks_the_opposite_question() -> None:
     # Each model's own side is now the one it retained nothing of: as telling, with the other sign.
     given = swap(np.random.default_rng(5), trace=2.0)
     opposite = replace(given, forget=given.substitute, substitute=given.forget)
-    assert attack(opposite)["advantage"] == pytest.approx(attack(given)["advantage"], abs=0.02)
+    assert attack(opposite)["advantage"] == pytest.approx(attack(given)["advantage"], abs=0.03)
 
 
 def test_the_order_of_the_examples_does_not_matter() -> None:

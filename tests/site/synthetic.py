@@ -129,7 +129,8 @@ def _record(track: Track, entry: Entry, seed: int, seconds: float) -> Record:
 def _scores(rng: Any, level: float) -> Scores:
     retdev = float(abs(level + rng.normal(0, 0.03)))
     umia = float(np.clip(0.5 + level / 4 + rng.normal(0, 0.01), 0.3, 0.9))
-    numbers = {"umia": {"accuracy": umia, "indisc": 1 - abs(2 * umia - 1)}, "rmia": {"auc": umia, "tpr_1": 0.01}}
+    told = {"accuracy": umia, "indisc": 1 - abs(2 * umia - 1)}
+    numbers = {"umia": told, "umia_two_sided": told, "rmia": {"auc": umia, "tpr_1": 0.01}}
     return Scores(
         metrics={
             "ra": 0.99,

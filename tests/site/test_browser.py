@@ -69,7 +69,7 @@ def visit(chromium: Any, built: Built, request: pytest.FixtureRequest) -> Iterat
 
 def test_a_click_sorts_and_a_second_one_turns_the_order_round(visit: Visit) -> None:
     tab = visit.open(f"{TRACK}.html")
-    assert visit.sorting() == {"rank": "ascending"}
+    assert visit.sorting() == {"position": "ascending"}
     tab.click("th[data-key=rte] button")
     speeds = visit.column(6)
     assert speeds == sorted(speeds, reverse=True) and len(set(speeds)) > 10
@@ -123,7 +123,7 @@ def test_the_state_is_in_the_address_survives_a_reload_and_goes_along_to_another
 
 def test_nonsense_in_the_address_does_no_harm(visit: Visit) -> None:
     visit.open(f"{TRACK}.html", "#track=nowhere&sort=__proto__&badge=none&q=%3Cb%3E&x=1")
-    assert visit.sorting() == {"rank": "ascending"} and visit.names() == []
+    assert visit.sorting() == {"position": "ascending"} and visit.names() == []
     assert visit.tab.input_value("input[name=q]") == "<b>"
 
 
@@ -138,7 +138,7 @@ def test_everything_can_be_done_from_the_keyboard(visit: Visit) -> None:
         assert at[1] != "none", f"{at[0]} shows no focus"
         if at[0] == "spread":
             break
-    assert reached[0] == "skip" and {"q", "badge", "state", "hardware", "scroll", "rank", "retdev"} <= set(reached)
+    assert reached[0] == "skip" and {"q", "badge", "state", "hardware", "scroll", "position", "retdev"} <= set(reached)
     tab.keyboard.press("Enter")
     assert visit.sorting() == {"spread": "ascending"}
     tab.keyboard.press("Space")

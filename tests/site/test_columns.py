@@ -34,7 +34,7 @@ def test_csv_json_and_parquet_have_the_documented_columns_and_types(stored: Buil
         assert str(csv[name].dtype) == str(parquet[name].dtype) == dtype, name
     rows = json.loads(written(stored, tmp_path, "json", track).read_text())["rows"]
     assert [row["entry"] for row in rows] == csv["entry"].tolist() == parquet["entry"].tolist()
-    for name in ("retdev", "indisc_sd", "rte", "ulira", "rank", "seeds_ok"):
+    for name in ("retdev", "indisc_sd", "rte", "ulira", "position", "seeds_ok"):
         known = parquet[name].notna()
         assert csv[name].notna().equals(known) and (pd.Series([row[name] for row in rows]).notna() == known).all()
         exact = parquet[name][known].to_numpy(float)

@@ -12,7 +12,8 @@ import pandas as pd
 
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.report.cells import NONE, group
-from unlearn_bench.harness.report.site.page_data import LETTERS, Board, Number, Part, Row, number, place, plain, slug
+from unlearn_bench.harness.report.site.page_data import LETTERS, Board, Number, Part, Row, number, plain, position, slug
+from unlearn_bench.harness.report.terminal_board import told_apart
 from unlearn_bench.harness.results import board, scores
 from unlearn_bench.harness.results.badges import UNTRUSTED
 from unlearn_bench.harness.results.board import Results
@@ -185,7 +186,9 @@ def row(
     counts: Mapping[str, tuple[int, ...]] | None = None,
 ) -> Row:
     """Make a row of a page from a row of a board."""
-    part: Part = "reference" if values["state"] == "reference" else "unranked" if pd.isna(values["rank"]) else "ranked"
+    part: Part = (
+        "reference" if values["state"] == "reference" else "unranked" if pd.isna(values["position"]) else "ranked"
+    )
     numbers: dict[str, Number] = {}
     for metric in by_weight():
         mean = number(values, metric.name) if metric.ranked or "board page" in metric.shown else None
@@ -200,8 +203,7 @@ def row(
         state=str(values["state"]),
         reason=plain(values.get("reason", "")),
         badge=str(values["badge"]),
-        rank=place(values, "rank"),
-        rank_with_ulira=place(values, "rank_with_ulira"),
+        position=position(values),
         values=numbers,
         groups=groups if counts is None else {},
         counts=counts or {},  # type: ignore[arg-type]
@@ -209,6 +211,8 @@ def row(
         seeds_ok=int(values.get("seeds_ok", 0)),
         seeds_total=int(values.get("seeds_total", 0)),
         inconsistent=plain(values.get("inconsistent", "")),
+        provisional=plain(values.get("provisional", "")),
+        attack="" if pd.isna(attack := values.get("forgetting_attack")) else plain(attack),
         hardware=plain(values.get("hardware", "")),
         date=plain(values.get("date", "")),
         cells=cells,
@@ -221,14 +225,15 @@ def _with_spread() -> list[Metric]:
 
 
 def _zero_line(null: Mapping[str, float]) -> str:
-    metrics = [metric for metric in ranked() if metric.name in null]
+    metrics = [metric for metric in grouped() if metric.name in null]
     return ", ".join(f"{metric.title} {null[metric.name]:.{metric.digits}f}" for metric in metrics)
 
 
 def _notes(table: pd.DataFrame) -> tuple[str, ...]:
     notes = []
     if not ((table["kind"] == "baseline") & (table["state"] == "ok")).any():
-        notes.append("No baseline has run here: groups and ranks mean nothing yet.")
+        notes.append("No baseline has run here: groups and positions mean nothing yet.")
     if (table["badge"] == UNTRUSTED).any():
         notes.append("Rows with the badge “untrusted sandbox” ran without a container.")
+    notes += [f"{line[0].upper()}{line[1:]}." for line in told_apart(table)]
     return tuple(notes)

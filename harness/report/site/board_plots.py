@@ -11,33 +11,33 @@ from markupsafe import Markup
 
 from unlearn_bench.harness.report.site.page_data import LETTERS, Board, Row
 from unlearn_bench.harness.report.site.svg import WIDTH, across, line, linear, picture, steps, tag, text, up
-from unlearn_bench.harness.results.badges import DISQUALIFIED
+from unlearn_bench.harness.results.badges import DISQUALIFIED, UNRANKED
+from unlearn_bench.scoring.group_membership import FORGETTING
 from unlearn_bench.scoring.metric_table import by_weight, grouped, titles
 
 MOST = 60
-"""Rows of a plot that has one line per method; the first ones by rank are shown."""
+"""Rows of a plot that has one line per method; the first ones by position are shown."""
 NAMES, ROW = 150, 22
 Named = Sequence[tuple[str, bool, float, float, float]]
 """Name, whether it is a reference row, mean, low, high."""
 
 
 def trade_off(board: Board) -> Markup | None:
-    """RetDev (lower is better) against Indisc (higher is better), the area of a point its speed-up; Pareto front."""
-    rows = [row for row in board.rows if {"retdev", "indisc"} <= set(row.values) and row.part != "unranked"]
+    """RetDev against what is left, both better where they are low; the area of a point its speed-up; Pareto front."""
+    rows = [row for row in board.rows if {"retdev", FORGETTING} <= set(row.values) and row.state not in UNRANKED]
     if not any(row.part == "ranked" for row in rows):
         return None
-    points = {row.name: (row.values["retdev"].mean, row.values["indisc"].mean) for row in rows}
+    points = {row.name: (row.values["retdev"].mean, row.values[FORGETTING].mean) for row in rows}
     right = max(x for x, _ in points.values()) * 1.08 + 0.01
-    low = min(y for _, y in points.values())
-    low, high = math.floor((low - 0.02) * 20) / 20, 1.0
+    low, high = -0.05, max(1.0, *(y for _, y in points.values())) * 1.05
     height, left, top, bottom = 440, 56, 16, 392
     x, y = linear(0, right, left, WIDTH - 24), linear(low, high, bottom, top)
-    xs, ys = steps(0, right, 8), steps(low, high, 6)
+    xs, ys = steps(0, right, 8), steps(0, high, 6)
     parts = [
         *across(x, xs, top, bottom, [f"{tick:g}" for tick in xs]),
         *up(y, ys, left, WIDTH - 24, [f"{tick:.2f}" for tick in ys]),
         text((left + WIDTH) / 2, height - 10, "RetDev: ← better", "middle", soft=True),
-        _turned("Indisc: better →", 12, height / 2 - 20, -90, text_anchor="middle", class_="soft"),
+        _turned("← better: left of F", 12, height / 2 - 20, -90, text_anchor="middle", class_="soft"),
     ]
     front = pareto([points[row.name] for row in rows if row.part == "ranked"])
     corners = "".join(f"H{x(b[0]):.1f}V{y(b[1]):.1f}" for b in front[1:])
@@ -51,22 +51,22 @@ def trade_off(board: Board) -> Markup | None:
     for row in rows:
         cx, cy = x(points[row.name][0]), y(points[row.name][1])
         speed = f", {row.values['rte'].mean:.1f}× as fast as retraining" if "rte" in row.values else ""
-        tooltip = f"{row.name}: RetDev {points[row.name][0]:.3f}, Indisc {points[row.name][1]:.3f}{speed}"
+        tooltip = f"{row.name}: RetDev {points[row.name][0]:.3f}, left {points[row.name][1]:.2f}{speed}"
         kind = "other" if row.part == "reference" else "mark"
         parts.append(
             tag("g", tag("title", tooltip), tag("circle", cx=cx, cy=cy, r=sizes[row.name]), class_=f"dot {kind}")
         )
         if len(rows) <= MOST and (spot := _free(row.name, cx, cy, sizes[row.name], boxes)):
             parts.append(text(spot[0], spot[1], row.name, spot[2]))
-    title = f"Retention against indiscernibility of {len(rows)} methods; the Pareto front has {len(front)} of them"
+    title = f"Retention against forgetting of {len(rows)} methods; the Pareto front has {len(front)} of them"
     return picture(title, height, parts)
 
 
 def pareto(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Return the points (RetDev, Indisc) that no other beats in both, by RetDev."""
+    """Return the points (RetDev, what is left) that no other beats in both, by RetDev."""
     front: list[tuple[float, float]] = []
-    for point in sorted(points, key=lambda p: (p[0], -p[1])):
-        if not front or point[1] > front[-1][1]:
+    for point in sorted(points):
+        if not front or point[1] < front[-1][1]:
             front.append(point)
     return front
 

@@ -141,7 +141,7 @@ def _seed(record: Record, score: Scores | None) -> Seed:
 
 
 def _shadows(results: Results, name: str) -> str:
-    shadow = results.records.get(name)
+    shadow = results.shadows[name].record if name in results.shadows else None
     if shadow is None:
         return ""
     total = results.references.track.protocol.lira_splits // 2

@@ -36,14 +36,20 @@ class Number:
 
 
 @dataclass(frozen=True)
-class Range:
-    """A rank with its range over resampled seeds."""
+class Position:
+    """The places that a row shares, from the first to the last, and their range over resampled seeds."""
 
-    rank: int
+    first: int
+    last: int
     low: int
     high: int
 
     def __str__(self) -> str:
+        return str(self.first) if self.first == self.last else f"{self.first}–{self.last}"
+
+    @property
+    def range(self) -> str:
+        """The places in 95 % of the resamples."""
         return str(self.low) if self.low == self.high else f"{self.low}–{self.high}"
 
 
@@ -58,8 +64,7 @@ class Row:
     state: str
     reason: str
     badge: str
-    rank: Range | None
-    rank_with_ulira: Range | None
+    position: Position | None
     values: Mapping[str, Number]
     """By metric, where known; over several tracks without intervals (low = high = mean)."""
     groups: Mapping[str, str]
@@ -71,6 +76,10 @@ class Row:
     seeds_ok: int = 0
     seeds_total: int = 0
     inconsistent: str = ""
+    provisional: str = ""
+    """Why U-LiRA is not among its attacks although others have it."""
+    attack: str = ""
+    """The attack that finds most."""
     hardware: str = ""
     date: str = ""
     cells: Mapping[tuple[str, str], str] = field(default_factory=dict)
@@ -103,7 +112,7 @@ class Board:
     @cached_property
     def attacked(self) -> bool:
         """Whether any row ran U-LiRA."""
-        return any("ulira" in row.values or row.rank_with_ulira for row in self.rows)
+        return any("ulira" in row.values for row in self.rows)
 
     def part(self, part: Part) -> tuple[Row, ...]:
         """Return the rows of one part, in order."""
@@ -176,11 +185,11 @@ def plain(text: object, limit: int | None = None) -> str:
     return _HIDDEN.sub(lambda match: f"\\u{ord(match[0]):04x}", shown)
 
 
-def place(row: Mapping[str, Any], name: str) -> Range | None:
-    """Return the rank of a board's row with its range."""
-    if pd.isna(row[name]):
+def position(row: Mapping[str, Any]) -> Position | None:
+    """Return the position of a board's row with its range; ``None`` where it has none."""
+    if pd.isna(row["position"]):
         return None
-    return Range(int(row[name]), int(row[f"{name}_low"]), int(row[f"{name}_high"]))
+    return Position(*(int(row[f"position{end}"]) for end in ("", "_last", "_low", "_high")))
 
 
 def number(row: Mapping[str, Any], name: str) -> Number | None:

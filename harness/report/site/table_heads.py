@@ -11,16 +11,17 @@ Head = tuple[str, str, str, str]
 
 def board_metrics(single: bool, attacked: bool) -> list[Metric]:
     """Metrics whose means are columns of a board: of one track, or of several, which have the ranked ones only."""
-    first = [metric for metric in leading("board page") if metric.reads != "shadows" or (single and attacked)]
-    return [*first, *(metric for metric in shown("board page") if single and not metric.ranked)]
+    others = [metric for metric in shown("board page") if single and not metric.ranked]
+    return [*leading("board page"), *(metric for metric in others if attacked or metric.reads != "shadows")]
 
 
 def board_heads(single: bool, attacked: bool) -> list[Head]:
     """Columns of a board, in order; ``attacked``: whether any row ran U-LiRA."""
     over = titles(ranked())
-    heads = [("rank", "Rank", "low", f"Rank over {over}, with its range when the seeds are drawn again")]
-    if attacked:
-        heads.append(("lira-rank", "+LiRA", "low", "Rank with U-LiRA as a fourth metric"))
+    heads = [
+        ("position", "Position", "low", f"The places that a row shares with its equals, by its groups of {over}"),
+        ("range", "Range", "low", "Its places in 95 % of the boards when the seeds are drawn again"),
+    ]
     heads.append(("method", "Method", "low", "Name of the entry; its page has everything that is known of it"))
     means = [_mean(metric) for metric in board_metrics(single, attacked)]
     badge = ("badge", "Badge", "low", "Who vouches for the row")

@@ -45,7 +45,7 @@ def _interval(number: Number, metric: Metric) -> str:
     ends = f"{number.low:.{digits}f}–{number.high:.{digits}f}"
     if metric.ratio:
         return f"{number.mean:.{digits}f}×" + (f" ({ends})" if number.half else "")
-    if metric.reads == "shadows":
+    if metric.reads in ("shadows", "panel"):
         return f"{number.mean:.{digits}f} ({ends})"
     return f"{number.mean:.{digits}f}" + (f" ± {number.half:.{digits}f}" if number.half else "")
 

@@ -51,9 +51,9 @@ def _menu(site: Site) -> list[tuple[str, list[Link]]]:
 def _board(board: Board, menu: object) -> dict[str, Any]:
     drawn: list[tuple[str, str, Markup | None]] = [
         (
-            "Retention against indiscernibility",
-            "Upper left is best. The area of a point is the speed-up over retraining; dashed: the Pareto front of the "
-            "ranked methods; red: reference rows.",
+            "Retention against forgetting",
+            "Lower left is best. The area of a point is the speed-up over retraining; dashed: the Pareto front of the "
+            "methods with a position; red: reference rows.",
             board_plots.trade_off(board),
         )
     ]

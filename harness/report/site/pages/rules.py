@@ -1,4 +1,4 @@
-"""The rules for participants, from ``submissions/RULES.md``, and how the rank is made."""
+"""The rules for participants, from ``submissions/RULES.md``, and how positions are made."""
 
 from __future__ import annotations
 
@@ -19,18 +19,24 @@ def pages(site: Site) -> Iterator[Page]:
     yield "rules.html", lambda: render(site, "rules.html", ranking=_ranking(), **_rules())
 
 
-def _ranking() -> tuple[str, str]:
+def _ranking() -> tuple[str, ...]:
     over = titles(ranked())
     return (
-        "Per track and metric the shipped baselines are clustered into three groups by their means over the seeds "
-        "(Ward’s method on the line; RTE on a log scale). Half-way between the clusters lie the cut points between G1, "
-        "G2 and G3. Every other entry falls between fixed cut points, so that no submission moves another’s group. A "
-        "method is F unless all of its seeds end ok and its models are usable: a mean RA of at least 1.5 / classes and "
-        "of half of Retrain’s.",
-        "The rank counts memberships over metrics and tracks and sorts by G1, then G2, then G3, all descending; "
-        "methods with equal counts share a rank, and stand in the order of RetDev + 1 − Indisc. There are two ranks: "
-        f"over {over}, and with U-LiRA as a fourth metric among the methods that ran it. The range of a rank covers "
-        "95 % of 500 resamples of the seeds.",
+        "A method is F unless all of its seeds end ok and every model is usable: an RA of at least 1.5 / classes and "
+        "of half of Retrain’s, and outputs that have not collapsed. A method that forgets no better than Original has "
+        "no position either.",
+        "Retention is RetDev. Per track the shipped baselines are clustered into three groups by their means over the "
+        "seeds (Ward’s method on the line); half-way between the clusters lie the cut points between G1, G2 and G3. "
+        "Every other entry falls between fixed cut points, so that no submission moves another’s group.",
+        "Forgetting is the worst of all attacks that ran, each read against retrained models (0) and Original (1), in "
+        "both directions, with an interval that is corrected for their number. It is G1 only where the interval "
+        "reaches 0, G2 below one half, otherwise G3. Before any attack confidence is taken out of the outputs: "
+        "rescaling them gains nothing. A row that has not run U-LiRA where the baselines have is provisional, and "
+        "stands behind its equals.",
+        "Speed is RTE, clustered on a log scale like RetDev, and G3 where a method is no faster than retraining. It "
+        "counts only for methods that are G1 in retention and in forgetting.",
+        f"Positions count the groups of {over} over all tracks and sort by G1, then G2, then G3; methods with equal "
+        "counts share their places. The range of a position covers 95 % of 5,000 resamples of the seeds.",
     )
 
 

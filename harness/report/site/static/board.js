@@ -11,7 +11,7 @@
   const order = new Map(rows.map((row, place) => [row, place]));
   const words = new Map(rows.map((row) => [row, row.textContent.toLowerCase()]));
   const facets = [...form.querySelectorAll("select")];
-  const first = { sort: "rank", down: false };
+  const first = { sort: "position", down: false };
   const most = 200; // rows of methods that a long board shows at once: a browser lays out 500 in a fifth of a second
   const more = document.createElement("button");
   let all = false;

@@ -1,0 +1,27 @@
+"""What all attacks together found of one entry on one track."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from unlearn_bench.scoring.forgetting import Reading
+
+
+@dataclass(frozen=True)
+class PanelResult:
+    """What became of the attacks on an entry on one track.
+
+    Attributes:
+        entry, track: names.
+        readings: of every attack that ran on it and counts.
+        shadows: metrics that read shadow models, with their ``_low`` and ``_high``, where these have run.
+        provisional: why U-LiRA is not among the readings where other entries of the track have it; empty where it is,
+            or where the track has no shadow models.
+    """
+
+    entry: str
+    track: str
+    readings: tuple[Reading, ...] = ()
+    shadows: Mapping[str, float] = field(default_factory=dict)
+    provisional: str = ""

@@ -1,0 +1,116 @@
+"""The worst of all attacks: from the null to Original, in both directions, with an interval that covers."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from unlearn_bench.scoring.forgetting import Reading, forgetting, groups, telling
+
+
+def reading(
+    value: float,
+    attack: str = "U-MIA",
+    spread: float = 0.01,
+    n: int = 10,
+    null: float = 0.5,
+    original: float = 0.7,
+    rng: np.random.Generator | None = None,
+) -> Reading:
+    """An attack that finds ``value`` of what it finds in Original; without a generator the spread is symmetric."""
+    noise = np.linspace(-1, 1, n) if rng is None else rng.normal(size=n)
+    entry = null + value * (original - null) + spread * noise
+    return Reading(attack, "seed", entry, np.full(n, null), np.full(n, original))
+
+
+def test_the_null_is_0_and_original_is_1_for_every_attack() -> None:
+    for null, original in ((0.5, 0.7), (0.3, 0.9), (0.5, 0.2)):
+        for value in (0.0, 0.4, 1.0):
+            found = forgetting([reading(value, null=null, original=original)])
+            assert found is not None and found.value == pytest.approx(value)
+
+
+def test_what_is_forgotten_too_well_is_evidence_as_well() -> None:
+    over, under = (forgetting([reading(value)]) for value in (-0.6, 0.6))
+    assert over is not None and under is not None
+    assert (over.value, over.low, over.high, over.group) == pytest.approx(
+        (under.value, under.low, under.high, under.group)
+    )
+
+
+def test_the_attack_with_the_surest_evidence_names_the_entry_and_the_widest_limits_it() -> None:
+    found = forgetting([reading(0.3, "sure"), reading(0.5, "vague", spread=0.2), reading(0.0, "blind")])
+    assert found is not None
+    assert (found.attack, found.limit, found.attacks) == ("sure", "vague", 3)
+    assert found.value == pytest.approx(0.3) and found.low < 0.3 < 0.5 < found.high
+
+
+def test_each_further_attack_widens_the_interval() -> None:
+    one, many = forgetting([reading(0.3)]), forgetting([reading(0.3)] + [reading(0.0, str(k)) for k in range(5)])
+    assert one is not None and many is not None
+    assert many.low < one.low and many.value == one.value
+
+
+@pytest.mark.parametrize(
+    ("value", "spread", "group"), [(0.02, 0.02, 0), (0.2, 0.01, 1), (0.7, 0.01, 2), (-0.7, 0.01, 2), (0.7, 0.5, 0)]
+)
+def test_g1_is_where_the_interval_reaches_the_null(value: float, spread: float, group: int) -> None:
+    found = forgetting([reading(value, spread=spread)])
+    assert found is not None and found.group == group and (found.low == 0) == (group == 0)
+
+
+def test_original_itself_never_beats_original_and_a_retrained_model_does() -> None:
+    rng = np.random.default_rng(0)
+    null, original = rng.normal(0.5, 0.02, 10), rng.normal(0.7, 0.02, 10)
+    itself, retrained = (
+        forgetting([Reading("U-MIA", "seed", entry, null, original)]) for entry in (original, rng.normal(0.5, 0.02, 10))
+    )
+    assert itself is not None and retrained is not None
+    assert (itself.value, itself.high, itself.beats_original) == (pytest.approx(1), pytest.approx(1), False)
+    assert retrained.beats_original and retrained.group == 0
+
+
+def test_an_attack_that_does_not_find_original_says_nothing_about_an_entry() -> None:
+    rng = np.random.default_rng(1)
+    blind = Reading("blind", "seed", *rng.normal(0.5, 0.02, (3, 10)))
+    assert telling([blind, reading(0.3)])[0].attack == "U-MIA"
+    assert forgetting([blind]) is None and forgetting([]) is None
+
+
+def test_values_that_are_not_finite_or_of_other_units_are_refused() -> None:
+    good = reading(0.3)
+    for entry in (good.entry[1:], np.full(10, math.nan)):
+        with pytest.raises(ValueError, match="finite values of the same units"):
+            forgetting([Reading("U-MIA", "seed", entry, good.null, good.original)])
+
+
+def test_one_unit_has_no_interval() -> None:
+    assert forgetting([reading(0.3, n=1)]) is None
+
+
+def test_groups_of_resamples_are_those_of_the_drawn_units() -> None:
+    readings = [reading(0.45, rng=np.random.default_rng(2), spread=0.05), reading(0.2, "RMIA", spread=0.05)]
+    draws = np.random.default_rng(3).integers(0, 10, (30, 10))
+    for drawn, group in zip(draws, groups(readings, {"seed": draws}), strict=True):
+        sample = [Reading(r.attack, r.unit, r.entry[drawn], r.null[drawn], r.original[drawn]) for r in readings]
+        found = forgetting(sample)
+        assert found is not None and found.group == group
+
+
+@pytest.mark.parametrize("effect", [0.0, 0.2, 0.5, 1.0])
+@pytest.mark.parametrize("seeds", [4, 10])
+def test_the_interval_covers_the_worst_of_all_attacks(effect: float, seeds: int) -> None:
+    """Three independent attacks, one of which finds something; Bonferroni's correction may cover more than 95 %."""
+    rng, covered, runs = np.random.default_rng(4), 0, 400
+    for _ in range(runs):
+        entries = [rng.normal(0.5 + 0.2 * share, 0.03, seeds) for share in (effect, 0.0, 0.0)]
+        found = forgetting(
+            [
+                Reading(str(k), "seed", e, rng.normal(0.5, 0.03, seeds), rng.normal(0.7, 0.03, seeds))
+                for k, e in enumerate(entries)
+            ]
+        )
+        covered += found is None or found.low <= effect <= found.high
+    assert covered / runs > 0.93
