@@ -91,6 +91,17 @@ def ulira(forgotten: ArrayLike, never: ArrayLike) -> ULira:
     )
 
 
+def null_band(pair_accuracies: ArrayLike) -> tuple[float, float]:
+    """Return where another perfect unlearner's accuracy falls in 95 % of cases, from that of retrained models [P].
+
+    It is centred on ½, where the accuracy lies in expectation, and as wide as the pairs' deviations from ½ say.
+    """
+    deviations = np.asarray(pair_accuracies, dtype=np.float64) - 0.5
+    pairs = deviations.size
+    half = STRETCH * stdtrit(pairs, 0.975) * math.sqrt(float(np.square(deviations).mean()) / pairs)
+    return 0.5 - half, 0.5 + half
+
+
 def held_out_scores(forgotten: ArrayLike, never: ArrayLike) -> tuple[Array, Array]:
     """Log density ratio forgotten : never [n, P] of each forgotten and of each never-seen φ, its pair held out.
 

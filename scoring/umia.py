@@ -47,10 +47,11 @@ def indiscernibility(mia: float) -> float:
     return 1.0 - discernibility(mia)
 
 
-def sampling_error(forget: int, unseen: int) -> float:
-    """Return the standard error of Indisc near chance that is due to the finite forget and unseen sets (their sizes).
+def sampling_error(forget: int, unseen: int, splits: int = 1) -> float:
+    """Return the standard error of mean Indisc near chance that is due to the finite forget and unseen sets.
 
-    All seeds of a track with one split share it, so it does not shrink with the number of seeds: differences below it
-    are ties. The variance of an attack's accuracy near chance is (1/n + 1/m)/16, and Indisc doubles the deviation.
+    It shrinks with the number of independent ``splits``, not with that of seeds that share one: differences below it
+    are ties. The variance of an attack's accuracy near chance is (1/n + 1/m)/16 for sets of n and m examples, and
+    Indisc doubles the deviation.
     """
-    return 0.5 * math.sqrt(1.0 / forget + 1.0 / unseen)
+    return 0.5 * math.sqrt((1.0 / forget + 1.0 / unseen) / splits)

@@ -28,7 +28,7 @@ from unlearn_bench.scoring.group_membership import GroupMembership, membership
 from unlearn_bench.scoring.groups import GROUPS
 from unlearn_bench.scoring.panel_result import PanelResult
 from unlearn_bench.scoring.seed_rows import checked, columns
-from unlearn_bench.scoring.ulira import STRETCH
+from unlearn_bench.scoring.ulira import STRETCH, null_band
 
 
 def rows(references: References, entries: Sequence[BoardEntry] | None = None) -> pd.DataFrame:
@@ -264,14 +264,14 @@ def floor(references: References, entries: Sequence[BoardEntry] | None = None) -
 def null(references: References, entries: Sequence[BoardEntry] | None = None) -> dict[str, float]:
     """Return the null of every metric: of a second retrained model from other initial weights, mean over the seeds.
 
-    ``ulira``, ``ulira_low``, ``ulira_high`` where shadow models are there: retrained against retrained, the null band.
+    ``ulira`` where shadow models are there: retrained against retrained; ``ulira_low``, ``ulira_high``: the null band.
     """
     means = {each.name: scores.null_mean(references, each.name) for each in metric_table.of_models() if each.null}
     numbers = {name: mean for name, mean in means.items() if not np.isnan(mean)}
     retrained = shadow_results(references, entries).get(shadows.RETRAIN)
     if retrained is not None and retrained.scores is not None:
-        ulira = retrained.scores.attacks["ulira"]
-        numbers |= {f"ulira{end}": ulira[f"accuracy{end}"] for end in ("", "_low", "_high")}
+        low, high = null_band(retrained.scores.pair_accuracies)
+        numbers |= {"ulira": retrained.scores.attacks["ulira"]["accuracy"], "ulira_low": low, "ulira_high": high}
     return numbers
 
 

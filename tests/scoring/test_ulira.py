@@ -9,7 +9,7 @@ from scipy import stats
 
 from unlearn_bench.scoring.evidence import ShadowEvidence
 from unlearn_bench.scoring.panel import load
-from unlearn_bench.scoring.ulira import held_out_scores, ulira
+from unlearn_bench.scoring.ulira import held_out_scores, null_band, ulira
 
 Scores = tuple[np.ndarray, np.ndarray]
 
@@ -362,3 +362,19 @@ def test_the_panel_reads_both_comparisons_and_the_null() -> None:
     null = attack.run(shadows.null())
     assert null["accuracy"] == ulira(retrained, retrained_never).accuracy == pytest.approx(0.5, abs=0.01)
     assert attack.run(shadows.before())["accuracy"] == 1.0
+
+
+@pytest.mark.parametrize("pairs", [4, 8, 16, 32])
+def test_another_perfect_unlearner_falls_into_the_null_band(pairs: int) -> None:
+    rng = np.random.default_rng(5)
+    mean, spread = rng.normal(3, 2.5, (200, 1)), rng.gamma(4, 0.4, (200, 1))
+
+    def perfect() -> tuple[float, ...]:
+        sides = (mean + spread * (rng.normal(size=(200, pairs)) + 0.1 * rng.normal(size=pairs)) for _ in range(2))
+        return ulira(*sides).pair_accuracies
+
+    drawn = [perfect() for _ in range(200 if pairs < 16 else 80)]
+    bands, means = np.array([null_band(each) for each in drawn]), np.array([np.mean(each) for each in drawn])
+    inside = (bands[:, :1] <= means) & (means <= bands[:, 1:])
+    assert 0.92 <= inside.mean() <= 0.99
+    assert bands.sum(axis=1) == pytest.approx(1)

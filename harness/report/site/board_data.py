@@ -110,16 +110,17 @@ def _track(results: Results, table: pd.DataFrame, cells: Mapping[str, Mapping[tu
     splits = track.splits
     size = f"{track.data.image_size} pixels, {track.data.classes} classes"
     parts = f"R {splits.retain:,} · F {splits.forget:,} · V {splits.val:,} · T {splits.test:,}"
+    tie = sampling_error(splits.forget, splits.test, track.protocol.seeds if splits.rule == "per-seed" else 1)
     facts = [
         ("Data", f"{_data_set(results)}, {size}"),
         ("Model", _architecture(results)),
         ("Examples", parts),
         ("Model seeds", str(track.protocol.seeds)),
         ("Zero line", f"{_zero_line(null)}: a second retrained model"),
-        ("Ties", f"Indisc differs by {sampling_error(splits.forget, splits.test):.3f} by the choice of F and T alone"),
+        ("Ties", f"mean Indisc differs by {tie:.3f} by the choice of F and T alone"),
     ]
     if "ulira" in null:
-        band = f"{null['ulira_low']:.3f} to {null['ulira_high']:.3f}: retrained models"
+        band = f"{null['ulira_low']:.3f} to {null['ulira_high']:.3f}: 95 % of perfect unlearners"
         facts.append(("U-LiRA's null band", band))
     if floor is not None:
         facts.append(("Overhead floor", f"{floor:.2f} s of every run time: the entry that changes nothing"))

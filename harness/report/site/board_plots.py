@@ -115,7 +115,7 @@ def ulira(rows: Named, null: Mapping[str, float], title: str, standalone: bool =
     bottom = top + ROW * len(ordered) + 6
     x = linear(low, high, NAMES, WIDTH - 24)
     ticks = [tick for tick in (round(0.05 * step, 2) for step in range(21)) if low <= tick <= high]
-    words = "accuracy of U-LiRA, forgotten against never seen: .5 is chance; shaded: what retrained models read"
+    words = "accuracy of U-LiRA, forgotten against never seen: .5 is chance; shaded: 95 % of perfect unlearners"
     left, right = x(null["ulira_low"]), x(null["ulira_high"])
     parts = [
         tag("rect", class_="band", x=left, y=float(top), width=right - left, height=float(bottom - top)),

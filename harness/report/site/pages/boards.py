@@ -64,7 +64,7 @@ def _board(board: Board, menu: object) -> dict[str, Any]:
             if "ulira" in row.values and row.state != DISQUALIFIED
         ]
         words = (
-            "Accuracy of telling forgotten from never seen examples: .5 is chance; shaded: what retrained models read."
+            "Accuracy of telling forgotten from never seen examples: .5 is chance; shaded: 95 % of perfect unlearners."
         )
         title = "U-LiRA’s accuracy per method"
         drawn.append(("U-LiRA", words, board_plots.ulira(rows, board.null, title) if rows else None))
