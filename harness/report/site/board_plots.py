@@ -103,7 +103,7 @@ def _touch(a: tuple[float, float, float, float], b: tuple[float, float, float, f
 def ulira(rows: Named, null: Mapping[str, float], title: str, standalone: bool = False) -> Markup:
     """U-LiRA's accuracy per method with its 95 % interval over pairs of splits, best first, and the null band.
 
-    The paper's Figure 1, with held-out decisions: chance is .5, the band is what retrained models read.
+    The paper's Figure 1, with held-out decisions: chance is .5, and 95 % of perfect unlearners lie in the band.
     ``ValueError`` where no row has run it.
     """
     ordered = sorted(rows, key=lambda row: (row[2], row[0]))[:MOST]
