@@ -87,10 +87,7 @@ def membership(
 
 
 def _reason(evidence: Forgetting) -> str:
-    return (
-        f"no better than Original: {evidence.limit} may find {evidence.high:.2f} of what it finds there, "
-        f"{evidence.attack} finds {evidence.value:.2f}"
-    )
+    return f"no better than Original: {evidence.limit} may find {evidence.high:.2f} of what it finds there"
 
 
 def _codes(
