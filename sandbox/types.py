@@ -84,6 +84,8 @@ class Outcome:
     warnings: tuple[str, ...] = ()
     environment: Mapping[str, Any] = field(default_factory=dict)
     """Back end, image digest, library versions, device."""
+    disturbed: str = ""
+    """What ran beside a timed unit, as the caller of the back end saw it."""
 
 
 Chunk = tuple[Literal["channel", "log"], bytes]

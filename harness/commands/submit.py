@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 @lira_option
 @narrow_option
 @swap_option
-@click.option("--again", is_flag=True, help="Run failed units again.")
+@click.option("--again", is_flag=True, help="Run failed and disturbed units again.")
 @json_option
 @run_options
 def command(

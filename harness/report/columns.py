@@ -28,6 +28,7 @@ _ENTRY: dict[str, Column] = {
     "verified": ("string", "what running published units again gave: `verified`, `not reproduced`, or empty"),
     "trusted": ("boolean", "every unit that needs one came from a trusted sandbox"),
     "inconsistent": ("string", "why U-LiRA does not count here; empty when all is well"),
+    "disturbed": ("Int64", "units whose time does not count, because other work ran beside them: RTE is then unknown"),
     "hardware": ("string", "classes of machine that the timed units ran on"),
     "date": ("string", "day of the newest unit"),
     "provisional": ("string", "why U-LiRA is not among the attacks although others have it; empty when all is well"),

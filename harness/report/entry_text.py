@@ -11,7 +11,7 @@ from typing import Any
 from unlearn_bench.harness.report import attack_text, terminal_board, unit_table
 from unlearn_bench.harness.results.entry_details import EntryDetails, PublicDetails
 from unlearn_bench.harness.results.review import Mark
-from unlearn_bench.harness.units.records import ShadowRecord
+from unlearn_bench.harness.units.records import Record, ShadowRecord
 
 
 def public_text(details: PublicDetails) -> str:
@@ -83,6 +83,15 @@ def _head(details: EntryDetails) -> Iterator[str]:
         yield f"{name:<12} {value}"
 
 
+def _said(record: Record) -> list[str]:
+    """Return what there is to say of a unit beside its numbers."""
+    return [
+        *([record.reason] if record.reason else []),
+        *([f"disturbed: {record.disturbed}"] if record.disturbed else []),
+        *record.warnings,
+    ]
+
+
 def _units(details: EntryDetails) -> Iterator[str]:
     """Yield a line per unit with what went wrong there, and the spread of their times."""
     records = details.records
@@ -91,7 +100,7 @@ def _units(details: EntryDetails) -> Iterator[str]:
     for record, scores in zip(records, details.scores, strict=True):
         yield unit_table.line(record, scores, distances)
         log = record.log.splitlines() if details.track.sealed and record.status != "ok" else []
-        yield from (f"     {line}" for line in ([record.reason] if record.reason else []) + list(record.warnings) + log)
+        yield from (f"     {line}" for line in _said(record) + log)
     yield from _spread("wall", [record.seconds for record in records])
     yield from _spread("CPU", [record.cpu_seconds for record in records])
     if details.weight_null is not None:

@@ -67,6 +67,9 @@ def table(board: pd.DataFrame, track: Track, null: Mapping[str, float], floor: f
         lines.append(f"* {UNTRUSTED}: timed units of a public board come from containers; listed without a position")
     elif not board.loc[~references, "trusted"].all():
         lines.append("* ran without a container: not for a public board")
+    for _, row in board[board["disturbed"] > 0].iterrows():
+        what = f"{row['disturbed']} of its timed units were disturbed by other work"
+        lines.append(f"RTE – {shortened(str(row['entry']), 18)}: {what}; run them again (--again)")
     for word, sign in SIGNS.items():
         if (board["verified"] == word).any():
             lines.append(f"{sign} {word}: published units were run again (bench verify)")

@@ -207,6 +207,8 @@ def board(references: References, public: bool = False, results: Results | None 
     timed = [list(shown[name].records.values()) if name in shown else [] for name in names]
     classes = [", ".join(sorted({hardware_class(record.environment) for record in records})) for records in timed]
     dates = [max((record.date[:10] for record in records), default="") for records in timed]
+    disturbed = [sum(bool(record.disturbed) for record in records) for records in timed]
+    ranked["disturbed"] = pd.array(disturbed, dtype="Int64")
     ranked["hardware"] = pd.array(classes, dtype="string")
     ranked["date"] = pd.array(dates, dtype="string")
     return ranked

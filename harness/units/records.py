@@ -67,11 +67,15 @@ class Record:
     """All hyper-parameters, defaults included."""
     weight_distance: Annotated[float, rule(minimum=0, maximum=1e9)] | None = None
     """Normalised L2 distance of the weights to the retrained model's, where those are kept."""
+    disturbed: Reason = ""
+    """What ran beside it, or beside Retrain, in every attempt; its time then counts for nothing."""
 
     @property
     def rte(self) -> float | None:
-        """Speed-up over retraining, where both times are known."""
-        return self.retrain_seconds / self.seconds if self.retrain_seconds and self.seconds else None
+        """Speed-up over retraining, where both times are known and nothing disturbed them."""
+        if self.disturbed or not self.retrain_seconds or not self.seconds:
+            return None
+        return self.retrain_seconds / self.seconds
 
     def save(self, store: Store) -> None:
         """Keep the record under its key."""

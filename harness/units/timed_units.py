@@ -30,6 +30,16 @@ RETRAIN_DEADLINE = 86_400.0
 
 
 @dataclass(frozen=True)
+class TimesNow:
+    """What a command takes for Retrain's times."""
+
+    seconds: Mapping[int, float]
+    """By seed."""
+    disturbed: str = ""
+    """What ran beside Retrain in every attempt; such times are not kept."""
+
+
+@dataclass(frozen=True)
 class Measurement:
     """One measurement of Retrain's seconds, by seed."""
 
@@ -50,15 +60,15 @@ class RetrainTimes:
 def pending(store: Store, entry: Entry, track: Track, seeds: Sequence[int], again: bool = False) -> list[SeedUnit]:
     """Return the units to run: those without a record.
 
-    An entry with a failed unit cannot be ranked: none of its units is run, unless ``again`` asks for the failed and
-    missing ones.
+    An entry with a failed unit has no position: none of its units is run, unless ``again`` asks for the failed, missing
+    and disturbed ones.
     """
     todo, failed = [], False
     for seed in seeds:
         unit = SeedUnit(entry, track, seed)
         record = unit_store.find(store, unit)
         failed = failed or (record is not None and record.status != "ok")
-        if record is None or record.status != "ok":
+        if record is None or record.status != "ok" or (again and record.disturbed):
             todo.append(unit)
     return [] if failed and not again else todo
 
@@ -77,13 +87,14 @@ def run(
         return []
     times = retrain_times(context, slots, observer)
     protocol = context.references.track.protocol
-    deadline = max(protocol.deadline_floor, protocol.deadline_factor * max(times.values()))
+    deadline = max(protocol.deadline_floor, protocol.deadline_factor * max(times.seconds.values()))
     failed: set[str] = set()
 
     def work(unit: SeedUnit, slot: Slot) -> Record | None:
         if unit.entry.id in failed:
             return None
-        record = unit_run.run(context, unit, slot, times[unit.seed], deadline)
+        record = unit_run.run(context, unit, slot, times.seconds[unit.seed], deadline)
+        record = replace(record, disturbed=record.disturbed or times.disturbed)
         if record.status != "ok":
             failed.add(unit.entry.id)
         return record
@@ -96,11 +107,11 @@ def run(
     return records
 
 
-def retrain_times(context: UnitContext, slots: Sequence[Slot], observer: Observer) -> dict[int, float]:
+def retrain_times(context: UnitContext, slots: Sequence[Slot], observer: Observer) -> TimesNow:
     """Return the seconds that Retrain takes on each seed, by the same path on this machine.
 
     Measured on all seeds once per machine and environment and kept; two seeds are repeated now, and a drift above
-    10 % that a second look confirms measures all of them again.
+    10 % that a second look confirms measures all of them again. A disturbed look says nothing about a drift.
     """
     references, store = context.references, context.references.store
     track = references.track
@@ -121,17 +132,22 @@ def retrain_times(context: UnitContext, slots: Sequence[Slot], observer: Observe
         if stored is None:
             break
         stored_seconds = {int(seed): seconds for seed, seconds in stored.seconds.items()}
+        if any(record.disturbed for record in probes.values()):
+            return TimesNow(stored_seconds)
         ratio = sum(_seconds(record) for record in probes.values()) / sum(stored_seconds[seed] for seed in probes)
         if 1 / (1 + DRIFT) <= ratio <= 1 + DRIFT:
-            return stored_seconds
+            return TimesNow(stored_seconds)
         title = f"Retrain's time again, since it was {ratio:.2f} times the earlier one"
     probes |= measure([unit for unit in todo if unit.seed not in probes], "Retrain's time on the other seeds")
+    seconds = {seed: _seconds(record) for seed, record in sorted(probes.items())}
+    if disturbed := next((record.disturbed for record in probes.values() if record.disturbed), ""):
+        return TimesNow(seconds, f"of Retrain: {disturbed}")
     for record in probes.values():
         replace(record, retrain_seconds=record.seconds).save(store)
-    measured = Measurement(now(), {str(seed): _seconds(record) for seed, record in sorted(probes.items())})
+    measured = Measurement(now(), {str(seed): value for seed, value in seconds.items()})
     history = (*(stored.history if stored else ()), measured)
     documents.write(store, kind, name, RetrainTimes(environment, measured.seconds, measured.date, history))
-    return {seed: _seconds(record) for seed, record in probes.items()}
+    return TimesNow(seconds)
 
 
 def _run(

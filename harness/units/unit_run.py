@@ -20,6 +20,7 @@ from unlearn_bench.harness.support.device_locks import DeviceLocks
 from unlearn_bench.harness.support.hardware import hardware
 from unlearn_bench.harness.training.inference import infer, normaliser
 from unlearn_bench.harness.units import entry_sources, unit_store
+from unlearn_bench.harness.units.disturbance import WatchedClock
 from unlearn_bench.harness.units.records import Record, now
 from unlearn_bench.harness.units.slots import Slot
 from unlearn_bench.harness.units.unit_kinds import Unit
@@ -66,7 +67,7 @@ class UnitContext:
 
 
 def run(context: UnitContext, unit: Unit, slot: Slot, retrain_seconds: float | None, deadline: float) -> Record:
-    """Run a unit and keep its logits; a unit that fails as ``infra`` is tried again at most twice.
+    """Run a unit and keep its logits; one that fails as ``infra``, or is disturbed, is tried again at most twice.
 
     Args:
         context: references, sandbox, store.
@@ -111,10 +112,13 @@ def attempt(
 
 
 def _run_job(context: UnitContext, job: Job, slot: Slot) -> Outcome:
+    cores = slot.cores if slot.timed and slot.device == "cpu" else ()
     for _ in range(ATTEMPTS):
         with DeviceLocks(slot.devices, slot.timed, context.stop).hold() as clock:
-            outcome = context.sandbox.run(job, clock, context.stop)
-        if outcome.status != "infra" or context.stop.is_set():
+            watched = WatchedClock(clock, cores)
+            outcome = context.sandbox.run(job, watched, context.stop)
+        outcome = replace(outcome, disturbed=watched.disturbance(outcome))
+        if (outcome.status != "infra" and not outcome.disturbed) or context.stop.is_set():
             break
     return outcome
 
@@ -132,6 +136,7 @@ def _combined(first: Outcome, second: Outcome) -> Outcome:
         peak_memory=merge(first.peak_memory, second.peak_memory, max),
         log=tail("\n".join(filter(None, (first.log, second.log))).encode()),
         warnings=tuple(dict.fromkeys((*first.warnings, *second.warnings))),
+        disturbed=first.disturbed or second.disturbed,
     )
 
 
@@ -222,6 +227,7 @@ def _record(
         environment=environment,
         log=outcome.log,
         warnings=outcome.warnings,
+        disturbed=outcome.disturbed,
         parameters={**unit.entry.defaults, **unit.entry.overrides},
     )
 

@@ -24,11 +24,11 @@ from unlearn_bench.harness.support.hardware import machine_id
 from unlearn_bench.harness.support.progress import Observer, Unobserved
 from unlearn_bench.harness.tracks.loading import load_track
 from unlearn_bench.harness.tracks.specification import Track
-from unlearn_bench.harness.units import timed_units
+from unlearn_bench.harness.units import disturbance, timed_units
 from unlearn_bench.harness.units.core_interference import Interference
 from unlearn_bench.harness.units.records import track_folder
 from unlearn_bench.harness.units.slots import Slot
-from unlearn_bench.harness.units.timed_units import retrain_times
+from unlearn_bench.harness.units.timed_units import TimesNow, retrain_times
 from unlearn_bench.harness.units.unit_run import UnitContext
 
 SMALL = """
@@ -113,17 +113,29 @@ def retrain_measured_once(request: pytest.FixtureRequest, monkeypatch: pytest.Mo
         monkeypatch.setattr(timed_units, "retrain_times", _measured_once)
 
 
+@pytest.fixture(autouse=True)
+def unwatched_clock(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Believe every time: tests run side by side on the cores of timed units; ``watched_clock`` says not to."""
+    if "watched_clock" not in request.fixturenames:
+        monkeypatch.setattr(disturbance, "account", lambda cores: None)
+
+
+@pytest.fixture
+def watched_clock() -> None:
+    """Judge the clock of timed units, as the product does."""
+
+
 @pytest.fixture
 def retrain_looked_at() -> None:
     """Repeat two seeds of Retrain in every command, as the product does."""
 
 
-def _measured_once(context: UnitContext, slots: Sequence[Slot], observer: Observer) -> dict[int, float]:
+def _measured_once(context: UnitContext, slots: Sequence[Slot], observer: Observer) -> TimesNow:
     track, store = context.references.track, context.references.store
     kind = f"retrain/{track_folder(track)}"
     for _, times in documents.read_all(store, kind, timed_units.RetrainTimes):
         if times.environment["backend"] == context.sandbox.name:
-            return {int(seed): seconds for seed, seconds in times.seconds.items()}
+            return TimesNow({int(seed): seconds for seed, seconds in times.seconds.items()})
     return retrain_times(context, slots, observer)
 
 
@@ -157,6 +169,7 @@ def once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None
                 patch.setenv("BENCH_HOME", str(place / "home"))
                 patch.setenv("BENCH_LOCKS", str(place / "locks"))
                 patch.setattr(timed_units, "retrain_times", _measured_once)
+                patch.setattr(disturbance, "account", lambda cores: None)
                 forked.install(patch)
                 make(place)
             (place / "done").touch()

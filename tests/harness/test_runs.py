@@ -39,7 +39,7 @@ def times(monkeypatch: pytest.MonkeyPatch, retrain_looked_at: None) -> Times:
 
         monkeypatch.setattr(unit_run, "run", run)
         bench = UnitContext(references, backends.load("process"), "x")
-        return timed_units.retrain_times(bench, [Slot()], Unobserved()), ran
+        return dict(timed_units.retrain_times(bench, [Slot()], Unobserved()).seconds), ran
 
     return measured
 

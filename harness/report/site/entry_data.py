@@ -136,7 +136,8 @@ def _seed(record: Record, score: Scores | None) -> Seed:
     numbers = {metric.name: value(metric, score, record) for metric in shown("seeds page")}
     numbers |= {"seconds": record.seconds, "cpu_seconds": record.cpu_seconds}
     numbers["peak_mib"] = None if record.peak_memory is None else record.peak_memory / 2**20
-    warnings = tuple(plain(line, LOG) for line in record.warnings)
+    said = (*([f"disturbed: {record.disturbed}"] if record.disturbed else []), *record.warnings)
+    warnings = tuple(plain(line, LOG) for line in said)
     return Seed(record.seed, record.status, numbers, plain(record.reason, LOG), warnings)
 
 
