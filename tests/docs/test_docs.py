@@ -15,7 +15,7 @@ import click
 import pytest
 
 from tests.harness import forked, warm_command
-from tests.harness.conftest import SMALL, once, run, undisturbed
+from tests.harness.conftest import SMALL, believe_every_time, once, run, undisturbed
 from unlearn_bench.harness.cli import bench
 from unlearn_bench.harness.tracks import loading
 from unlearn_bench.sandbox.backends import docker
@@ -86,6 +86,7 @@ def rehearse(catalogue: Path) -> None:
     """Make a tiny track the only one, and let forked units, which nothing confines, stand for containers."""
     loading.CATALOGUE = catalogue
     docker.create = Contained
+    believe_every_time()
 
 
 class Contained(forked.WarmUnits):

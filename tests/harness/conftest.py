@@ -117,7 +117,16 @@ def retrain_measured_once(request: pytest.FixtureRequest, monkeypatch: pytest.Mo
 def unwatched_clock(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Believe every time: tests run side by side on the cores of timed units; ``watched_clock`` says not to."""
     if "watched_clock" not in request.fixturenames:
-        monkeypatch.setattr(disturbance, "account", lambda cores: None)
+        monkeypatch.setattr(disturbance, "account", no_account)
+
+
+def no_account(cores: Sequence[int]) -> None:
+    """Stand in for ``disturbance.account`` where the kernel keeps none."""
+
+
+def believe_every_time() -> None:
+    """Do what ``unwatched_clock`` does, in a program of its own."""
+    disturbance.account = no_account
 
 
 @pytest.fixture
@@ -143,7 +152,7 @@ def _measured_once(context: UnitContext, slots: Sequence[Slot], observer: Observ
 def program(tmp_path: Path) -> Iterator[str]:
     """The command as a program that starts at once: what a test kills, or starts beside another."""
     path = tmp_path / "bench"
-    with warm_command.program(path):
+    with warm_command.program(path, believe_every_time):
         yield str(path)
 
 
@@ -169,7 +178,7 @@ def once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None
                 patch.setenv("BENCH_HOME", str(place / "home"))
                 patch.setenv("BENCH_LOCKS", str(place / "locks"))
                 patch.setattr(timed_units, "retrain_times", _measured_once)
-                patch.setattr(disturbance, "account", lambda cores: None)
+                patch.setattr(disturbance, "account", no_account)
                 forked.install(patch)
                 make(place)
             (place / "done").touch()
