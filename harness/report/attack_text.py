@@ -14,15 +14,13 @@ from unlearn_bench.scoring.panel import load
 def gate(readings: Sequence[GateResult], ran: bool) -> str:
     """Return two lines: what the cheap attacks read, and whether U-LiRA is worth its cost."""
     names = {result.attack: load(result.attack).title for result in readings}
-    numbers = [
-        f"{names[result.attack]} {number(result.value, 3)} (zero line {number(result.null, 3)})" for result in readings
-    ]
+    numbers = [f"{names[result.attack]} {number(result.value, 3)} ({number(result.null, 3)})" for result in readings]
     caught = [names[result.attack] for result in readings if result.caught]
     if caught:
         outcome = f"caught by {' and '.join(caught)}" + ("" if ran else ": U-LiRA would only confirm it")
     else:
         outcome = "passed" + ("" if ran else ": U-LiRA is worth its cost (--lira)")
-    return f"cheap attacks: {', '.join(numbers)}\n{outcome}"
+    return f"cheap attacks (zero line): {', '.join(numbers)}\n{outcome}"
 
 
 def attack(title: str, rows: Mapping[str, Sequence[Mapping[str, float]]]) -> str:

@@ -17,6 +17,8 @@ from unlearn_bench.harness.units.records import ShadowRecord
 
 MOST_DEGENERATE = 0.1
 """Share of examples without a spread of φ above which U-LiRA reads the outputs' form, not their content."""
+LEAST_PAIRS = 4
+"""Of splits; with two, one value of a side is left, and one value has no spread."""
 LEAST_ACCURACY = 0.75
 """Of VA over Retrain's in seed units, which shadow models must reach on the same V."""
 
@@ -38,6 +40,8 @@ def fault(
 
 
 def _degenerate(references: References, shadow_scores: ShadowScores) -> str:
+    if len(shadow_scores.pair_accuracies) < LEAST_PAIRS:
+        return ""
     count, examples = shadow_scores.attacks["ulira"]["degenerate"], len(references.examples.population)
     if count <= MOST_DEGENERATE * examples:
         return ""

@@ -14,9 +14,9 @@ from unlearn_bench.sandbox.types import Outcome
 
 ACCOUNT = Path("/proc/stat")
 SHARE = 0.05
-"""Of a unit's seconds, which others may have of its core."""
+"""Of a unit's seconds, for which it may wait for others on its core."""
 LEAST = 0.05
-"""Seconds that others may always have: the account counts hundredths, and an engine starts and ends the unit."""
+"""Seconds that it may always wait: the account counts hundredths."""
 
 
 @dataclass(frozen=True)
@@ -62,13 +62,16 @@ class WatchedClock:
         self._clock.__exit__(kind, error, traceback)
 
     def disturbance(self, outcome: Outcome) -> str:
-        """Return what others had of the cores of a finished unit, for people; empty where that is little or unknown."""
+        """Return how long a finished unit waited for others, for people; empty where that is short or unknown.
+
+        It waited when it did not work itself, and its core worked for others or was stolen.
+        """
         if outcome.status != "ok" or outcome.seconds is None or outcome.cpu_seconds is None:
             return ""
         if self._before is None or self._after is None:
             return ""
-        others = max(self._after.busy - self._before.busy - outcome.cpu_seconds, 0.0)
-        stolen = self._after.stolen - self._before.stolen
-        if others + stolen <= max(LEAST, SHARE * outcome.seconds):
+        others = self._after.busy - self._before.busy - outcome.cpu_seconds + self._after.stolen - self._before.stolen
+        waited = min(others, outcome.seconds - outcome.cpu_seconds)  # others may also work while it is ended
+        if waited <= max(LEAST, SHARE * outcome.seconds):
             return ""
-        return f"other work had {others + stolen:.2f} s of its core while it ran for {outcome.seconds:.2f} s"
+        return f"it waited {waited:.2f} of its {outcome.seconds:.2f} s for other work on its core"

@@ -37,19 +37,27 @@ def watched(monkeypatch: pytest.MonkeyPatch, busy: float, stolen: float = 0.0) -
 
 
 @pytest.mark.parametrize(
-    ("busy", "stolen", "disturbed"),
-    [(2.0, 0.0, False), (2.09, 0.0, False), (2.2, 0.0, True), (1.0, 0.0, False), (2.0, 0.2, True), (2.05, 0.06, True)],
+    ("cpu", "busy", "stolen", "disturbed"),
+    [
+        (2.0, 2.0, 0.0, False),
+        (1.8, 2.0, 0.0, True),
+        (1.8, 1.8, 0.2, True),
+        (1.85, 1.93, 0.07, True),
+        (2.0, 2.3, 0.0, False),  # others came when it had ended
+        (1.0, 1.0, 0.0, False),  # it slept
+        (1.92, 2.0, 0.0, False),  # 4 %
+    ],
 )
-def test_what_others_have_of_the_core_is_judged_by_the_account_of_the_kernel(
-    monkeypatch: pytest.MonkeyPatch, busy: float, stolen: float, disturbed: bool
+def test_what_it_waits_for_others_is_judged_by_the_account_of_the_kernel(
+    monkeypatch: pytest.MonkeyPatch, cpu: float, busy: float, stolen: float, disturbed: bool
 ) -> None:
-    outcome = Outcome("ok", seconds=2.0, cpu_seconds=2.0)
+    outcome = Outcome("ok", seconds=2.0, cpu_seconds=cpu)
     found = watched(monkeypatch, busy, stolen).disturbance(outcome)
-    assert bool(found) == disturbed and ("other work had" in found) == disturbed
+    assert bool(found) == disturbed and ("for other work on its core" in found) == disturbed
 
 
 def test_short_units_are_not_judged_by_hundredths(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert watched(monkeypatch, 0.14).disturbance(Outcome("ok", seconds=0.1, cpu_seconds=0.1)) == ""
+    assert watched(monkeypatch, 0.1).disturbance(Outcome("ok", seconds=0.1, cpu_seconds=0.06)) == ""
 
 
 @pytest.mark.parametrize("outcome", [Outcome("crash", "x"), Outcome("ok", seconds=2.0)])
@@ -75,9 +83,10 @@ class Disturbed:
 
     def run(self, job: object, clock: WatchedClock, stop: object = None) -> Outcome:
         self.runs += 1
+        before = self._now
         with clock:
             self._now += 1.0 + self.others.pop(0)
-        return Outcome("ok", seconds=1.0, cpu_seconds=1.0)
+        return Outcome("ok", seconds=self._now - before, cpu_seconds=1.0)
 
 
 @pytest.mark.parametrize(
@@ -104,14 +113,14 @@ def test_a_row_with_a_disturbed_unit_has_no_speed_and_says_so(prepared: Referenc
     put(prepared, "calm", b"calm", True, 1.0)
     put(prepared, "noisy", b"noisy", True, 1.0)
     record = next(each for each in unit_store.seed_records(prepared.store, prepared.track) if each.name == "noisy")
-    replace(record, disturbed="other work had 0.70 s of its core while it ran for 1.00 s").save(prepared.store)
+    replace(record, disturbed="it waited 0.70 of its 1.00 s for other work on its core").save(prepared.store)
     rows = board.board(prepared).set_index("entry")
     assert rows["disturbed"].to_dict() | {"original": 0, "retrain": 0} == rows["disturbed"].to_dict()
     assert rows.loc[["calm", "noisy"], "disturbed"].tolist() == [0, 1]
     assert rows.loc["calm", "rte"] > 0 and rows.loc["noisy", ["rte", "group_rte"]].isna().all()
     table = run("leaderboard", "--track", str(small)).stdout
     assert "RTE – noisy: 1 of its timed units were disturbed by other work; run them again (--again)" in table
-    assert "disturbed: other work had 0.70 s" in run("show", "noisy", "--track", str(small)).stdout
+    assert "disturbed: it waited 0.70 of" in run("show", "noisy", "--track", str(small)).stdout
 
 
 def test_times_of_a_disturbed_retrain_are_not_kept_and_mark_the_units(
@@ -121,14 +130,14 @@ def test_times_of_a_disturbed_retrain_are_not_kept_and_mark_the_units(
     assert example is None
 
     def disturbed(context: UnitContext, unit: object, slot: Slot, retrain: float | None, deadline: float) -> Record:
-        outcome = Outcome("ok", seconds=2.0, cpu_seconds=2.0, disturbed="other work had 1.00 s")
+        outcome = Outcome("ok", seconds=2.0, cpu_seconds=2.0, disturbed="it waited")
         return unit_run._record(context, unit, outcome, retrain, None)  # type: ignore[arg-type]
 
     monkeypatch.setattr(unit_run, "run", disturbed)
     context = UnitContext(references, load("process"), "x")
     for _ in range(2):
         found = timed_units.retrain_times(context, [Slot()], Unobserved())
-        assert found.disturbed == "of Retrain: other work had 1.00 s" and set(found.seconds.values()) == {2.0}
+        assert found.disturbed == "of Retrain: it waited" and set(found.seconds.values()) == {2.0}
 
 
 @pytest.fixture
@@ -148,14 +157,14 @@ def test_beside_a_load_of_twice_the_cores_a_time_is_marked_or_right(
     prepared: References, small: Path, tmp_path: Path, watched_clock: None, load_on_every_core: None
 ) -> None:
     path = tmp_path / "mine.py"
-    path.write_text(FINE_TUNE.replace("epochs=1", "epochs=3"))
+    path.write_text(FINE_TUNE.replace("epochs=1", "epochs=8"))
     result = run("submit", str(path), "--track", str(small), "--sandbox", "process", "--json")
     assert result.exit_code == 0, result.output
     records = [each for each in unit_store.seed_records(prepared.store, prepared.track) if each.name == "mine"]
     assert len(records) == 2
     for record in records:
         assert record.cpu_seconds is not None and record.seconds is not None
-        assert record.disturbed or abs(record.seconds / record.cpu_seconds - 1) < 0.15
+        assert record.disturbed or record.seconds - record.cpu_seconds <= max(0.05, 0.15 * record.seconds)
     shown = json.loads(run("leaderboard", "--track", str(small), "--format", "json").stdout)["rows"]
     assert next(row["disturbed"] for row in shown if row["entry"] == "mine") == sum(bool(r.disturbed) for r in records)
     assert len(timed_slots(prepared.store)) > 0

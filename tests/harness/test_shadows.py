@@ -29,6 +29,7 @@ from unlearn_bench.harness.units.sandbox_runner import SandboxRunner
 from unlearn_bench.harness.units.unit_kinds import SeedUnit, Unit
 from unlearn_bench.harness.units.unit_run import UnitContext
 from unlearn_bench.sandbox.types import Job, Outcome
+from unlearn_bench.scoring.temperature import scaled
 from unlearn_bench.scoring.ulira import ulira
 
 ATTACK = """
@@ -148,9 +149,10 @@ def test_an_attack_of_ones_own_reads_every_stored_entry(scored: References, smal
         ("ft", "ga", "null", "original", "retrain"), 2
     )
     original = found["entries"]["original"][1]["value"]
-    logits, labels = scored.logits(Role("original", 1)), scored.examples.dataset.labels
-    rows = scored.examples.split(1).forget
-    assert original == pytest.approx(np.mean([np.log(np.exp(logits[i] - logits[i, labels[i]]).sum()) for i in rows]))
+    labels, split = scored.examples.dataset.labels, scored.examples.split(1)
+    logits = scaled(scored.logits(Role("original", 1)), labels, split.val).logits
+    losses = [np.log(np.exp(logits[i] - logits[i, labels[i]]).sum()) for i in split.forget]
+    assert original == pytest.approx(np.mean(losses))
     table = run("rescore", "--track", str(small), "--attack", str(path)).stdout
     assert table.startswith("mean loss\n") and " ± " in table
 
