@@ -128,6 +128,30 @@ def test_the_yardstick_runs_once_for_foreign_files_and_never_for_shipped_ones(de
     assert len(probe_units.pending(default, tuned.with_parameters({"lr": 0.2}))) == 2, "parameters change the work"
 
 
+class Ruined(Costing):
+    """A runner that destroys every shadow model: its logits are noise of this size."""
+
+    def __init__(self, labels: np.ndarray, size: float) -> None:
+        super().__init__(labels, lambda unit: 1.0)
+        self._size, self._rng = size, np.random.default_rng(0)
+
+    def run(self, units: Sequence[Unit], deadline: float) -> Iterator[tuple[Unit, UntimedResult]]:
+        for unit, result in super().run(units, deadline):
+            noise = self._size * self._rng.normal(size=(len(self._labels), 10))
+            yield unit, replace(result, logits=noise.astype(np.float32)) if isinstance(unit, ShadowUnit) else result
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("size", "why"), [(0.0, "have collapsed"), (1.0, "of Retrain's VA, its seed models")])
+def test_an_entry_that_ruins_its_shadow_models_has_no_u_lira(default: References, size: float, why: str) -> None:
+    entry = foreign()
+    on_board(default, entry)
+    shadow_units.run(default, entry, Ruined(default.examples.dataset.labels, size))
+    row = board.board(default).set_index("entry").loc["mine"]
+    assert why in row["inconsistent"] and row["provisional"] == row["inconsistent"]
+    assert 0.45 < row["ulira"] < 0.55, "it reads as if everything were forgotten"
+
+
 def test_a_yardstick_that_fails_fails_the_run(default: References, monkeypatch: pytest.MonkeyPatch) -> None:
     entry, labels = foreign(), default.examples.dataset.labels
 
