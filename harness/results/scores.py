@@ -28,7 +28,7 @@ from unlearn_bench.scoring.evidence import ModelEvidence
 from unlearn_bench.scoring.metric import Metric
 from unlearn_bench.scoring.ulira import ulira
 
-VERSION = 4
+VERSION = 5
 """Raised whenever the same logits would give other numbers."""
 Numbers = Mapping[str, float]
 
