@@ -194,6 +194,10 @@ def _check_shadows(references: References, entry: Entry, record: ShadowRecord, b
     if (record.status == "ok") != (record.values is not None):
         raise BadResult(f"{entry.name}: shadow units {record.status} with{'' if record.values else 'out'} outputs")
     if record.values is not None:
+        if record.temperature is None or "val" not in record.accuracies:
+            raise BadResult(
+                f"{entry.name}: its shadow units lack a temperature or VA; score it again with this version"
+            )
         shape = (len(references.examples.population), record.pairs)
         names = ("forgotten", "never", "retained", "absent")
         _arrays(blobs[record.values], dict.fromkeys(names, shape), f"{entry.name}, shadow units")

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,15 @@ from safetensors.numpy import save
 
 from tests.harness.conftest import run
 from tests.harness.gitrepo import Repo, entry_beside
-from unlearn_bench.harness.pulls import comment, outcome, provenance, pull_request, schema
+from unlearn_bench.harness.entries.entry import from_source
+from unlearn_bench.harness.pulls import comment, outcome, provenance, publication, pull_request, schema
 from unlearn_bench.harness.pulls import result as pull_result
 from unlearn_bench.harness.pulls.git import Repository
+from unlearn_bench.harness.pulls.result import BadResult
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.references.roles import Role
 from unlearn_bench.harness.units import unit_store
-from unlearn_bench.harness.units.records import Record
+from unlearn_bench.harness.units.records import Record, ShadowRecord, now
 from unlearn_bench.harness.units.unit_kinds import SeedUnit
 
 
@@ -190,3 +193,16 @@ def test_the_published_schema_is_what_the_dataclasses_give() -> None:
 
     Draft202012Validator.check_schema(pull_result.schema())
     assert schema.SCHEMA.read_text() == schema.text(), "run python -m unlearn_bench.harness.pulls.schema"
+
+
+@pytest.mark.parametrize("lacking", [{"temperature": None}, {"accuracies": {}}])
+def test_shadow_units_that_do_not_say_what_their_models_are_stay_out(
+    references: References, lacking: dict[str, Any]
+) -> None:
+    entry = from_source("mine", b"def unlearn(model, retain):\n    return model\n")
+    good = ShadowRecord(
+        entry.id, "mine", entry.sha256, "ok", "", 1, "0" * 64, 1.0, None, False, now(),
+        environment={"backend": "process"}, temperature=1.0, accuracies={"val": 0.5},
+    )  # fmt: skip
+    with pytest.raises(BadResult, match="lack a temperature or VA"):
+        publication._check_shadows(references, entry, replace(good, **lacking), {})
