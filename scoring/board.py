@@ -15,7 +15,7 @@ from unlearn_bench.scoring.metric import Metric
 from unlearn_bench.scoring.metric_table import metrics, paper_ranked, per_seed, ranked
 from unlearn_bench.scoring.panel_result import PanelResult
 from unlearn_bench.scoring.ranks import dense_ranks, keys, positions
-from unlearn_bench.scoring.seed_rows import OK, checked
+from unlearn_bench.scoring.seed_rows import NO_BETTER, OK, checked
 from unlearn_bench.scoring.umia import indiscernibility
 
 RESAMPLES = 5000
@@ -119,7 +119,7 @@ def overall_board(
     states = pd.concat([table["state"].reindex(names) for table in standings], axis=1)
     kinds = groups[0].standings["kind"].reindex(names)
     placed = (states == OK).any(axis=1)
-    state = pd.Series(np.where(kinds == "reference", "reference", np.where(placed, "ranked", "no better")), names)
+    state = pd.Series(np.where(kinds == "reference", "reference", np.where(placed, "ranked", NO_BETTER)), names)
     board = pd.DataFrame({"kind": kinds, "state": state.astype("string"), "tracks": len(seeds)})
     for metric in ranked():
         values = np.array(
@@ -210,7 +210,7 @@ def _codes(groups: GroupMembership, names: pd.Index, metric: str) -> NDArray[np.
     """Return group codes [1 + resamples, entries] that count: those of entries without a position are F."""
     columns = groups.standings.index.get_indexer(names)
     codes = groups.codes[metric][:, columns]
-    return np.where((groups.standings["state"].to_numpy()[columns] == "no better"), np.int8(F), codes)
+    return np.where(groups.standings["state"].to_numpy()[columns] == NO_BETTER, np.int8(F), codes)
 
 
 def _tally(groups: Sequence[GroupMembership], names: pd.Index, metric: str) -> NDArray[np.int64]:

@@ -19,10 +19,10 @@ from unlearn_bench.harness.report.cells import (
     position_range,
     shortened,
 )
+from unlearn_bench.harness.report.neighbours import told_apart
 from unlearn_bench.harness.results.badges import DISQUALIFIED, UNTRUSTED
 from unlearn_bench.harness.results.review import NOT_REPRODUCED, VERIFIED
 from unlearn_bench.harness.tracks.specification import Track
-from unlearn_bench.scoring.board import APART
 from unlearn_bench.scoring.groups import GROUPS
 from unlearn_bench.scoring.metric import Metric
 from unlearn_bench.scoring.metric_table import by_weight, leading, ranked, shown, titles
@@ -78,23 +78,6 @@ def table(board: pd.DataFrame, track: Track, null: Mapping[str, float], floor: f
     for _, row in board[board["inconsistent"] != ""].iterrows():
         lines.append(f"! {shortened(str(row['entry']), 18)} inconsistent: {row['inconsistent']}")
     return "\n".join(lines)
-
-
-def told_apart(board: pd.DataFrame) -> list[str]:
-    """Return which neighbours can be told apart, in a line; nothing where fewer than two rows have a position."""
-    placed = board[board["position"].notna()]
-    if len(placed) < 2:
-        return []
-    groups: list[list[str]] = [[]]
-    for entry, ahead in zip(placed["entry"], placed["ahead"], strict=True):
-        groups[-1].append(str(entry))
-        if ahead >= APART:
-            groups.append([])
-    runs = [run for run in groups if run]
-    if len(runs) == 1:
-        return ["no row can be told from the next one by these seeds"]
-    spans = [run[0] if len(run) == 1 else f"{run[0]} … {run[-1]}" for run in runs]
-    return [f"told apart in {APART:.0%} of resamples: {' | '.join(spans)}".replace("%", " %")]
 
 
 def verdict(board: pd.DataFrame, entry: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from unlearn_bench.harness.references.references import References
-from unlearn_bench.harness.results import board, scores
+from unlearn_bench.harness.results import panel_results, scores
 from unlearn_bench.harness.results.board_entries import BoardEntry
 from unlearn_bench.harness.support.errors import USAGE, BenchError
 from unlearn_bench.scoring import metric_table
@@ -36,7 +36,7 @@ def comparison(references: References, a: BoardEntry, b: BoardEntry) -> list[Pai
 
 def _values(references: References, entry: BoardEntry) -> Values:
     seeds = {seed: (scores.record_scores(references, record), record) for seed, record in entry.records.items()}
-    result = board.shadow_results(references).get(entry.name)
+    result = panel_results.shadow_results(references).get(entry.name)
     shadows = None if result is None else result.scores
     pairs = {} if shadows is None else dict(enumerate(shadows.pair_accuracies))
     values = {}

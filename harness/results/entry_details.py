@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import pandas as pd
 
 from unlearn_bench.harness.references.references import References
-from unlearn_bench.harness.results import attack_panel, board, review, scores, shadow_consistency
+from unlearn_bench.harness.results import attack_panel, board, panel_results, review, scores
 from unlearn_bench.harness.results.attack_panel import AttackNumber
-from unlearn_bench.harness.results.board_entries import BoardEntry, board_entries, find, shadow_records
+from unlearn_bench.harness.results.board_entries import BoardEntry, board_entries, find
 from unlearn_bench.harness.results.review import Mark
 from unlearn_bench.harness.results.scores import Scores
 from unlearn_bench.harness.tracks.specification import Track
@@ -68,11 +68,9 @@ def entry_details(references: References, name: str) -> EntryDetails:
     """
     track, board_entry = references.track, _board_entry(references, name)
     records = [board_entry.records[seed] for seed in sorted(board_entry.records)]
-    shadow = shadow_records(references).get(name)
+    attacked = panel_results.shadow_results(references).get(name)
     inconsistent = {
-        "U-LiRA": ""
-        if shadow is None
-        else shadow_consistency.fault(references, board_entry, shadow, scores.entry_shadow_scores(references, shadow)),
+        "U-LiRA": "" if attacked is None else attacked.fault,
         "SWAP": probe_units.inconsistent_swaps(references, board_entry.entry_id),
     }
     return EntryDetails(
@@ -81,7 +79,7 @@ def entry_details(references: References, name: str) -> EntryDetails:
         board=board.board(references),
         records=records,
         scores=[scores.record_scores(references, record) for record in records],
-        shadow=shadow,
+        shadow=None if attacked is None else attacked.record,
         inconsistent={attack: why for attack, why in inconsistent.items() if why},
         panel=attack_panel.attack_numbers(references, board_entry),
         search=tuning.choice(name, records[0].sha256, track, references.store),

@@ -20,7 +20,7 @@ from unlearn_bench.harness.support.progress import Unobserved
 from unlearn_bench.harness.units import disturbance, timed_units, unit_run, unit_store
 from unlearn_bench.harness.units.disturbance import CoreAccount, WatchedClock, account
 from unlearn_bench.harness.units.records import Record
-from unlearn_bench.harness.units.slots import Slot, timed_slots
+from unlearn_bench.harness.units.slots import Slot
 from unlearn_bench.harness.units.unit_run import UnitContext
 from unlearn_bench.sandbox.backends import load
 from unlearn_bench.sandbox.types import Outcome
@@ -167,4 +167,3 @@ def test_beside_a_load_of_twice_the_cores_a_time_is_marked_or_right(
         assert record.disturbed or record.seconds - record.cpu_seconds <= max(0.05, 0.15 * record.seconds)
     shown = json.loads(run("leaderboard", "--track", str(small), "--format", "json").stdout)["rows"]
     assert next(row["disturbed"] for row in shown if row["entry"] == "mine") == sum(bool(r.disturbed) for r in records)
-    assert len(timed_slots(prepared.store)) > 0

@@ -12,7 +12,7 @@ from tests.harness.conftest import run
 from unlearn_bench.harness.entries.entry import BASELINES
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.references.roles import Role
-from unlearn_bench.harness.results import board
+from unlearn_bench.harness.results import board, panel_results
 from unlearn_bench.harness.results.badges import UNTRUSTED, worst
 from unlearn_bench.harness.units import unit_store
 from unlearn_bench.harness.units.records import Record
@@ -106,7 +106,8 @@ def test_shadow_units_of_a_source_that_ships_are_trusted_in_every_back_end(
         return ShadowRecord(sha, name, sha, "crash", "", 0, None, None, "", False, {})
 
     found = {"ga": shadow("ga", (BASELINES / "ga.py").read_bytes()), "boxed": shadow("boxed", b"boxed")}
-    monkeypatch.setattr(board, "shadow_results", lambda *_: {n: board.ShadowReading(r, None) for n, r in found.items()})
+    made = {name: panel_results.ShadowReading(record, None) for name, record in found.items()}
+    monkeypatch.setattr(panel_results, "shadow_results", lambda *_: made)
     trusted = board.board(entries).set_index("entry")["trusted"]
     assert trusted["ga"] and not trusted["boxed"]
 

@@ -12,8 +12,8 @@ import pandas as pd
 
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.report.cells import NONE, group
+from unlearn_bench.harness.report.neighbours import told_apart
 from unlearn_bench.harness.report.site.page_data import LETTERS, Board, Number, Part, Row, number, plain, position, slug
-from unlearn_bench.harness.report.terminal_board import told_apart
 from unlearn_bench.harness.results import board, scores
 from unlearn_bench.harness.results.badges import UNTRUSTED
 from unlearn_bench.harness.results.board import Results
