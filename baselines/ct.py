@@ -17,6 +17,7 @@ Idea: a transposed kernel keeps its statistics and loses what it has memorised. 
 Conv2d weight, then SGD on the cross-entropy of R, cosine per epoch.
 Reads: R. Cost: ``epochs`` passes over R.
 Decision: square kernels only, by module type; 1×1 kernels are their own transpose.
+Defaults: all from the competition's notebook, as Deep Unlearn's code quotes it.
 """
 
 from typing import Any
@@ -28,7 +29,7 @@ from torch.utils.data import DataLoader
 from sandbox.toolkit import fit, rebatch
 
 SEARCH_SPACE = {
-    "lr": ("log", 1e-5, 1e-1),
+    "lr": ("rate", 1e-5, 1.0),
     "weight_decay": ("log", 1e-5, 1e-1),
     "batch_size": ("choice", (64, 128, 256)),
     "epochs": ("int", 1, "max_epochs"),

@@ -16,8 +16,10 @@ neurips-2023-machine-unlearning/discussion/459200; Deep Unlearn, section 3.2.
 Idea: accumulate ∇CE(as many samples of R as F has) − ∇CE(F); in every Conv2d re-draw the share ``init_rate`` of the
 weights with the smallest |gradient|. Repair on R, where the kept convolution weights move at a tenth of the rate.
 Reads: R and F. Cost: ``epochs`` passes over R and two over F.
-Decisions: both gradients are of the mean over their set and come in batches of one size, so neither side outweighs the
-other; weight decay is part of the gradient and damped with it.
+Decisions: both gradients are of the mean over their set, taken in train mode, and come in batches of one size, so
+neither side outweighs the other; weight decay is part of the gradient and damped with it, while the competition's code
+damps the gradient alone. The rate rises linearly over the first half of the epochs and then falls.
+Defaults: all from the competition's notebook, as Deep Unlearn's code quotes it.
 """
 
 import math
@@ -33,8 +35,8 @@ from torch.utils.data import DataLoader
 from sandbox.toolkit import Batches, cross_entropy, rebatch, sgd, tensors, train_epoch
 
 SEARCH_SPACE = {
-    "init_rate": ("uniform", 0.0, 1.0),
-    "lr": ("log", 1e-5, 1e-1),
+    "init_rate": ("uniform", 0.05, 0.95),
+    "lr": ("rate", 1e-5, 1.0),
     "weight_decay": ("log", 1e-5, 1e-1),
     "batch_size": ("choice", (64, 128, 256)),
     "epochs": ("int", 1, "max_epochs"),
