@@ -15,6 +15,9 @@ Deep Unlearn, section 3.1.
 
 Idea: whatever is no longer trained on is forgotten in time. SGD on the cross-entropy of R, cosine per epoch.
 Reads: R. Cost: ``epochs`` passes over R.
+Decision: this is Deep Unlearn's form, which trains in train mode with momentum and an ordinary weight decay. Golatkar's
+code fine-tunes in eval mode, without momentum, and pulls the weights towards those of the original.
+Defaults: all from Deep Unlearn's code. Golatkar's has 10 epochs at a rate of .01.
 """
 
 from typing import Any
@@ -25,7 +28,7 @@ from torch.utils.data import DataLoader
 from sandbox.toolkit import fit, rebatch
 
 SEARCH_SPACE = {
-    "lr": ("log", 1e-5, 1e-1),
+    "lr": ("rate", 1e-5, 1.0),
     "weight_decay": ("log", 1e-5, 1e-1),
     "batch_size": ("choice", (64, 128, 256)),
     "epochs": ("int", 1, "max_epochs"),

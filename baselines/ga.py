@@ -17,6 +17,7 @@ Idea: undo descent by ascent. SGD on the negated cross-entropy of F at a constan
 Reads: F. Cost: ``epochs`` passes over F, and as many for inference.
 Decision: the loss has no bound, so ascent can leave the numbers that floats have. After every epoch the logits of F in
 eval mode and the state are checked; at the first value that is not finite the epoch before it is the result.
+Defaults: all from Deep Unlearn's code; the argument parser of github.com/OPTML-Group/Unlearn-Saliency has the same.
 """
 
 from typing import Any
@@ -27,7 +28,7 @@ from torch.utils.data import DataLoader
 from sandbox.toolkit import cross_entropy, finite, predict, rebatch, sgd, train_epoch
 
 SEARCH_SPACE = {
-    "lr": ("log", 1e-6, 1e-1),
+    "lr": ("rate", 1e-6, 1e-1),
     "weight_decay": ("log", 1e-5, 1e-1),
     "batch_size": ("choice", (64, 128, 256)),
     "epochs": ("int", 1, "max_epochs"),

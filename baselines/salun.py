@@ -13,16 +13,20 @@
 Fan, Liu, Zhang, Wong, Wei and Liu 2024, "SalUn: Empowering Machine Unlearning via Gradient-based Weight Saliency",
 arXiv:2310.12508; Deep Unlearn, section 3.2.
 
-Idea: choose the share ``threshold`` of all weights with the largest |∇CE(F)|. Train these alone, at a constant rate, on
-R and F shuffled together, F with labels drawn anew in every epoch.
+Idea: choose the share ``threshold`` of all weights with the largest |∇CE(F)|. Train these alone, at a constant rate: in
+every epoch on F with labels drawn anew, and then on R. With ``order="shuffled"`` an epoch mixes the two sets.
 Reads: R and F. Cost: ``epochs`` passes over R and F, and one over F for the gradient.
 Decisions: the gradient is that of the original as it predicts, in eval mode, summed over F from zero; weights of all
 tensors compete in one ranking. Weight decay is part of the gradient and masked with it, so a weight outside the mask
-keeps every bit; batch-norm statistics follow the data. Labels are uniform over all classes.
+keeps every bit; batch-norm statistics follow the data. Labels are uniform over all classes. The authors take F first on
+CIFAR-10 and SVHN and shuffle on CIFAR-100 and Tiny ImageNet.
+Defaults: all from the authors' code (github.com/OPTML-Group/Unlearn-Saliency, ``Classification``): ``lr``, ``epochs``
+and ``threshold`` from its example for ResNet-18 on CIFAR-10, the others from its argument parser. Deep Unlearn shuffles
+and has neither momentum nor weight decay, at a rate of .01.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -32,8 +36,9 @@ from torch.utils.data import DataLoader
 from sandbox.toolkit import Batches, cross_entropy, differentiable_eval, head, sgd, tensors, train_epoch
 
 SEARCH_SPACE = {
-    "threshold": ("uniform", 0.0, 1.0),
-    "lr": ("log", 1e-5, 1e-1),
+    "threshold": ("uniform", 0.1, 0.9),
+    "order": ("choice", ("forget first", "shuffled")),
+    "lr": ("rate", 1e-5, 1.0),
     "weight_decay": ("log", 1e-5, 1e-1),
     "batch_size": ("choice", (64, 128, 256)),
     "epochs": ("int", 1, "max_epochs"),
@@ -47,14 +52,16 @@ def unlearn(
     val: DataLoader[Any],
     *,
     threshold: float = 0.5,
+    order: Literal["forget first", "shuffled"] = "forget first",
     epochs: int = 10,
     batch_size: int = 256,
-    lr: float = 0.01,
-    momentum: float = 0.0,
-    weight_decay: float = 0.0,
+    lr: float = 0.013,
+    momentum: float = 0.9,
+    weight_decay: float = 5e-4,
 ) -> nn.Module:
     kept, forgotten = tensors(retain), tensors(forget)
-    images, classes = torch.cat([kept[0], forgotten[0]]), head(model).out_features
+    images, classes = torch.cat([forgotten[0], kept[0]]), head(model).out_features
+    parts = [len(images)] if order == "shuffled" else [len(forgotten[0]), len(kept[0])]
     weights = list(model.parameters())
     fixed = [~mask for mask in largest(gradient(model, *forgotten, batch_size), threshold)]
     optimizer = sgd(weights, lr, momentum=momentum)
@@ -67,9 +74,10 @@ def unlearn(
 
     model.train()
     for _ in range(epochs):
-        labels = torch.cat([kept[1], torch.randint_like(forgotten[1], classes)])
-        batches = Batches(images, labels, batch_size=batch_size)
-        train_epoch(cross_entropy(model), batches, optimizer, before_step=restrict)
+        labels = torch.cat([torch.randint_like(forgotten[1], classes), kept[1]])
+        for part in zip(images.split(parts), labels.split(parts), strict=True):
+            batches = Batches(*part, batch_size=batch_size)
+            train_epoch(cross_entropy(model), batches, optimizer, before_step=restrict)
     return model
 
 

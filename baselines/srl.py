@@ -17,7 +17,9 @@ Idea: labels that never stay the same leave nothing to learn about F, while R go
 cross-entropy of R and relabelled F, shuffled together, at a constant rate.
 Reads: R and F. Cost: ``epochs`` passes over R and F.
 Decision: the labels are uniform over all classes, the true one included, and really fresh in every epoch; labels drawn
-once would be memorised.
+once would be memorised. Golatkar et al. describe the method without publishing code for it; the joint stream, train
+mode and momentum are Deep Unlearn's.
+Defaults: all from Deep Unlearn's code.
 """
 
 from typing import Any
@@ -29,7 +31,7 @@ from torch.utils.data import DataLoader
 from sandbox.toolkit import Batches, cross_entropy, head, sgd, tensors, train_epoch
 
 SEARCH_SPACE = {
-    "lr": ("log", 1e-5, 1e-1),
+    "lr": ("rate", 1e-5, 1.0),
     "weight_decay": ("log", 1e-5, 1e-1),
     "batch_size": ("choice", (64, 128, 256)),
     "epochs": ("int", 1, "max_epochs"),
