@@ -21,7 +21,7 @@ from unlearn_bench.harness.commands._verbs import verb
 
 if TYPE_CHECKING:
     from unlearn_bench.harness.executors import RunOptions
-    from unlearn_bench.harness.units.tuning import Objective, Setting
+    from unlearn_bench.harness.units.tuning import Objective, SearchChoice, Setting
 
 
 @verb(
@@ -31,7 +31,11 @@ if TYPE_CHECKING:
 )
 @click.argument("entries", nargs=-1, required=True)
 @track_option
-@click.option("--trials", type=click.IntRange(min=1), help="Configurations to try; default: the track's budget.")
+@click.option(
+    "--trials",
+    type=click.IntRange(min=1),
+    help="Configurations to try; default: by the track and the number of parameters.",
+)
 @click.option(
     "--objective",
     type=click.Choice(["paper", "oracle-free"]),
@@ -68,9 +72,10 @@ def command(
 ) -> None:
     """Search hyper-parameters for ENTRIES (files, or names of shipped methods) over their SEARCH_SPACE.
 
-    The same number of trials and model seeds for every method. A file of yours runs in the sandbox, one unit per core;
-    the shipped methods run in worker processes unless --sandbox names one. Every trial is kept, an interrupted
-    search resumes, and submit and baselines use the choice.
+    The budget follows one rule for every method: the track's number of trials for up to five parameters, a fifth of it
+    more for every further one. Trials run on originals and splits that no score reads. A file of yours runs in the
+    sandbox, one unit per core; the shipped methods run in worker processes unless --sandbox names one. Every trial is
+    kept, an interrupted search resumes, and submit and baselines use the choice.
     """
     from unlearn_bench.harness.workflows.tune import tune
 
@@ -82,7 +87,14 @@ def command(
             parameters = ", ".join(f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}" for k, v in chosen)
             click.echo(
                 f"{choice.entry}: loss {choice.loss:.4f} in trial {choice.trial} of {choice.trials} "
-                f"({choice.failed_trials} failed, {choice.cpu_seconds:.0f} CPU s): {parameters}"
+                f"({choice.failed_trials} failed, {choice.cpu_seconds:.0f} CPU s{_late_gain(choice)}): {parameters}"
             )
     if as_json:
         click.echo(json.dumps(choices, indent=1))
+
+
+def _late_gain(choice: SearchChoice) -> str:
+    if choice.late_gain is None:
+        return ""
+    verdict = "" if choice.converged else ", not converged"
+    return f", the last third gained {choice.late_gain:.4f}{verdict}"

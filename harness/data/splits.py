@@ -6,7 +6,7 @@ import hashlib
 import io
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
@@ -105,6 +105,14 @@ def split(
             "correct the sizes under [splits], or the data set",
         )
     return result
+
+
+def tuning_split(
+    track: Track, number: int, size: int, train: int, labels: Indices | None = None, numbers: Numbers = NONE
+) -> Split:
+    """Return a split that no score reads, drawn as the track's rule says from a seed of its own; see :func:`split`."""
+    redrawn = replace(track.splits, seed=derive(track.splits.seed, number, 4))
+    return split(replace(track, splits=redrawn), 0, size, train, labels, numbers)
 
 
 def hold_out(n: int, ratio: float, seed: int) -> tuple[Indices, Indices]:

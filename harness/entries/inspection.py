@@ -20,7 +20,7 @@ CPU_SECONDS = 5
 LONG_LITERAL = 4096
 TITLE = 80
 DATA = ("model", "retain", "forget", "val")
-KINDS = {"log": 2, "uniform": 2, "int": 2, "choice": 1}
+KINDS = {"rate": 2, "log": 2, "1-log": 2, "uniform": 2, "int": 2, "choice": 1}
 METADATA = re.compile(r"(?m)^# /// (?P<type>[a-zA-Z0-9-]+)$\s(?P<content>(^#(| .*)$\s)+)^# ///$")  # PEP 723
 
 

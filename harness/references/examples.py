@@ -25,6 +25,7 @@ class Examples:
     def __init__(self, track: Track, store: Store) -> None:
         self.track, self.store = track, store
         self._splits: dict[int, splits.Split] = {}
+        self._tuning_splits: dict[int, splits.Split] = {}
 
     def __reduce__(self) -> tuple[type[Examples], tuple[Track, Store]]:
         return Examples, (self.track, self.store)  # another process reads what it needs itself
@@ -65,6 +66,14 @@ class Examples:
             labels, train = self.subclasses, self.labelled.train
             self._splits[seed] = splits.split(self.track, seed, len(labels), train, labels, self.numbers)
         return self._splits[seed]
+
+    def tuning_parts(self, number: int) -> dict[str, NDArray[np.int64]]:
+        """Return the indices of R, F, V and T of a split that only searches for hyper-parameters read."""
+        if number not in self._tuning_splits:
+            labels, train = self.subclasses, self.labelled.train
+            redrawn = splits.tuning_split(self.track, number, len(labels), train, labels, self.numbers)
+            self._tuning_splits[number] = redrawn
+        return self._tuning_splits[number].parts()
 
     @cached_property
     def population(self) -> NDArray[np.int64]:
@@ -117,8 +126,11 @@ class Examples:
             return self.population[self.design.half(role.seed)]
         if role.forget_set is not None:
             return self.shadow_parts(role.seed, role.forget_set)["retain"]
-        parts = self.swapped_parts(role.seed) if role.kind == "swap" else self.parts(role.seed)
-        with_forget = role.kind in ("original", "swap")
+        if role.kind.startswith("tuning"):
+            parts = self.tuning_parts(role.seed)
+        else:
+            parts = self.swapped_parts(role.seed) if role.kind == "swap" else self.parts(role.seed)
+        with_forget = role.kind in ("original", "swap", "tuning-original")
         return np.concatenate([parts["retain"], parts["forget"]]) if with_forget else parts["retain"]
 
     @cached_property

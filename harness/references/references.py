@@ -61,7 +61,7 @@ class References:
     def _complete(self, role: Role, model: StoredModel | None) -> bool:
         if model is None or not self.store.has(model.logits):
             return False
-        needs_weights = role.kind in ("original", "shadow", "swap")
+        needs_weights = role.kind in ("original", "shadow", "swap", "tuning-original")
         return not needs_weights or (model.weights is not None and self.store.has(model.weights))
 
     def add(self, role: Role, weights: bytes | None, logits: NDArray[np.float32], facts: TrainingFacts) -> None:
@@ -110,7 +110,7 @@ class References:
         if sha in self._read:
             return self._read[sha]
         logits: NDArray[np.float32] = load(self.store.get(sha))["logits"].astype(np.float32)
-        if role.kind in SEED_KINDS:  # every entry is compared with these models
+        if role.kind in SEED_KINDS or role.kind.startswith("tuning"):  # many units are compared with these models
             self._read[sha] = logits
         return logits
 

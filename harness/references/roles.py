@@ -8,7 +8,9 @@ from typing import Literal, get_args
 from unlearn_bench.harness.support.seeds import derive
 from unlearn_bench.harness.tracks.specification import Track
 
-RoleKind = Literal["original", "retrained", "null", "shadow", "shadow-retrained", "swap"]
+RoleKind = Literal[
+    "original", "retrained", "null", "shadow", "shadow-retrained", "swap", "tuning-original", "tuning-retrained"
+]
 ROLE_KINDS: tuple[RoleKind, ...] = get_args(RoleKind)
 SEED_KINDS: tuple[RoleKind, ...] = ROLE_KINDS[:3]
 
@@ -20,12 +22,13 @@ class Role:
     ``original``: trained on R ∪ F. ``retrained``: on R only, from the same initial weights. ``null``: on R only, from
     other initial weights; its scores against ``retrained`` are the null of every metric. ``shadow``: the original of
     one shadow split. ``shadow-retrained``: trained on that split without one of its forget sets. ``swap``: the original
-    of a seed that learnt a part of the test set in the place of F.
+    of a seed that learnt a part of the test set in the place of F. ``tuning-original`` and ``tuning-retrained``: a pair
+    on a split that only searches for hyper-parameters read.
     """
 
     kind: RoleKind
     seed: int
-    """The model seed, or the split of a shadow model."""
+    """The model seed, or the number of a shadow or tuning split."""
     forget_set: int | None = None
     """The forget set that a ``shadow-retrained`` model was trained without."""
 
@@ -61,6 +64,12 @@ def swap_roles(track: Track) -> list[Role]:
 
 
 def tuning_roles(track: Track) -> list[Role]:
+    """Return the models that a search for hyper-parameters needs; no score reads them."""
+    kinds: tuple[RoleKind, ...] = ("tuning-original", "tuning-retrained")
+    return [Role(kind, split) for split in range(track.analysis.tuning_seeds) for kind in kinds]
+
+
+def tuning_shadow_roles(track: Track) -> list[Role]:
     """Return the models of a pair of shadow splits that no score reads, for a search on shadow units."""
     needed = []
     for split, forget_set in tuning_shadows(track):
@@ -78,6 +87,8 @@ def initial_seed(track: Track, role: Role) -> int:
     """Return the random seed of the initial weights, which the models of a seed, or of a shadow split, share."""
     if role.kind.startswith("shadow"):
         return derive(track.recipe.seed, 2, role.seed)
+    if role.kind.startswith("tuning"):
+        return derive(track.recipe.seed, 5, role.seed)
     return derive(track.recipe.seed, 0, role.seed, int(role.kind == "null"))
 
 
@@ -87,4 +98,6 @@ def order_seed(track: Track, role: Role) -> int:
         return derive(track.recipe.seed, 3, role.seed, 0 if role.forget_set is None else 1 + role.forget_set)
     if role.kind == "swap":
         return derive(track.recipe.seed, 4, role.seed)
+    if role.kind.startswith("tuning"):
+        return derive(track.recipe.seed, 6, role.seed, int(role.kind == "tuning-retrained"))
     return derive(track.recipe.seed, 1, role.seed, ROLE_KINDS.index(role.kind))

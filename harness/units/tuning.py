@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -21,8 +22,9 @@ from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support.digests import digest
 from unlearn_bench.harness.support.seeds import derive
 from unlearn_bench.harness.tracks.specification import Track
+from unlearn_bench.harness.units import search_space
 from unlearn_bench.harness.units.runner import Runner, UntimedResult, deadline
-from unlearn_bench.harness.units.unit_kinds import SeedUnit, ShadowUnit, Unit
+from unlearn_bench.harness.units.unit_kinds import ShadowUnit, TuningUnit, Unit
 from unlearn_bench.scoring.accuracy import Accuracies, accuracies, cross_entropy
 from unlearn_bench.scoring.temperature import collapse, scaled
 from unlearn_bench.scoring.umia import discernibility, umia
@@ -34,6 +36,10 @@ Objective = Literal["paper", "oracle-free"]
 Setting = Literal["seed", "shadow"]
 WORST = 2.0
 """Loss of a unit that failed: ⅓ + ⅓ + ⅓ + 1, the largest that a working one can have."""
+PARAMETERS = 5
+"""A track's number of trials is for spaces of up to this many parameters."""
+LATE_GAIN = 0.01
+"""A search whose last third lowers its loss by more has not converged."""
 TUNED = Path(__file__).parents[2] / "baselines" / "tuned"
 
 
@@ -81,11 +87,18 @@ class SearchChoice:
     failed_trials: int
     """Trials in which a unit was not ok."""
     seeds: tuple[int, ...]
-    """Seeds of the tuning units."""
+    """Numbers of the splits that it was tried on."""
     cpu_seconds: float
     """Of all trials."""
     date: str
     setting: Setting = "seed"
+    late_gain: float | None = None
+    """By how much the last third of the trials lowered the smallest loss."""
+
+    @property
+    def converged(self) -> bool | None:
+        """Whether the last third of the trials found next to nothing; ``None`` where that was not measured."""
+        return None if self.late_gain is None else self.late_gain <= LATE_GAIN
 
 
 def losses(references: References, unit: Unit, logits: NDArray[Any], objective: Objective) -> Losses:
@@ -118,12 +131,20 @@ def losses(references: References, unit: Unit, logits: NDArray[Any], objective: 
 def units(entry: Entry, track: Track, setting: Setting) -> Sequence[Unit]:
     """Return the units on which one configuration is tried.
 
-    ``seed``: the first model seeds, which the board also scores. ``shadow``: units of a pair of shadow splits that no
-    score reads (paper, appendix D).
+    No score reads the models of any. ``seed``: originals and splits like those of the model seeds. ``shadow``: units of
+    a pair of shadow splits (paper, appendix D).
     """
     if setting == "shadow":
         return [ShadowUnit(entry, track, split, forget_set) for split, forget_set in tuning_shadows(track)]
-    return [SeedUnit(entry, track, seed) for seed in range(min(track.analysis.tuning_seeds, track.protocol.seeds))]
+    return [TuningUnit(entry, track, split) for split in range(track.analysis.tuning_seeds)]
+
+
+def budget(entry: Entry, track: Track) -> int:
+    """Return the trials of a search: the track's for up to five parameters, a fifth of that more for every further one.
+
+    The same rule holds for every entry. The paper has 100 for all (section 4).
+    """
+    return track.analysis.trials * max(PARAMETERS, len(entry.search_space)) // PARAMETERS
 
 
 class Study:
@@ -140,6 +161,8 @@ class Study:
         self.references, self.entry, self.objective, self.setting = references, entry, objective, setting
         track = references.track
         identity: dict[str, Any] = {"entry": entry.sha256, "reference": track.reference_digest, "objective": objective}
+        if setting == "seed":
+            identity |= {"units": TuningUnit.role}
         if setting != "seed":
             protocol = track.protocol
             identity |= {"setting": setting, "splits": protocol.lira_splits, "sets": protocol.lira_forget_sets}
@@ -160,24 +183,26 @@ class Study:
             self._study.enqueue_trial(trial.params)
         # a resumed search must not draw the same candidates again
         seed = derive(int(self._name[:8], 16), len(self.trials()))
-        self._study.sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=10)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            self._study.sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=10, multivariate=True)
 
     def trials(self) -> list[Trial]:
         """Return all finished trials."""
         import optuna
 
         finished = self._study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
-        return [_trial(trial) for trial in finished]
+        return [_trial(trial, self.entry) for trial in finished]
 
     def search(self, runner: Runner, count: int, on_unit: Callable[[], None] = lambda: None) -> Iterator[Trial]:
-        """Run trials until ``count`` are finished; yield each. The first one tries the method's own defaults."""
+        """Run trials until ``count`` are finished; yield each. The first ones try the method's own defaults."""
         track = self.references.track
         missing = count - len(self.trials())
         if missing <= 0:
             return
         if not self._study.get_trials(deepcopy=False):
-            space, defaults = self.entry.search_space, self.entry.defaults
-            self._study.enqueue_trial({k: defaults[k] for k in space if _inside(defaults[k], space[k], track)})
+            for point in search_space.first_points(self.entry.search_space, self.entry.defaults, track):
+                self._study.enqueue_trial(point)
         default_units = units(self.entry, track, self.setting)
         limit = deadline(self.references, default_units[0])
         at_once = max(1, runner.at_once // len(default_units))
@@ -186,7 +211,7 @@ class Study:
             todo: list[Unit] = []
             trials: dict[int, optuna.Trial] = {}  # by the unit's identity: two trials may draw the same parameters
             for trial in candidates:
-                entry = self.entry.with_parameters(_suggest(trial, self.entry.search_space, track))
+                entry = self.entry.with_parameters(search_space.draw(trial, self.entry.search_space, track))
                 todo += units(entry, track, self.setting)
                 trials |= {id(unit): trial for unit in todo[-len(default_units) :]}
             results: dict[int, list[tuple[Unit, UntimedResult]]] = {trial.number: [] for trial in candidates}
@@ -212,15 +237,22 @@ class Study:
         frozen = self._study.tell(trial, loss)
         store = self.references.store
         store.share(store.root / self._journal, self._journal)
-        return _trial(frozen)
+        return _trial(frozen, self.entry)
 
     def best(self) -> Trial:
         """Return the configuration with the smallest loss, the first of equal ones."""
         return min(self.trials(), key=lambda trial: (trial.loss, trial.number))
 
+    def late_gain(self) -> float | None:
+        """Return by how much the last third of the trials lowered the smallest loss; ``None`` below three trials."""
+        by_number = [trial.loss for trial in sorted(self.trials(), key=lambda trial: trial.number)]
+        if len(by_number) < 3:
+            return None
+        return min(by_number[: math.ceil(2 * len(by_number) / 3)]) - min(by_number)
+
     def choice(self) -> SearchChoice:
         """Return the chosen parameters and what they cost, as :func:`tuned` reads them."""
-        best, trials = self.best(), self.trials()
+        best, trials, late_gain = self.best(), self.trials(), self.late_gain()
         return SearchChoice(
             entry=self.entry.name,
             sha256=self.entry.sha256,
@@ -235,39 +267,20 @@ class Study:
             cpu_seconds=round(sum(trial.cpu_seconds for trial in trials), 1),
             date=datetime.datetime.now(datetime.UTC).date().isoformat(),
             setting=self.setting,
+            late_gain=None if late_gain is None else round(late_gain, 6),
         )
 
 
-def _trial(frozen: optuna.trial.FrozenTrial) -> Trial:
+def _trial(frozen: optuna.trial.FrozenTrial, entry: Entry) -> Trial:
     assert frozen.value is not None
     attributes = frozen.user_attrs
     return Trial(
-        frozen.number, frozen.params, frozen.value, tuple(attributes["statuses"]), float(attributes["cpu_seconds"])
+        number=frozen.number,
+        parameters=search_space.values(frozen.params, entry.search_space),
+        loss=frozen.value,
+        statuses=tuple(attributes["statuses"]),
+        cpu_seconds=float(attributes["cpu_seconds"]),
     )
-
-
-def _suggest(trial: optuna.Trial, space: Mapping[str, Any], track: Track) -> dict[str, Any]:
-    """Draw every parameter of a search space; a bound ``"max_epochs"`` stands for the track's number."""
-    drawn: dict[str, Any] = {}
-    for name, (kind, *_) in space.items():
-        ends = _ends(space[name], track)
-        if kind == "choice":
-            drawn[name] = trial.suggest_categorical(name, list(ends[0]))
-        elif kind == "int":
-            drawn[name] = trial.suggest_int(name, *ends)
-        else:
-            drawn[name] = trial.suggest_float(name, *ends, log=kind == "log")
-    return drawn
-
-
-def _ends(rule: Sequence[Any], track: Track) -> list[Any]:
-    return [track.analysis.max_epochs if end == "max_epochs" else end for end in rule[1:]]
-
-
-def _inside(value: Any, rule: Sequence[Any], track: Track) -> bool:
-    """Return whether a default can be drawn at all: 0, which means "off", is in no logarithmic range."""
-    ends = _ends(rule, track)
-    return bool(value in ends[0] if rule[0] == "choice" else ends[0] <= value <= ends[1])
 
 
 def place(track: Track, setting: Setting) -> str:

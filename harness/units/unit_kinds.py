@@ -33,7 +33,7 @@ class Unit(ABC, Generic[R]):
     seed: int
     """The model seed, or the number of a shadow unit's split."""
 
-    role: ClassVar[Literal["seed", "shadow", "swap"]]
+    role: ClassVar[Literal["seed", "shadow", "swap", "tuning"]]
     """What the original was trained on; enters the key."""
     folder: ClassVar[str]
     """The first part of the kind of document of its records."""
@@ -166,6 +166,37 @@ class ProbeUnit(_OfModelSeed[ProbeRecord]):
 
     folder = "probe-units"
     record_type = ProbeRecord
+
+
+@dataclass(frozen=True)
+class TuningUnit(Unit[None]):
+    """A unit of a search for hyper-parameters, on an original and a split that no score reads; it has no record."""
+
+    role = "tuning"
+
+    @property
+    def original(self) -> Role:
+        """The model to unlearn from."""
+        return Role("tuning-original", self.seed)
+
+    @property
+    def target(self) -> Role:
+        """The retrained model that the result should equal."""
+        return Role("tuning-retrained", self.seed)
+
+    def parts(self, examples: Examples) -> dict[str, NDArray[np.int64]]:
+        """Return the indices of R, F, V and T."""
+        return examples.tuning_parts(self.seed)
+
+    @property
+    def description(self) -> str:
+        """Which of an entry's units this is, for people."""
+        return f"tuning split {self.seed}"
+
+    @property
+    def random_seed(self) -> int:
+        """What torch, numpy, random and the loaders are seeded with."""
+        return derive(self.track.protocol.seed, self.seed, 0, 2)
 
 
 @dataclass(frozen=True)

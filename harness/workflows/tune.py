@@ -11,7 +11,7 @@ from pathlib import Path
 from unlearn_bench.harness.entries.entry import Entry, find_entry
 from unlearn_bench.harness.executors import Executor, RunOptions, connected
 from unlearn_bench.harness.references.references import References
-from unlearn_bench.harness.references.roles import tuning_roles
+from unlearn_bench.harness.references.roles import tuning_roles, tuning_shadow_roles
 from unlearn_bench.harness.store import documents
 from unlearn_bench.harness.support.errors import USAGE, BenchError
 from unlearn_bench.harness.support.files import write_file
@@ -41,7 +41,7 @@ def tune(
         names: of shipped methods, or paths of submissions.
         track: a track's name, or the path of a TOML file.
         options: how to run them.
-        trials: how many configurations are tried; default: the track's budget.
+        trials: how many configurations are tried; default: :func:`harness.units.tuning.budget`.
         objective: ``paper``: near the retrained model (equations 5 and 6); ``oracle-free``: without it.
         setting: ``seed``, or ``shadow`` for U-LiRA's units (appendix D).
         export: a folder to write the choices to, as they ship.
@@ -60,15 +60,15 @@ def tune(
         disclosure.not_public(loaded_track, "a search for parameters")
     with connected(options) as executor:
         references = open_references(loaded_track, executor, options)
-        if setting == "shadow":
-            train_missing(references, tuning_roles(loaded_track), executor, options)
+        needed = tuning_shadow_roles(loaded_track) if setting == "shadow" else tuning_roles(loaded_track)
+        train_missing(references, needed, executor, options)
         line = ""
         for entry in entries:
             if not entry.search_space:
                 remedy = "declare one; see submissions/README.md"
                 raise BenchError(f"{entry.name} declares no SEARCH_SPACE", "your method", remedy, USAGE)
             study = tuning.Study(references, entry, objective, setting)
-            line = _search(study, trials or loaded_track.analysis.trials, executor, options, line)
+            line = _search(study, trials or tuning.budget(entry, loaded_track), executor, options, line)
             yield _keep(references, entry, study.choice(), tuning.place(loaded_track, setting), export)
 
 

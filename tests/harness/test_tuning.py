@@ -6,13 +6,15 @@ import json
 import signal
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
 
 from tests.harness.conftest import run
+from unlearn_bench.harness.data import splits
 from unlearn_bench.harness.entries.entry import baseline, baseline_names, read
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.references.roles import Role
@@ -99,7 +101,8 @@ def test_bad_trials_are_kept_and_the_choice_is_picked_up(prepared: References, s
     (summary,) = json.loads(result.stdout)
     assert summary["trials"] == 6
     assert summary["failed_trials"] > 0, "some learning rates are refused"
-    assert summary["seeds"] == [0, 1]
+    assert summary["seeds"] == [0, 1, 2], "splits of its own"
+    assert summary["late_gain"] is not None
     assert summary["cpu_seconds"] > 0
     assert "trial 0: " in result.stderr and "crash" in result.stderr
     assert summary["parameters"]["lr"] <= 0.02 and summary["parameters"]["way"] == "sgd"
@@ -107,6 +110,7 @@ def test_bad_trials_are_kept_and_the_choice_is_picked_up(prepared: References, s
     track = load_track(str(small))
     study = tuning.Study(References(track, prepared.store), read(picky))
     assert dict(study.trials()[0].parameters) == {"lr": 0.01, "epochs": 1, "way": "sgd"}, "the defaults come first"
+    assert study.late_gain() == pytest.approx(summary["late_gain"], abs=1e-6)
     failed = [trial for trial in study.trials() if "ok" not in trial.statuses]
     assert all(trial.loss == tuning.WORST for trial in failed)
     again = run(*command)
@@ -127,9 +131,38 @@ def test_an_entry_without_a_search_space_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_search_for_shadow_units_reads_nothing_that_is_scored(
+def test_a_search_reads_nothing_that_is_scored(
     prepared: References, small: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    asked = roles_read(monkeypatch)
+    result = run("tune", "ft", "--track", str(small), "--trials", "2", "--json")
+    assert result.exit_code == 0, result.output
+    assert {role.kind for role in asked} == {"tuning-retrained"}
+    examples, number_of_seeds = prepared.examples, prepared.track.protocol.seeds
+    scored = [set(examples.parts(seed)["forget"].tolist()) for seed in range(number_of_seeds)]
+    own = [set(examples.tuning_parts(role.seed)["forget"].tolist()) for role in asked]
+    assert all(forget not in scored for forget in own)
+
+
+@pytest.mark.parametrize("rule", ["per-seed", "fixed", "paper"])
+def test_tuning_splits_differ_from_the_scored_one_under_every_rule(rule: Literal["per-seed", "fixed", "paper"]) -> None:
+    track = load_track("digits-resnet18")
+    sizes = replace(track.splits, rule=rule)
+    if rule == "paper":
+        sizes = replace(sizes, retain=1099, forget=123, val=216, test=359)
+    track = replace(track, splits=sizes)
+    scored, first, second = (
+        splits.split(track, 0, 1797, 0),
+        splits.tuning_split(track, 0, 1797, 0),
+        splits.tuning_split(track, 1, 1797, 0),
+    )
+    for part in ("forget", "val"):
+        together = [frozenset(getattr(each, part).tolist()) for each in (scored, first, second)]
+        assert len(set(together)) == 3, part
+
+
+def roles_read(monkeypatch: pytest.MonkeyPatch) -> list[Role]:
+    """Collect the reference models whose logits are read from here on."""
     asked: list[Role] = []
     read_logits = References.logits
 
@@ -138,6 +171,14 @@ def test_a_search_for_shadow_units_reads_nothing_that_is_scored(
         return read_logits(self, role)
 
     monkeypatch.setattr(References, "logits", noted)
+    return asked
+
+
+@pytest.mark.slow
+def test_a_search_for_shadow_units_reads_nothing_that_is_scored(
+    prepared: References, small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = roles_read(monkeypatch)
     result = run("tune", "ft", "--track", str(small), "--trials", "2", "--role", "shadow", "--json")
     assert result.exit_code == 0, result.output
     assert "without a sandbox" in result.stderr, "a shipped file's source is known"

@@ -16,6 +16,7 @@ from unlearn_bench.harness.results.board_entries import BoardEntry
 from unlearn_bench.harness.results.scores import Scores, value
 from unlearn_bench.harness.units import disclosure, entry_sources, tuning
 from unlearn_bench.harness.units.records import Record
+from unlearn_bench.harness.units.search_space import in_words
 from unlearn_bench.scoring.metric import Metric
 from unlearn_bench.scoring.metric_table import shown
 
@@ -80,7 +81,7 @@ def page(
             "analysis": track.analysis_digest,
         },
         parameters=_parameters(records[0], entry, track.analysis.max_epochs),
-        search=_search(choice, track.analysis.trials, track.analysis.tuning_seeds),
+        search=_search(choice),
         seeds=tuple(_seed(record, results.record_scores(record)) for record in records),
         curves={} if entry_curves is None else {"own": entry_curves, **reference_curves},
         shadows=_shadows(results, board_entry.name),
@@ -106,30 +107,24 @@ def _numbers(values: Mapping[Any, Any]) -> tuple[tuple[Metric, Number], ...]:
 def _parameters(record: Record, entry: Entry | None, max_epochs: int) -> tuple[tuple[str, str, str], ...]:
     space = {} if entry is None else entry.search_space
     return tuple(
-        (plain(name), plain(repr(value)), plain(_words(space[name], max_epochs)) if name in space else "not searched")
+        (plain(name), plain(repr(value)), plain(in_words(space[name], max_epochs)) if name in space else "not searched")
         for name, value in sorted(record.parameters.items())
     )
 
 
-def _words(spec: Any, max_epochs: int) -> str:
-    kind, *ends = spec if isinstance(spec, list | tuple) and spec else (spec,)
-    ends = [max_epochs if end == "max_epochs" else end for end in ends]
-    if kind in ("log", "int", "float", "uniform") and len(ends) == 2:
-        return f"{ends[0]} to {ends[1]}" + (", log scale" if kind == "log" else "")
-    if kind == "choice" and ends and isinstance(ends[0], list | tuple):
-        return "one of " + ", ".join(map(str, ends[0]))
-    return str(spec)
-
-
-def _search(choice: tuning.SearchChoice | None, trials: int, units: int) -> dict[str, str]:
+def _search(choice: tuning.SearchChoice | None) -> dict[str, str]:
     if choice is None:
         return {}
     return {
-        "budget of the track": f"{trials} trials × {units} units",
-        "used": f"{choice.trials} trials × {len(choice.seeds)} units, {choice.cpu_seconds:.0f} CPU s",
+        "budget": f"{choice.trials} trials × {len(choice.seeds)} units, {choice.cpu_seconds:.0f} CPU s",
         "objective": plain(choice.objective),
         "loss of the choice": f"{choice.loss:.4f} (trial {choice.trial})",
+        **({} if choice.late_gain is None else {"gain of the last third": _late_gain(choice)}),
     }
+
+
+def _late_gain(choice: tuning.SearchChoice) -> str:
+    return f"{choice.late_gain:.4f}" + ("" if choice.converged else ": the search has not converged")
 
 
 def _seed(record: Record, score: Scores | None) -> Seed:
