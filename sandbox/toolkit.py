@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -24,6 +25,9 @@ from .inside.augmentation import moved
 
 Objective = Callable[..., Tensor]
 """Maps one batch, ``objective(*batch)``, to the scalar that training decreases."""
+
+Schedule = Literal["one-cycle", "cosine", "restarts"]
+"""How the learning rate changes over the epochs; see :func:`recipe_schedule`."""
 
 
 # Data
@@ -97,11 +101,7 @@ def sgd(
 
 
 def recipe_schedule(
-    optimizer: torch.optim.Optimizer,
-    kind: Literal["one-cycle", "cosine"],
-    lr: float,
-    epochs: int,
-    steps_per_epoch: int,
+    optimizer: torch.optim.Optimizer, kind: Schedule, lr: float, epochs: int, steps_per_epoch: int
 ) -> LRScheduler:
     """Return the learning rate of a training recipe, to be stepped after every optimizer step.
 
@@ -109,16 +109,30 @@ def recipe_schedule(
         optimizer: its learning rates are overwritten.
         kind: ``one-cycle`` rises from lr/25 to lr in the first 30 % of the steps and falls to lr/250,000, both as half
             cosines, momentum constant (Smith and Topin 2018); ``cosine`` is lr·½(1 + cos(π·epoch/epochs)), constant
-            within an epoch (Loshchilov and Hutter 2017).
+            within an epoch; ``restarts`` falls in the same way from lr towards lr/20, in cycles of 1, 2, 4, … epochs
+            that each begin at lr again, whatever ``epochs`` is (both Loshchilov and Hutter 2017).
         lr: the peak.
     """
     if kind == "one-cycle":
         return OneCycleLR(optimizer, lr, total_steps=epochs * steps_per_epoch, cycle_momentum=False)
-    if kind != "cosine":
-        raise ValueError(f"schedule is {kind!r}; allowed: one-cycle, cosine")
+    if kind not in ("cosine", "restarts"):
+        raise ValueError(f"schedule is {kind!r}; allowed: one-cycle, cosine, restarts")
+
+    def factor(step: int) -> float:
+        epoch = step // steps_per_epoch
+        if kind == "cosine":
+            return half_cosine(epoch, epochs)
+        cycle = 1 << (epoch + 1).bit_length() - 1  # its length, and one more than the epoch that it starts at
+        return 0.05 + 0.95 * half_cosine(epoch + 1 - cycle, cycle)
+
     for group in optimizer.param_groups:
         group["lr"] = lr
-    return LambdaLR(optimizer, lambda step: (1 + math.cos(math.pi * (step // steps_per_epoch) / epochs)) / 2)
+    return LambdaLR(optimizer, factor)
+
+
+def half_cosine(position: int, length: int) -> float:
+    """Return what falls from 1 to 0 as ``position`` goes from 0 to ``length``, flat at both ends."""
+    return (1 + math.cos(math.pi * position / length)) / 2
 
 
 def cross_entropy(model: nn.Module) -> Objective:
@@ -131,7 +145,7 @@ def train_epoch(
     batches: Iterable[tuple[Any, ...]],
     optimizer: torch.optim.Optimizer,
     schedule: LRScheduler | None = None,
-    before_step: Callable[[], None] | None = None,
+    before_step: Callable[[], object] | None = None,
 ) -> None:
     """Take one optimizer step on ``objective(*batch)`` per batch.
 
@@ -157,49 +171,20 @@ def fit(
     lr: float,
     weight_decay: float,
     momentum: float = 0.9,
-    schedule: Literal["one-cycle", "cosine"] = "cosine",
+    schedule: Schedule = "cosine",
+    clip: float | None = None,
 ) -> nn.Module:
-    """Train all of ``model`` by cross-entropy on (images, labels) batches, in train mode; return it."""
+    """Train ``model`` by cross-entropy on (images, labels) batches, all of it in train mode; return it.
+
+    Parameters that require no gradient stay as they are. ``clip`` is the largest norm that the gradient of all others
+    together may have; a longer one is shortened to it.
+    """
     model.train()
     optimizer = sgd(model.parameters(), lr, weight_decay, momentum)
     rate = recipe_schedule(optimizer, schedule, lr, epochs, len(batches))
+    shorten = None if clip is None else partial(nn.utils.clip_grad_norm_, list(model.parameters()), clip)
     for _ in range(epochs):
-        train_epoch(cross_entropy(model), batches, optimizer, rate)
-    return model
-
-
-def fit_near_start(
-    model: nn.Module,
-    parts: nn.Module,
-    batches: Batches,
-    *,
-    epochs: int,
-    lr: float,
-    decay: float,
-    penalty: float,
-    momentum: float = 0.9,
-) -> nn.Module:
-    """Train ``parts`` of ``model`` on cross-entropy + (penalty/2)·‖θ − θ_start‖²; return the model.
-
-    ``parts`` must already be trainable and in the intended mode, see :func:`train_last_stages`. The learning rate is
-    multiplied by ``decay`` after 50, 80 and 90 % of the epochs (Goel et al. 2022, CF-k and EU-k).
-    """
-    trained: list[Tensor] = list(parts.parameters())
-    start = [p.detach().clone() for p in trained]
-
-    @torch.no_grad()
-    def pull_back() -> None:  # the penalty's gradient
-        gradients = [p.grad for p in trained if p.grad is not None]
-        torch._foreach_add_(gradients, torch._foreach_sub(trained, start), alpha=penalty)
-
-    def rate(step: int) -> float:
-        epoch = step // len(batches)
-        return decay ** sum(100 * epoch >= percent * epochs for percent in (50, 80, 90))
-
-    optimizer = sgd(trained, lr, momentum=momentum)
-    schedule = LambdaLR(optimizer, rate)
-    for _ in range(epochs):
-        train_epoch(cross_entropy(model), batches, optimizer, schedule, pull_back)
+        train_epoch(cross_entropy(model), batches, optimizer, rate, shorten)
     return model
 
 
@@ -266,38 +251,17 @@ def reinitialise(model: nn.Module) -> nn.Module:
     return model
 
 
-def stages(model: nn.Module) -> list[nn.Module]:
-    """Return the stages of a model, first to last, without stem and head: four in either architecture of the benchmark.
+def last_layers(model: nn.Module, share: float) -> nn.ModuleList:
+    """Return the modules that make up the last ``share`` of a model's layers; at least one layer, and never the first.
 
-    Found by structure: the model's own children of type ``nn.Sequential`` (a ResNet's ``layer1`` … ``layer4``); where
-    there is only one (a TinyViT's ``stages``), its children.
-
-    Raises:
-        ValueError: the model has no such child.
+    Layers are convolutions and linear maps, in the order in which the model registered them, so the classifier is the
+    last one (as Goel et al. 2022 count, CF-k and EU-k). What is registered after the first of the returned layers
+    belongs to them: their normalisation, and a transformer's attention biases.
     """
-    sequentials: list[nn.Module] = [child for child in model.children() if type(child) is nn.Sequential]
-    if not sequentials:
-        raise ValueError(f"found no stages in a {type(model).__name__}")
-    return sequentials if len(sequentials) > 1 else list(sequentials[0].children())
-
-
-def train_last_stages(model: nn.Module, k: int) -> nn.ModuleList:
-    """Freeze all of ``model`` but its last ``k`` stages and what follows them; return these, classifier included.
-
-    The returned parts are trainable and in train mode. The rest has no gradients and is in eval mode, so that neither
-    its weights nor its batch-norm statistics change.
-
-    Raises:
-        ValueError: ``k`` is not between 1 and the number of stages.
-    """
-    all_stages, children = stages(model), list(model.children())
-    if not 1 <= k <= len(all_stages):
-        raise ValueError(f"k is {k}; the model has {len(all_stages)} stages")
-    last = next(i for i, child in enumerate(children) if any(m is all_stages[-1] for m in child.modules()))
-    parts = nn.ModuleList([*all_stages[-k:], *children[last + 1 :]])
-    model.requires_grad_(False).eval()
-    parts.requires_grad_(True).train()
-    return parts
+    modules = list(model.modules())
+    layers = [i for i, module in enumerate(modules) if isinstance(module, (nn.Conv2d, nn.Linear))]
+    k = max(1, min(int(share * len(layers)), len(layers) - 1))
+    return nn.ModuleList(modules[layers[-k] :])
 
 
 # Gradients of single samples
