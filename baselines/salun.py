@@ -96,6 +96,6 @@ def largest(scores: Sequence[Tensor], share: float) -> list[Tensor]:
     """Masks of the given share of all entries, those with the largest |score| over all tensors together."""
     pooled = torch.cat([score.abs().flatten() for score in scores])
     chosen = torch.zeros_like(pooled, dtype=torch.bool)
-    chosen[pooled.topk(round(share * pooled.numel())).indices] = True
+    chosen[pooled.topk(int(share * pooled.numel())).indices] = True
     parts = chosen.split([score.numel() for score in scores])
     return [part.view_as(score) for part, score in zip(parts, scores, strict=True)]
