@@ -18,8 +18,10 @@ every epoch on F with labels drawn anew, and then on R. With ``order="shuffled"`
 Reads: R and F. Cost: ``epochs`` passes over R and F, and one over F for the gradient.
 Decisions: the gradient is that of the original as it predicts, in eval mode, summed over F from zero; weights of all
 tensors compete in one ranking. Weight decay is part of the gradient and masked with it, so a weight outside the mask
-keeps every bit; batch-norm statistics follow the data. Labels are uniform over all classes. The authors take F first on
-CIFAR-10 and SVHN and shuffle on CIFAR-100 and Tiny ImageNet.
+keeps every bit; batch-norm statistics follow the data. Labels are uniform over all classes. The share is of the weights
+with a gradient that is not 0: on small images most of a kernel meets padding alone, so that a share of all weights
+could hold every one that matters. The authors take F first on CIFAR-10 and SVHN and shuffle on CIFAR-100 and Tiny
+ImageNet.
 Defaults: all from the authors' code (github.com/OPTML-Group/Unlearn-Saliency, ``Classification``): ``lr``, ``epochs``
 and ``threshold`` from its example for ResNet-18 on CIFAR-10, the others from its argument parser. Deep Unlearn shuffles
 and has neither momentum nor weight decay, at a rate of .01.
@@ -93,9 +95,9 @@ def gradient(model: nn.Module, images: Tensor, labels: Tensor, batch_size: int) 
 
 
 def largest(scores: Sequence[Tensor], share: float) -> list[Tensor]:
-    """Masks of the given share of all entries, those with the largest |score| over all tensors together."""
+    """Masks of the given share of the entries that are not 0, those with the largest |score| over all tensors."""
     pooled = torch.cat([score.abs().flatten() for score in scores])
     chosen = torch.zeros_like(pooled, dtype=torch.bool)
-    chosen[pooled.topk(round(share * pooled.numel())).indices] = True
+    chosen[pooled.topk(int(share * int(pooled.count_nonzero()))).indices] = True
     parts = chosen.split([score.numel() for score in scores])
     return [part.view_as(score) for part, score in zip(parts, scores, strict=True)]

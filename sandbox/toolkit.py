@@ -121,16 +121,16 @@ def recipe_schedule(
     def factor(step: int) -> float:
         epoch = step // steps_per_epoch
         if kind == "cosine":
-            return half_cosine(epoch, epochs)
+            return _half_cosine(epoch, epochs)
         cycle = 1 << (epoch + 1).bit_length() - 1  # its length, and one more than the epoch that it starts at
-        return 0.05 + 0.95 * half_cosine(epoch + 1 - cycle, cycle)
+        return 0.05 + 0.95 * _half_cosine(epoch + 1 - cycle, cycle)
 
     for group in optimizer.param_groups:
         group["lr"] = lr
     return LambdaLR(optimizer, factor)
 
 
-def half_cosine(position: int, length: int) -> float:
+def _half_cosine(position: int, length: int) -> float:
     """Return what falls from 1 to 0 as ``position`` goes from 0 to ``length``, flat at both ends."""
     return (1 + math.cos(math.pi * position / length)) / 2
 
@@ -145,7 +145,7 @@ def train_epoch(
     batches: Iterable[tuple[Any, ...]],
     optimizer: torch.optim.Optimizer,
     schedule: LRScheduler | None = None,
-    before_step: Callable[[], object] | None = None,
+    before_step: Callable[[], None] | None = None,
 ) -> None:
     """Take one optimizer step on ``objective(*batch)`` per batch.
 
@@ -182,10 +182,18 @@ def fit(
     model.train()
     optimizer = sgd(model.parameters(), lr, weight_decay, momentum)
     rate = recipe_schedule(optimizer, schedule, lr, epochs, len(batches))
-    shorten = None if clip is None else partial(nn.utils.clip_grad_norm_, list(model.parameters()), clip)
+    before_step = None if clip is None else partial(_clip_gradients, model, clip)
     for _ in range(epochs):
-        train_epoch(cross_entropy(model), batches, optimizer, rate, shorten)
+        train_epoch(cross_entropy(model), batches, optimizer, rate, before_step)
     return model
+
+
+@torch.no_grad()
+def _clip_gradients(model: nn.Module, longest: float) -> None:
+    """Shorten the gradient of all parameters together to the norm ``longest`` where it is longer."""
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    norm = torch.stack(torch._foreach_norm(gradients)).norm()
+    torch._foreach_mul_(gradients, (longest / norm).clamp(max=1))
 
 
 def divergence(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:

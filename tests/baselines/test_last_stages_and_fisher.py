@@ -1,8 +1,9 @@
-"""Behaviour of CF-k, EU-k, FF and IU, and of the toolkit's stages and per-sample gradients."""
+"""Behaviour of CF-k, EU-k, FF and IU, and of the toolkit's per-sample gradients."""
 
 from __future__ import annotations
 
 import copy
+import math
 import warnings
 from collections.abc import Callable
 from types import ModuleType
@@ -12,10 +13,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils import parameters_to_vector
 
 from tests.baselines.conftest import SPECS, accuracy
-from tests.baselines.recording import recorded
+from tests.baselines.recording import changed, parameters, recorded
 from unlearn_bench.sandbox import toolkit
 from unlearn_bench.sandbox.inside.models import build
 
@@ -23,8 +23,15 @@ Entry = Callable[[str], ModuleType]
 Tiny = Callable[[str], tuple[nn.Module, Any]]
 Digits = dict[str, tuple[Tensor, Tensor]]
 
-STAGES = {"resnet": [f"layer{i}." for i in range(1, 5)], "tinyvit": [f"stages.{i}." for i in range(4)]}
-HEAD = {"resnet": "fc.", "tinyvit": "head."}
+FIRST = {
+    ("resnet", 0.0): "fc.weight",
+    ("resnet", 0.5): "layer3.0.conv2.weight",  # the last 10 of 21 layers
+    ("resnet", 1.0): "layer1.0.conv1.weight",
+    ("tinyvit", 0.0): "head.fc.weight",
+    ("tinyvit", 0.5): "stages.2.downsample.conv3.conv.weight",  # the last 15 of 30
+    ("tinyvit", 1.0): "patch_embed.conv2.conv.weight",
+}
+"""The first parameter that is trained, by the share of the layers."""
 WIDE = {**SPECS["tinyvit"], "window_sizes": (7, 4, 2, 2)}  # a window of one has biases without effect
 
 
@@ -74,39 +81,35 @@ def counted(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> list[int]:
 # CF-k and EU-k
 
 
-@pytest.mark.parametrize("k", [1, 2, 4])
-@pytest.mark.parametrize("architecture", SPECS)
+@pytest.mark.parametrize(("architecture", "share"), FIRST)
 @pytest.mark.parametrize("name", ["cf_k", "eu_k"])
-def test_only_the_last_k_stages_and_the_classifier_change(
-    name: str, architecture: str, k: int, entry: Entry, tiny: Tiny
-) -> None:
+def test_only_the_last_layers_change(name: str, architecture: str, share: float, entry: Entry, tiny: Tiny) -> None:
     model, loaders = tiny(architecture)
-    before = copy.deepcopy(model.state_dict())
-    after = entry(name).unlearn(model, *loaders, k=k, epochs=2, batch_size=16).state_dict()
-    last = (*STAGES[architecture][-k:], HEAD[architecture])
-    for key, old in before.items():
-        if "attention_biases" not in key:  # those of a window of one stay at zero
-            assert torch.equal(old, after[key]) != key.startswith(last), key
+    before = parameters(model)
+    after = parameters(entry(name).unlearn(model, *loaders, share=share, epochs=2, batch_size=16))
+    names = list(before)
+    last = names[names.index(FIRST[architecture, share]) :]
+    still = {key for key in last if "attention_biases" in key}  # those of a window of one stay at zero
+    assert set(last) - still <= changed(before, after) <= set(last)
 
 
-@pytest.mark.parametrize("k", [0, 5])
 @pytest.mark.parametrize("name", ["cf_k", "eu_k"])
-def test_k_must_not_exceed_the_number_of_stages(name: str, k: int, entry: Entry, tiny: Tiny) -> None:
+def test_statistics_of_frozen_batch_norms_follow_the_retain_set(name: str, entry: Entry, tiny: Tiny) -> None:
     model, loaders = tiny("resnet")
-    with pytest.raises(ValueError, match=f"k is {k}; the model has 4 stages"):
-        entry(name).unlearn(model, *loaders, k=k)
+    before = model.bn1.running_mean.clone()
+    entry(name).unlearn(model, *loaders, share=0.0, epochs=2, batch_size=16)
+    assert model.bn1.num_batches_tracked == 2 * 3 and not torch.equal(model.bn1.running_mean, before)
 
 
-def test_stages_are_those_of_the_architecture() -> None:
-    for spec, names in (
-        ({"name": "resnet18", "classes": 3}, ["layer1", "layer2", "layer3", "layer4"]),
-        (SPECS["resnet"], ["layer1", "layer2", "layer3", "layer4"]),
-        (SPECS["tinyvit"], ["stages.0", "stages.1", "stages.2", "stages.3"]),
-    ):
-        model = build(spec)
-        assert toolkit.stages(model) == [model.get_submodule(name) for name in names]
-    with pytest.raises(ValueError, match="no stages in a Linear"):
-        toolkit.stages(nn.Linear(2, 2))
+@pytest.mark.parametrize("name", ["cf_k", "eu_k"])
+def test_rate_restarts_after_1_3_and_7_epochs(name: str, entry: Entry, tiny: Tiny) -> None:
+    model, loaders = tiny("resnet")
+    with recorded(model) as steps:
+        entry(name).unlearn(model, *loaders, epochs=9, batch_size=64, lr=0.02)
+    half = 0.001 + 0.019 / 2
+    quarter, three = (0.001 + 0.019 * (1 + turn * 0.5**0.5) / 2 for turn in (1, -1))
+    falling = 0.001 + 0.019 * (1 + math.cos(math.pi / 8)) / 2
+    assert [step.lr for step in steps] == pytest.approx([0.02, 0.02, half, 0.02, quarter, half, three, 0.02, falling])
 
 
 @pytest.mark.parametrize("architecture", SPECS)
@@ -115,87 +118,34 @@ def test_eu_k_draws_new_weights_and_learns_new_statistics(architecture: str, ent
     with torch.no_grad():
         for tensor in model.state_dict().values():
             tensor.fill_(1000)
-    entry("eu_k").unlearn(model, *loaders, k=4, epochs=2, batch_size=16, lr=0.0)
-    stem = "conv1." if architecture == "resnet" else "patch_embed."
+    entry("eu_k").unlearn(model, *loaders, share=1.0, epochs=2, batch_size=16, lr=0.0)
+    frozen = ("conv1.", "bn1.") if architecture == "resnet" else "patch_embed.conv1."
     for name, tensor in model.state_dict().items():
-        if name.startswith((stem, "bn1.")):
+        if name.endswith("num_batches_tracked"):
+            assert tensor == 2 * 3 + 1000 * name.startswith(frozen), name
+        elif "running" in name:
+            assert not (tensor == 1000).any(), name  # the features below are huge, so are statistics
+        elif name.startswith(frozen):
             assert (tensor == 1000).all(), name
-        elif name.endswith("num_batches_tracked"):
-            assert tensor == 2 * 3, name
-        elif "running" not in name:  # the features below are huge, so are statistics
-            assert tensor.abs().max() < 5, name
         else:
-            assert not (tensor == 1000).any(), name
+            assert tensor.abs().max() < 5, name
 
 
-def test_eu_k_draws_the_convolutions_of_a_transformer_as_its_builder_does(entry: Entry, tiny: Tiny) -> None:
+def test_eu_k_draws_a_transformer_as_its_builder_does(entry: Entry, tiny: Tiny) -> None:
     model, loaders = tiny("tinyvit")
-    entry("eu_k").unlearn(model, *loaders, k=4, epochs=1, batch_size=16, lr=0.0)
-    for module in model.stages[0].modules():
-        if isinstance(module, nn.Conv2d):
-            bound = module.weight[0].numel() ** -0.5
-            assert 0.9 * bound < module.weight.abs().max() <= bound
-
-
-def test_cf_k_follows_penalty_and_rate(entry: Entry, original: nn.Module, digits: Digits) -> None:
-    images, labels = (tensor[:40] for tensor in digits["retain"])
-    expected = copy.deepcopy(original).eval()
-    expected.layer4.train()
-    trained = [*expected.layer4.parameters(), *expected.fc.parameters()]
-    start = [p.detach().clone() for p in trained]
-    velocity = [torch.zeros_like(p) for p in trained]
-    for factor in (1, 1, 1, 1, 1, 0.5, 0.5, 0.5, 0.25, 0.125):
-        distance = torch.stack([(p - s).square().sum() for p, s in zip(trained, start, strict=True)]).sum()
-        slopes = torch.autograd.grad(F.cross_entropy(expected(images), labels) + 2.0 / 2 * distance, trained)
-        with torch.no_grad():
-            for p, v, g in zip(trained, velocity, slopes, strict=True):
-                p.sub_(v.mul_(0.9).add_(g), alpha=0.05 * factor)
-
-    loaders = [[(images, labels)]] * 3
-    entry("cf_k").unlearn(original, *loaders, epochs=10, batch_size=40, lr=0.05, decay=0.5, penalty=2.0)
-    for (name, want), got in zip(expected.named_parameters(), original.parameters(), strict=True):
-        torch.testing.assert_close(got, want, atol=1e-5, rtol=1e-3, msg=lambda text, name=name: f"{name}: {text}")
-
-
-@pytest.mark.parametrize("name", ["cf_k", "eu_k"])
-@pytest.mark.parametrize(
-    ("epochs", "factors"),
-    [(1, [1]), (2, [1, 0.5]), (5, [1, 1, 1, 0.5, 0.25]), (20, [1] * 10 + [0.5] * 6 + [0.25] * 2 + [0.125] * 2)],
-)
-def test_rate_decays_at_50_80_and_90_percent_of_the_epochs(
-    name: str, epochs: int, factors: list[float], entry: Entry, tiny: Tiny
-) -> None:
-    model, loaders = tiny("resnet")
-    with recorded(model) as steps:
-        entry(name).unlearn(model, *loaders, epochs=epochs, batch_size=64, lr=0.01, decay=0.5)
-    assert [step.lr for step in steps] == pytest.approx([0.01 * factor for factor in factors])
-
-
-def test_eu_k_is_pulled_back_to_what_was_drawn(
-    entry: Entry, original: nn.Module, digits: Digits, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    loaders, module = [[tuple(tensor[:64] for tensor in digits["retain"])]] * 3, entry("eu_k")
-    drawn: list[Tensor] = []
-
-    def draw(parts: nn.Module) -> nn.Module:
-        parts = toolkit.reinitialise(parts)
-        drawn.append(parameters_to_vector(parts.parameters()).detach().clone())
-        return parts
-
-    monkeypatch.setattr(module, "reinitialise", draw)
-    moved = []
-    for penalty in (0.0, 10.0):
-        torch.manual_seed(4)
-        model = module.unlearn(copy.deepcopy(original), *loaders, lr=0.02, decay=1.0, penalty=penalty)
-        end = parameters_to_vector([*model.layer4.parameters(), *model.fc.parameters()])
-        moved.append((end - drawn[-1]).norm().item())
-    assert moved[1] < 0.5 * moved[0]
+    with torch.no_grad():
+        model.stages[0].blocks[0].conv3.bn.weight.fill_(1)
+    entry("eu_k").unlearn(model, *loaders, share=0.9, epochs=1, batch_size=16, lr=0.0)
+    for convolution in (module for module in model.stages[1].modules() if isinstance(module, nn.Conv2d)):
+        bound = convolution.weight[0].numel() ** -0.5
+        assert 0.9 * bound < convolution.weight.abs().max() <= bound
+    assert model.head.fc.weight.std().item() == pytest.approx(0.02, rel=0.3)
+    assert not model.stages[0].blocks[0].conv3.bn.weight.any()  # though the cut goes through this block
 
 
 def test_eu_k_forgets_and_keeps(entry: Entry, original: nn.Module, digits: Digits, digits_loaders: Any) -> None:
     before = mean_loss(original, digits["forget"])
-    tuned = {"epochs": 5, "lr": 0.1, "penalty": 1e-3, "batch_size": 64}
-    unlearned = entry("eu_k").unlearn(original, *digits_loaders, **tuned)
+    unlearned = entry("eu_k").unlearn(original, *digits_loaders, epochs=7)
     assert accuracy(unlearned, digits["retain"]) > 0.97
     assert mean_loss(unlearned, digits["forget"]) > 2 * before
 
@@ -236,50 +186,52 @@ def test_ff_information_agrees_with_a_double_loop(spec: dict[str, Any], size: in
         for label, probability in enumerate(probabilities):
             expected += probability * gradient(model, image, torch.tensor(label)).square() / len(images)
     model.eval()
-    for batch_size in (2, 64):
-        torch.testing.assert_close(entry("ff").information(model, images, batch_size), expected, atol=1e-6, rtol=1e-3)
+    for at_once in (2, 64):
+        found = entry("ff").information(model, images, room=at_once * len(expected))
+        torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-3)
 
 
 @pytest.mark.parametrize("power", [1.0, 0.5])
-def test_ff_noise_falls_with_information_up_to_the_cap(power: float, entry: Entry) -> None:
-    n, alpha = 4000, 1e-4
-    model = nn.Sequential(nn.Linear(n, 4), nn.LayerNorm(n), nn.Linear(n, 1))
+def test_ff_noise_falls_with_information_up_to_the_bound(power: float, entry: Entry) -> None:
+    """One sample of noise is one of 2,000 outputs; a kernel has two input channels and two positions."""
+    n, alpha = 2000, 1e-4
+    model = nn.Sequential(nn.Conv2d(2, n, (1, 2)), nn.LayerNorm(n), nn.Linear(2, n))
     before = [p.detach().clone() for p in model.parameters()]
-    half = torch.arange(n) % 2 == 0
-    weight = torch.stack([torch.full((n,), 0.04), torch.full((n,), 4.0), torch.zeros(n), torch.where(half, 0.0, 1.0)])
-    vector = torch.where(half, 0.0, 0.01)
-    f = torch.cat([weight.flatten(), torch.zeros(4), vector, vector, torch.full((n,), 0.04), torch.zeros(1)])
+    positions = torch.tensor([[0.04, 0.0], [4.0, 0.0]]).view(1, 2, 1, 2).expand(n, 2, 1, 2)
+    of_head = torch.tensor([0.04, 0.0]).expand(n, 2)
+    vectors = [torch.full((n,), f) for f in (0.0, 0.01, 0.04, 0.0)]
+    f = torch.cat([part.flatten() for part in (positions, *vectors[:3], of_head, vectors[3])])
 
     after = entry("ff").perturb(model, f, alpha, power).parameters()
 
-    filters, _, scale, _, head, _ = ((new - old) / alpha**0.5 for new, old in zip(after, before, strict=True))
+    kernel, bias, scale, shift, head, head_bias = ((q - p) / alpha**0.5 for q, p in zip(after, before, strict=True))
+    mean = (25**power + 0.25**power) / 2
     expected = [
-        (filters[0], 25**power),
-        (filters[1], 0.25**power),
-        (filters[2], 1000),
-        (filters[3][half], 500.5),  # averaged over the filter
-        (filters[3][~half], 500.5),
-        (scale[half], 1000),  # but not over a vector
-        (scale[~half], 100**power),
-        (head[0], 10 * 25**power),
+        *((kernel[:, channel, 0, 0], mean) for channel in (0, 1)),  # averaged over the input channels
+        *((kernel[:, channel, 0, 1], 1000) for channel in (0, 1)),  # but not over the positions
+        (bias, 10 * 1000),
+        (scale, 10 * 100**power),
+        (shift, 10 * 25**power),
+        *((head[:, channel], 10 * (25**power + 100) / 2) for channel in (0, 1)),
+        (head_bias, 10 * 100),
     ]
     for noise, variance in expected:
         assert noise.var().item() == pytest.approx(variance, rel=0.15)
-        assert abs(noise.mean().item()) < 4 * (variance / len(noise)) ** 0.5
+        assert abs(noise.mean().item()) < 4 * (variance / n) ** 0.5
 
 
 def test_ff_differentiates_at_most_max_samples(entry: Entry, tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     module, (model, loaders) = entry("ff"), tiny("resnet")
     sizes = counted(module, monkeypatch)
-    module.unlearn(model, *loaders, max_samples=5, batch_size=3)
-    assert sizes == [3] * 4 + [2] * 4
+    module.unlearn(model, *loaders, max_samples=5)
+    assert sizes == [5] * 4
 
 
 def test_ff_keeps_little_noise_and_suffers_from_much(
     entry: Entry, original: nn.Module, digits: Digits, digits_loaders: Any
 ) -> None:
     module = entry("ff")
-    information = module.information(original, digits["retain"][0][:64], 64)
+    information = module.information(original, digits["retain"][0][:64])
     noisy = copy.deepcopy(original)
     assert accuracy(module.perturb(original, information, 1e-7, 1.0), digits["retain"]) > 0.98
     assert accuracy(module.perturb(noisy, information, 1e-5, 1.0), digits["forget"]) < 0.9
@@ -292,29 +244,6 @@ def net() -> nn.Module:
     """Some 500 parameters, batch norm among them, in double precision."""
     layers = nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3), nn.ReLU(), nn.Flatten(), nn.Linear(108, 4)
     return nn.Sequential(*layers).double()
-
-
-@pytest.mark.parametrize("alpha", [0.5, 20.0])
-@pytest.mark.parametrize("rows", [1000, 7])
-def test_iu_agrees_with_a_dense_solve(alpha: float, rows: int, entry: Entry, monkeypatch: pytest.MonkeyPatch) -> None:
-    module, model = entry("iu"), net()
-    kept = [(3 * torch.randn(n, 1, 8, 8, dtype=torch.double), torch.randint(0, 4, (n,))) for n in (12, 11)]
-    forgotten = [(3 * torch.randn(9, 1, 8, 8, dtype=torch.double), torch.randint(0, 4, (9,)))]
-    model(kept[0][0])
-    start = parameters_to_vector(model.parameters()).detach()
-    g_r, g_f = (
-        torch.stack([gradient(model, x, y) for images, labels in part for x, y in zip(images, labels, strict=True)])
-        for part in (kept, forgotten)
-    )
-    v = g_f.sum(0) / 32 - 9 / (32 * 23) * g_r.sum(0)
-    h = torch.eye(len(v), dtype=torch.double) + g_r.T @ g_r / 23
-    expected = alpha * torch.linalg.solve(h, v)
-
-    monkeypatch.setattr(module, "BATCH", 10)
-    monkeypatch.setattr(module, "solve", lambda *a, solve=module.solve: solve(*a, room=rows * len(v)))
-    end = parameters_to_vector(module.unlearn(model, kept, forgotten, None, alpha=alpha).parameters())
-    torch.testing.assert_close(end - start, expected, atol=1e-9, rtol=1e-6)
-    assert not torch.allclose(expected, alpha * v, rtol=0.5)  # the curvature matters here
 
 
 def test_iu_holds_two_blocks_of_gradients_at_most(entry: Entry, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -337,7 +266,7 @@ def test_iu_hurts_the_forget_set_more_than_the_retain_set(
     entry: Entry, original: nn.Module, digits: Digits, digits_loaders: Any
 ) -> None:
     before = {name: mean_loss(original, digits[name]) for name in ("forget", "retain", "test")}
-    unlearned = entry("iu").unlearn(original, *digits_loaders, max_samples=200)
+    unlearned = entry("iu").unlearn(original, *digits_loaders, alpha=5.0, max_samples=200)
     after = {name: mean_loss(unlearned, digits[name]) for name in before}
     assert accuracy(unlearned, digits["retain"]) > 0.95
     assert after["forget"] > 2 * before["forget"] and after["test"] < 1.5 * before["test"]

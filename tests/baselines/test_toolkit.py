@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from torch.optim.lr_scheduler import CosineAnnealingWarmRestarts
 from torch.utils.data import DataLoader, TensorDataset
 
 from tests.baselines.conftest import SPECS
@@ -124,8 +125,20 @@ def test_cosine_is_constant_within_an_epoch() -> None:
     assert rates("cosine", 4, 3) == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("epochs", [1, 20])
+def test_restarts_are_those_of_torch_once_an_epoch(epochs: int) -> None:
+    optimizer = toolkit.sgd([nn.Parameter(torch.zeros(1))], lr=0.2)
+    schedule = CosineAnnealingWarmRestarts(optimizer, T_0=1, T_mult=2, eta_min=0.01)
+    expected = []
+    for _ in range(epochs):
+        expected += [optimizer.param_groups[0]["lr"]] * 3
+        optimizer.step()
+        schedule.step()
+    assert rates("restarts", epochs, 3) == pytest.approx(expected)
+
+
 def test_an_unknown_schedule_is_refused() -> None:
-    with pytest.raises(ValueError, match="one-cycle, cosine"):
+    with pytest.raises(ValueError, match="one-cycle, cosine, restarts"):
         rates("linear", 1, 1)
 
 
@@ -188,6 +201,41 @@ def test_train_epoch_lets_gradients_be_changed_before_the_step() -> None:
         lambda x: (weight * x).sum(), [(torch.ones(1),)] * 2, toolkit.sgd([weight], 0.1, 0, 0), None, halve
     )
     assert weight.item() == pytest.approx(0.9)
+
+
+@pytest.mark.parametrize("longest", [1e-3, 1e3])
+def test_fit_clips_the_gradient_of_all_parameters_together(longest: float) -> None:
+    model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
+    images, labels = torch.randn(8, 3), torch.randint(0, 2, (8,))
+    parameters = list(model.parameters())
+    slopes = torch.autograd.grad(nn.functional.cross_entropy(model(images), labels), parameters)
+    norm = torch.cat([slope.flatten() for slope in slopes]).norm()
+    expected = [p - 0.1 * min(1, longest / norm) * slope for p, slope in zip(parameters, slopes, strict=True)]
+    batches = toolkit.Batches(images, labels, batch_size=8)
+    toolkit.fit(model, batches, epochs=1, lr=0.1, weight_decay=0.0, clip=longest)
+    torch.testing.assert_close(parameters, expected)
+
+
+def test_fit_leaves_what_requires_no_gradient() -> None:
+    model = build(SPECS["resnet"])
+    model.layer1.requires_grad_(False)
+    before = {name: p.clone() for name, p in model.named_parameters()}
+    batches = toolkit.Batches(torch.randn(8, 1, 8, 8), torch.randint(0, 4, (8,)), batch_size=8)
+    toolkit.fit(model, batches, epochs=1, lr=0.1, weight_decay=0.1)
+    still = {name for name, p in model.named_parameters() if torch.equal(p, before[name])}
+    assert still == {name for name in before if name.startswith("layer1.")}
+
+
+@pytest.mark.parametrize(
+    ("share", "k"), [(0.0, 1), (0.09, 1), (0.1, 2), (0.5, 10), (0.99, 20), (1.0, 20)], ids=lambda value: str(value)
+)
+def test_last_layers_count_backwards_and_leave_the_first(share: float, k: int) -> None:
+    model = build(SPECS["resnet"])
+    layers = [module for module in model.modules() if isinstance(module, (nn.Conv2d, nn.Linear))]
+    last = list(toolkit.last_layers(model, share).modules())
+    assert len(layers) == 21 and layers[-1] is model.fc
+    assert [any(layer is module for module in last) for layer in layers] == [False] * (21 - k) + [True] * k
+    assert not any(module is model.bn1 for module in last)
 
 
 @pytest.mark.parametrize("architecture", SPECS)
