@@ -67,7 +67,7 @@ def targets(trained: Iterable[Pass], images: Tensor) -> Tensor:
 
 
 def ft(module: ModuleType, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Training on one set of batches alone, that of R, moves the weights."""
+    """Training on one set moves the weights."""
     moved: list[set[str]] = []
     fit = module.fit
 
