@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -39,10 +40,10 @@ from tests.baselines.recording import (
             {"uniform_lr": 0.05, "forget_lr": 0.01, "retain_lr": 0.02, "retain_weight_decay": 5e-4, "epochs": 6},
             0.95,
         ),
-        ("cfw", {"start_std": 0.15, "lr": 0.05}, 0.9),
+        ("cfw", {"start_std": 1.0, "final_std": 0.1, "lr": 0.03}, 0.9),
         ("prmq", {"prune_amount": 0.8, "lr": 0.05, "epochs": 6.5}, 0.85),
         ("kde", {"lr": 0.1, "warmup_lr": 0.05, "warmup_epochs": 1, "epochs": 7}, 0.8),
-        ("rni", {"lr": 0.05, "fine_lr": 0.1, "origin_noise": 0.15, "epochs": 7}, 0.9),
+        ("rni", {"lr": 0.03, "fine_lr": 0.05, "origin_noise": 0.2, "epochs": 9}, 0.9),
     ],
 )
 def test_forgets_and_keeps(
@@ -123,20 +124,17 @@ def test_fcs_takes_three_steps_of_three_optimizers(entry: Entry, tiny: Tiny) -> 
     assert_close(found, expected)
 
 
-@pytest.mark.parametrize(("eta_min", "floor"), [(0.002, 0.002), (0.5, 0.01)])
-def test_fcs_alternates_a_falling_contrast_with_a_constant_rate(
-    eta_min: float, floor: float, entry: Entry, tiny: Tiny
-) -> None:
+def test_fcs_alternates_a_falling_contrast_with_a_constant_rate(entry: Entry, tiny: Tiny) -> None:
     model, sets = tiny("resnet")  # 33 samples of R in 3 batches, 17 of F in 2
     with recorded(model) as steps:
         entry("fcs").unlearn(
-            model, *sets, epochs=3, batch_size=16, uniform_lr=0.03, forget_lr=0.01, retain_lr=0.2, eta_min=eta_min
+            model, *sets, epochs=3, batch_size=16, uniform_lr=0.03, forget_lr=0.01, retain_lr=0.2, eta_ratio=0.2
         )
     assert len({id(step.optimizer) for step in steps}) == 3
     assert [step.lr for step in steps[:2]] == [0.03] * 2
     rounds = [steps[start : start + 5] for start in range(2, len(steps), 5)]
     contrast = [step.lr for round in rounds for step in round[:2]]
-    falling = [floor + (0.01 - floor) * (1 + math.cos(math.pi * i / 6)) / 2 for i in range(6)]
+    falling = [0.002 + 0.008 * (1 + math.cos(math.pi * i / 6)) / 2 for i in range(6)]
     assert contrast == pytest.approx(falling)
     assert [step.lr for round in rounds for step in round[2:]] == pytest.approx([0.2 * 16 / 64] * 9)
 
@@ -151,26 +149,47 @@ def test_fcs_contrasts_all_of_a_forget_set_larger_than_the_retain_set(entry: Ent
 # CFW
 
 
-@both_architectures
-def test_cfw_adds_the_stated_noise_to_every_convolution(architecture: str, entry: Entry, tiny: Tiny) -> None:
-    model, sets = tiny(architecture)
+def noise_of_cfw(entry: Entry, problem: Any, **settings: Any) -> list[State]:
+    """The weights in the beginning and before each of three epochs, which move nothing themselves."""
+    model, sets = problem
     before = parameters(model)
+    still = {"epochs": 3, "batch_size": 64, "lr": 0.0, "weight_decay": 0.0}
     with recorded(model) as steps:
-        entry("cfw").unlearn(
-            model, *sets, epochs=3, batch_size=64, lr=0.0, weight_decay=0.0, start_std=0.6, final_std=0.05
-        )
-    after = [step.before for step in steps]  # one step per epoch, none of them moves anything
+        entry("cfw").unlearn(model, *sets, **still, **settings)
+    return [before, *(step.before for step in steps)]
+
+
+@both_architectures
+def test_cfw_adds_the_stated_noise_to_the_first_convolution(architecture: str, entry: Entry, tiny: Tiny) -> None:
+    found = noise_of_cfw(entry, tiny(architecture), start_std=0.6, final_std=0.05)
+    first = "conv1.weight" if architecture == "resnet" else "patch_embed.conv1.conv.weight"
+    assert [changed(old, new) for old, new in pairwise(found)] == [{first}, set(), {first}]
+    start, _, final = (new[first] - old[first] for old, new in pairwise(found))
+    assert start.std().item() == pytest.approx(0.6, rel=0.3)  # of 36 entries in the ResNet
+    assert final.std().item() == pytest.approx(0.05, rel=0.3)
+
+
+@both_architectures
+def test_cfw_can_scale_noise_to_the_spread_of_every_convolution(architecture: str, entry: Entry, tiny: Tiny) -> None:
+    model, sets = tiny(architecture)
     convolutions = weights(model, nn.Conv2d)
     assert len(convolutions) > 10
+    with torch.no_grad():
+        model.get_parameter(convolutions[3]).mul_(100)
+    found = noise_of_cfw(entry, (model, sets), start_std=0.6, final_std=0.05, layers="all")
+    assert [changed(old, new) for old, new in pairwise(found)] == [set(convolutions), set(), set(convolutions)]
+    for std, (old, new) in ((0.6, found[:2]), (0.05, found[2:])):
+        scaled = [((new[name] - old[name]) / old[name].std()).flatten() for name in convolutions]
+        assert scaled[3].std().item() == pytest.approx(std, rel=0.3)
+        assert torch.cat(scaled).std().item() == pytest.approx(std, rel=0.1)
 
-    def added(new: State, old: State) -> Tensor:
-        return torch.cat([(new[name] - old[name]).flatten() for name in convolutions])
 
-    assert changed(before, after[0]) == changed(after[1], after[2]) == set(convolutions)
-    assert not changed(after[0], after[1])
-    assert added(after[0], before).std().item() == pytest.approx(0.6, rel=0.05)
-    assert added(after[2], after[1]).std().item() == pytest.approx(0.05, rel=0.05)
-    assert abs(added(after[0], before).mean().item()) < 0.03
+def test_cfw_adds_no_second_noise_to_a_single_epoch(entry: Entry, tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, sets = tiny("resnet")
+    method, stds = entry("cfw"), []
+    monkeypatch.setattr(method, "add_noise", lambda model, std, layers: stds.append(std))
+    method.unlearn(model, *sets, epochs=1, batch_size=64)
+    assert stds == [0.6]
 
 
 def test_cfw_balanced_weights_leave_an_absent_class_out(entry: Entry) -> None:

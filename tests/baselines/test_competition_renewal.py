@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from itertools import pairwise
+from itertools import pairwise, product
 
 import pytest
 import torch
@@ -30,22 +30,28 @@ from tests.baselines.recording import (
 
 @both_architectures
 @pytest.mark.parametrize("share", [0.0, 0.35, 0.99, 1.0])
-def test_prmq_redraws_exactly_the_smallest_weights_of_the_whole_model(
+def test_prmq_redraws_exactly_the_smallest_entries_of_the_whole_model(
     share: float, architecture: str, entry: Entry, tiny: Tiny
 ) -> None:
     model, _ = tiny(architecture)
+    layers = weights(model, nn.Conv2d, nn.Linear)
+    biases = {name.replace("weight", "bias") for name in layers} & set(parameters(model))
+    with torch.no_grad():
+        for name in biases:
+            model.get_parameter(name).normal_(std=0.1)
     before = parameters(model)
     entry("prmq").redraw_smallest(model, share)
     after = parameters(model)
-    prunable = weights(model, nn.Conv2d, nn.Linear)
+    prunable = [*layers, *biases]
     assert changed(before, after) <= set(prunable)
     old, new = (torch.cat([state[name].flatten() for name in prunable]) for state in (before, after))
     redrawn = old != new
     assert redrawn.sum() == round(share * len(old))
+    assert not any(after[name][after[name] != before[name]].any() for name in biases)
     if 0 < share < 1:
         assert old[redrawn].abs().max() <= old[~redrawn].abs().min()
     if share == 1:
-        for name in prunable:
+        for name in layers:
             fan_in = before[name].shape[1:].numel()
             assert after[name].abs().max() <= fan_in**-0.5
             if after[name].numel() > 200:
@@ -137,7 +143,9 @@ def test_kde_renews_the_first_convolution_and_the_last_linear_layer(
     assert first in {"conv1.weight", "patch_embed.conv1.conv.weight"}
     renewed = changed(before, after)
     assert {first, f"{head}.weight"} <= renewed <= {first, f"{head}.weight", f"{head}.bias"}
-    assert (after[first] != before[first]).all() and (after[f"{head}.weight"] != before[f"{head}.weight"]).all()
+    for name in (first, f"{head}.weight"):  # drawn as torch does by default, from U(±1/√fan_in)
+        assert (after[name] != before[name]).all()
+        assert after[name].std().item() == pytest.approx((3 * before[name][0].numel()) ** -0.5, rel=0.3)
 
 
 @pytest.mark.parametrize("stage", ["warmup", "retain"])
@@ -188,66 +196,93 @@ def normalisation(model: nn.Module) -> set[str]:
 
 
 @both_architectures
-def test_rni_trains_nine_weights_and_all_norms_before_the_last_epochs(
+def test_rni_trains_nine_tensors_and_all_norms_before_the_fine_epochs(
     architecture: str, entry: Entry, tiny: Tiny
 ) -> None:
     model, sets = tiny(architecture)
-    everything, norms = {name for name, _ in model.named_parameters()}, normalisation(model)
-    with recorded(model) as steps:
-        entry("rni").unlearn(model, *sets, epochs=7, fine_epochs=2, batch_size=64, lr=0.03, noise_ratio=0.0)
-    states = [step.before for step in steps]  # one step per epoch
+    everything, norms = set(parameters(model)), normalisation(model)
+    with recorded(model) as steps:  # one per epoch
+        entry("rni").unlearn(model, *sets, epochs=12, fine_share=0.17, batch_size=64, lr=0.03)
     picks = []
-    for step, (old, new) in zip(steps, list(pairwise(states))[:5], strict=False):
+    for step in steps[:10]:
         assert step.trained & norms == norms and len(norms) > 20
         picks.append(step.trained - norms)
-        assert len(picks[-1]) == 9 and picks[-1] <= set(weights(model, nn.Conv2d, nn.Linear))
-        assert changed(old, new) <= step.trained
+        assert len(picks[-1]) == 9
         assert step.lr == 0.03
     assert len({frozenset(pick) for pick in picks}) > 1
-    assert [step.trained for step in steps[5:]] == [everything] * 2
+    assert set().union(*picks) - set(weights(model, nn.Conv2d, nn.Linear))  # biases, too
+    assert [step.trained for step in steps[10:]] == [everything] * 2
     assert all(p.requires_grad for p in model.parameters())
 
 
 @both_architectures
-def test_rni_injects_noise_into_a_share_of_the_picked_again_and_again(
+def test_rni_injects_noise_again_and_again_but_never_into_a_tensor_picked_before(
     architecture: str, entry: Entry, tiny: Tiny
 ) -> None:
     model, sets = tiny(architecture)
-    settings = {"epochs": 7, "fine_epochs": 2, "reset_epochs": 2, "noise_ratio": 0.7, "origin_noise": 0.5}
+    norms = normalisation(model)
+    settings = {"epochs": 9, "fine_share": 0.34, "reset_share": 0.3, "noise_ratio": 1.0, "origin_noise": 0.5}
     with recorded(model) as steps:
         entry("rni").unlearn(model, *sets, **settings, batch_size=64, lr=0.0, fine_lr=0.0)
     states = [*(step.before for step in steps), parameters(model)]
-    hits = [changed(old, new) for old, new in pairwise(states)]  # what epochs 2 to 7 and the end add
-    assert [len(hit) for hit in hits] == [0, 6, 6, 6, 0, 0, 0]
-    assert all(hit <= step.trained - normalisation(model) for hit, step in zip(hits[1:4], steps[2:5], strict=True))
-    for hit, (old, new) in zip(hits[1:4], list(pairwise(states))[1:4], strict=True):
-        noise = torch.cat([(new[name] - old[name]).flatten() for name in hit])
-        assert noise.std().item() == pytest.approx(0.5, rel=0.15)
+    hits = [changed(old, new) for old, new in pairwise(states)]  # what epochs 2 to 9 and the end add
+    picks = [step.trained - norms for step in steps[:6]]
+    fresh = [pick - set().union(*picks[:epoch]) for epoch, pick in enumerate(picks)]
+    assert hits == [set(), *fresh[2:], *[set()] * 4]
+    assert sum(map(bool, hits)) > 1
+    moves = zip(hits, pairwise(states), strict=True)
+    noise = [(new[name] - old[name]).flatten() for hit, (old, new) in moves for name in hit]
+    assert torch.cat(noise).std().item() == pytest.approx(0.5, rel=0.15)
+
+
+@pytest.mark.parametrize(("noise_ratio", "count"), [(0.12, 1), (0.7, 6), (1.0, 9)])
+def test_rni_injects_into_a_share_of_the_nine(
+    noise_ratio: float, count: int, entry: Entry, tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, sets = tiny("resnet")
+    method, counts = entry("rni"), []
+    monkeypatch.setattr(method, "add_noise", lambda tensors, std: counts.append(len(tensors)))
+    method.unlearn(model, *sets, epochs=2, noise_ratio=noise_ratio, batch_size=64)
+    assert counts == [count]
+
+
+def test_rni_injects_noise_once_even_if_all_has_been_picked_before(
+    entry: Entry, tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, sets = tiny("resnet")
+    method, counts = entry("rni"), []
+    monkeypatch.setattr(method, "PICKED", 1000)
+    monkeypatch.setattr(method, "add_noise", lambda tensors, std: counts.append(len(tensors)))
+    method.unlearn(model, *sets, epochs=5, fine_share=0.2, batch_size=64)
+    assert counts[0] > 0 and not any(counts[1:])
 
 
 @both_architectures
 def test_rni_renews_the_head_alone(architecture: str, entry: Entry, tiny: Tiny) -> None:
     model, sets = tiny(architecture)
     before = parameters(model)
-    after = parameters(entry("rni").unlearn(model, *sets, lr=0.0, fine_lr=0.0, noise_ratio=0.0, epochs=2))
+    after = parameters(entry("rni").unlearn(model, *sets, fine_lr=0.0, epochs=1))
     head = "fc" if architecture == "resnet" else "head.fc"
     assert {f"{head}.weight"} <= changed(before, after) <= {f"{head}.weight", f"{head}.bias"}
     assert (after[f"{head}.weight"] != before[f"{head}.weight"]).all()
 
 
-@pytest.mark.parametrize(("epochs", "fine_epochs", "fine"), [(1, 4, 1), (1, 1, 1), (3, 9, 2), (6, 4, 4)])
-def test_rni_last_epochs_leave_one_of_noise_and_fall_to_a_tenth(
-    epochs: int, fine_epochs: int, fine: int, entry: Entry, tiny: Tiny
-) -> None:
+def test_rni_has_noisy_epochs_at_every_point_of_its_space(entry: Entry) -> None:
+    method = entry("rni")
+    assert method.parts(9, 0.2, 0.44) == (1, 4, 4)  # the published ones
+    assert method.parts(2, 0.2, 0.44) == (0, 1, 1)
+    assert method.parts(1, 0.2, 0.44) == (0, 0, 1)
+    resets, fines, fewest = (method.SEARCH_SPACE[name][1:] for name in ("reset_share", "fine_share", "epochs"))
+    for epochs, reset_share, fine_share in product(range(fewest[0], 40), resets, fines):
+        found = method.parts(epochs, reset_share, fine_share)
+        assert min(found) >= 1 and sum(found) == epochs
+
+
+def test_rni_fine_epochs_rise_in_their_last_quarter(entry: Entry, tiny: Tiny) -> None:
     model, sets = tiny("resnet")
-    everything = {name for name, _ in model.named_parameters()}
     with recorded(model) as steps:
-        entry("rni").unlearn(
-            model, *sets, epochs=epochs, fine_epochs=fine_epochs, batch_size=4, lr=0.5, fine_lr=0.01, reset_epochs=0
-        )
-    count = fine * 9  # 33 samples of R in 9 batches
-    assert len(steps) == epochs * 9
-    assert [step.trained == everything for step in steps] == [False] * (len(steps) - count) + [True] * count
-    rates = [step.lr for step in steps[-count:]]
-    assert rates[0] == 0.01 and rates == sorted(rates, reverse=True)
-    assert 0.001 < rates[-1] < 0.0014
+        entry("rni").unlearn(model, *sets, epochs=12, fine_share=0.5, batch_size=64, lr=0.01, fine_lr=0.02)
+        entry("rni").unlearn(model, *sets, batch_size=64)
+    assert [step.lr for step in steps[:12]] == [0.01] * 10 + [0.02] * 2
+    assert [step.lr for step in steps[12:]] == [2e-4] * 8 + [1e-3]
+    assert len({id(step.optimizer) for step in steps[:12]}) == 12  # no momentum crosses from one epoch to the next

@@ -1,0 +1,95 @@
+"""Baselines of the competition beside what their authors' code does, restated: the same models, within seed noise."""
+
+from __future__ import annotations
+
+import copy
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from tests.baselines.conftest import accuracy
+from tests.baselines.recording import Digits, Entry, assert_close
+
+SEEDS = 6
+COMMON = {"batch_size": 64, "weight_decay": 5e-4}
+SETTINGS: dict[str, dict[str, Any]] = {
+    "cfw": COMMON | {"start_std": 0.6, "final_std": 0.05, "epochs": 3, "lr": 0.01},
+    "prmq": COMMON | {"prune_amount": 0.95, "epochs": 2.5, "lr": 0.01},
+    "rni": COMMON | {"noise_ratio": 0.7, "origin_noise": 0.2, "epochs": 7, "lr": 0.01},
+    "msg": COMMON | {"init_rate": 0.5, "epochs": 3, "lr": 0.01},
+}
+OURS = {"rni": {"reset_share": 0.2, "fine_share": 0.44, "fine_lr": 0.02}}
+THEIRS = {"rni": {"reset_epochs": 1, "fine_rates": (0.01, 0.01, 0.02)}}
+
+WHOLE = {"batch_size": 1024, "epochs": 3}
+"""One step an epoch, so that the order of the samples plays no part."""
+EXACT: dict[str, dict[str, Any]] = {
+    "ct": WHOLE | {"lr": 0.02, "weight_decay": 0.01},
+    "fcs": WHOLE
+    | {"temperature": 1.3, "uniform_lr": 0.02, "forget_lr": 0.01, "retain_lr": 0.001}
+    | {"retain_weight_decay": 0.01},
+    "kde": WHOLE
+    | {"lr": 0.02, "weight_decay": 0.01, "temperature": 3.0}
+    | {"warmup_epochs": 2, "warmup_lr": 0.02, "warmup_batch_size": 1024, "warmup_weight_decay": 0.02},
+    "msg": WHOLE | {"init_rate": 0.4, "lr": 0.01, "weight_decay": 0.0},
+}
+EXACT_OURS = {"fcs": {"eta_ratio": 0.25}}
+EXACT_THEIRS = {"fcs": {"eta_min": 0.0025}}
+
+
+def port(name: str) -> Callable[..., nn.Module]:
+    return importlib.import_module(f"tests.baselines.ports.{name}").unlearn
+
+
+def measures(model: nn.Module, digits: Digits) -> Tensor:
+    """Accuracy on R, F and V, and loss on F."""
+    accuracies = [accuracy(model, digits[name]) for name in ("retain", "forget", "val")]
+    with torch.no_grad():
+        return torch.tensor([*accuracies, F.cross_entropy(model(digits["forget"][0]), digits["forget"][1]).item()])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(SETTINGS))
+def test_agrees_with_the_authors(
+    name: str, entry: Entry, original: nn.Module, digits: Digits, digits_loaders: Any
+) -> None:
+    results = []
+    for method, more in ((entry(name).unlearn, OURS), (port(name), THEIRS)):
+        runs = []
+        for seed in range(SEEDS):
+            torch.manual_seed(seed)
+            model = method(copy.deepcopy(original), *digits_loaders, **SETTINGS[name], **more.get(name, {}))
+            runs.append(measures(model, digits))
+        results.append(torch.stack(runs))
+    ours, theirs = results
+    error = ((ours.var(0) + theirs.var(0)) / SEEDS).sqrt()
+    assert ((ours.mean(0) - theirs.mean(0)).abs() < 3 * error + 0.01).all(), (ours.mean(0), theirs.mean(0), error)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(EXACT))
+def test_takes_the_steps_of_the_authors(
+    name: str, entry: Entry, original: nn.Module, digits: Digits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def drawn(scale: float) -> Callable[..., Tensor]:
+        return lambda weight, *_, **__: weight.copy_(torch.linspace(-scale, scale, weight.numel()).view_as(weight))
+
+    for scale, draw in ((0.3, "kaiming_normal_"), (0.2, "kaiming_uniform_"), (0.1, "uniform_")):
+        monkeypatch.setattr(nn.init, draw, torch.no_grad()(drawn(scale)))
+    n = len(digits["forget"][0])  # of R too, which leaves MSG no choice of samples
+    sets = [TensorDataset(digits[part][0][:n].double(), digits[part][1][:n]) for part in ("retain", "forget", "val")]
+    models = []
+    for method, more in ((entry(name).unlearn, EXACT_OURS), (port(name), EXACT_THEIRS)):
+        torch.manual_seed(3)
+        given = copy.deepcopy(original).double()
+        models.append(method(given, *(DataLoader(data, 64) for data in sets), **EXACT[name], **more.get(name, {})))
+    ours, theirs = models
+    assert_close(ours, theirs, atol=1e-9)
+    for found, expected in zip(ours.buffers(), theirs.buffers(), strict=True):
+        torch.testing.assert_close(found, expected)
