@@ -15,7 +15,10 @@ Column = tuple[str, str]
 
 _ENTRY: dict[str, Column] = {
     "entry": ("string", "name of the method"),
-    "kind": ("string", "`baseline`, `entry` or `reference`"),
+    "kind": (
+        "string",
+        "`baseline`, `variant` (a baseline that was tuned without retrained models), `entry` or `reference`",
+    ),
     "state": (
         "string",
         "`ok`, `no better`, `failed`, `incomplete`, `unusable`, `reference`, `disqualified`, `untrusted sandbox`",

@@ -18,6 +18,7 @@ from unlearn_bench.harness.data import splits
 from unlearn_bench.harness.entries.entry import baseline, baseline_names, read
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.references.roles import Role
+from unlearn_bench.harness.results.board import board
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support.errors import StoreError
 from unlearn_bench.harness.tracks.loading import load_track
@@ -199,6 +200,30 @@ def test_a_foreign_entry_is_tuned_in_containers(prepared: References, small: Pat
     assert result.exit_code == 0, result.output
     assert "sandbox docker: " in result.stderr
     assert json.loads(result.stdout)[0]["trials"] == 2
+
+
+@pytest.mark.slow
+def test_a_method_that_was_tuned_without_retrained_models_has_a_row_of_its_own(
+    prepared: References, small: Path
+) -> None:
+    """The row takes no part in where groups are cut, and the ordinary one keeps its parameters."""
+    searched = run("tune", "ft", "--track", str(small), "--trials", "1", "--objective", "oracle-free", "--json")
+    assert searched.exit_code == 0, searched.output
+    other = {**json.loads(searched.stdout)[0], "parameters": {"lr": 0.05, "epochs": 2}}
+    prepared.store.write("tuned/small/oracle-free", "ft", other)
+    result = run("baselines", "ft", "ft.oracle-free", "--track", str(small), "--sandbox", "process")
+    assert result.exit_code == 0, result.output
+    rows = board(References(load_track(str(small)), prepared.store)).set_index("entry")
+    assert rows["kind"][["ft", "ft.oracle-free"]].tolist() == ["baseline", "variant"]
+    shown = json.loads(run("show", "ft.oracle-free", "--track", str(small), "--json").stdout)
+    assert shown["search"]["objective"] == "oracle-free"
+    assert json.loads(run("show", "ft", "--track", str(small), "--json").stdout)["search"] is None
+
+
+def test_a_variant_without_a_search_is_asked_for(small: Path) -> None:
+    result = run("baselines", "ft.oracle-free", "--track", str(small))
+    assert result.exit_code == 2
+    assert "--objective oracle-free" in result.stderr
 
 
 METHODS = [name for name in baseline_names() if baseline(name).search_space]
