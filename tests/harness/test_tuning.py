@@ -265,6 +265,21 @@ def test_a_choice_without_a_key_is_damaged_and_named(key: str) -> None:
         tuning.choice("ft", baseline("ft").sha256, track, store)
 
 
+def test_a_board_marks_a_row_whose_search_has_not_converged() -> None:
+    Store().write("tuned/digits-resnet18", "ft", {**shipped_choice("ft"), "late_gain": 0.02})
+    table, markdown = (run("leaderboard", "--format", form).stdout for form in ("table", "markdown"))
+    (row,) = [line for line in table.splitlines() if " ft" in line and "^" in line]
+    assert row and "^ its search for parameters has not converged" in table
+    (row,) = [line for line in markdown.splitlines() if "search not converged" in line]
+    assert "| ft (" in row
+
+
+def test_parameters_that_no_search_chose_are_not_marked() -> None:
+    choice = {**shipped_choice("ft"), "late_gain": 0.02}
+    Store().write("tuned/digits-resnet18", "ft", {**choice, "parameters": {**choice["parameters"], "lr": 0.5}})
+    assert "^" not in run("leaderboard").stdout
+
+
 def test_a_choice_for_an_older_source_does_not_hide_the_shipped_one() -> None:
     store, track = Store(), load_track("digits-resnet18")
     store.write(f"tuned/{track.name}", "ft", {**shipped_choice("ft"), "sha256": "other", "parameters": {"lr": 1.0}})
