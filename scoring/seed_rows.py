@@ -22,7 +22,8 @@ import pandas as pd
 
 from unlearn_bench.scoring import metric_table
 
-KINDS = ("baseline", "entry", "reference")
+KINDS = ("baseline", "variant", "entry", "reference")
+"""``variant``: a baseline with other hyper-parameters; like an entry, it does not decide where groups are cut."""
 OK, NO_BETTER = "ok", "no better"
 """States of usable entries: those that have a position, and those that forget no better than Original."""
 

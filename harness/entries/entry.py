@@ -25,7 +25,9 @@ NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 PROVIDED = frozenset({"torch", "torchvision", "timm", "numpy", "scipy", "sklearn", "safetensors", "sandbox"})
 """Packages of the full image beyond the standard library."""
 
-EntryKind = Literal["baseline", "reference", "entry"]
+EntryKind = Literal["baseline", "variant", "reference", "entry"]
+ORACLE_FREE = ".oracle-free"
+"""Ending of the name of a variant: a shipped method whose hyper-parameters no retrained model has seen."""
 
 
 class InvalidEntry(BenchError):
@@ -70,7 +72,9 @@ class Entry:
         """Kind of entry; a shipped file is recognised by its content, not by its name."""
         if self.sha256 not in shipped_digests():
             return "entry"
-        return "reference" if self.metadata.get("kind") == "reference" else "baseline"
+        if self.metadata.get("kind") == "reference":
+            return "reference"
+        return "variant" if self.name.endswith(ORACLE_FREE) else "baseline"
 
     def with_parameters(self, overrides: Mapping[str, Any]) -> Entry:
         """Return the same source with other hyper-parameters.
@@ -177,6 +181,11 @@ def find_entry(name: str) -> Entry:
 def baseline_names() -> tuple[str, ...]:
     """Return the names of shipped methods and reference rows, found by folder."""
     return tuple(sorted(path.stem for path in BASELINES.glob("*.py") if path.stem != "__init__"))
+
+
+def has_shipped_name(name: str) -> bool:
+    """Return whether a name is that of a shipped method or of its variant, whatever its case."""
+    return name.casefold().removesuffix(ORACLE_FREE) in {shipped.casefold() for shipped in baseline_names()}
 
 
 @cache

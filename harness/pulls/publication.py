@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from unlearn_bench.harness.entries.entry import SIZE, Entry, InvalidEntry, baseline_names, from_source
+from unlearn_bench.harness.entries.entry import SIZE, Entry, InvalidEntry, from_source, has_shipped_name
 from unlearn_bench.harness.pulls import comment, outcome, pull_request
 from unlearn_bench.harness.pulls.git import Repository
 from unlearn_bench.harness.pulls.result import BadResult, EntryResult, PullResult, read_file
@@ -138,8 +138,7 @@ def _kind(references: References) -> str:
 
 def _entry(references: References, folder: Path, result: EntryResult) -> Checked:
     name = result.name
-    shipped = {baseline.casefold() for baseline in baseline_names()}
-    if result.path != f"{pull_request.FOLDER}/{name}.py" or name.casefold() in shipped:
+    if result.path != f"{pull_request.FOLDER}/{name}.py" or has_shipped_name(name):
         raise BadResult(f"{name} is not the name of its file, or that of a shipped method")
     blobs = {}
     for sha256, size in _sizes(references, result).items():

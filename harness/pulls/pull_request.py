@@ -11,7 +11,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from unlearn_bench.harness.entries.entry import SIZE, Entry, InvalidEntry, baseline, baseline_names, from_source
+from unlearn_bench.harness.entries.entry import (
+    SIZE,
+    Entry,
+    InvalidEntry,
+    baseline,
+    baseline_names,
+    from_source,
+    has_shipped_name,
+)
 from unlearn_bench.harness.pulls.git import Change, Repository
 from unlearn_bench.harness.support.errors import EXIT_CODES, BenchError
 from unlearn_bench.harness.support.field_types import Reason
@@ -128,7 +136,7 @@ def _refused(
     name = match[1].decode("ascii")
     if RESERVED.fullmatch(name):
         return refusal("has a name that Python or its tools give a meaning to", "rename it")
-    if name.casefold() in {shipped.casefold() for shipped in baseline_names()}:
+    if has_shipped_name(name):
         return refusal("has the name of a shipped method", "rename it")
     others = {*present, *(other.path for other in changes)} - {change.path}
     if change.path.lower() in {other.lower() for other in others}:

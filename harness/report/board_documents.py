@@ -7,7 +7,15 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from unlearn_bench.harness.report.cells import group, left, mean, mean_with_interval, position, position_range
+from unlearn_bench.harness.report.cells import (
+    group,
+    left,
+    mean,
+    mean_with_interval,
+    position,
+    position_range,
+    unconverged,
+)
 from unlearn_bench.harness.report.columns import ordered
 from unlearn_bench.harness.results.badges import UNRANKED
 from unlearn_bench.harness.tracks.specification import Track
@@ -27,6 +35,7 @@ def markdown(board: pd.DataFrame) -> str:
             *([row["state"]] if row["state"] in (NO_BETTER, *UNRANKED) else []),
             *(["provisional"] if row["provisional"] else []),
             *([row["verified"]] if row["verified"] else []),
+            *(["search not converged"] if unconverged(row) else []),
         ]
         badge = f" ({', '.join(badges)})" if badges else ""
         cells = [position(row), position_range(row), f"{row['entry']}{badge}"]

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from unlearn_bench.harness.results.badges import UNRANKED
+from unlearn_bench.harness.units.tuning import LATE_GAIN
 from unlearn_bench.scoring.metric import Metric
 
 NONE = "–"
@@ -44,6 +45,12 @@ def left(row: pd.Series[Any] | Mapping[Any, Any]) -> str:
     if row["state"] == "reference":
         return number(row["forgetting"], 2)
     return f"{number(row['forgetting'], 2)} {row['forgetting_attack']}"
+
+
+def unconverged(row: pd.Series[Any] | Mapping[Any, Any]) -> bool:
+    """Return whether the search for the row's hyper-parameters has not converged."""
+    gain = row.get("late_gain")
+    return not pd.isna(gain) and float(gain) > LATE_GAIN
 
 
 def group(row: pd.Series[Any] | Mapping[Any, Any], metric: str) -> str:

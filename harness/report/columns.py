@@ -15,7 +15,10 @@ Column = tuple[str, str]
 
 _ENTRY: dict[str, Column] = {
     "entry": ("string", "name of the method"),
-    "kind": ("string", "`baseline`, `entry` or `reference`"),
+    "kind": (
+        "string",
+        "`baseline`, `variant` (a baseline that was tuned without retrained models), `entry` or `reference`",
+    ),
     "state": (
         "string",
         "`ok`, `no better`, `failed`, `incomplete`, `unusable`, `reference`, `disqualified`, `untrusted sandbox`",
@@ -29,6 +32,10 @@ _ENTRY: dict[str, Column] = {
     "trusted": ("boolean", "every unit that needs one came from a trusted sandbox"),
     "inconsistent": ("string", "why U-LiRA does not count here; empty when all is well"),
     "disturbed": ("Int64", "units whose time does not count, because other work ran beside them: RTE is then unknown"),
+    "late_gain": (
+        "Float64",
+        "by how much the last third of the trials of its search lowered the loss; above .01 it has not converged",
+    ),
     "hardware": ("string", "classes of machine that the timed units ran on"),
     "date": ("string", "day of the newest unit"),
     "provisional": ("string", "why U-LiRA is not among the attacks although others have it; empty when all is well"),

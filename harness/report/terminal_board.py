@@ -18,6 +18,7 @@ from unlearn_bench.harness.report.cells import (
     position,
     position_range,
     shortened,
+    unconverged,
 )
 from unlearn_bench.harness.report.neighbours import told_apart
 from unlearn_bench.harness.results.badges import DISQUALIFIED, UNTRUSTED
@@ -59,6 +60,8 @@ def table(board: pd.DataFrame, track: Track, null: Mapping[str, float], floor: f
         lines.append("= no better than Original: no position")
     if (board["provisional"] != "").any():
         lines.append("~ provisional: U-LiRA is not among its attacks")
+    if any(unconverged(row) for _, row in board.iterrows()):
+        lines.append("^ its search for parameters has not converged: the last third of the trials still found better")
     if not ((board["kind"] == "baseline") & (board["state"] == "ok")).any():
         lines.append(f"no baseline has run here: groups mean nothing yet (bench baselines --track {track.name})")
     if floor is not None:
@@ -122,7 +125,7 @@ def _columns() -> list[tuple[str, str, Cell]]:
     def name(row: pd.Series[Any]) -> str:
         signs = "×" if row["state"] == DISQUALIFIED else "" if row["trusted"] else "*"
         signs += SIGNS.get(row["verified"], "") + ("=" if row["state"] == NO_BETTER else "")
-        signs += "~" if row["provisional"] else ""
+        signs += ("~" if row["provisional"] else "") + ("^" if unconverged(row) else "")
         return shortened(str(row["entry"]), 15 - len(signs)) + signs
 
     def groups(row: pd.Series[Any]) -> str:

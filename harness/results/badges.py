@@ -22,7 +22,7 @@ def badge(kind: str, trusted: bool, mark: Mark) -> str:
         return kind
     if not trusted:
         return UNTRUSTED
-    return kind if kind == "baseline" else mark.verified or "self-reported"
+    return "baseline" if kind in ("baseline", "variant") else mark.verified or "self-reported"
 
 
 def worst(badges: Set[str]) -> str:

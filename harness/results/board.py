@@ -21,6 +21,7 @@ from unlearn_bench.harness.results.scores import Scores
 from unlearn_bench.harness.support.hardware import hardware_class
 from unlearn_bench.harness.tracks.specification import Track
 from unlearn_bench.harness.units import shadow_units as shadows
+from unlearn_bench.harness.units import tuning
 from unlearn_bench.harness.units.records import Record
 from unlearn_bench.scoring import metric_table
 from unlearn_bench.scoring.board import RESAMPLES, overall_board, seed_columns, track_board
@@ -66,6 +67,8 @@ class Results:
     trusted: dict[str, bool]
     marks: dict[str, Mark]
     """By entry."""
+    searches: dict[str, tuning.SearchChoice]
+    """What a search chose for the entries that ran with its choice."""
 
     @cached_property
     def _scores(self) -> dict[object, Scores | None]:
@@ -139,7 +142,18 @@ def read_results(references: References) -> Results:
         panel=panel_results.panel_results(references, entries_on_track, by_name),
         trusted=trusted,
         marks=marks(references, entries_on_track),
+        searches=_searches(references, entries_on_track),
     )
+
+
+def _searches(references: References, entries: Sequence[BoardEntry]) -> dict[str, tuning.SearchChoice]:
+    searches: dict[str, tuning.SearchChoice] = {}
+    for entry in entries:
+        choice = tuning.choice(entry.name, entry.sha256, references.track, references.store)
+        parameters = next(iter(entry.records.values())).parameters
+        if choice is not None and choice.parameters.items() <= parameters.items():
+            searches[entry.name] = choice
+    return searches
 
 
 def board(references: References, public: bool = False, results: Results | None = None) -> pd.DataFrame:
@@ -169,6 +183,8 @@ def board(references: References, public: bool = False, results: Results | None 
         ranked.loc[partial, seed_columns()] = np.nan
     ranked["verified"] = [results.mark(name).verified for name in names]
     ranked["inconsistent"] = [results.shadows[name].fault if name in results.shadows else "" for name in names]
+    late_gains = [results.searches[name].late_gain if name in results.searches else None for name in names]
+    ranked["late_gain"] = pd.array(late_gains, dtype="Float64")
     badges = [results.badge(name, str(kind)) for name, kind in zip(names, ranked["kind"], strict=True)]
     ranked["badge"] = pd.array(badges, dtype="string")
     shown = {} if track.sealed else results.entries  # a sealed track shows nothing of a single unit

@@ -6,7 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from unlearn_bench.harness.entries.entry import EntryKind, baseline, baseline_names, shipped_digests
+from unlearn_bench.harness.entries.entry import (
+    ORACLE_FREE,
+    EntryKind,
+    baseline,
+    baseline_names,
+    has_shipped_name,
+    shipped_digests,
+)
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.references.roles import RoleKind
 from unlearn_bench.harness.support.errors import USAGE, BenchError
@@ -53,8 +60,10 @@ def board_entries(references: References) -> list[BoardEntry]:
     newest: dict[str, BoardEntry] = {}
     for (name, entry_id), records in sorted(versions.items(), key=lambda item: max(r.date for r in item[1].values())):
         sha256 = next(iter(records.values())).sha256
-        kind: EntryKind = kinds.get(name, "baseline") if sha256 in shipped else "entry"
-        if name in kinds and kind == "entry":
+        kind: EntryKind = "entry"
+        if sha256 in shipped:
+            kind = "variant" if name.endswith(ORACLE_FREE) else kinds.get(name, "baseline")
+        elif has_shipped_name(name):
             continue  # an older version of a shipped method
         newest[name] = BoardEntry(name, entry_id, kind, records)
     return [newest[name] for name in sorted(newest)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -75,7 +76,7 @@ def _merge(base: Mapping[str, Any], table: Mapping[str, Any]) -> dict[str, Any]:
     merged = {**base, **table}
     for key, base_value in base.items():
         value = table.get(key)
-        if isinstance(base_value, Mapping) and isinstance(value, Mapping) and not (key == "model" and "name" in value):
+        if isinstance(base_value, Mapping) and isinstance(value, Mapping) and not (key == "model" and value.keys() & {"name", "file"}):
             merged[key] = {**base_value, **value}
     return merged
 
@@ -93,7 +94,23 @@ def parse_track(table: Mapping[str, Any], path: Path, secret: Secret | None = No
         track = dataclasses.replace(track, salt=secret.salt)
     for problem in contradictions(track):
         raise TrackError(f"{path}: {problem}", "correct the file")
+    if "file" in track.model:
+        track = dataclasses.replace(track, network_source=_network_source(track, path))
     return track
+
+
+def _network_source(track: Track, path: Path) -> str:
+    """Read the file of a track's own network, which lies beside the track's file."""
+    file = path.parent / str(track.model["file"])
+    try:
+        content = file.read_bytes()
+    except OSError:
+        raise TrackError(f"{path}: model.file: there is no file {file}", "put it there") from None
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != track.model["sha256"]:
+        what = f"{path}: model.sha256 is not the digest of {file}, which is {digest}"
+        raise TrackError(what, "get the track's own file again, or enter its digest, which makes it another track")
+    return content.decode("utf-8")
 
 
 def commitment_of(table: Mapping[str, Any], path: Path) -> str | None:

@@ -137,7 +137,7 @@ class Sealed:
 
 @dataclass(frozen=True)
 class Track:
-    """One track. ``model`` is the architecture's specification, see ``sandbox.inside.models``."""
+    """One track. ``model`` is the network's specification, see :func:`sandbox.inside.models.build`."""
 
     name: str
     data: Data
@@ -149,6 +149,8 @@ class Track:
     sealed: Sealed | None = None
     salt: str = field(default="", repr=False, metadata={"secret": True})
     """Of a sealed track; without it, seeds could be guessed from the digests."""
+    network_source: str = field(default="", repr=False, metadata={"secret": True})
+    """Text of the file ``model.file``, which runs on the host and in the sandbox."""
 
     @cached_property
     def reference_digest(self) -> str:
@@ -178,7 +180,8 @@ class Track:
     @property
     def model_spec(self) -> dict[str, Any]:
         """The full specification for ``sandbox.inside.models.build``."""
-        return {"classes": self.data.classes, "image_size": self.data.image_size, **self.model}
+        spec = {"classes": self.data.classes, "image_size": self.data.image_size, **self.model}
+        return {**spec, "source": self.network_source} if "file" in self.model else spec
 
 
 def _declared(table: Any) -> dict[str, Any]:

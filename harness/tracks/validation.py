@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from unlearn_bench.harness.tracks.specification import Data, Splits, Track
+
+LIBRARIES = ("torchvision", "timm")
+"""Libraries whose image classifiers a track can name."""
 
 
 def contradictions(track: Track) -> Iterator[str]:
     """Yield every contradiction in a track, as a clause that names the key and what is allowed."""
     yield from _data(track.data)
-    name, arguments = track.model.get("name"), architectures()
-    if name not in arguments:
-        yield (
-            f"model.name is {name!r}; allowed: {', '.join(map(repr, arguments))}; "
-            "to add one, write a function with @architecture in sandbox/inside/models.py"
-        )
-    else:
-        allowed = [a for a in arguments[name] if a not in ("classes", "image_size")]
-        for key in sorted(set(track.model) - {"name", *allowed}):
-            yield f"model.{key} is not a key; allowed with {name!r}: {', '.join(allowed)}"
+    yield from _model(track.model)
     for key in ("retain", "forget", "val", "test"):
         if getattr(track.splits, key) < 1:
             yield f"splits.{key} is {getattr(track.splits, key)}; allowed: 1 or more"
@@ -39,6 +34,29 @@ def contradictions(track: Track) -> Iterator[str]:
         yield f"protocol.requests is {track.protocol.requests}; allowed: 1 … {track.splits.forget}, splits.forget"
     if track.protocol.seeds < 1:
         yield f"protocol.seeds is {track.protocol.seeds}; allowed: 1 or more"
+
+
+def _model(model: Mapping[str, Any]) -> Iterator[str]:
+    """Check what can be checked without torch; ``sandbox.inside.networks`` checks the rest when it builds one."""
+    name, arguments = model.get("name"), architectures()
+    if "file" in model:
+        if name is not None:
+            yield "model.name and model.file exclude each other"
+        if not isinstance(model["file"], str) or not isinstance(model.get("sha256"), str):
+            yield "model.file is the name of a Python file, and model.sha256 goes with it (see sha256sum)"
+        if not set(model.get("needs", ())) <= {"torchvision", "timm"}:
+            yield f"model.needs is {model['needs']!r}; allowed: a list of 'torchvision' and 'timm'"
+    elif isinstance(name, str) and name.partition(":")[0] in LIBRARIES and name.partition(":")[2]:
+        return
+    elif name not in arguments:
+        yield (
+            f"model.name is {name!r}; allowed: {', '.join(map(repr, arguments))}, 'torchvision:NAME', 'timm:NAME', "
+            "or model.file, a Python file of your own with build(classes, channels, image_size)"
+        )
+    else:
+        allowed = [a for a in arguments[name] if a not in ("classes", "image_size")]
+        for key in sorted(set(model) - {"name", *allowed}):
+            yield f"model.{key} is not a key; allowed with {name!r}: {', '.join(allowed)}"
 
 
 def _data(data: Data) -> Iterator[str]:

@@ -43,6 +43,22 @@ def can_group(model: nn.Module) -> bool:
     ) and not any(isinstance(module, nn.Dropout) for module in model.modules())
 
 
+@torch.no_grad()
+def groups_exactly(members: Sequence[nn.Module], channels: int, size: int) -> bool:
+    """Return whether the members answer as one grouped network as they do by themselves, in train mode.
+
+    Layers that can be merged do not suffice: a network whose own code concatenates or shuffles channels mixes members.
+    """
+    images = torch.rand(len(members), 3, channels, size, size, dtype=torch.float64)
+    apart = [copy.deepcopy(member).double().train() for member in members]
+    together = Grouped(copy.deepcopy(apart)).train()
+    try:
+        answers = together(images)
+    except RuntimeError:  # its code depends on the number of channels
+        return False
+    return torch.allclose(answers, torch.stack([member(x) for member, x in zip(apart, images, strict=True)]))
+
+
 class Grouped(nn.Module):
     """The members as one network: images [groups, batch, c, h, w] → logits [groups, batch, classes]."""
 

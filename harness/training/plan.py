@@ -14,8 +14,12 @@ from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.references.roles import Role
 from unlearn_bench.harness.support import device_locks
 from unlearn_bench.harness.support.device_locks import DeviceLocks
+from unlearn_bench.harness.support.errors import TrackError
+from unlearn_bench.harness.tracks.specification import Track
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from unlearn_bench.harness.training.gpu import GpuMeasurement
 
 GROUP = 8
@@ -74,23 +78,26 @@ def plan_training(
         in_flight: models at a time on each of them; default: by their size. Fewer if memory is exhausted.
     """
     from unlearn_bench.harness.training import checkpoints, compilation
-    from unlearn_bench.harness.training.grouped import can_group
     from unlearn_bench.harness.training.task import epochs_of
-    from unlearn_bench.sandbox.inside.models import build
+    from unlearn_bench.sandbox.inside import models
 
     track = references.track
     missing = references.missing(wanted)
     workers = min(workers or len(devices) or os.cpu_count() or 1, max(1, len(missing)))
     if not missing:
         return TrainingPlan((), workers, 0, 0.0, 0, 0)
-    model = build(track.model_spec)
+    try:
+        models.check(track.model_spec)
+    except models.NetworkError as error:
+        raise TrackError(f"track {track.name}: {error}", "correct [model] in the track's file") from None
+    model = models.build(track.model_spec)
     size = sum(p.numel() for p in model.parameters())
     measured: GpuMeasurement | None = None
     if devices:
         measured = _measure(references, missing[: -(-len(missing) // workers)], devices[0], in_flight)
         task_size = measured.in_flight
     else:
-        task_size = GROUP if can_group(model) and size <= GROUPABLE_PARAMETERS else 1
+        task_size = GROUP if size <= GROUPABLE_PARAMETERS and _can_group(track, model) else 1
     tasks = _tasks(references, missing, task_size, workers)
     finished_epochs = [0 if devices else _finished_epochs(references, task) for task in tasks]
     steps = [_steps(references, task[0], epochs) for epochs, task in zip(finished_epochs, tasks, strict=True)]
@@ -120,6 +127,17 @@ def plan_training(
         compiled=worth and obstacle is None,
         compile_obstacle=obstacle,
     )
+
+
+def _can_group(track: Track, model: nn.Module) -> bool:
+    """Return whether several models of the track's network can be trained as one."""
+    from unlearn_bench.harness.training.grouped import can_group, groups_exactly
+    from unlearn_bench.sandbox.inside import models
+
+    if not can_group(model):
+        return False
+    spec = track.model_spec
+    return groups_exactly([model, models.build(spec)], spec.get("channels", 3), spec["image_size"])
 
 
 def _tasks(

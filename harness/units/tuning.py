@@ -6,7 +6,7 @@ import datetime
 import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from unlearn_bench.harness.entries.entry import Entry
+from unlearn_bench.harness.entries.entry import ORACLE_FREE, Entry
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.references.roles import tuning_shadows
 from unlearn_bench.harness.store import documents
@@ -283,21 +283,31 @@ def _trial(frozen: optuna.trial.FrozenTrial, entry: Entry) -> Trial:
     )
 
 
-def place(track: Track, setting: Setting) -> str:
-    """Return the folder of a search's choice: in the store below ``tuned``, shipped ones below :data:`TUNED`."""
-    return track.name if setting == "seed" else f"{track.name}/{setting}"
+def place(entry: Entry, track: Track, setting: Setting, objective: Objective) -> str:
+    """Return the folder of a search's choice: in the store below ``tuned``, shipped ones below :data:`TUNED`.
+
+    A shipped method has a row for each objective; for other entries the last search counts, whichever it had.
+    """
+    if setting == "shadow":
+        return f"{track.name}/shadow"
+    return f"{track.name}/oracle-free" if objective == "oracle-free" and entry.kind != "entry" else track.name
 
 
 def choice(name: str, sha256: str, track: Track, store: Store, setting: Setting = "seed") -> SearchChoice | None:
     """Return what a search on this track chose for exactly this source, or ``None``.
 
-    For ``shadow`` it is the choice of a search in that setting, or else that of the ordinary search.
+    For ``shadow`` it is the choice of a search in that setting, or else that of the ordinary search; for the name of a
+    variant that of the search without retrained models.
 
     Raises:
         StoreError: a stored choice is damaged; the message names the file.
     """
-    for searched in ("shadow", "seed") if setting == "shadow" else ("seed",):
-        folder = place(track, searched)
+    folders = [track.name]
+    if name.endswith(ORACLE_FREE):
+        folders, name = [f"{track.name}/oracle-free"], name.removesuffix(ORACLE_FREE)
+    elif setting == "shadow":
+        folders = [f"{track.name}/shadow", track.name]
+    for folder in folders:
         shipped = TUNED / folder / f"{name}.json"
         candidates = [documents.read(store, f"tuned/{folder}", name, SearchChoice)]
         if shipped.is_file():
@@ -306,6 +316,17 @@ def choice(name: str, sha256: str, track: Track, store: Store, setting: Setting 
             if candidate is not None and candidate.sha256 == sha256:
                 return candidate
     return None
+
+
+def variant(entry: Entry, track: Track, store: Store) -> Entry | None:
+    """Return a shipped method as a search without retrained models chose it.
+
+    ``None`` where there was none, or where it chose the parameters that the method has anyway.
+    """
+    named = replace(entry, name=entry.name + ORACLE_FREE)
+    chosen = choice(named.name, entry.sha256, track, store)
+    other = None if chosen is None else named.with_parameters(chosen.parameters)
+    return None if other is None or other.id == tuned(entry, track, store).id else other
 
 
 def tuned(entry: Entry, track: Track, store: Store, setting: Setting = "seed") -> Entry:

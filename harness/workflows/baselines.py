@@ -8,17 +8,17 @@ from pathlib import Path
 
 import pandas as pd
 
-from unlearn_bench.harness.entries.entry import baseline, baseline_names
+from unlearn_bench.harness.entries.entry import ORACLE_FREE, Entry, baseline, baseline_names
 from unlearn_bench.harness.executors import RunOptions, connected
 from unlearn_bench.harness.results import board
 from unlearn_bench.harness.results.shipping import export_records
 from unlearn_bench.harness.store.store import Store
-from unlearn_bench.harness.support.errors import BenchError
+from unlearn_bench.harness.support.errors import USAGE, BenchError
 from unlearn_bench.harness.tracks.loading import load_track
 from unlearn_bench.harness.tracks.specification import Track
 from unlearn_bench.harness.units import disclosure, timed_units
 from unlearn_bench.harness.units.records import Record, ShadowRecord
-from unlearn_bench.harness.units.tuning import tuned
+from unlearn_bench.harness.units.tuning import tuned, variant
 from unlearn_bench.harness.units.unit_kinds import SeedUnit
 from unlearn_bench.harness.workflows.timed import failure, open_context, run_units
 from unlearn_bench.harness.workflows.untimed import needs_shadows, run_shadows, run_swaps
@@ -51,7 +51,7 @@ def run_baselines(
     """Run the units of shipped methods that have no record, and score them.
 
     Args:
-        names: of the methods; none: all.
+        names: of the methods, or of their variants; none: all of both.
         track: a track's name, or the path of a TOML file.
         options: how to run them; ``again`` also runs units that have a record.
         lira: also run their shadow units.
@@ -66,8 +66,7 @@ def run_baselines(
         disclosure.not_public(loaded_track, "--export")
     if lira:
         needs_shadows(loaded_track)
-    chosen = [name for name in names or baseline_names() if name != "retrain"]  # retrain is timed anyway
-    entries = [tuned(baseline(name), loaded_track, store) for name in chosen]
+    entries = [entry for entry in _entries(names, loaded_track, store) if entry.name != "retrain"]  # is timed anyway
     attackable = [entry for entry in entries if entry.name != "original"]
     seeds = range(loaded_track.protocol.seeds)
     with connected(options) as executor:
@@ -81,7 +80,9 @@ def run_baselines(
                 units += timed_units.pending(store, entry, loaded_track, seeds)
         records: list[Record | ShadowRecord] = [*run_units(context, units, executor, options)]
         if lira:
-            attacked = [tuned(baseline(entry.name), loaded_track, store, "shadow") for entry in attackable]
+            methods = [entry for entry in attackable if entry.kind != "variant"]
+            attacked = [tuned(baseline(entry.name), loaded_track, store, "shadow") for entry in methods]
+            attacked += [entry for entry in attackable if entry.kind == "variant"]
             records += run_shadows(references, attacked, executor, options)
         if swap:
             run_swaps(references, attackable, executor, options)
@@ -93,3 +94,21 @@ def run_baselines(
         exported=None if export is None else export_records(references, Store(export, behind=None)),
         failure=None if failed is None else failure(store, loaded_track, failed),
     )
+
+
+def _entries(names: Sequence[str], track: Track, store: Store) -> list[Entry]:
+    """Return the named methods and variants with what searches chose for them; without names all that there are."""
+    if not names:
+        methods = [baseline(name) for name in baseline_names()]
+        variants = [variant(method, track, store) for method in methods]
+        return [tuned(method, track, store) for method in methods] + [each for each in variants if each is not None]
+    chosen: list[Entry] = []
+    for name in names:
+        method = baseline(name.removesuffix(ORACLE_FREE))
+        entry = variant(method, track, store) if name.endswith(ORACLE_FREE) else tuned(method, track, store)
+        if entry is None:
+            remedy = f"bench tune {method.name} --track {track.name} --objective oracle-free"
+            what = f"no search without retrained models has chosen other parameters for {method.name}"
+            raise BenchError(what, "your command", remedy, USAGE)
+        chosen.append(entry)
+    return chosen

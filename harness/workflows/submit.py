@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from unlearn_bench.harness.entries.entry import Entry, baseline_names, read
+from unlearn_bench.harness.entries.entry import Entry, has_shipped_name, read
 from unlearn_bench.harness.executors import RunOptions, connected
 from unlearn_bench.harness.results import attack_panel, board
 from unlearn_bench.harness.results.board_entries import board_entries
@@ -76,7 +76,7 @@ def submit(
             up, or the machine failed. A unit of the entry that failed is reported in the result.
     """
     source = read(path)
-    if source.name in baseline_names() and source.kind == "entry":
+    if has_shipped_name(source.name) and source.kind == "entry":
         what = f"{source.name} is the name of a shipped method, and this file is another one"
         raise BenchError(what, "your command", "rename the file", USAGE)
     loaded_track, store = load_track(track, options.secret), Store()

@@ -69,7 +69,9 @@ def tune(
                 raise BenchError(f"{entry.name} declares no SEARCH_SPACE", "your method", remedy, USAGE)
             study = tuning.Study(references, entry, objective, setting)
             line = _search(study, trials or tuning.budget(entry, loaded_track), executor, options, line)
-            yield _keep(references, entry, study.choice(), tuning.place(loaded_track, setting), export)
+            yield _keep(
+                references, entry, study.choice(), tuning.place(entry, loaded_track, setting, objective), export
+            )
 
 
 def _search(study: tuning.Study, budget: int, executor: Executor, options: RunOptions, previous_line: str) -> str:

@@ -71,7 +71,7 @@ class Docker:
                     self._unremoved.discard(container)
                 info = client.info()
                 missing = _unknown_runtime(info, self.runtime) or _missing_image(client, job.model, job.device)
-                image = images.find(client, models.NEEDS[job.model["name"]], job.device)
+                image = images.find(client, models.needs(job.model), job.device)
                 if missing or image is None:
                     return Outcome("infra", missing or "no image", environment=environment)
                 environment |= {
@@ -194,13 +194,13 @@ def _remove(client: docker.DockerClient, name: str) -> None:
 
 
 def _missing_image(client: docker.DockerClient, model: Mapping[str, Any], device: str) -> str | None:
-    from unlearn_bench.sandbox.inside.models import NEEDS
+    from unlearn_bench.sandbox.inside.models import needs
 
-    needs = NEEDS[model["name"]]
-    if images.find(client, needs, device) is not None:
+    packages = needs(model)
+    if images.find(client, packages, device) is not None:
         return None
-    variant = "lean" if not needs and device == "cpu" else "full"
-    carried = " and ".join(("torch", *needs)) + ("" if device == "cpu" else " for a GPU")
+    variant = "lean" if not packages and device == "cpu" else "full"
+    carried = " and ".join(("torch", *packages)) + ("" if device == "cpu" else " for a GPU")
     return f"no image {images.REPOSITORY} with {carried} is here; build it: bench image --variant {variant}"
 
 

@@ -33,9 +33,9 @@ class Process:
 
     def unavailable(self, model: Mapping[str, Any], device: str) -> str | None:
         """Return why such a job cannot run here, with the remedy after a semicolon; ``None`` if it can."""
-        from unlearn_bench.sandbox.inside.models import NEEDS
+        from unlearn_bench.sandbox.inside.models import needs
 
-        missing = [package for package in NEEDS[model["name"]] if importlib.util.find_spec(package) is None]
+        missing = [package for package in needs(model) if importlib.util.find_spec(package) is None]
         if missing:
             return f"the model needs {' and '.join(missing)}; pip install {' '.join(missing)}"
         if device != "cpu":

@@ -12,6 +12,9 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
+from . import networks
+from .networks import NetworkError as NetworkError
+
 SafetensorsLayout = dict[str, tuple[str, tuple[int, ...]]]
 
 Architecture = TypeVar("Architecture", bound=Callable[..., nn.Module])
@@ -133,9 +136,44 @@ def tiny_vit(
 
 
 def build(spec: Mapping[str, Any]) -> nn.Module:
-    """Build a freshly initialised model from ``{"name": …, "classes": …, …}`` with torch's global generator."""
+    """Build a freshly initialised model from ``{"name": …, "classes": …, …}`` with torch's global generator.
+
+    ``name`` is a function above, or ``torchvision:NAME`` or ``timm:NAME``. With ``file`` in its place, ``source`` is
+    the text of a file that defines ``build(classes, channels, image_size)``.
+
+    Raises:
+        NetworkError: a network that is not one of the benchmark's own cannot be built.
+    """
     arguments = dict(spec)
-    return ARCHITECTURES[arguments.pop("name")](**arguments)
+    name = arguments.pop("name", "")
+    library, _, network = name.partition(":")
+    if name in ARCHITECTURES:
+        return ARCHITECTURES[name](**arguments)
+    for key in ("sha256", "needs"):
+        arguments.pop(key, None)
+    channels, size = arguments.pop("channels", 3), arguments.pop("image_size")
+    if "file" in arguments:
+        source, file = arguments.pop("source"), arguments.pop("file")
+        return networks.from_source(source, file, channels=channels, size=size, **arguments)
+    return networks.from_library(library, network, channels=channels, size=size, **arguments)
+
+
+def check(spec: Mapping[str, Any]) -> None:
+    """Build a model and let it answer images of the track's size.
+
+    Raises:
+        NetworkError: it cannot be built, or is no image classifier.
+    """
+    with torch.random.fork_rng(devices=[]):
+        name = str(spec.get("name") or spec.get("file"))
+        networks.check(build(spec), name, spec["classes"], spec.get("channels", 3), spec["image_size"])
+
+
+def needs(spec: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the packages beyond torch that an image must carry for a specification."""
+    if "file" in spec:
+        return tuple(spec.get("needs", ()))
+    return NEEDS.get(spec["name"]) or networks.LIBRARIES.get(spec["name"].partition(":")[0], ())
 
 
 def layout(spec: Mapping[str, Any]) -> SafetensorsLayout:

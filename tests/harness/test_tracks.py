@@ -64,7 +64,7 @@ def test_each_digest_covers_its_own_part() -> None:
         ("epochs = 5", "epoch = 2", ["recipe.epoch is not a key", "epochs"]),
         ("retain = 192", "retain = 0", ["splits.retain", "1 or more"]),
         ("retain = 192", "", ["splits.retain is missing"]),
-        ('name = "resnet18_narrow"', 'name = "resnet19"', ["model.name", "resnet18_narrow", "@architecture"]),
+        ('name = "resnet18_narrow"', 'name = "resnet19"', ["model.name", "resnet18_narrow", "model.file"]),
         ("width = 8", "depth = 4", ["model.depth is not a key", "width"]),
         ("mean = [0.2652]", "mean = 0.2652", ["data.mean", "a list of a number"]),
         ("mean = [0.2652]", "mean = [0.1, 0.2]", ["data.mean and data.std"]),

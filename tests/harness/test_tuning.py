@@ -18,6 +18,7 @@ from unlearn_bench.harness.data import splits
 from unlearn_bench.harness.entries.entry import baseline, baseline_names, read
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.references.roles import Role
+from unlearn_bench.harness.results.board import board
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support.errors import StoreError
 from unlearn_bench.harness.tracks.loading import load_track
@@ -201,6 +202,30 @@ def test_a_foreign_entry_is_tuned_in_containers(prepared: References, small: Pat
     assert json.loads(result.stdout)[0]["trials"] == 2
 
 
+@pytest.mark.slow
+def test_a_method_that_was_tuned_without_retrained_models_has_a_row_of_its_own(
+    prepared: References, small: Path
+) -> None:
+    """The row takes no part in where groups are cut, and the ordinary one keeps its parameters."""
+    searched = run("tune", "ft", "--track", str(small), "--trials", "1", "--objective", "oracle-free", "--json")
+    assert searched.exit_code == 0, searched.output
+    other = {**json.loads(searched.stdout)[0], "parameters": {"lr": 0.05, "epochs": 2}}
+    prepared.store.write("tuned/small/oracle-free", "ft", other)
+    result = run("baselines", "ft", "ft.oracle-free", "--track", str(small), "--sandbox", "process")
+    assert result.exit_code == 0, result.output
+    rows = board(References(load_track(str(small)), prepared.store)).set_index("entry")
+    assert rows["kind"][["ft", "ft.oracle-free"]].tolist() == ["baseline", "variant"]
+    shown = json.loads(run("show", "ft.oracle-free", "--track", str(small), "--json").stdout)
+    assert shown["search"]["objective"] == "oracle-free"
+    assert json.loads(run("show", "ft", "--track", str(small), "--json").stdout)["search"] is None
+
+
+def test_a_variant_without_a_search_is_asked_for(small: Path) -> None:
+    result = run("baselines", "ft.oracle-free", "--track", str(small))
+    assert result.exit_code == 2
+    assert "--objective oracle-free" in result.stderr
+
+
 METHODS = [name for name in baseline_names() if baseline(name).search_space]
 
 
@@ -238,6 +263,21 @@ def test_a_choice_without_a_key_is_damaged_and_named(key: str) -> None:
     store.write(f"tuned/{track.name}", "ft", document)
     with pytest.raises(StoreError, match=rf"(?s)tuned/digits-resnet18/ft\.json.*{key}"):
         tuning.choice("ft", baseline("ft").sha256, track, store)
+
+
+def test_a_board_marks_a_row_whose_search_has_not_converged() -> None:
+    Store().write("tuned/digits-resnet18", "ft", {**shipped_choice("ft"), "late_gain": 0.02})
+    table, markdown = (run("leaderboard", "--format", form).stdout for form in ("table", "markdown"))
+    (row,) = [line for line in table.splitlines() if " ft" in line and "^" in line]
+    assert row and "^ its search for parameters has not converged" in table
+    (row,) = [line for line in markdown.splitlines() if "search not converged" in line]
+    assert "| ft (" in row
+
+
+def test_parameters_that_no_search_chose_are_not_marked() -> None:
+    choice = {**shipped_choice("ft"), "late_gain": 0.02}
+    Store().write("tuned/digits-resnet18", "ft", {**choice, "parameters": {**choice["parameters"], "lr": 0.5}})
+    assert "^" not in run("leaderboard").stdout
 
 
 def test_a_choice_for_an_older_source_does_not_hide_the_shipped_one() -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from unlearn_bench.harness.references.references import References
-from unlearn_bench.harness.report.cells import NONE, group
+from unlearn_bench.harness.report.cells import NONE, group, unconverged
 from unlearn_bench.harness.report.neighbours import told_apart
 from unlearn_bench.harness.report.site.page_data import LETTERS, Board, Number, Part, Row, number, plain, position, slug
 from unlearn_bench.harness.results import board, scores
@@ -213,6 +213,7 @@ def row(
         seeds_total=int(values.get("seeds_total", 0)),
         inconsistent=plain(values.get("inconsistent", "")),
         provisional=plain(values.get("provisional", "")),
+        unconverged=unconverged(values),
         attack="" if pd.isna(attack := values.get("forgetting_attack")) else plain(attack),
         hardware=plain(values.get("hardware", "")),
         date=plain(values.get("date", "")),

@@ -78,6 +78,8 @@ class Row:
     inconsistent: str = ""
     provisional: str = ""
     """Why U-LiRA is not among its attacks although others have it."""
+    unconverged: bool = False
+    """Whether its search for hyper-parameters has not converged."""
     attack: str = ""
     """The attack that finds most."""
     hardware: str = ""
