@@ -319,16 +319,16 @@ def test_scrub_slows_down_after_three_fifths(entry: Entry, tiny: Callable[[str],
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("reference", ["val", "wrong", "retain"])
+@pytest.mark.parametrize("reference", ["val", "wrong elsewhere", "retain"])
 def test_scrub_rewinds_to_the_epoch_that_errs_on_forget_as_the_last_does_on_val(
     reference: str, entry: Entry, original: nn.Module, digits: Digits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wrong = (digits["val"][0], (digits["val"][1] + 1) % 10)
-    unseen = wrong if reference == "wrong" else digits[reference]
+    images, labels = digits[reference.replace("wrong elsewhere", "val")]
+    unseen = images, labels.where(labels < 7, 16 - labels) if reference == "wrong elsewhere" else labels
     forgotten, comparable = (of_classes_below(7, data) for data in (digits["forget"], unseen))
     data = loaders(tuple(tensor[:256] for tensor in digits["retain"]), forgotten, unseen)
     monkeypatch.setattr(torch, "save", None)  # in memory, never on disk
-    options = {"lr": 0.02, "decay": 1.0, "retain_batch_size": 64, "gamma": 0.5}
+    options = {"lr": 0.005, "decay": 1.0, "retain_batch_size": 64}
 
     def run(epochs: int, **more: Any) -> nn.Module:
         torch.manual_seed(3)
@@ -349,21 +349,13 @@ def of_classes_below(end: int, data: Data) -> Data:
 
 
 @pytest.mark.parametrize("rewind", [False, True])
-@pytest.mark.parametrize("lr", [1.0, 1e3])
+@pytest.mark.parametrize(("lr", "alpha", "gamma"), [(1.0, 1e-3, 0.1), (1e3, 0.0, 0.0)])
 def test_scrub_stops_while_everything_is_finite(
-    lr: float, rewind: bool, entry: Entry, tiny: Callable[[str], Any]
+    lr: float, alpha: float, gamma: float, rewind: bool, entry: Entry, tiny: Callable[[str], Any]
 ) -> None:
     model, data = tiny("resnet")
-    options = {
-        "alpha": 0.0,
-        "gamma": 0.0,
-        "temperature": 5.0,
-        "epochs": 10,
-        "max_share": 1.0,
-        "rewind": rewind,
-        "lr": lr,
-    }
-    unlearned = entry("scrub").unlearn(model, *data, **options)
+    options = {"lr": lr, "alpha": alpha, "gamma": gamma, "temperature": 5.0, "max_share": 1.0, "epochs": 10}
+    unlearned = entry("scrub").unlearn(model, *data, rewind=rewind, **options)
     assert all(tensor.isfinite().all() for tensor in unlearned.state_dict().values())
     assert predict(unlearned, toolkit.tensors(data[1])[0]).isfinite().all()
 
