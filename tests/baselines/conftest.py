@@ -19,6 +19,7 @@ from unlearn_bench.sandbox.inside.models import build
 
 names.provide()  # of the baselines, which are read from their files
 ROOT = Path(__file__).parents[2]
+BASELINES = ROOT / "baselines"
 ENTRIES = sorted(
     p for folder in ("baselines", "submissions") for p in (ROOT / folder).glob("*.py") if p.stem != "__init__"
 )
@@ -75,8 +76,7 @@ def entry() -> Callable[[str], ModuleType]:
     return lambda name: load_entry(next(path for path in ENTRIES if path.stem == name))
 
 
-@pytest.fixture(scope="session")
-def digits() -> dict[str, tuple[Tensor, Tensor]]:
+def rotated_digits() -> dict[str, tuple[Tensor, Tensor]]:
     """scikit-learn's digits, each rotated by its own angle: normalised images [n, 1, 8, 8] and labels by set."""
     from scipy.ndimage import rotate
     from sklearn.datasets import load_digits
@@ -93,19 +93,34 @@ def digits() -> dict[str, tuple[Tensor, Tensor]]:
 
 
 @pytest.fixture(scope="session")
-def digits_loaders(digits: dict[str, tuple[Tensor, Tensor]]) -> tuple[torch.utils.data.DataLoader, ...]:
+def digits() -> dict[str, tuple[Tensor, Tensor]]:
+    return rotated_digits()
+
+
+def ordinary_loaders(digits: dict[str, tuple[Tensor, Tensor]]) -> tuple[torch.utils.data.DataLoader, ...]:
     """Ordinary loaders, as a participant may have at home."""
     sets = [torch.utils.data.TensorDataset(*digits[name]) for name in ("retain", "forget", "val")]
     return tuple(torch.utils.data.DataLoader(data, batch_size=64, shuffle=True) for data in sets)
 
 
 @pytest.fixture(scope="session")
-def _trained(digits: dict[str, tuple[Tensor, Tensor]], entry: Callable[[str], ModuleType]) -> nn.Module:
+def digits_loaders(digits: dict[str, tuple[Tensor, Tensor]]) -> tuple[torch.utils.data.DataLoader, ...]:
+    return ordinary_loaders(digits)
+
+
+def train_original(digits: dict[str, tuple[Tensor, Tensor]]) -> nn.Module:
+    """A narrow ResNet18 trained on retain and forget set."""
     torch.set_num_threads(1)
     torch.manual_seed(1)
     both = [torch.cat(pair) for pair in zip(digits["retain"], digits["forget"], strict=True)]
     loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(*both), batch_size=64)
-    return entry("retrain").unlearn(build(DIGITS), loader, None, None)
+    model: nn.Module = load_entry(BASELINES / "retrain.py").unlearn(build(DIGITS), loader, None, None)
+    return model
+
+
+@pytest.fixture(scope="session")
+def _trained(digits: dict[str, tuple[Tensor, Tensor]]) -> nn.Module:
+    return train_original(digits)
 
 
 @pytest.fixture
