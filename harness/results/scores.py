@@ -113,7 +113,11 @@ def model_evidence(references: References, seed: int, logits: NDArray[Any]) -> M
 
 def score(references: References, seed: int, logits: NDArray[Any]) -> Scores:
     """Scores of logits [n, classes] against the retrained model of the same seed."""
-    evidence = model_evidence(references, seed, logits)
+    return of_evidence(model_evidence(references, seed, logits))
+
+
+def of_evidence(evidence: ModelEvidence) -> Scores:
+    """Return the scores of one model."""
     attacks = {attack.name: attack.run(evidence) for attack in panel.attacks_on("model")}
     metrics = {metric.name: _computed(metric, evidence, attacks) for metric in metric_table.of_models()}
     measured = {name: value for name, value in metrics.items() if value is not None}
