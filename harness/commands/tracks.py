@@ -61,7 +61,7 @@ def _described(table: dict[str, Any], path: Path) -> dict[str, Any]:
         return {"name": path.stem, **table}
     track = parse_track(table, path)
     content = dataclasses.asdict(dataclasses.replace(track, model=dict(track.model)))
-    del content["salt"]
+    del content["salt"], content["network_source"]
     if not track.data.is_file:
         del content["data"]["code_sha256"]  # only a user's own file has one
     digests = ("reference_digest", "protocol_digest", "analysis_digest")
