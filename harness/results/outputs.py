@@ -30,7 +30,7 @@ from unlearn_bench.scoring.temperature import scaled
 PARTS = ("retain", "forget", "val", "test")
 LOGITS = ("original", "retrained", "unlearned")
 NULL = "null"
-PHI = tuple(field.name for field in dataclasses.fields(ShadowEvidence) if field.name != "labels")
+PHI = tuple(field.name for field in dataclasses.fields(ShadowEvidence) if field.name not in ("labels", "stopped"))
 Logits = NDArray[np.floating]
 
 
@@ -165,7 +165,8 @@ def shadow_evidence(arrays: Mapping[str, NDArray[Any]]) -> ShadowEvidence:
             _wrong(f"{name} has shape {values.shape}", f"all are [n, pairs], here [{len(labels)}, 2 or more]")
         if not np.issubdtype(values.dtype, np.floating) or not np.isfinite(values).all():
             _wrong(f"{name} has values that are not finite numbers", "φ is the log-odds of the true class")
-    return ShadowEvidence(**{name: arrays[name].astype(np.float64) for name in PHI}, labels=labels)
+    phi: dict[str, Any] = {name: arrays[name].astype(np.float64) for name in PHI}
+    return ShadowEvidence(**phi, labels=labels)
 
 
 def shadow_score(evidence: ShadowEvidence) -> list[AttackNumber]:

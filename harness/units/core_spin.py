@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
-TOLERANCE = 0.25
+TOLERANCE = 0.40
 """Fraction by which a core may be slower than at its fastest."""
 ENOUGH = 0.10
 """Fraction at which a spin ends; less than the tolerance, since the fastest will be a little faster later."""

@@ -75,8 +75,8 @@ def test_what_has_no_times_is_not_judged(monkeypatch: pytest.MonkeyPatch, outcom
     ("spins", "found"),
     [
         ([1.0, 1.0], ""),
-        ([1.3, 1.0], "right before it, its core was 30% slower than it has been"),
-        ([1.0, 1.3], "right after it, its core was 30% slower than it has been"),
+        ([1.5, 1.0], "right before it, its core was 50% slower than it has been"),
+        ([1.0, 1.5], "right after it, its core was 50% slower than it has been"),
     ],
 )
 def test_a_core_that_is_slow_before_or_after_a_unit_disturbs_it(
