@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -49,7 +50,7 @@ def decoded(paths: Sequence[Path], channels: int, size: int) -> NDArray[np.uint8
 
 def _write(cache: Path, paths: Sequence[Path], channels: int, size: int) -> None:
     cache.parent.mkdir(parents=True, exist_ok=True)
-    partial_file = cache.with_suffix(".part")
+    partial_file = cache.with_suffix(f".{os.getpid()}.part")  # another process may be decoding the same pictures
     blocks = [paths[start : start + BLOCK] for start in range(0, len(paths), BLOCK)]
     shape = (len(paths), channels, size, size)
     try:
