@@ -118,6 +118,7 @@ class ShadowEvidence:
         original: under the shadow original that was trained on the example.
         original_never: under the shadow original of the partner split.
         labels: [n].
+        stopped: whether no more pairs ran because U-LiRA's interval was narrow enough.
     """
 
     forgotten: Floats
@@ -129,6 +130,7 @@ class ShadowEvidence:
     original: Floats
     original_never: Floats
     labels: Indices
+    stopped: bool = False
 
     def null(self) -> ShadowEvidence:
         """Return the evidence with the retrained models as the unlearned ones: nothing is left to find."""

@@ -16,6 +16,8 @@ ENDINGS = {
     "json": "json",
     "parquet": "parquet",
     "markdown": "md",
+    "latex": "tex",
+    "bibtex": "bib",
     "ulira": "ulira.svg",
     "html": "html",
 }
@@ -42,7 +44,8 @@ ENDINGS = {
     type=click.Choice(sorted(ENDINGS)),
     default="table",
     show_default=True,
-    help="Form of the board; html: a site; ulira: a plot of U-LiRA's accuracy per method with its null band.",
+    help="Form of the board; html: a site; ulira: a plot of U-LiRA's accuracy per method with its null band; latex: a "
+    "table for a paper (booktabs); bibtex: what its methods cite.",
 )
 @click.option(
     "--out",

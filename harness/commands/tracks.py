@@ -1,4 +1,4 @@
-"""``bench tracks``: list the tracks, or write one out."""
+"""``bench tracks``: list the tracks, write one out, or write one for images of one's own."""
 
 from __future__ import annotations
 
@@ -15,20 +15,43 @@ from unlearn_bench.harness.commands._verbs import verb
 
 @verb(
     "look",
-    "List the tracks, or write one out as a file",
-    epilog="Examples: bench tracks; bench tracks cifar10-resnet18-lite > mine.toml; bench tracks --json",
+    "List the tracks, or write one, also for your own images",
+    epilog="Examples: bench tracks; bench tracks cifar10-resnet18-lite > mine.toml; bench tracks --json; "
+    "bench tracks new pets.toml --data ./pets --model timm:resnet18",
 )
-@click.argument("name", required=False)
+@click.argument("words", nargs=-1, metavar="[NAME | new FILE]")
+@click.option("--data", type=click.Path(path_type=Path), help="new: folder of class folders, a CSV or an .npz file.")
+@click.option("--model", help="new: the network, as docs/tracks.md lists them; default: resnet18_narrow.")
+@click.option("--size", type=click.IntRange(min=1), help="new: pixels of the images; default: near the pictures'.")
+@click.option("--force", is_flag=True, help="new: replace FILE if it is there.")
 @json_option
-def command(name: str | None, as_json: bool) -> None:
+def command(
+    words: tuple[str, ...], data: Path | None, model: str | None, size: int | None, force: bool, as_json: bool
+) -> None:
     """List the tracks that ship with the benchmark; for a sealed one, what its file says.
 
-    With NAME (or a .toml file) write out that track as a file of its own, together with what it extends.
+    With NAME (or a .toml file) check that track and write it out as a file of its own, together with what it extends.
+    With new FILE write a track for images of your own: counted, with digest, mean and deviation, and proposed splits,
+    recipe and budget, each with a comment. It trains nothing.
     """
-    from unlearn_bench.harness.tracks.loading import read_track, track_names
+    from unlearn_bench.harness.support.errors import USAGE, BenchError
+    from unlearn_bench.harness.tracks.loading import parse_track, read_track, track_names
 
+    if words[:1] == ("new",):
+        if len(words) != 2 or data is None:
+            what = "bench tracks new takes the file to write and the images"
+            raise BenchError(what, "your command", "bench tracks new pets.toml --data ./pets", USAGE)
+        _new(Path(words[1]), data, model or "resnet18_narrow", size, force)
+        return
+    if len(words) > 1 or data is not None or model is not None:
+        what = "one track at a time; --data and --model go with new"
+        raise BenchError(what, "your command", "bench tracks NAME, or bench tracks new FILE --data IMAGES", USAGE)
+    name = words[0] if words else None
     if name is not None and not as_json:
-        click.echo(_toml(read_track(name)[0]), nl=False)
+        table, path = read_track(name)
+        if "sealed" not in table:
+            parse_track(table, path)
+        click.echo(_toml(table), nl=False)
         return
     files = [read_track(track_name) for track_name in ([name] if name else track_names())]
     if as_json:
@@ -43,6 +66,18 @@ def command(name: str | None, as_json: bool) -> None:
             f"{splits['test']:>6,}  "
             f"{table['protocol']['seeds']:>5}  {table.get('analysis', {}).get('title', '')}"
         )
+
+
+def _new(file: Path, data: Path, model: str, size: int | None, force: bool) -> None:
+    from unlearn_bench.harness.workflows.new_track import new_track, next_commands
+
+    track = new_track(file, data, model, size, force)
+    colour = "grey" if track.channels == 1 else f"{track.channels} channels"
+    click.echo(
+        f"wrote {track.path}: {track.examples:,} images in {track.classes} classes, {track.size} pixels, {colour}; "
+        "the network answers them"
+    )
+    click.echo("next: " + "; ".join(next_commands(track)))
 
 
 def _toml(table: dict[str, Any]) -> str:
@@ -61,7 +96,7 @@ def _described(table: dict[str, Any], path: Path) -> dict[str, Any]:
         return {"name": path.stem, **table}
     track = parse_track(table, path)
     content = dataclasses.asdict(dataclasses.replace(track, model=dict(track.model)))
-    del content["salt"]
+    del content["salt"], content["network_source"]
     if not track.data.is_file:
         del content["data"]["code_sha256"]  # only a user's own file has one
     digests = ("reference_digest", "protocol_digest", "analysis_digest")

@@ -39,7 +39,8 @@ class Dataset:
     def sha256(self) -> str:
         """Digest of the images' shape and bytes and the labels' bytes, as 64 hexadecimal digits."""
         content = hashlib.sha256(str(self.images.shape).encode())
-        content.update(np.ascontiguousarray(self.images).tobytes())
+        for start in range(0, len(self.images), 4096):  # they may be a file that does not fit into memory
+            content.update(np.ascontiguousarray(self.images[start : start + 4096]).tobytes())
         content.update(np.ascontiguousarray(self.labels).tobytes())
         return content.hexdigest()
 

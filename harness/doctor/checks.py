@@ -124,7 +124,7 @@ def _clock(references: References, backend: Sandbox) -> Check:
     context = UnitContext(references, backend, run_id="doctor")
     unit = SeedUnit(baseline("original"), references.track, 0)
     core = max(os.sched_getaffinity(0))
-    records = [run(context, unit, timed_slot((core,)), None, 60.0) for _ in range(NOOP_UNITS)]
+    records = [run(context, unit, timed_slot((core,)), 60.0) for _ in range(NOOP_UNITS)]
     failed = [r for r in records if r.seconds is None]
     if failed:
         return Check("clock", f"the identity entry failed: {failed[0].reason}", "see the lines above")

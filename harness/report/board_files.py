@@ -7,7 +7,7 @@ from typing import Protocol
 
 import pandas as pd
 
-from unlearn_bench.harness.report import board_documents, terminal_board
+from unlearn_bench.harness.report import board_documents, latex, terminal_board
 from unlearn_bench.harness.report.site import board_plots
 from unlearn_bench.harness.support.errors import USAGE, BenchError
 from unlearn_bench.harness.tracks.specification import Track
@@ -34,7 +34,7 @@ class RankedBoard(Protocol):
 
 
 def board_file(board: RankedBoard, form: str) -> bytes:
-    """Return a board as ``csv``, ``json``, ``markdown``, ``parquet``, ``table``, or ``ulira``, a plot (SVG).
+    """Return a board in one of the forms of ``bench leaderboard`` that are a single file.
 
     Raises:
         BenchError: a plot of U-LiRA where no entry has run it.
@@ -49,6 +49,10 @@ def board_file(board: RankedBoard, form: str) -> bytes:
         text = board_documents.as_json(board.rows, board.track, board.null, board.floor)
     elif form == "markdown":
         text = board_documents.markdown(board.rows)
+    elif form == "latex":
+        text = latex.table(board.rows, board.track)
+    elif form == "bibtex":
+        text = latex.bibliography(board.rows)
     else:
         text = terminal_board.table(board.rows, board.track, board.null, board.floor)
     return f"{text}\n".encode()

@@ -18,7 +18,7 @@ from unlearn_bench.scoring import metric_table, panel
 from unlearn_bench.scoring.board import ENDS
 from unlearn_bench.scoring.forgetting import Reading
 from unlearn_bench.scoring.panel_result import PanelResult
-from unlearn_bench.scoring.ulira import STRETCH
+from unlearn_bench.scoring.ulira import stretch
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,8 @@ def _pair_reading(references: References, shadow: ShadowReading) -> Reading:
         scores.entry_shadow_scores(references, by_name[name]) for name in (shadow_units.RETRAIN, shadow_units.ORIGINAL)
     ]
     entry, null, original = (np.array(row.pair_accuracies) for row in (shadow.scores, *rows) if row is not None)
-    return Reading(panel.load("ulira").title, "pair", entry, null, original, STRETCH)
+    stopped = shadow.record.stopped(references.track)
+    return Reading(panel.load("ulira").title, "pair", entry, null, original, stretch(stopped))
 
 
 def _shadow_columns(shadow: ShadowReading) -> dict[str, float]:

@@ -113,7 +113,11 @@ def model_evidence(references: References, seed: int, logits: NDArray[Any]) -> M
 
 def score(references: References, seed: int, logits: NDArray[Any]) -> Scores:
     """Scores of logits [n, classes] against the retrained model of the same seed."""
-    evidence = model_evidence(references, seed, logits)
+    return of_evidence(model_evidence(references, seed, logits))
+
+
+def of_evidence(evidence: ModelEvidence) -> Scores:
+    """Return the scores of one model."""
     attacks = {attack.name: attack.run(evidence) for attack in panel.attacks_on("model")}
     metrics = {metric.name: _computed(metric, evidence, attacks) for metric in metric_table.of_models()}
     measured = {name: value for name, value in metrics.items() if value is not None}
@@ -155,7 +159,7 @@ def _complete(
 def shadow_score(references: References, record: ShadowRecord) -> ShadowScores:
     """Scores of an entry's shadow units."""
     evidence = shadow_units.evidence(references, record)
-    retained = ulira(evidence.retained, evidence.absent)
+    retained = ulira(evidence.retained, evidence.absent, evidence.stopped)
     return ShadowScores(
         pair_accuracies=ulira(evidence.forgotten, evidence.never).pair_accuracies,
         attacks={attack.name: attack.run(evidence) for attack in panel.attacks_on("shadows")},
@@ -189,7 +193,7 @@ def entry_shadow_scores(references: References, record: ShadowRecord) -> ShadowS
     store, place = references.store, f"shadow-{_kind(references.track)}"
     if record.values is None:
         return None
-    name = _shadow_name(record)
+    name = _shadow_name(record, references.track)
     if (stored := documents.read(store, place, name, ShadowScores)) is not None:
         return stored
     return keep(store, place, name, shadow_score(references, record))
@@ -212,7 +216,7 @@ def put(references: References, name: str, model_scores: Scores) -> None:
 
 def put_shadows(references: References, record: ShadowRecord, shadow_scores: ShadowScores) -> None:
     """Keep the scores of an entry's shadow units."""
-    keep(references.store, f"shadow-{_kind(references.track)}", _shadow_name(record), shadow_scores)
+    keep(references.store, f"shadow-{_kind(references.track)}", _shadow_name(record, references.track), shadow_scores)
 
 
 def clear(references: References) -> None:
@@ -242,8 +246,9 @@ def _analysis(umia_seed: int) -> str:
     return digest({"version": VERSION, "umia_seed": umia_seed, "attacks": panel.names()})[:16]
 
 
-def _shadow_name(record: ShadowRecord) -> str:
-    return digest({"entry": record.entry, "values": record.values, "pairs": record.pairs})
+def _shadow_name(record: ShadowRecord, track: Track) -> str:
+    content = {"entry": record.entry, "values": record.values, "pairs": record.pairs}
+    return digest(content | {"stopped": True} if record.stopped(track) else content)
 
 
 AnyScores = TypeVar("AnyScores", Scores, ShadowScores)

@@ -24,7 +24,7 @@ from unlearn_bench.harness.support.errors import USAGE, BenchError
 from unlearn_bench.harness.support.hardware import timing_class
 from unlearn_bench.harness.units import entry_sources, unit_store
 from unlearn_bench.harness.units.records import Record
-from unlearn_bench.harness.units.timed_units import DRIFT
+from unlearn_bench.harness.units.retrain_times import DRIFT
 from unlearn_bench.scoring import metric_table
 from unlearn_bench.scoring.metric import Metric
 from unlearn_bench.scoring.reproducibility import reproducibility_limit

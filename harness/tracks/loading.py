@@ -76,7 +76,9 @@ def _merge(base: Mapping[str, Any], table: Mapping[str, Any]) -> dict[str, Any]:
     merged = {**base, **table}
     for key, base_value in base.items():
         value = table.get(key)
-        if isinstance(base_value, Mapping) and isinstance(value, Mapping) and not (key == "model" and value.keys() & {"name", "file"}):
+        if not isinstance(base_value, Mapping) or not isinstance(value, Mapping):
+            continue
+        if key != "model" or not value.keys() & {"name", "file"}:
             merged[key] = {**base_value, **value}
     return merged
 

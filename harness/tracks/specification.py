@@ -24,7 +24,7 @@ class Data:
     rotation_seed: int | None = None
     """Rotate every image once, by an angle in ±180° drawn from this seed (digits only)."""
     path: str | None = None
-    """File of a user's own data set, relative to the data folder (npz only)."""
+    """File or folder of a user's own data set, relative to the data folder (npz and imagefolder only)."""
     sha256: str | None = None
     """Of images and labels as used; checked whenever the data is loaded."""
     superclasses: tuple[int, ...] = ()

@@ -70,8 +70,10 @@ def _data(data: Data) -> Iterator[str]:
         )
     if data.is_file != (data.code_sha256 is not None):
         yield "data.code_sha256 goes with a file of your own as data.name (see sha256sum), and it with that"
-    if data.name == "npz" and (data.path is None or data.sha256 is None):
-        yield "data.path and data.sha256 are needed with data.name = 'npz'"
+    if data.name in ("npz", "imagefolder") and (data.path is None or data.sha256 is None):
+        yield f"data.path and data.sha256 are needed with data.name = {data.name!r}"
+    if data.name == "imagefolder" and len(data.mean) not in (1, 3):
+        yield f"data.mean has {len(data.mean)} values; allowed: 1 for grey pictures, 3 for colour"
     if len(data.mean) != len(data.std):
         yield "data.mean and data.std have different lengths"
     if data.classes < 2:

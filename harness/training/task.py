@@ -125,10 +125,12 @@ def train_task(
     if gpu is not None:
         successes = gpu.train(members, subsets, seeds, recipe, on_epoch)
         return [model if is_trained else None for model, is_trained in zip(members, successes, strict=True)]
-    used = np.unique(np.concatenate(subsets)) if limit else np.arange(len(dataset.labels))
-    images = torch.from_numpy(dataset.images[used])
-    labels = torch.from_numpy(dataset.labels[used])
-    subsets = [np.searchsorted(used, subset) for subset in subsets]
+    all_images, all_labels = dataset.images, dataset.labels
+    if limit is not None:
+        used = np.unique(np.concatenate(subsets))
+        all_images, all_labels = all_images[used], all_labels[used]
+        subsets = [np.searchsorted(used, subset) for subset in subsets]
+    images, labels = torch.from_numpy(all_images), torch.from_numpy(all_labels)
     train(members, images, labels, subsets, seeds, recipe, normaliser(track), on_epoch, checkpoint)
     return list(members)
 

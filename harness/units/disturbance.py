@@ -1,4 +1,4 @@
-"""Whether other work ran on the core of a timed unit: the kernel's account of the core beside the unit's seconds."""
+"""Whether a timed unit was disturbed: by work on its core that the kernel counts, or by what slows the core down."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from unlearn_bench.harness.units import core_spin
 from unlearn_bench.sandbox.types import Outcome
 
 ACCOUNT = Path("/proc/stat")
@@ -44,34 +45,50 @@ def account(cores: Sequence[int]) -> CoreAccount | None:
 
 
 class WatchedClock:
-    """The clock of a timed unit, which also reads the account of its cores as it starts and as it stops."""
+    """The clock of a timed unit, which as it starts and stops also reads the account of its core, and spins there.
+
+    Where there is no account it is the clock only.
+    """
 
     def __init__(self, clock: AbstractContextManager[Any], cores: Sequence[int]) -> None:
         self._clock, self._cores = clock, cores
         self._before: CoreAccount | None = None
         self._after: CoreAccount | None = None
+        self._spins: dict[str, float] = {}
 
     def __enter__(self) -> None:
         self._clock.__enter__()
+        if account(self._cores) is not None:
+            self._spins["before"] = core_spin.spin(self._cores)
         self._before = account(self._cores)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._after = account(self._cores)
+        if self._after is not None:
+            self._spins["after"] = core_spin.spin(self._cores)
         self._clock.__exit__(kind, error, traceback)
 
     def disturbance(self, outcome: Outcome) -> str:
-        """Return how long a finished unit waited for others, for people; empty where that is short or unknown.
+        """Return what disturbed a finished unit, for people; empty where nothing did, or that is unknown."""
+        if outcome.status != "ok" or outcome.seconds is None:
+            return ""
+        return self._waited(outcome.seconds, outcome.cpu_seconds) or self._slowed()
 
-        It waited when it did not work itself, and its core worked for others or was stolen.
-        """
-        if outcome.status != "ok" or outcome.seconds is None or outcome.cpu_seconds is None:
+    def _waited(self, seconds: float, cpu_seconds: float | None) -> str:
+        """Say how long a unit waited: it did not work itself, and its core worked for others or was stolen."""
+        if cpu_seconds is None or self._before is None or self._after is None:
             return ""
-        if self._before is None or self._after is None:
+        others = self._after.busy - self._before.busy - cpu_seconds + self._after.stolen - self._before.stolen
+        waited = min(others, seconds - cpu_seconds)  # others may also work while it is ended
+        if waited <= max(LEAST, SHARE * seconds):
             return ""
-        others = self._after.busy - self._before.busy - outcome.cpu_seconds + self._after.stolen - self._before.stolen
-        waited = min(others, outcome.seconds - outcome.cpu_seconds)  # others may also work while it is ended
-        if waited <= max(LEAST, SHARE * outcome.seconds):
-            return ""
-        return f"it waited {waited:.2f} of its {outcome.seconds:.2f} s for other work on its core"
+        return f"it waited {waited:.2f} of its {seconds:.2f} s for other work on its core"
+
+    def _slowed(self) -> str:
+        """Say when its core was slower than it has been, by more than the tolerance."""
+        for moment, seconds in self._spins.items():
+            if slow := core_spin.slowness(self._cores, seconds):
+                return f"right {moment} it, its core was {slow:.0%} slower than it has been"
+        return ""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from unlearn_bench.harness.entries.entry import Entry, baseline, baseline_names
+from unlearn_bench.harness.entries.entry import ORACLE_FREE, Entry, baseline, baseline_names
 from unlearn_bench.harness.store import documents
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.units.records import Record
@@ -35,7 +35,8 @@ def keep(store: Store, entry: Entry) -> None:
 
 def find(store: Store, record: Record) -> Entry | None:
     """Return the entry that left a record, with its default parameters; ``None`` where its source was not kept."""
-    if record.name in baseline_names() and (shipped := baseline(record.name)).sha256 == record.sha256:
+    method = record.name.removesuffix(ORACLE_FREE)
+    if method in baseline_names() and (shipped := baseline(method)).sha256 == record.sha256:
         return shipped
     declared = documents.read(store, KIND, record.sha256, Declared)
     if declared is None or not store.has(record.sha256):

@@ -151,6 +151,10 @@ class ShadowRecord:
     accuracies: Annotated[Mapping[str, Fraction], rule(maxProperties=4)] = field(default_factory=dict)
     """Means over the units of a finished run."""
 
+    def stopped(self, track: Track) -> bool:
+        """Whether pairs of the track are left that did not run because the interval was narrow enough."""
+        return self.narrow is not None and self.pairs < track.protocol.lira_splits // 2
+
 
 def record_kind(reference_digest: str, protocol_digest: str) -> str:
     """Return the kind of document under which the records of a track's timed units are stored."""

@@ -166,6 +166,7 @@ def evidence(references: References, record: ShadowRecord) -> ShadowEvidence:
         original=original.forgotten[:, :p],
         original_never=original.never[:, :p],
         labels=references.examples.labels[references.examples.population],
+        stopped=record.stopped(references.track),
     )
     return shadow_evidence.null() if record.entry == RETRAIN else shadow_evidence
 
@@ -238,7 +239,7 @@ def _means(models: Sequence[tuple[float | None, Mapping[str, float]]]) -> dict[s
 
 def _half_width(references: References, entry: Entry, pairs: int) -> float:
     columns = _gathered(references, entry, pairs)
-    accuracy = ulira(columns.forgotten, columns.never)
+    accuracy = ulira(columns.forgotten, columns.never, stopped=True)
     return (accuracy.high - accuracy.low) / 2
 
 

@@ -66,21 +66,20 @@ class UnitContext:
         return path
 
 
-def run(context: UnitContext, unit: Unit, slot: Slot, retrain_seconds: float | None, deadline: float) -> Record:
+def run(context: UnitContext, unit: Unit, slot: Slot, deadline: float) -> Record:
     """Run a unit and keep its logits; one that fails as ``infra``, or is disturbed, is tried again at most twice.
 
     Args:
         context: references, sandbox, store.
         unit: the unit to run.
         slot: where it runs.
-        retrain_seconds: Retrain's time for the same seed; ``None`` for Retrain itself, whose own time it is.
         deadline: seconds on the host's clock.
     """
     logits, outcome = attempt(context, unit, slot, deadline)
     store = context.references.store
     entry_sources.keep(store, unit.entry)
     stored = None if logits is None else store.put(unit_store.pack(logits))
-    record = _record(context, unit, outcome, retrain_seconds, stored)
+    record = _record(context, unit, outcome, stored)
     return record if logits is None else replace(record, weight_distance=_weight_distance(context, unit, outcome))
 
 
@@ -113,14 +112,19 @@ def attempt(
 
 def _run_job(context: UnitContext, job: Job, slot: Slot) -> Outcome:
     cores = slot.cores if slot.timed and slot.device == "cpu" else ()
+    disturbed: Outcome | None = None
     for _ in range(ATTEMPTS):
         with DeviceLocks(slot.devices, slot.timed, context.stop).hold() as clock:
             watched = WatchedClock(clock, cores)
             outcome = context.sandbox.run(job, watched, context.stop)
         outcome = replace(outcome, disturbed=watched.disturbance(outcome))
-        if (outcome.status != "infra" and not outcome.disturbed) or context.stop.is_set():
+        if outcome.disturbed:
+            disturbed = outcome
+        elif outcome.status != "infra":
+            return outcome
+        if context.stop.is_set():
             break
-    return outcome
+    return disturbed or outcome  # what another attempt lost to the machine takes nothing from one that was ok
 
 
 def _combined(first: Outcome, second: Outcome) -> Outcome:
@@ -202,9 +206,7 @@ def _weight_distance(context: UnitContext, unit: Unit, outcome: Outcome) -> floa
     return round(weight_distance(outcome.weights, load(context.references.weights(unit.target))), 4)
 
 
-def _record(
-    context: UnitContext, unit: Unit, outcome: Outcome, retrain_seconds: float | None, logits: str | None
-) -> Record:
+def _record(context: UnitContext, unit: Unit, outcome: Outcome, logits: str | None) -> Record:
     environment = {**outcome.environment, **context.hardware}
     return Record(
         key=unit.key,
@@ -220,7 +222,7 @@ def _record(
         seconds=_rounded(outcome.seconds),
         cpu_seconds=_rounded(outcome.cpu_seconds),
         peak_memory=outcome.peak_memory,
-        retrain_seconds=_rounded(retrain_seconds),
+        retrain_seconds=None,  # known once that unit has run
         logits=logits,
         date=now(),
         trusted=context.sandbox.trusted,

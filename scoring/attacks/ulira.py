@@ -13,8 +13,8 @@ def attack(shadows: ShadowEvidence) -> dict[str, float]:
 
     Errors as for :func:`scoring.ulira.ulira`.
     """
-    against_never = ulira(shadows.forgotten, shadows.never)
-    against_retrained = ulira(shadows.forgotten, shadows.retrained)
+    against_never = ulira(shadows.forgotten, shadows.never, shadows.stopped)
+    against_retrained = ulira(shadows.forgotten, shadows.retrained, shadows.stopped)
     return {
         "accuracy": against_never.accuracy,
         "accuracy_low": against_never.low,

@@ -7,6 +7,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -110,3 +111,17 @@ def test_a_guide_runs_from_top_to_bottom(guide: str, rehearsal: Path, tmp_path: 
         assert "4/4 seeds ok" in done.stdout
     else:
         assert (tmp_path / "site" / "index.html").is_file()
+
+
+def test_the_example_of_own_outputs_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (ROOT / "docs" / "outputs.md").read_text(encoding="utf-8")
+    (program,), (commands_to_run,) = (
+        re.findall(rf"^```{language}\n(.*?)^```", text, re.S | re.M) for language in ("python", "bash")
+    )
+    (tmp_path / "save_outputs.py").write_text(program)
+    monkeypatch.chdir(tmp_path)
+    subprocess.run([sys.executable, "save_outputs.py"], check=True, timeout=60)
+    for line in commands_to_run.splitlines()[1:]:
+        result = run(*shlex.split(line, comments=True)[1:])
+        assert result.exit_code == 0, result.output
+        assert "etdev" in result.stdout.lower()

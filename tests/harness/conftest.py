@@ -24,11 +24,11 @@ from unlearn_bench.harness.support.hardware import machine_id
 from unlearn_bench.harness.support.progress import Observer, Unobserved
 from unlearn_bench.harness.tracks.loading import load_track
 from unlearn_bench.harness.tracks.specification import Track
-from unlearn_bench.harness.units import disturbance, timed_units
+from unlearn_bench.harness.units import disturbance, retrain_times
 from unlearn_bench.harness.units.core_interference import Interference
 from unlearn_bench.harness.units.records import track_folder
+from unlearn_bench.harness.units.retrain_times import TimesNow, look
 from unlearn_bench.harness.units.slots import Slot
-from unlearn_bench.harness.units.timed_units import TimesNow, retrain_times
 from unlearn_bench.harness.units.unit_run import UnitContext
 
 SMALL = """
@@ -110,7 +110,7 @@ def fresh_processes() -> None:
 def retrain_measured_once(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Believe Retrain's times that a store has of the back end; ``retrain_looked_at`` says not to."""
     if "retrain_looked_at" not in request.fixturenames:
-        monkeypatch.setattr(timed_units, "retrain_times", _measured_once)
+        monkeypatch.setattr(retrain_times, "look", _measured_once)
 
 
 @pytest.fixture(autouse=True)
@@ -142,10 +142,18 @@ def retrain_looked_at() -> None:
 def _measured_once(context: UnitContext, slots: Sequence[Slot], observer: Observer) -> TimesNow:
     track, store = context.references.track, context.references.store
     kind = f"retrain/{track_folder(track)}"
-    for _, times in documents.read_all(store, kind, timed_units.RetrainTimes):
+    for _, times in documents.read_all(store, kind, retrain_times.RetrainTimes):
         if times.environment["backend"] == context.sandbox.name:
             return TimesNow({int(seed): seconds for seed, seconds in times.seconds.items()})
-    return retrain_times(context, slots, observer)
+    return look(context, slots, observer)
+
+
+def measured_retrain(context: UnitContext) -> TimesNow:
+    """Retrain's times once this command has measured what it has to."""
+    times = look(context, [Slot()], Unobserved())
+    for unit in times.missing:
+        times = retrain_times.add(context, times, retrain_times.run(context, unit, Slot()))
+    return times
 
 
 @pytest.fixture
@@ -177,7 +185,7 @@ def once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None
             with pytest.MonkeyPatch.context() as patch:
                 patch.setenv("BENCH_HOME", str(place / "home"))
                 patch.setenv("BENCH_LOCKS", str(place / "locks"))
-                patch.setattr(timed_units, "retrain_times", _measured_once)
+                patch.setattr(retrain_times, "look", _measured_once)
                 patch.setattr(disturbance, "account", no_account)
                 forked.install(patch)
                 make(place)
@@ -202,7 +210,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         assert "6 reference models to train, " in result.stderr
         assert "6 of 6 reference models, every file verified" in result.stdout
         references = References(load_track(str(place / "small.toml")), Store())
-        retrain_times(UnitContext(references, forked.WarmUnits(), "trained"), [Slot()], Unobserved())
+        measured_retrain(UnitContext(references, forked.WarmUnits(), "trained"))
         shutil.rmtree(place / "home" / "inputs")
 
     return once(tmp_path_factory, "trained", make)

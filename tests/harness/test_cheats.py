@@ -55,7 +55,7 @@ def bench(request: pytest.FixtureRequest, prepared: References, fresh_processes:
 
 def outcome(bench: UnitContext, source: str, seed: int = 0, name: str = "cheat") -> Record:
     unit = SeedUnit(from_source(name, source.encode()), bench.references.track, seed)
-    record = unit_run.run(bench, unit, Slot(cores=(0,)), None, DEADLINE)
+    record = unit_run.run(bench, unit, Slot(cores=(0,)), DEADLINE)
     assert record.status == "ok", record.reason
     return record
 
@@ -231,7 +231,7 @@ def test_weights_stored_in_the_file_are_the_same_for_every_seed_and_score_badly(
     assert any("literal" in note for note in entry.notes), "people get to see it"
 
     bench = sandbox("process", references)
-    records = [unit_run.run(bench, SeedUnit(entry, references.track, s), Slot(), None, DEADLINE) for s in (0, 1)]
+    records = [unit_run.run(bench, SeedUnit(entry, references.track, s), Slot(), DEADLINE) for s in (0, 1)]
     assert records[0].logits == records[1].logits, "for every seed the same model"
     found = [scores.record_scores(references, record) for record in records]
     assert found[0] is not None and found[1] is not None

@@ -14,13 +14,17 @@ import pytest
 
 from tests.harness.conftest import run
 from tests.harness.test_submit import FINE_TUNE
+from unlearn_bench.harness.entries.entry import baseline
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.results import board
+from unlearn_bench.harness.store import documents
 from unlearn_bench.harness.support.progress import Unobserved
-from unlearn_bench.harness.units import disturbance, timed_units, unit_run, unit_store
+from unlearn_bench.harness.units import core_spin, disturbance, timed_units, unit_run, unit_store
 from unlearn_bench.harness.units.disturbance import CoreAccount, WatchedClock, account
-from unlearn_bench.harness.units.records import Record
+from unlearn_bench.harness.units.records import Record, track_folder
+from unlearn_bench.harness.units.retrain_times import RetrainTimes
 from unlearn_bench.harness.units.slots import Slot
+from unlearn_bench.harness.units.unit_kinds import SeedUnit, Unit
 from unlearn_bench.harness.units.unit_run import UnitContext
 from unlearn_bench.sandbox.backends import load
 from unlearn_bench.sandbox.types import Outcome
@@ -28,11 +32,13 @@ from unlearn_bench.sandbox.types import Outcome
 
 def watched(monkeypatch: pytest.MonkeyPatch, busy: float, stolen: float = 0.0) -> WatchedClock:
     """A clock during which its core was busy and stolen for so many seconds."""
-    accounts = iter([CoreAccount(100.0, 3.0), CoreAccount(100.0 + busy, 3.0 + stolen)])
-    monkeypatch.setattr(disturbance, "account", lambda cores: next(accounts))
+    accounts = [CoreAccount(100.0, 3.0)]
+    monkeypatch.setattr(disturbance, "account", lambda cores: accounts[-1])
+    monkeypatch.setattr(core_spin, "spin", lambda cores: 0.0)
+    monkeypatch.setattr(core_spin, "slowness", lambda cores, seconds: 0.0)
     clock = WatchedClock(nullcontext(), (0,))
     with clock:
-        pass
+        accounts.append(CoreAccount(100.0 + busy, 3.0 + stolen))
     return clock
 
 
@@ -65,14 +71,46 @@ def test_what_has_no_times_is_not_judged(monkeypatch: pytest.MonkeyPatch, outcom
     assert watched(monkeypatch, 9.0).disturbance(outcome) == ""
 
 
+@pytest.mark.parametrize(
+    ("spins", "found"),
+    [
+        ([1.0, 1.0], ""),
+        ([1.5, 1.0], "right before it, its core was 50% slower than it has been"),
+        ([1.0, 1.5], "right after it, its core was 50% slower than it has been"),
+    ],
+)
+def test_a_core_that_is_slow_before_or_after_a_unit_disturbs_it(
+    monkeypatch: pytest.MonkeyPatch, spins: list[float], found: str
+) -> None:
+    seconds = iter(spins)
+    monkeypatch.setattr(disturbance, "account", lambda cores: CoreAccount(0.0, 0.0))
+    monkeypatch.setattr(core_spin, "_fastest", {(0,): 1.0})
+    monkeypatch.setattr(core_spin, "spin", lambda cores: next(seconds))
+    clock = WatchedClock(nullcontext(), (0,))
+    with clock:
+        pass
+    assert clock.disturbance(Outcome("ok", seconds=2.0)) == found
+
+
+def test_where_the_kernel_keeps_no_account_nothing_spins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(core_spin, "spin")
+    with (clock := WatchedClock(nullcontext(), (0,))):
+        pass
+    assert clock.disturbance(Outcome("ok", seconds=2.0, cpu_seconds=1.0)) == ""
+
+
 def test_the_account_is_of_the_cores_that_are_asked_for(watched_clock: None) -> None:
     first, second = account((0,)), account((0, 1))
     assert first is not None and second is not None and 0 < first.busy < second.busy
     assert account(()) is None
 
 
+INFRA = -1.0
+"""Stands for a run that the machine lost."""
+
+
 class Disturbed:
-    """The outcomes of a back end, each with what the account of the core then says."""
+    """A back end whose every run works for a second and waits for others for as long as it is told."""
 
     name, trusted = "disturbed", False
 
@@ -80,12 +118,16 @@ class Disturbed:
         self.others, self.runs = list(others), 0
         self._now = 0.0
         monkeypatch.setattr(disturbance, "account", lambda cores: CoreAccount(self._now, 0.0) if cores else None)
+        monkeypatch.setattr(core_spin, "spin", lambda cores: 0.0)
+        monkeypatch.setattr(core_spin, "slowness", lambda cores, seconds: 0.0)
 
     def run(self, job: object, clock: WatchedClock, stop: object = None) -> Outcome:
         self.runs += 1
-        before = self._now
+        before, others = self._now, self.others.pop(0)
+        if others == INFRA:
+            return Outcome("infra", "the engine was lost")
         with clock:
-            self._now += 1.0 + self.others.pop(0)
+            self._now += 1.0 + others
         return Outcome("ok", seconds=self._now - before, cpu_seconds=1.0)
 
 
@@ -99,6 +141,23 @@ def test_a_disturbed_unit_is_timed_again_at_most_twice(
     context = UnitContext(references, sandbox, "x")  # type: ignore[arg-type]
     outcome = unit_run._run_job(context, None, Slot((0,), timed=True))  # type: ignore[arg-type]
     assert (sandbox.runs, bool(outcome.disturbed)) == (runs, disturbed)
+
+
+@pytest.mark.parametrize(
+    ("others", "status", "disturbed"),
+    [
+        ([0.5, INFRA, INFRA], "ok", True),
+        ([INFRA, 0.5, INFRA], "ok", True),
+        ([0.5, INFRA, 0.0], "ok", False),
+        ([INFRA, INFRA, INFRA], "infra", False),
+    ],
+)
+def test_an_attempt_that_the_machine_loses_takes_nothing_from_one_that_was_ok(
+    references: References, monkeypatch: pytest.MonkeyPatch, others: list[float], status: str, disturbed: bool
+) -> None:
+    context = UnitContext(references, Disturbed(monkeypatch, others), "x")  # type: ignore[arg-type]
+    outcome = unit_run._run_job(context, None, Slot((0,), timed=True))  # type: ignore[arg-type]
+    assert (outcome.status, bool(outcome.disturbed)) == (status, disturbed)
 
 
 def test_units_that_are_not_timed_are_not_judged(references: References, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,21 +182,21 @@ def test_a_row_with_a_disturbed_unit_has_no_speed_and_says_so(prepared: Referenc
     assert "disturbed: it waited 0.70 of" in run("show", "noisy", "--track", str(small)).stdout
 
 
-def test_times_of_a_disturbed_retrain_are_not_kept_and_mark_the_units(
+def test_times_of_a_disturbed_retrain_are_not_kept_and_mark_the_units_of_its_seed(
     references: References, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    example = next(iter(unit_store.seed_records(references.store, references.track)), None)
-    assert example is None
+    def half_disturbed(context: UnitContext, unit: Unit, slot: Slot, deadline: float) -> Record:
+        beside = "it waited" if unit.entry.name == "retrain" and unit.seed == 1 else ""
+        outcome = Outcome("ok", seconds=2.0, cpu_seconds=2.0, disturbed=beside)
+        return unit_run._record(context, unit, outcome, None)
 
-    def disturbed(context: UnitContext, unit: object, slot: Slot, retrain: float | None, deadline: float) -> Record:
-        outcome = Outcome("ok", seconds=2.0, cpu_seconds=2.0, disturbed="it waited")
-        return unit_run._record(context, unit, outcome, retrain, None)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(unit_run, "run", disturbed)
+    monkeypatch.setattr(unit_run, "run", half_disturbed)
     context = UnitContext(references, load("process"), "x")
+    todo = [SeedUnit(baseline("ft"), references.track, seed) for seed in (0, 1)]
     for _ in range(2):
-        found = timed_units.retrain_times(context, [Slot()], Unobserved())
-        assert found.disturbed == "of Retrain: it waited" and set(found.seconds.values()) == {2.0}
+        records = timed_units.run(context, todo, [Slot()], Unobserved())
+        assert [record.disturbed for record in records] == ["", "of Retrain: it waited"]
+        assert not list(documents.read_all(references.store, f"retrain/{track_folder(references.track)}", RetrainTimes))
 
 
 @pytest.fixture

@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import pytest
 
+from tests.harness.conftest import measured_retrain
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.store.store import Store
-from unlearn_bench.harness.support.progress import Unobserved
 from unlearn_bench.harness.tracks.loading import load_track
-from unlearn_bench.harness.units import timed_units, unit_run, unit_store
+from unlearn_bench.harness.units import unit_run, unit_store
 from unlearn_bench.harness.units.records import Record
 from unlearn_bench.harness.units.slots import Slot
 from unlearn_bench.harness.units.unit_kinds import Unit
@@ -32,14 +32,14 @@ def times(monkeypatch: pytest.MonkeyPatch, retrain_looked_at: None) -> Times:
     def measured(*seconds: float) -> tuple[dict[int, float], list[int]]:
         left, ran = list(seconds), []
 
-        def run(bench: UnitContext, unit: Unit, slot: Slot, retrain_seconds: float | None, deadline: float) -> Record:
+        def run(bench: UnitContext, unit: Unit, slot: Slot, deadline: float) -> Record:
             ran.append(unit.seed)
             now = left.pop(0) if len(left) > 1 else left[0]
             return replace(example, key=unit.key, seed=unit.seed, status="ok", seconds=now)
 
         monkeypatch.setattr(unit_run, "run", run)
         bench = UnitContext(references, backends.load("process"), "x")
-        return dict(timed_units.retrain_times(bench, [Slot()], Unobserved()).seconds), ran
+        return dict(measured_retrain(bench).seconds), ran
 
     return measured
 

@@ -1,0 +1,69 @@
+"""Pictures of one's own: a folder with a folder per class, or a CSV file with the columns ``path`` and ``label``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from unlearn_bench.harness.data.dataset import Dataset, data_folder
+from unlearn_bench.harness.data.decoding import decoded
+from unlearn_bench.harness.data.own_labels import numbered
+from unlearn_bench.harness.support.errors import DataError
+from unlearn_bench.harness.tracks.specification import Data
+
+ENDINGS = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+
+
+def load(spec: Data, download: bool) -> Dataset:
+    """Load ``spec.path`` of the data folder: a folder of class folders, or a CSV file.
+
+    Classes are numbered in the order of their names, pictures in that of their paths, or of the lines of the file.
+    """
+    place = data_folder() / str(spec.path)
+    paths, labels = from_table(place) if place.suffix == ".csv" else from_folders(place)
+    return Dataset(decoded(paths, len(spec.mean), spec.image_size), numbered(labels, spec.own_classes, str(place)))
+
+
+def from_folders(place: Path) -> tuple[list[Path], list[str]]:
+    """Return the pictures below a folder of class folders, and the names of their classes.
+
+    Raises:
+        DataError: there is no such folder, or a class without a picture.
+    """
+    if not place.is_dir():
+        raise DataError(f"there is no folder of pictures at {place}", "put it there, or set BENCH_DATA")
+    classes = sorted(folder for folder in place.iterdir() if folder.is_dir() and not folder.name.startswith("."))
+    paths, labels = [], []
+    for folder in classes:
+        pictures = sorted(path for path in folder.rglob("*") if path.suffix.lower() in ENDINGS)
+        if not pictures:
+            raise DataError(f"the class folder {folder} has no picture", "remove the folder, or put its pictures there")
+        paths += pictures
+        labels += [folder.name] * len(pictures)
+    if not paths:
+        raise DataError(f"{place} has no class folders", "put the pictures of each class into a folder of its name")
+    return paths, labels
+
+
+def from_table(place: Path) -> tuple[list[Path], list[str]]:
+    """Return the pictures that a CSV file lists, relative to its folder, and their labels.
+
+    Raises:
+        DataError: the file is missing, is no such table, or lists a picture that is not there.
+    """
+    try:
+        table = pd.read_csv(place, dtype=str)
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"{place} cannot be read: {error}", "it is a CSV file with the columns path and label"
+        ) from None
+    if not {"path", "label"} <= set(table.columns) or table[["path", "label"]].isna().any().any():
+        raise DataError(f"{place} has no path and label in every line", "the first line is: path,label")
+    paths = [place.parent / path for path in table["path"]]
+    missing = [path for path in paths if not path.is_file()]
+    if missing:
+        raise DataError(
+            f"{place} lists {missing[0]}, which is not there", "paths are relative to the folder of the file"
+        )
+    return paths, table["label"].tolist()

@@ -1,0 +1,126 @@
+"""The board as a LaTeX table for a paper (booktabs), and its methods as BibTeX."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pandas as pd
+
+from unlearn_bench.harness.entries.entry import ORACLE_FREE, baseline, baseline_names
+from unlearn_bench.harness.report.cells import NONE, group, position, position_range
+from unlearn_bench.harness.results.badges import UNRANKED
+from unlearn_bench.harness.tracks.specification import Track
+from unlearn_bench.scoring.groups import GROUPS
+from unlearn_bench.scoring.metric import Metric
+from unlearn_bench.scoring.metric_table import leading, shown
+from unlearn_bench.scoring.seed_rows import NO_BETTER
+
+SPECIAL = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+SPECIAL |= {character: f"\\{character}" for character in "&%$#_{}"}
+SPECIAL |= {
+    "–": "--",
+    "−": "$-$",
+    "×": r"$\times$",
+    "±": r"$\pm$",
+    "·": r"$\cdot$",
+    "‖": r"$\|$",
+    "ε": r"$\varepsilon$",
+}
+
+
+def table(board: pd.DataFrame, track: Track) -> str:
+    """Return a table environment that compiles with booktabs under pdflatex; reference rows stand last.
+
+    Means have the half-width of their 95 % interval; the best group of a metric is bold; rows that share places have
+    the same range of positions. The caption names track, digests, date and command.
+    """
+    leading_metrics = leading("table")
+    others = [metric for metric in shown("table") if not metric.ranked]
+    metrics = [*leading_metrics, *others]
+    heads = ["position", "range", "method", *(escaped(metric.title) for metric in metrics)]
+    lines = [
+        f"% bench leaderboard --track {track.name} --format latex; needs \\usepackage{{booktabs}}",
+        r"\begin{table}",
+        r"\centering",
+        f"\\caption{{{_caption(board, track)}}}",
+        f"\\label{{tab:{track.name}}}",
+        f"\\begin{{tabular}}{{ccl{'r' * len(metrics)}}}",
+        r"\toprule",
+        f"{' & '.join(heads)} \\\\",
+        r"\midrule",
+    ]
+    references = board["state"] == "reference"
+    lines += [_row(row, metrics) for _, row in board[~references].iterrows()]
+    lines.append(r"\midrule")
+    lines += [_row(row, metrics) for _, row in board[references].iterrows()]
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}"])
+
+
+def bibliography(board: pd.DataFrame) -> str:
+    """Return the shipped methods of a board as BibTeX, from their files' metadata and docstrings."""
+    names = sorted({str(name).removesuffix(ORACLE_FREE) for name in board["entry"]} & set(baseline_names()))
+    cited = [name for name in names if baseline(name).kind == "baseline"]
+    return "\n\n".join(_bibtex(name) for name in cited)
+
+
+def escaped(text: str) -> str:
+    """Return text as LaTeX prints it."""
+    return "".join(SPECIAL.get(character, character) for character in text)
+
+
+def _caption(board: pd.DataFrame, track: Track) -> str:
+    date = max((str(day) for day in board["date"].dropna() if day), default="")
+    signs = [
+        *(["$p$: provisional, without U-LiRA"] if (board["provisional"] != "").any() else []),
+        *(["$=$: no better than Original"] if (board["state"] == NO_BETTER).any() else []),
+    ]
+    ran = f", units up to {date}" if date else ""
+    sentences = [
+        f"{escaped(track.analysis.title or track.name)}",
+        "; ".join(["Means over seeds with 95\\,\\% intervals; bold: best group", *signs]),
+        f"Track {escaped(track.name)}, reference {track.reference_digest[:12]}, "
+        f"protocol {track.protocol_digest[:12]}{ran}",
+    ]
+    return ". ".join(sentences) + "."
+
+
+def _row(row: pd.Series[Any], metrics: list[Metric]) -> str:
+    sign = "$^{=}$" if row["state"] == NO_BETTER else "$^{p}$" if row["provisional"] else ""
+    refused = f" ({row['state']})" if row["state"] in UNRANKED else ""
+    cells = [escaped(position(row)), escaped(position_range(row)), escaped(f"{row['entry']}{refused}") + sign]
+    return " & ".join([*cells, *(_cell(row, metric) for metric in metrics)]) + r" \\"
+
+
+def _cell(row: pd.Series[Any], metric: Metric) -> str:
+    value = row.get(metric.name)
+    if pd.isna(value):
+        return escaped(NONE)
+    number = f"{value:.{metric.digits}f}"
+    low, high = row.get(f"{metric.name}_low"), row.get(f"{metric.name}_high")
+    if metric.ratio:
+        number += r"\times"
+    elif not pd.isna(low) and high > low:
+        number += rf" \pm {(high - low) / 2:.{metric.digits}f}"
+    best = group(row, metric.name) == GROUPS[0]
+    attack = row.get(f"{metric.name}_attack")
+    shown_number = f"$\\mathbf{{{number}}}$" if best else f"${number}$"
+    return shown_number if pd.isna(attack) or not attack else f"{shown_number} {escaped(attack)}"
+
+
+def _bibtex(name: str) -> str:
+    entry = baseline(name)
+    paper, authors = str(entry.metadata["paper"]), str(entry.metadata["authors"])
+    arxiv = re.search(r"arxiv\.org/abs/([\d.]+)", paper)
+    docstring = " ".join(entry.source.decode("utf-8").split('"""')[1].split())
+    cited = arxiv and re.search(rf'(\d{{4}}), "([^"]+)", arXiv:{arxiv[1]}', docstring)
+    fields = {"author": f"{{{authors}}}", "title": f"{{{escaped(entry.summary.partition(':')[0])}}}"}
+    if cited:
+        people = re.sub(r",?\s+et al\.", " and others", re.sub(r"[,;] ", " and ", authors))
+        fields = {"author": people, "title": f"{{{escaped(cited[2])}}}", "year": cited[1]}
+    elif year := re.search(r"\b20\d\d\b", docstring):
+        fields["year"] = year[0]
+    if arxiv:
+        fields |= {"eprint": arxiv[1], "archiveprefix": "arXiv"}
+    body = ",\n".join(f"  {key} = {{{value}}}" for key, value in {**fields, "url": paper}.items())
+    return f"@misc{{{name},\n{body}\n}}"

@@ -1,0 +1,87 @@
+"""A track for images of one's own: counted, proposed, written, checked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.harness.conftest import run
+from unlearn_bench.harness.references.references import References
+from unlearn_bench.harness.store.store import Store
+from unlearn_bench.harness.support.errors import BenchError
+from unlearn_bench.harness.tracks.loading import load_track
+from unlearn_bench.harness.workflows.new_track import channel_statistics, split_sizes
+
+
+@pytest.fixture
+def shapes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Three classes of 120 colour pictures, 18 × 20 pixels."""
+    monkeypatch.setenv("BENCH_DATA", str(tmp_path / "data"))
+    generator = np.random.default_rng(0)
+    for name in ("circle", "line", "square"):
+        folder = tmp_path / "shapes" / name
+        folder.mkdir(parents=True)
+        for index in range(120):
+            Image.fromarray(generator.integers(0, 255, (18, 20, 3), dtype=np.uint8)).save(folder / f"{index}.png")
+    return tmp_path / "shapes"
+
+
+def test_a_folder_of_pictures_becomes_a_track_that_can_be_read(shapes: Path, tmp_path: Path) -> None:
+    result = run("tracks", "new", str(tmp_path / "mine.toml"), "--data", str(shapes))
+    assert result.exit_code == 0, result.output
+    assert "360 images in 3 classes, 16 pixels, 3 channels" in result.stdout and "bench prepare" in result.stdout
+    track = load_track(str(tmp_path / "mine.toml"))
+    splits = track.splits
+    assert (splits.retain + splits.forget + splits.val + splits.test, splits.test) == (360, 72)
+    examples = References(track, Store()).examples
+    assert examples.dataset.sha256 == track.data.sha256 and len(examples.split(0).forget) == splits.forget
+    pixels = examples.dataset.images / 255
+    assert track.data.mean == pytest.approx(pixels.mean(axis=(0, 2, 3)), abs=1e-4)
+    assert track.data.std == pytest.approx(pixels.std(axis=(0, 2, 3)), abs=1e-4)
+
+
+def test_a_file_that_is_there_is_not_replaced_unasked(shapes: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text("mine")
+    command = ["tracks", "new", str(tmp_path / "mine.toml"), "--data", str(shapes)]
+    assert "is there already" in run(*command).stderr
+    assert run(*command, "--force").exit_code == 0
+
+
+def test_a_network_that_does_not_exist_leaves_no_file(shapes: Path, tmp_path: Path) -> None:
+    result = run("tracks", "new", str(tmp_path / "mine.toml"), "--data", str(shapes), "--model", "timm:resnet81")
+    assert result.exit_code == 2 and "timm has no image classifier" in result.stderr
+    assert not (tmp_path / "mine.toml").exists()
+
+
+def test_an_archive_becomes_a_track(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BENCH_DATA", str(tmp_path))
+    images = np.random.default_rng(0).random((300, 9, 9)).astype(np.float32)
+    np.savez(tmp_path / "mine.npz", images=images, labels=np.array(["a", "b", "c"] * 100))
+    result = run("tracks", "new", str(tmp_path / "mine.toml"), "--data", str(tmp_path / "mine.npz"))
+    assert result.exit_code == 0, result.output
+    data = load_track(str(tmp_path / "mine.toml")).data
+    assert (data.path, data.classes, data.image_size, len(data.mean)) == ("mine.npz", 3, 8, 1)
+
+
+def test_too_few_images_are_refused() -> None:
+    with pytest.raises(BenchError, match="leave 7 to forget"):
+        split_sizes(100)
+    assert split_sizes(1000) == {"retain": 612, "forget": 68, "val": 120, "test": 200}
+
+
+def test_a_channel_without_contrast_has_a_deviation_that_can_be_divided_by() -> None:
+    assert channel_statistics(np.full((3, 1, 2, 2), 51, np.uint8)) == ((0.2,), (0.01,))
+
+
+@pytest.mark.parametrize("words", [["new"], ["new", "a.toml"], ["a", "b"], ["--data", "x"]])
+def test_words_that_make_no_command_are_refused(words: list[str]) -> None:
+    assert run("tracks", *words).exit_code == 2
+
+
+def test_an_invalid_track_is_not_written_out(tmp_path: Path) -> None:
+    (tmp_path / "bad.toml").write_text('extends = "digits-resnet18"\n[data]\nclasses = 1\n')
+    result = run("tracks", str(tmp_path / "bad.toml"))
+    assert result.exit_code == 2 and "data.classes is 1" in result.stderr and result.stdout == ""
