@@ -42,6 +42,11 @@ def unlearn(
     schedule: Literal["one-cycle", "cosine"] = "one-cycle",
     crop: int = 0,
     flip: bool = False,
+    optimizer: Literal["sgd", "adamw"] = "sgd",
+    nesterov: bool = False,
+    warmup: float = 0.0,
+    label_smoothing: float = 0.0,
+    clip: float | None = None,
 ) -> nn.Module:
     reinitialise(model)
     images, labels = tensors(retain)
@@ -49,4 +54,17 @@ def unlearn(
     if crop or flip:
         transform = partial(augment, crop=crop, flip=flip, fill=images.amin(dim=(0, 2, 3), keepdim=True))
     batches = Batches(images, labels, batch_size=batch_size, transform=transform)
-    return fit(model, batches, epochs=epochs, lr=lr, weight_decay=weight_decay, momentum=momentum, schedule=schedule)
+    return fit(
+        model,
+        batches,
+        epochs=epochs,
+        lr=lr,
+        weight_decay=weight_decay,
+        momentum=momentum,
+        schedule=schedule,
+        clip=clip,
+        optimizer=optimizer,
+        nesterov=nesterov,
+        warmup=warmup,
+        label_smoothing=label_smoothing,
+    )

@@ -100,8 +100,42 @@ def sgd(
     return torch.optim.SGD(parameters, lr=lr, momentum=momentum, weight_decay=weight_decay, fused=True)
 
 
+def recipe_optimizer(
+    parameters: Iterable[Tensor],
+    kind: Literal["sgd", "adamw"],
+    lr: float | Tensor,
+    weight_decay: float,
+    momentum: float = 0.9,
+    nesterov: bool = False,
+    capturable: bool = False,
+) -> torch.optim.Optimizer:
+    """Return the optimizer of a training recipe, in its fused form.
+
+    Args:
+        parameters: what it changes.
+        kind: ``sgd``, or ``adamw`` with torch's other defaults (Loshchilov and Hutter 2019).
+        lr: the learning rate.
+        weight_decay: added to the gradient by ``sgd``, decoupled by ``adamw``.
+        momentum: of ``sgd``.
+        nesterov: whether ``sgd`` looks ahead (Nesterov 1983).
+        capturable: whether steps may be recorded in a CUDA graph, which ``adamw`` must know.
+    """
+    if kind == "adamw":
+        return torch.optim.AdamW(parameters, lr=lr, weight_decay=weight_decay, fused=True, capturable=capturable)
+    if kind != "sgd":
+        raise ValueError(f"optimizer is {kind!r}; allowed: sgd, adamw")
+    return torch.optim.SGD(
+        parameters, lr=lr, momentum=momentum, weight_decay=weight_decay, nesterov=nesterov, fused=True
+    )
+
+
 def recipe_schedule(
-    optimizer: torch.optim.Optimizer, kind: Schedule, lr: float, epochs: int, steps_per_epoch: int
+    optimizer: torch.optim.Optimizer,
+    kind: Schedule,
+    lr: float,
+    epochs: int,
+    steps_per_epoch: int,
+    warmup: float = 0.0,
 ) -> LRScheduler:
     """Return the learning rate of a training recipe, to be stepped after every optimizer step.
 
@@ -112,6 +146,7 @@ def recipe_schedule(
             within an epoch; ``restarts`` falls in the same way from lr towards lr/20, in cycles of 1, 2, 4, … epochs
             that each begin at lr again, whatever ``epochs`` is (both Loshchilov and Hutter 2017).
         lr: the peak.
+        warmup: epochs in which the rate rises linearly to what it would be without; not with ``one-cycle``.
     """
     if kind == "one-cycle":
         return OneCycleLR(optimizer, lr, total_steps=epochs * steps_per_epoch, cycle_momentum=False)
@@ -120,10 +155,11 @@ def recipe_schedule(
 
     def factor(step: int) -> float:
         epoch = step // steps_per_epoch
+        rise = min(1.0, (step + 1) / (warmup * steps_per_epoch)) if warmup else 1.0
         if kind == "cosine":
-            return _half_cosine(epoch, epochs)
+            return rise * _half_cosine(epoch, epochs)
         cycle = 1 << (epoch + 1).bit_length() - 1  # its length, and one more than the epoch that it starts at
-        return 0.05 + 0.95 * _half_cosine(epoch + 1 - cycle, cycle)
+        return rise * (0.05 + 0.95 * _half_cosine(epoch + 1 - cycle, cycle))
 
     for group in optimizer.param_groups:
         group["lr"] = lr
@@ -135,9 +171,12 @@ def _half_cosine(position: int, length: int) -> float:
     return (1 + math.cos(math.pi * position / length)) / 2
 
 
-def cross_entropy(model: nn.Module) -> Objective:
-    """Return the objective of plain training: mean cross-entropy of ``model`` on a batch of (images, labels)."""
-    return lambda images, labels: F.cross_entropy(model(images), labels)
+def cross_entropy(model: nn.Module, label_smoothing: float = 0.0) -> Objective:
+    """Return the objective of plain training: mean cross-entropy of ``model`` on a batch of (images, labels).
+
+    ``label_smoothing``: the part of each target that is spread evenly over all classes (Szegedy et al. 2016).
+    """
+    return lambda images, labels: F.cross_entropy(model(images), labels, label_smoothing=label_smoothing)
 
 
 def train_epoch(
@@ -173,18 +212,24 @@ def fit(
     momentum: float = 0.9,
     schedule: Schedule = "cosine",
     clip: float | None = None,
+    optimizer: Literal["sgd", "adamw"] = "sgd",
+    nesterov: bool = False,
+    warmup: float = 0.0,
+    label_smoothing: float = 0.0,
 ) -> nn.Module:
     """Train ``model`` by cross-entropy on (images, labels) batches, all of it in train mode; return it.
 
     Parameters that require no gradient stay as they are. ``clip`` is the largest norm that the gradient of all others
-    together may have; a longer one is shortened to it.
+    together may have; a longer one is shortened to it. The other settings are those of :func:`recipe_optimizer`,
+    :func:`recipe_schedule` and :func:`cross_entropy`.
     """
     model.train()
-    optimizer = sgd(model.parameters(), lr, weight_decay, momentum)
-    rate = recipe_schedule(optimizer, schedule, lr, epochs, len(batches))
+    steps = recipe_optimizer(model.parameters(), optimizer, lr, weight_decay, momentum, nesterov)
+    rate = recipe_schedule(steps, schedule, lr, epochs, len(batches), warmup)
+    objective = cross_entropy(model, label_smoothing)
     before_step = None if clip is None else partial(_clip_gradients, model, clip)
     for _ in range(epochs):
-        train_epoch(cross_entropy(model), batches, optimizer, rate, before_step)
+        train_epoch(objective, batches, steps, rate, before_step)
     return model
 
 

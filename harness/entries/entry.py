@@ -207,5 +207,10 @@ def retrain(track: Track) -> Entry:
             "schedule": recipe.schedule,
             "crop": recipe.crop,
             "flip": recipe.flip,
+            "optimizer": recipe.optimizer,
+            "nesterov": recipe.nesterov,
+            "warmup": recipe.warmup,
+            "label_smoothing": recipe.label_smoothing,
+            "clip": recipe.clip,
         }
     )

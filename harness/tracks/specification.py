@@ -88,6 +88,19 @@ class Recipe:
     precision: Literal["float32", "bfloat16"] = "float32"
     """Of forward and backward pass. ``bfloat16`` allows mixed precision by autocast (weights and optimizer in float32)
     where the device computes in it, float32 elsewhere; every model's entry in the manifest records which one it was."""
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    """``adamw`` has torch's defaults beside ``lr`` and ``weight_decay``."""
+    nesterov: bool = False
+    warmup: float = 0.0
+    """Epochs in which the rate of the schedule ``cosine`` rises."""
+    label_smoothing: float = 0.0
+    clip: float | None = None
+    """Largest norm of a gradient; default: any."""
+
+    @property
+    def plain(self) -> bool:
+        """Whether a step is one of SGD that changes every weight by itself."""
+        return self.optimizer == "sgd" and not self.nesterov and self.clip is None
 
 
 @dataclass(frozen=True)

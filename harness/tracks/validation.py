@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from unlearn_bench.harness.tracks.specification import Data, Splits, Track
+from unlearn_bench.harness.tracks.specification import Data, Recipe, Splits, Track
 
 LIBRARIES = ("torchvision", "timm")
 """Libraries whose image classifiers a track can name."""
@@ -18,6 +18,7 @@ def contradictions(track: Track) -> Iterator[str]:
     """Yield every contradiction in a track, as a clause that names the key and what is allowed."""
     yield from _data(track.data)
     yield from _model(track.model)
+    yield from _recipe(track.recipe)
     for key in ("retain", "forget", "val", "test"):
         if getattr(track.splits, key) < 1:
             yield f"splits.{key} is {getattr(track.splits, key)}; allowed: 1 or more"
@@ -57,6 +58,17 @@ def _model(model: Mapping[str, Any]) -> Iterator[str]:
         allowed = [a for a in arguments[name] if a not in ("classes", "image_size")]
         for key in sorted(set(model) - {"name", *allowed}):
             yield f"model.{key} is not a key; allowed with {name!r}: {', '.join(allowed)}"
+
+
+def _recipe(recipe: Recipe) -> Iterator[str]:
+    if recipe.warmup < 0 or (recipe.warmup and recipe.schedule != "cosine"):
+        yield f"recipe.warmup is {recipe.warmup}; allowed: 0 or more epochs, with schedule = 'cosine'"
+    if recipe.nesterov and (recipe.optimizer != "sgd" or not recipe.momentum):
+        yield "recipe.nesterov goes with optimizer = 'sgd' and a momentum"
+    if not 0 <= recipe.label_smoothing < 1:
+        yield f"recipe.label_smoothing is {recipe.label_smoothing}; allowed: 0 up to less than 1"
+    if recipe.clip is not None and recipe.clip <= 0:
+        yield f"recipe.clip is {recipe.clip}; allowed: more than 0"
 
 
 def _data(data: Data) -> Iterator[str]:

@@ -111,7 +111,7 @@ def plan_training(
         seconds = max(sum(costs) / workers, *costs)
         if max(costs) > checkpoints.EVERY:
             disk += 2 * checkpoints.BYTES * size * task_size * workers  # both are there while one replaces another
-    worth = bool(devices) and seconds > compilation.WORTH
+    worth = bool(devices) and seconds > compilation.WORTH and track.recipe.plain
     obstacle = compilation.obstacle(devices[0]) if worth else None
     return TrainingPlan(
         tasks,
@@ -134,7 +134,7 @@ def _can_group(track: Track, model: nn.Module) -> bool:
     from unlearn_bench.harness.training.grouped import can_group, groups_exactly
     from unlearn_bench.sandbox.inside import models
 
-    if not can_group(model):
+    if track.recipe.clip is not None or not can_group(model):  # the norm is that of one model
         return False
     spec = track.model_spec
     return groups_exactly([model, models.build(spec)], spec.get("channels", 3), spec["image_size"])

@@ -24,14 +24,17 @@ from unlearn_bench.harness.tracks.specification import Recipe
 from unlearn_bench.harness.training.mixed_precision import Bfloat16Copies, uses_bfloat16
 from unlearn_bench.harness.training.recorders import Recorder
 from unlearn_bench.sandbox.inside.augmentation import moved
-from unlearn_bench.sandbox.toolkit import recipe_schedule
+from unlearn_bench.sandbox.toolkit import recipe_optimizer, recipe_schedule
+
+BUFFERS = {"momentum_buffer": "momentum", "exp_avg": "exp_avg", "exp_avg_sq": "exp_avg_sq", "step": "step"}
+"""What optimizers keep of every weight, and the beginning of its name in a checkpoint."""
 
 
 @lru_cache(maxsize=4)
 def rates(recipe: Recipe, steps: int) -> tuple[float, ...]:
     """Return the learning rate of every step of a training with ``steps`` steps per epoch."""
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=recipe.lr)
-    schedule = recipe_schedule(optimizer, recipe.schedule, recipe.lr, recipe.epochs, steps)
+    schedule = recipe_schedule(optimizer, recipe.schedule, recipe.lr, recipe.epochs, steps, recipe.warmup)
     values = []
     for _ in range(recipe.epochs * steps):
         values.append(float(optimizer.param_groups[0]["lr"]))
@@ -104,12 +107,14 @@ class TrainingLoop:
         self._starts, self._number = (torch.tensor(v, device=self._device) for v in (starts, [0]))
         self._rows = torch.zeros(groups or 1, count, dtype=torch.int64, device=self._device)
         self._moves = torch.zeros(groups or 1, count, 3, dtype=torch.int64, device=self._device)
-        self._optimizer = torch.optim.SGD(
+        self._optimizer = recipe_optimizer(
             network.parameters(),
-            lr=recipe.lr if self._rate is None else self._rate,
-            momentum=recipe.momentum,
-            weight_decay=recipe.weight_decay,
-            fused=True,
+            recipe.optimizer,
+            recipe.lr if self._rate is None else self._rate,
+            recipe.weight_decay,
+            recipe.momentum,
+            recipe.nesterov,
+            capturable=self._device.type == "cuda",
         )
         self._prepare()
         self._steps = {}
@@ -126,19 +131,21 @@ class TrainingLoop:
         """Start from the state of ``model``."""
         self.network.load_state_dict(model.state_dict())
         for state in self._optimizer.state.values():
-            if (buffer := state.get("momentum_buffer")) is not None:
-                buffer.zero_()  # the first step then gives what it gives without a buffer
+            for buffer in state.values():
+                if isinstance(buffer, Tensor):
+                    buffer.zero_()  # the first step then gives what it gives without a buffer
 
     def unload(self, model: nn.Module) -> None:
         """Copy the trained state into ``model``."""
         model.load_state_dict(self.network.state_dict())
 
     def state(self) -> dict[str, Tensor]:
-        """Return all that the next epoch depends on, except its number: no model of the tracks draws random numbers."""
+        """Return all that the next epoch depends on, except its number, from which follows what dropout draws."""
         state = {f"network.{name}": tensor.contiguous() for name, tensor in self.network.state_dict().items()}
         for name, weight in self.network.named_parameters():
-            if (buffer := self._optimizer.state[weight].get("momentum_buffer")) is not None:
-                state[f"momentum.{name}"] = buffer.contiguous()
+            for key, buffer in self._optimizer.state[weight].items():
+                if isinstance(buffer, Tensor):
+                    state[f"{BUFFERS[key]}.{name}"] = buffer.contiguous()
         return state
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
@@ -146,8 +153,10 @@ class TrainingLoop:
         weights = {name.removeprefix("network."): t for name, t in state.items() if name.startswith("network.")}
         self.network.load_state_dict(weights)
         for name, weight in self.network.named_parameters():
-            if (buffer := state.get(f"momentum.{name}")) is not None:
-                self._optimizer.state[weight]["momentum_buffer"] = torch.empty_like(weight).copy_(buffer)
+            for key, prefix in BUFFERS.items():
+                if (buffer := state.get(f"{prefix}.{name}")) is not None:
+                    own = torch.empty_like(weight) if buffer.shape == weight.shape else torch.empty_like(buffer)
+                    self._optimizer.state[weight][key] = own.copy_(buffer)
 
     def train(
         self,
@@ -175,6 +184,8 @@ class TrainingLoop:
             drawn = [_moves(self._recipe, self._count, generator) for generator in draws] if self._augmented else []
             if epoch < done:
                 continue  # what it drew decides what later epochs draw
+            if self._recorder is None:
+                torch.manual_seed(derive(seeds[0], 2, epoch))  # for dropout, in networks that have some
             self._rows.copy_(self._to_device(indices.gather(1, order)))
             if self._augmented:
                 self._moves.copy_(self._to_device(torch.stack(drawn)))
@@ -219,6 +230,8 @@ class TrainingLoop:
         """Change the weights by their gradients."""
         if self._copies is not None:
             self._copies.move_gradients()
+        if self._recipe.clip is not None:
+            nn.utils.clip_grad_norm_(self.network.parameters(), self._recipe.clip)
         self._optimizer.step()
         if self._copies is not None:
             self._copies.refresh()
@@ -245,7 +258,9 @@ class TrainingLoop:
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._mixed, cache_enabled=False):
             logits = network(batch)[None] if self._groups is None else network(batch.unflatten(0, (-1, size)))
         logits = logits.flatten(0, 1)
-        return cross_entropy(logits.float() if self._mixed else logits, self._labels[rows], reduction="sum") / size
+        logits = logits.float() if self._mixed else logits
+        smoothing = recipe.label_smoothing
+        return cross_entropy(logits, self._labels[rows], reduction="sum", label_smoothing=smoothing) / size
 
 
 def _moves(recipe: Recipe, count: int, generator: torch.Generator) -> Tensor:
