@@ -1,7 +1,7 @@
 """unlearn-bench as a library: a submission harness and leaderboard for machine unlearning of image classifiers.
 
 >>> import unlearn_bench
->>> unlearn_bench.leaderboard("digits-resnet18")[["entry", "rank", "retdev"]]
+>>> unlearn_bench.leaderboard("digits-resnet18")[["entry", "position", "retdev"]]
 
 The functions are those of :mod:`unlearn_bench.harness.api`, imported when they are used.
 """
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         prepare,
         rescore,
         run_baselines,
+        score_outputs,
         show,
         submit,
         tracks,
@@ -40,6 +41,7 @@ __all__ = [
     "prepare",
     "rescore",
     "run_baselines",
+    "score_outputs",
     "show",
     "submit",
     "tracks",

@@ -17,9 +17,11 @@ from unlearn_bench.harness.tracks import DEFAULT_TRACK
 
 if TYPE_CHECKING:
     import pandas as pd
+    from numpy.typing import NDArray
 
     from unlearn_bench.harness.entries.entry import Entry
     from unlearn_bench.harness.results.entry_details import EntryDetails, PublicDetails
+    from unlearn_bench.harness.results.outputs import OutputScores
     from unlearn_bench.harness.tracks.specification import Track
     from unlearn_bench.harness.units.tuning import Objective, SearchChoice, Setting
     from unlearn_bench.harness.workflows.audit import Audited
@@ -41,6 +43,7 @@ __all__ = [
     "prepare",
     "rescore",
     "run_baselines",
+    "score_outputs",
     "show",
     "submit",
     "tracks",
@@ -198,6 +201,21 @@ def leaderboard(
     from unlearn_bench.harness.workflows.leaderboard import leaderboard
 
     return leaderboard(track, _path(secret), public=public).rows
+
+
+def score_outputs(arrays: Mapping[str, NDArray[Any]]) -> OutputScores:
+    """Return every number that logits of your own models allow, with nulls and intervals; no track is needed.
+
+    Args:
+        arrays: ``labels``, ``split``, ``original``, ``retrained``, ``unlearned``, and perhaps ``null``, as
+            :func:`harness.results.outputs.outputs` describes them.
+
+    Raises:
+        BenchError: an array is missing, or does not belong to the others.
+    """
+    from unlearn_bench.harness.results import outputs
+
+    return outputs.score(outputs.outputs(arrays))
 
 
 def show(

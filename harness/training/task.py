@@ -130,9 +130,20 @@ def train_task(
         used = np.unique(np.concatenate(subsets))
         all_images, all_labels = all_images[used], all_labels[used]
         subsets = [np.searchsorted(used, subset) for subset in subsets]
-    images, labels = torch.from_numpy(all_images), torch.from_numpy(all_labels)
+    images, labels = _strided(all_images), torch.from_numpy(all_labels)
     train(members, images, labels, subsets, seeds, recipe, normaliser(track), on_epoch, checkpoint)
     return list(members)
+
+
+def _strided(images: NDArray[np.uint8]) -> torch.Tensor:
+    """Return images [n, c, h, w] as a tensor that shares their memory and has the strides of a copy.
+
+    Of a channel that is the only one, several strides mean the same, and convolutions choose their algorithm by them:
+    the models that ship were trained on a copy.
+    """
+    if not images.flags.c_contiguous:
+        return torch.from_numpy(images[np.arange(len(images))])
+    return torch.from_numpy(images).as_strided(images.shape, images[[0, 0]].strides)
 
 
 def epochs_of(track: Track, role: Role) -> int:
