@@ -57,9 +57,8 @@ def late_gain(choice: SearchChoice) -> str:
     """Return what the last third of a search's trials still gained; empty where that was not measured."""
     if choice.late_gain is None:
         return ""
-    return f"the last third of the trials gained {choice.late_gain:.4f}" + (
-        "" if choice.converged else ": not converged"
-    )
+    verdict = "" if choice.converged else ": not converged"
+    return f"the last third of the trials gained {choice.late_gain:.4f}{verdict}"
 
 
 def group(row: pd.Series[Any] | Mapping[Any, Any], metric: str) -> str:
