@@ -21,7 +21,7 @@ from unlearn_bench.harness.commands._verbs import verb
 
 if TYPE_CHECKING:
     from unlearn_bench.harness.executors import RunOptions
-    from unlearn_bench.harness.units.tuning import Objective, SearchChoice, Setting
+    from unlearn_bench.harness.units.tuning import Objective, Setting
 
 
 @verb(
@@ -77,24 +77,18 @@ def command(
     sandbox, one unit per core; the shipped methods run in worker processes unless --sandbox names one. Every trial is
     kept, an interrupted search resumes, and submit and baselines use the choice.
     """
+    from unlearn_bench.harness.report.cells import late_gain
     from unlearn_bench.harness.workflows.tune import tune
 
     choices = []
     for choice in tune(entries, track, options, trials=trials, objective=objective, setting=role, export=export):
         choices.append(asdict(choice))
         if not as_json:
-            chosen = choice.parameters.items()
+            chosen, gain = choice.parameters.items(), late_gain(choice)
             parameters = ", ".join(f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}" for k, v in chosen)
             click.echo(
                 f"{choice.entry}: loss {choice.loss:.4f} in trial {choice.trial} of {choice.trials} "
-                f"({choice.failed_trials} failed, {choice.cpu_seconds:.0f} CPU s{_late_gain(choice)}): {parameters}"
+                f"({choice.failed_trials} failed, {choice.cpu_seconds:.0f} CPU s{gain and f', {gain}'}): {parameters}"
             )
     if as_json:
         click.echo(json.dumps(choices, indent=1))
-
-
-def _late_gain(choice: SearchChoice) -> str:
-    if choice.late_gain is None:
-        return ""
-    verdict = "" if choice.converged else ", not converged"
-    return f", the last third gained {choice.late_gain:.4f}{verdict}"

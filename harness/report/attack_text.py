@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
-from unlearn_bench.harness.report.cells import number, shortened
+from unlearn_bench.harness.report.cells import NONE, number, shortened
 from unlearn_bench.harness.results.attack_panel import AttackNumber
 from unlearn_bench.scoring.gate import GateResult
 from unlearn_bench.scoring.intervals import mean_interval
@@ -50,8 +51,7 @@ def panel(attack_numbers: Sequence[AttackNumber]) -> str:
     for reading in attack_numbers:
         name = "" if reading.attack == previous else reading.attack
         previous = reading.attack
-        lines.append(
-            f"{name:<16}{reading.number:<24}{reading.value:>9.3f}{reading.null:>11.3f}{reading.original:>10.3f}"
-        )
+        null = NONE if math.isnan(reading.null) else f"{reading.null:.3f}"
+        lines.append(f"{name:<16}{reading.number:<24}{reading.value:>9.3f}{null:>11}{reading.original:>10.3f}")
     lines.append("zero line: retrained models; collateral: U-LiRA on retained examples, Original is before unlearning")
     return "\n".join(lines)

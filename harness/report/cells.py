@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from unlearn_bench.harness.results.badges import UNRANKED
-from unlearn_bench.harness.units.tuning import LATE_GAIN
+from unlearn_bench.harness.units.tuning import LATE_GAIN, SearchChoice
 from unlearn_bench.scoring.metric import Metric
 
 NONE = "–"
@@ -51,6 +51,14 @@ def unconverged(row: pd.Series[Any] | Mapping[Any, Any]) -> bool:
     """Return whether the search for the row's hyper-parameters has not converged."""
     gain = row.get("late_gain")
     return not pd.isna(gain) and float(gain) > LATE_GAIN
+
+
+def late_gain(choice: SearchChoice) -> str:
+    """Return what the last third of a search's trials still gained; empty where that was not measured."""
+    if choice.late_gain is None:
+        return ""
+    verdict = "" if choice.converged else ": not converged"
+    return f"the last third of the trials gained {choice.late_gain:.4f}{verdict}"
 
 
 def group(row: pd.Series[Any] | Mapping[Any, Any], metric: str) -> str:

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from unlearn_bench.harness.report import attack_text, terminal_board, unit_table
+from unlearn_bench.harness.report.cells import late_gain
 from unlearn_bench.harness.results.entry_details import EntryDetails, PublicDetails
 from unlearn_bench.harness.results.review import Mark
 from unlearn_bench.harness.units.records import Record, ShadowRecord
-from unlearn_bench.harness.units.tuning import SearchChoice
 
 
 def public_text(details: PublicDetails) -> str:
@@ -78,17 +78,11 @@ def _head(details: EntryDetails) -> Iterator[str]:
     else:
         yield (
             f"search       {search.trials} trials × {len(search.seeds)} units, "
-            f"{search.cpu_seconds:.0f} CPU s, objective {search.objective}, loss {search.loss:.3f}{_late_gain(search)}"
+            f"{search.cpu_seconds:.0f} CPU s, objective {search.objective}, loss {search.loss:.3f}"
+            + (f"; {gain}" if (gain := late_gain(search)) else "")
         )
     for name, value in sorted({k: v for record in details.records for k, v in record.environment.items()}.items()):
         yield f"{name:<12} {value}"
-
-
-def _late_gain(search: SearchChoice) -> str:
-    if search.late_gain is None:
-        return ""
-    verdict = "" if search.converged else ": it has not converged"
-    return f", of which the last third of the trials gained {search.late_gain:.3f}{verdict}"
 
 
 def _said(record: Record) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from unlearn_bench.harness.entries.entry import ORACLE_FREE, baseline, baseline_names
-from unlearn_bench.harness.report.cells import NONE, group, position, position_range
+from unlearn_bench.harness.report.cells import NONE, group, position, position_range, unconverged
 from unlearn_bench.harness.results.badges import UNRANKED
 from unlearn_bench.harness.tracks.specification import Track
 from unlearn_bench.scoring.groups import GROUPS
@@ -74,6 +74,7 @@ def _caption(board: pd.DataFrame, track: Track) -> str:
     signs = [
         *(["$p$: provisional, without U-LiRA"] if (board["provisional"] != "").any() else []),
         *(["$=$: no better than Original"] if (board["state"] == NO_BETTER).any() else []),
+        *(["$s$: its search has not converged"] if any(unconverged(row) for _, row in board.iterrows()) else []),
     ]
     ran = f", units up to {date}" if date else ""
     sentences = [
@@ -86,7 +87,9 @@ def _caption(board: pd.DataFrame, track: Track) -> str:
 
 
 def _row(row: pd.Series[Any], metrics: list[Metric]) -> str:
-    sign = "$^{=}$" if row["state"] == NO_BETTER else "$^{p}$" if row["provisional"] else ""
+    signs = ("=" if row["state"] == NO_BETTER else "") + ("p" if row["provisional"] else "")
+    signs += "s" if unconverged(row) else ""
+    sign = f"$^{{{signs}}}$" if signs else ""
     refused = f" ({row['state']})" if row["state"] in UNRANKED else ""
     cells = [escaped(position(row)), escaped(position_range(row)), escaped(f"{row['entry']}{refused}") + sign]
     return " & ".join([*cells, *(_cell(row, metric) for metric in metrics)]) + r" \\"

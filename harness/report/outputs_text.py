@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from unlearn_bench.harness.report import attack_text
+from unlearn_bench.harness.report.cells import NONE
 from unlearn_bench.harness.results.attack_panel import AttackNumber
 from unlearn_bench.harness.results.outputs import OutputScores
 from unlearn_bench.scoring.groups import GROUPS
@@ -20,7 +21,7 @@ def text(scores: OutputScores) -> str:
     lines.append(f"{'metric':<16}{'unlearned':>18}{'zero line':>11}{'original':>10}")
     for metric in scores.metrics:
         spread = f" ± {metric.value.half_width:.3f}" if metric.value.n > 1 else ""
-        null = "–" if metric.null is None or math.isnan(metric.null) else f"{metric.null:.3f}"
+        null = NONE if metric.null is None or math.isnan(metric.null) else f"{metric.null:.3f}"
         lines.append(f"{metric.title:<16}{f'{metric.value.mean:.3f}{spread}':>18}{null:>11}{metric.original:>10.3f}")
     lines += ["", attack_text.panel(scores.attacks), ""]
     if scores.unusable:

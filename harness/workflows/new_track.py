@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from unlearn_bench.harness.data.dataset import Dataset, data_folder, load_datase
 from unlearn_bench.harness.data.datasets import imagefolder
 from unlearn_bench.harness.support.errors import USAGE, BenchError, TrackError
 from unlearn_bench.harness.support.files import write_file
-from unlearn_bench.harness.tracks.loading import load_track
+from unlearn_bench.harness.tracks.loading import parse_track
 from unlearn_bench.harness.tracks.specification import Data
 
 SIZES = (8, 16, 28, 32, 48, 64, 96, 128, 160, 224)
@@ -61,13 +62,9 @@ def new_track(file: Path, data: Path, model: str, size: int | None = None, force
     dataset = load_dataset(spec)
     mean, std = channel_statistics(dataset.images)
     spec = replace(spec, mean=mean, std=std, sha256=dataset.sha256)
-    write_file(file, _text(file.stem, spec, dataset, model).encode())
-    try:
-        track = load_track(str(file))
-        _check_network(track.model_spec)
-    except TrackError:
-        file.unlink()
-        raise
+    text = _text(file.stem, spec, dataset, model)
+    _check_network(parse_track(tomllib.loads(text), file).model_spec)
+    write_file(file, text.encode())
     return NewTrack(file, len(dataset.labels), spec.classes, spec.image_size, len(mean))
 
 
@@ -95,10 +92,7 @@ def _place(data: Path) -> str:
 def _pictures(place: str, size: int | None) -> Data:
     from PIL import Image
 
-    whole = data_folder() / place
-    reader: Callable[[Path], tuple[list[Path], list[str]]]
-    reader = imagefolder.from_table if whole.suffix == ".csv" else imagefolder.from_folders
-    paths, labels = reader(whole)
+    paths, labels = imagefolder.listed(data_folder() / place)
     sides, grey = [], True
     for path in paths[:: max(1, len(paths) // SAMPLED)]:
         try:
@@ -167,7 +161,7 @@ def _text(name: str, spec: Data, dataset: Dataset, model: str) -> str:
     seeds = 10 if sizes["retain"] <= 5000 else 3
     channels = len(spec.mean)
     augmented = channels == 3 and spec.image_size >= 28
-    model_lines = [f'name = "{model}"', f"channels = {channels}"]
+    model_lines = [f"name = {_quoted(model)}", f"channels = {channels}"]
     if model == "resnet18_narrow":
         model_lines.insert(1, "width = 8")
     lines = [
@@ -177,7 +171,8 @@ def _text(name: str, spec: Data, dataset: Dataset, model: str) -> str:
         "",
         "[data]",
         f'name = "{spec.name}"',
-        f"path = {_quoted(str(spec.path))}  # relative to the data folder, BENCH_DATA",
+        f"path = {_quoted(str(spec.path))}"
+        + ("" if Path(str(spec.path)).is_absolute() else "  # relative to the data folder, BENCH_DATA"),
         f'sha256 = "{spec.sha256}"',
         f"classes = {spec.classes}",
         f"image_size = {spec.image_size}",
@@ -215,7 +210,7 @@ def _text(name: str, spec: Data, dataset: Dataset, model: str) -> str:
         "lira_splits = 0  # 16, with 8 forget sets, for U-LiRA: 144 more models to train",
         "",
         "[analysis]",
-        f'title = "{name}, {model}"',
+        f"title = {_quoted(f'{name}, {model}')}",
         f"max_epochs = {max(2, math.ceil(epochs / 5))}",
         "trials = 50",
         "tuning_seeds = 2",

@@ -39,10 +39,13 @@ def from_source(source: str, file: str, classes: int, channels: int, size: int, 
     """Build the network that ``build(classes, channels, image_size, **arguments)`` of a Python source returns.
 
     Raises:
-        NetworkError: the source defines no such function, or it does not take the arguments.
+        NetworkError: the source or its function fails, there is no such function, or it does not take the arguments.
     """
     namespace: dict[str, Any] = {"__name__": "network"}
-    exec(compile(source, file, "exec"), namespace)
+    try:
+        exec(compile(source, file, "exec"), namespace)
+    except Exception as error:  # whatever the file raises is the file's fault
+        raise NetworkError(f"{file} cannot be run: {type(error).__name__}: {error}") from error
     build = namespace.get("build")
     if not callable(build):
         raise NetworkError(f"{file} defines no function build(classes, channels, image_size)")
@@ -51,7 +54,10 @@ def from_source(source: str, file: str, classes: int, channels: int, size: int, 
         inspect.signature(build).bind(**values)
     except TypeError as error:
         raise NetworkError(f"build of {file} does not take the keys of [model]: {error}") from None
-    model: nn.Module = build(**values)
+    try:
+        model: nn.Module = build(**values)
+    except Exception as error:
+        raise NetworkError(f"build of {file} failed: {type(error).__name__}: {error}") from error
     return model
 
 

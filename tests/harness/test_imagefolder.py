@@ -92,9 +92,20 @@ def test_folders_that_are_no_data_set_are_refused(pets: Path) -> None:
     (pets / "list.csv").write_text("path,label\ncat/9.png,a\n")
     with pytest.raises(DataError, match=r"lists .*cat/9\.png, which is not there"):
         load("pets/list.csv")
+    (pets / "list.csv").write_text("path,label\n")
+    with pytest.raises(DataError, match="lists no picture"):
+        load("pets/list.csv")
     (pets / "list.csv").write_text("file,label\ncat/0.png,a\n")
     with pytest.raises(DataError, match="no path and label in every line"):
         load("pets/list.csv")
+
+
+def test_another_number_of_classes_is_told_before_anything_is_decoded(
+    pets: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decoding, "picture", lambda *_: pytest.fail("decoded"))
+    with pytest.raises(DataError, match=r"the labels are cat, dog, owl: 3 in all, and data\.classes is 2"):
+        load_dataset(declared(classes=2))
 
 
 @pytest.mark.parametrize(

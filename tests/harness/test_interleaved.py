@@ -36,7 +36,7 @@ from unlearn_bench.harness.training.recipe import train
 from unlearn_bench.harness.training.recorders import EagerRecorder, recorder_for
 from unlearn_bench.harness.training.run import local_processes, run_plan
 from unlearn_bench.harness.training.step import TrainingLoop, batch_sizes
-from unlearn_bench.harness.training.task import _strided, train_task
+from unlearn_bench.harness.training.task import train_task
 from unlearn_bench.harness.units.unit_kinds import SeedUnit
 from unlearn_bench.harness.units.worker_runner import WorkerRunner
 from unlearn_bench.sandbox.inside.models import build
@@ -389,17 +389,3 @@ def test_how_many_are_in_flight_follows_from_the_work_of_a_batch() -> None:
     assert suggested_in_flight(stem, (3, 32, 32), 256) == 8
     assert suggested_in_flight(wide, (3, 32, 32), 256) == 2
     assert suggested_in_flight(stem, (3, 224, 224), 256) == 1
-
-
-@pytest.mark.parametrize(
-    "images",
-    [
-        np.arange(5 * 64, dtype=np.uint8).reshape(5, 8, 8)[:, None],
-        np.arange(5 * 64, dtype=np.uint8).reshape(5, 1, 8, 8),
-        np.arange(5 * 192, dtype=np.uint8).reshape(5, 3, 8, 8),
-        np.arange(5 * 192, dtype=np.uint8).reshape(5, 8, 8, 3).transpose(0, 3, 1, 2),
-    ],
-)
-def test_images_that_are_not_copied_have_values_and_strides_of_a_copy(images: np.ndarray) -> None:
-    expected = torch.from_numpy(images[np.arange(5)])
-    assert torch.equal(_strided(images), expected) and _strided(images).stride() == expected.stride()

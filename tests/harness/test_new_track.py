@@ -47,6 +47,8 @@ def test_a_file_that_is_there_is_not_replaced_unasked(shapes: Path, tmp_path: Pa
     (tmp_path / "mine.toml").write_text("mine")
     command = ["tracks", "new", str(tmp_path / "mine.toml"), "--data", str(shapes)]
     assert "is there already" in run(*command).stderr
+    assert run(*command, "--force", "--model", "timm:none").exit_code == 2
+    assert (tmp_path / "mine.toml").read_text() == "mine", "what cannot be replaced stays"
     assert run(*command, "--force").exit_code == 0
 
 

@@ -18,20 +18,19 @@ from unlearn_bench.harness.entries.entry import baseline
 from unlearn_bench.harness.references.references import References, half
 from unlearn_bench.harness.references.roles import Role, shadow_roles
 from unlearn_bench.harness.report.site import board_plots
-from unlearn_bench.harness.results import attack_panel, board, panel_results, scores
+from unlearn_bench.harness.results import attack_panel, board, scores
 from unlearn_bench.harness.results.board_entries import board_entries
 from unlearn_bench.harness.results.shipping import export_records
 from unlearn_bench.harness.store.store import SHIPPED, Store
 from unlearn_bench.harness.tracks.loading import load_track
 from unlearn_bench.harness.units import shadow_units, worker_runner
-from unlearn_bench.harness.units.records import ShadowRecord
 from unlearn_bench.harness.units.runner import UntimedResult
 from unlearn_bench.harness.units.sandbox_runner import SandboxRunner
 from unlearn_bench.harness.units.unit_kinds import SeedUnit, Unit
 from unlearn_bench.harness.units.unit_run import UnitContext
 from unlearn_bench.sandbox.types import Job, Outcome
 from unlearn_bench.scoring.temperature import scaled
-from unlearn_bench.scoring.ulira import STOPPED_STRETCH, STRETCH, ulira
+from unlearn_bench.scoring.ulira import ulira
 
 ATTACK = """
 TITLE = "mean loss"
@@ -251,45 +250,6 @@ def test_half_precision_moves_no_metric_by_more_than_one_example_does(default: R
     rng = np.random.default_rng(0)
     phi = rng.normal(3, 4, (2, 1024, 8))
     assert ulira(*phi.astype(np.float16)).accuracy == pytest.approx(ulira(*phi).accuracy, abs=1e-3)
-
-
-def test_an_early_stop_says_so_and_a_full_run_goes_on_from_there(default: References) -> None:
-    entry, runner = baseline("ft"), Drawn(len(default.examples.dataset.labels))
-    early = shadow_units.run(default, entry, runner, narrow=0.4)
-    assert (early.pairs, early.narrow, early.status) == (shadow_units.LEAST_PAIRS, 0.4, "ok")
-    assert len(runner.asked) == 2 * shadow_units.LEAST_PAIRS * 8
-    full = shadow_units.run(default, entry, runner)
-    assert (full.pairs, full.narrow) == (8, None)
-    assert len(runner.asked) == len(set(runner.asked)) == 16 * 8, "no unit runs twice"
-    again = Drawn(len(default.examples.dataset.labels))
-    assert shadow_units.run(default, entry, again).values == full.values and not again.asked
-    impossible = shadow_units.run(default, baseline("ga"), Drawn(len(default.examples.dataset.labels)), narrow=1e-9)
-    assert impossible.pairs == 8
-
-
-def half_width(references: References, record: ShadowRecord) -> float:
-    found = scores.entry_shadow_scores(references, record)
-    assert found is not None
-    return (found.attacks["ulira"]["accuracy_high"] - found.attacks["ulira"]["accuracy_low"]) / 2
-
-
-def test_the_interval_of_a_run_that_stopped_early_is_wider(default: References) -> None:
-    early = shadow_units.run(default, baseline("ft"), Drawn(len(default.examples.dataset.labels)), narrow=0.4)
-    asked_for = replace(early, narrow=None)
-    assert half_width(default, early) == pytest.approx(STOPPED_STRETCH / STRETCH * half_width(default, asked_for))
-    reading = panel_results.ShadowReading(early, scores.entry_shadow_scores(default, early))
-    assert panel_results._pair_reading(default, reading).stretch == STOPPED_STRETCH, "that of Forgetting, too"
-    full = shadow_units.run(default, baseline("ft"), Drawn(len(default.examples.dataset.labels)), narrow=1e-9)
-    assert half_width(default, full) == half_width(default, replace(full, narrow=None)), "nothing was left to run"
-
-
-def test_a_run_stops_once_the_interval_that_is_reported_is_narrow_enough(default: References) -> None:
-    first = shadow_units.run(default, baseline("ft"), Drawn(len(default.examples.dataset.labels)), narrow=0.4)
-    reported = half_width(default, first)
-    for narrow, stops in ((1.001 * reported, True), (0.999 * reported, False)):
-        entry = baseline("ga").with_parameters({"lr": narrow})
-        record = shadow_units.run(default, entry, Drawn(len(default.examples.dataset.labels)), narrow=narrow)
-        assert (record.pairs == first.pairs) == stops
 
 
 def test_a_stopped_run_keeps_what_is_finished(default: References) -> None:

@@ -267,7 +267,9 @@ def test_a_choice_without_a_key_is_damaged_and_named(key: str) -> None:
 
 def test_a_board_marks_a_row_whose_search_has_not_converged() -> None:
     Store().write("tuned/digits-resnet18", "ft", {**shipped_choice("ft"), "late_gain": 0.02})
-    table, markdown = (run("leaderboard", "--format", form).stdout for form in ("table", "markdown"))
+    forms = ("table", "markdown", "latex")
+    table, markdown, tex = (run("leaderboard", "--format", form).stdout for form in forms)
+    assert "& ft$^{ps}$ &" in tex and "$s$: its search has not converged" in tex
     (row,) = [line for line in table.splitlines() if " ft" in line and "^" in line]
     assert row and "^ its search for parameters has not converged" in table
     (row,) = [line for line in markdown.splitlines() if "search not converged" in line]

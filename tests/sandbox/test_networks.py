@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import nn
 
+from unlearn_bench.harness.tracks import validation
 from unlearn_bench.harness.training.grouped import can_group, groups_exactly
-from unlearn_bench.sandbox.inside import models
+from unlearn_bench.sandbox.inside import models, networks
 from unlearn_bench.sandbox.inside.models import NetworkError
 
 NETWORKS = {
@@ -64,6 +65,8 @@ def test_a_library_network_answers_small_images_and_comes_back_from_its_state(na
         (spec("torchvision:resnet18", widht=3), "with these arguments: .*widht"),
         (spec("timm:vit_tiny_patch16_225"), "near it: .*vit_tiny_patch16_224"),
         (own("width = 3"), "defines no function build"),
+        (own("import nothing_like_it"), "net.py cannot be run: ModuleNotFoundError"),
+        (own("def build(classes, channels, image_size): return 1 / 0"), "build of net.py failed: ZeroDivisionError"),
         (own(widht=3), "does not take the keys of .model.: .*widht"),
         (
             own("from torch import nn\ndef build(classes, channels, image_size): return nn.Flatten()"),
@@ -92,6 +95,10 @@ def test_what_an_image_needs_follows_from_the_network() -> None:
     assert models.needs(spec("timm:resnet18")) == ("torchvision", "timm")
     assert models.needs(own()) == ()
     assert models.needs(own(needs=("torchvision",))) == ("torchvision",)
+
+
+def test_tracks_name_the_libraries_that_there_are() -> None:
+    assert set(validation.LIBRARIES) == set(networks.LIBRARIES)
 
 
 class Concatenating(nn.Module):

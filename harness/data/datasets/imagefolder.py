@@ -21,16 +21,21 @@ def load(spec: Data, download: bool) -> Dataset:
     Classes are numbered in the order of their names, pictures in that of their paths, or of the lines of the file.
     """
     place = data_folder() / str(spec.path)
-    paths, labels = from_table(place) if place.suffix == ".csv" else from_folders(place)
-    return Dataset(decoded(paths, len(spec.mean), spec.image_size), numbered(labels, spec.own_classes, str(place)))
+    paths, labels = listed(place)
+    numbers = numbered(labels, spec.own_classes, str(place))  # before the pictures, which may take long
+    return Dataset(decoded(paths, len(spec.mean), spec.image_size), numbers)
 
 
-def from_folders(place: Path) -> tuple[list[Path], list[str]]:
-    """Return the pictures below a folder of class folders, and the names of their classes.
+def listed(place: Path) -> tuple[list[Path], list[str]]:
+    """Return the pictures of a folder of class folders, or of a CSV file, and their labels.
 
     Raises:
-        DataError: there is no such folder, or a class without a picture.
+        DataError: it is neither, or lists no picture, or one that is not there.
     """
+    return _from_table(place) if place.suffix == ".csv" else _from_folders(place)
+
+
+def _from_folders(place: Path) -> tuple[list[Path], list[str]]:
     if not place.is_dir():
         raise DataError(f"there is no folder of pictures at {place}", "put it there, or set BENCH_DATA")
     classes = sorted(folder for folder in place.iterdir() if folder.is_dir() and not folder.name.startswith("."))
@@ -46,12 +51,7 @@ def from_folders(place: Path) -> tuple[list[Path], list[str]]:
     return paths, labels
 
 
-def from_table(place: Path) -> tuple[list[Path], list[str]]:
-    """Return the pictures that a CSV file lists, relative to its folder, and their labels.
-
-    Raises:
-        DataError: the file is missing, is no such table, or lists a picture that is not there.
-    """
+def _from_table(place: Path) -> tuple[list[Path], list[str]]:
     try:
         table = pd.read_csv(place, dtype=str)
     except (OSError, ValueError) as error:
@@ -60,6 +60,8 @@ def from_table(place: Path) -> tuple[list[Path], list[str]]:
         ) from None
     if not {"path", "label"} <= set(table.columns) or table[["path", "label"]].isna().any().any():
         raise DataError(f"{place} has no path and label in every line", "the first line is: path,label")
+    if table.empty:
+        raise DataError(f"{place} lists no picture", "write a line for each: path,label")
     paths = [place.parent / path for path in table["path"]]
     missing = [path for path in paths if not path.is_file()]
     if missing:

@@ -9,6 +9,7 @@ from typing import Any
 
 from unlearn_bench.harness.entries.entry import Entry
 from unlearn_bench.harness.references.roles import RoleKind
+from unlearn_bench.harness.report.cells import late_gain
 from unlearn_bench.harness.report.site.page_data import EntryPage, Number, Row, Seed, number, plain, slug
 from unlearn_bench.harness.results import attack_panel, curves
 from unlearn_bench.harness.results.board import REFERENCES, Results
@@ -119,12 +120,8 @@ def _search(choice: tuning.SearchChoice | None) -> dict[str, str]:
         "budget": f"{choice.trials} trials × {len(choice.seeds)} units, {choice.cpu_seconds:.0f} CPU s",
         "objective": plain(choice.objective),
         "loss of the choice": f"{choice.loss:.4f} (trial {choice.trial})",
-        **({} if choice.late_gain is None else {"gain of the last third": _late_gain(choice)}),
+        **({"convergence": gain} if (gain := late_gain(choice)) else {}),
     }
-
-
-def _late_gain(choice: tuning.SearchChoice) -> str:
-    return f"{choice.late_gain:.4f}" + ("" if choice.converged else ": the search has not converged")
 
 
 def _seed(record: Record, score: Scores | None) -> Seed:
