@@ -124,6 +124,8 @@ class Protocol:
     """F is deleted in this many requests of one size, one after the other (sequential deletion)."""
     contract: int = 1
     """Version of the submission contract."""
+    packages: bool = field(default=False, metadata={"rule": True})
+    """Whether an entry may have several files. It is in no digest: to allow it orphans no unit."""
 
 
 @dataclass(frozen=True)
@@ -198,5 +200,9 @@ class Track:
 
 
 def _declared(table: Any) -> dict[str, Any]:
-    """Return what differs from the defaults, so that a new key does not change the digests of old tracks."""
-    return {f.name: getattr(table, f.name) for f in dataclasses.fields(table) if getattr(table, f.name) != f.default}
+    """Return what differs from the defaults, so that a new key does not change the digests of old tracks.
+
+    Fields with the metadata ``rule`` say what may be sent in, not how it is run.
+    """
+    fields = [f for f in dataclasses.fields(table) if "rule" not in f.metadata]
+    return {f.name: getattr(table, f.name) for f in fields if getattr(table, f.name) != f.default}

@@ -154,8 +154,11 @@ def _job(
     request: int = 0,
 ) -> Job:
     track = unit.track
+    main, *others = unit.entry.files
     return Job(
-        source=unit.entry.source,
+        source=unit.entry.files[main],
+        modules={path: unit.entry.files[path] for path in others},
+        requirements=unit.entry.requirements,
         parameters=unit.entry.overrides,
         model=track.model_spec,
         weights=weights,

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from unlearn_bench.harness.entries.entry import find_entry
+from unlearn_bench.harness.entries.entry import find_entry, require_allowed
 from unlearn_bench.harness.executors import RunOptions, connected
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.results import audit as results
@@ -63,6 +63,7 @@ def audit(
     """
     public, store = load_track(track, options.secret), Store()
     source = find_entry(name)
+    require_allowed(source, public)
     disclosure.within_quota(store, source, public)
     entry = tuned(source, public, store).with_parameters(parameters or {})
     fresh = results.fresh_track(store, public, seeds, redraw)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from unlearn_bench.harness.entries.entry import Entry, has_shipped_name, read
+from unlearn_bench.harness.entries.entry import Entry, has_shipped_name, read, require_allowed
 from unlearn_bench.harness.executors import RunOptions, connected
 from unlearn_bench.harness.results import attack_panel, board
 from unlearn_bench.harness.results.board_entries import board_entries
@@ -63,7 +63,7 @@ def submit(
     """Check a submission, run its units that have no record, and score it.
 
     Args:
-        path: the submission, one Python file.
+        path: the submission: a Python file, or a folder of several where the track allows it.
         track: a track's name, or the path of a TOML file.
         options: how to run it.
         seeds: run only the first so many model seeds; a position needs all.
@@ -84,6 +84,7 @@ def submit(
         needs_shadows(loaded_track)
     if seeds is not None:
         disclosure.not_public(loaded_track, "a part of the seeds")
+    require_allowed(source, loaded_track)
     disclosure.within_quota(store, source, loaded_track)
     entry = tuned(source, loaded_track, store).with_parameters(parameters or {})
     count = min(seeds or loaded_track.protocol.seeds, loaded_track.protocol.seeds)
