@@ -138,3 +138,9 @@ def test_a_metric_may_not_be_called_like_another_column(folder: Path) -> None:
 def test_a_declaration_that_contradicts_itself_is_refused(declaration: dict[str, object], why: str) -> None:
     with pytest.raises(ValueError, match=why):
         Metric(**{"name": "mine", "title": "Mine", "meaning": "mine", **declaration})  # type: ignore[arg-type]
+
+
+def test_a_board_says_how_much_memory_a_method_needs() -> None:
+    rows = json.loads(run("leaderboard", "--format", "json").stdout)["rows"]
+    memory = {row["entry"]: row["peak_mib"] for row in rows}
+    assert 100 < memory["ft"] < memory["iu"] < 4096, "IU holds the gradient of every sample"

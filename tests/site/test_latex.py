@@ -68,3 +68,11 @@ def test_it_compiles(files: Path) -> None:
         done = subprocess.run([*command, "paper"], cwd=files, capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done.stdout
     assert (files / "paper.pdf").stat().st_size > 10_000
+
+
+def test_it_says_how_much_memory_a_method_needs(files: Path) -> None:
+    text = (files / "digits-resnet18.tex").read_text()
+    (heads,) = [line for line in text.splitlines() if line.startswith("position &")]
+    (iu,) = [line for line in text.splitlines() if "& iu" in line]
+    place = heads.split(" & ").index("peak MiB \\\\")
+    assert re.match(r"\$\d{3,4} \\pm \d+\$", iu.split(" & ")[place]), iu
