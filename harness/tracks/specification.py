@@ -16,7 +16,8 @@ class Data:
     """The data set and how its images are presented (evaluation page, section 1)."""
 
     name: str
-    """A file of ``harness/data/datasets`` without its ``.py``, or ``NAME.py`` in the data folder."""
+    """A file of ``harness/data/datasets`` without its ``.py``, ``torchvision:NAME``, ``hf:NAME``, or ``NAME.py`` in the
+    data folder."""
     classes: int
     image_size: int
     mean: tuple[float, ...]
@@ -24,13 +25,22 @@ class Data:
     rotation_seed: int | None = None
     """Rotate every image once, by an angle in ±180° drawn from this seed (digits only)."""
     path: str | None = None
-    """File or folder of a user's own data set, relative to the data folder (npz and imagefolder only)."""
+    """File or folder of a user's own data set, relative to the data folder; of a library's, where it looks for it."""
     sha256: str | None = None
     """Of images and labels as used; checked whenever the data is loaded."""
     superclasses: tuple[int, ...] = ()
     """The class of the track that each of the data set's own classes is part of; default: they are the same."""
     code_sha256: str | None = None
     """Of the file ``name``, which runs on the host, if it is not one of the benchmark's own."""
+    parts: tuple[str, ...] = ()
+    """Parts of a library's data set, as it names them; the last of several is the official test part."""
+    arguments: Mapping[str, Any] | None = None
+    """Further arguments for the library; of ``hf:NAME`` also ``image`` and ``label``, the names of the columns."""
+
+    @property
+    def library(self) -> str:
+        """The library that reads the data set, or nothing."""
+        return self.name.partition(":")[0] if ":" in self.name else ""
 
     @property
     def is_file(self) -> bool:

@@ -12,6 +12,8 @@ from unlearn_bench.harness.tracks.specification import Data, Recipe, Splits, Tra
 
 LIBRARIES = ("torchvision", "timm")
 """Libraries whose image classifiers a track can name."""
+DATA_LIBRARIES = ("torchvision", "hf")
+"""Libraries whose data sets a track can name; ``hf`` is Hugging Face's ``datasets``."""
 
 
 def contradictions(track: Track) -> Iterator[str]:
@@ -74,17 +76,22 @@ def _recipe(recipe: Recipe) -> Iterator[str]:
 def _data(data: Data) -> Iterator[str]:
     if data.is_file and (Path(data.name).is_absolute() or ".." in Path(data.name).parts):
         yield f"data.name is {data.name!r}; allowed: a file in the data folder (BENCH_DATA), named relative to it"
-    if not data.is_file and data.name not in datasets():
+    from_library = data.library in DATA_LIBRARIES and data.name != f"{data.library}:"
+    if not data.is_file and not from_library and data.name not in datasets():
         yield (
-            f"data.name is {data.name!r}; allowed: {', '.join(map(repr, datasets()))}, or a file of your own, "
-            "NAME.py in the data folder (BENCH_DATA) with data.code_sha256; to add one to the benchmark, put NAME.py "
-            "into harness/data/datasets"
+            f"data.name is {data.name!r}; allowed: {', '.join(map(repr, datasets()))}, 'torchvision:NAME', 'hf:NAME', "
+            "or a file of your own, NAME.py in the data folder (BENCH_DATA) with data.code_sha256; to add one to the "
+            "benchmark, put NAME.py into harness/data/datasets"
         )
     if data.is_file != (data.code_sha256 is not None):
         yield "data.code_sha256 goes with a file of your own as data.name (see sha256sum), and it with that"
     if data.name in ("npz", "imagefolder") and (data.path is None or data.sha256 is None):
         yield f"data.path and data.sha256 are needed with data.name = {data.name!r}"
-    if data.name == "imagefolder" and len(data.mean) not in (1, 3):
+    if from_library and data.sha256 is None:
+        yield f"data.sha256 is needed with data.name = {data.name!r}; `bench tracks new` computes it"
+    if not from_library and (data.parts or data.arguments is not None):
+        yield "data.parts and data.arguments go with data.name = 'torchvision:NAME' or 'hf:NAME'"
+    if (from_library or data.name == "imagefolder") and len(data.mean) not in (1, 3):
         yield f"data.mean has {len(data.mean)} values; allowed: 1 for grey pictures, 3 for colour"
     if len(data.mean) != len(data.std):
         yield "data.mean and data.std have different lengths"
