@@ -129,7 +129,7 @@ def _described(table: dict[str, Any], path: Path) -> dict[str, Any]:
         return {"name": path.stem, **table}
     track = parse_track(table, path)
     content = dataclasses.asdict(dataclasses.replace(track, model=dict(track.model)))
-    del content["salt"], content["network_source"]
+    del content["salt"], content["network_source"], content["folder"]
     if not track.data.is_file:
         del content["data"]["code_sha256"]  # only a user's own file has one
     digests = ("reference_digest", "protocol_digest", "analysis_digest")

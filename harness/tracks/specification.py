@@ -10,6 +10,9 @@ from typing import Any, Literal
 
 from unlearn_bench.harness.support.digests import digest
 
+PRETRAINED = ("pretrained", "pretrained_sha256")
+"""Keys of ``[model]`` that say what weights a network starts from."""
+
 
 @dataclass(frozen=True)
 class Data:
@@ -174,6 +177,8 @@ class Track:
     """Of a sealed track; without it, seeds could be guessed from the digests."""
     network_source: str = field(default="", repr=False, metadata={"secret": True})
     """Text of the file ``model.file``, which runs on the host and in the sandbox."""
+    folder: str = field(default="", repr=False, metadata={"secret": True})
+    """Of the track's file, beside which pretrained weights are looked for."""
 
     @cached_property
     def reference_digest(self) -> str:
@@ -203,7 +208,8 @@ class Track:
     @property
     def model_spec(self) -> dict[str, Any]:
         """The full specification for ``sandbox.inside.models.build``."""
-        spec = {"classes": self.data.classes, "image_size": self.data.image_size, **self.model}
+        architecture = {key: value for key, value in self.model.items() if key not in PRETRAINED}
+        spec = {"classes": self.data.classes, "image_size": self.data.image_size, **architecture}
         return {**spec, "source": self.network_source} if "file" in self.model else spec
 
 

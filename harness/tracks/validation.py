@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from unlearn_bench.harness.tracks.specification import Data, Recipe, Splits, Track
+from unlearn_bench.harness.tracks.specification import PRETRAINED, Data, Recipe, Splits, Track
 
 LIBRARIES = ("torchvision", "timm")
 """Libraries whose image classifiers a track can name."""
@@ -42,6 +43,7 @@ def contradictions(track: Track) -> Iterator[str]:
 def _model(model: Mapping[str, Any]) -> Iterator[str]:
     """Check what can be checked without torch; ``sandbox.inside.networks`` checks the rest when it builds one."""
     name, arguments = model.get("name"), architectures()
+    yield from _pretrained(model)
     if "file" in model:
         if name is not None:
             yield "model.name and model.file exclude each other"
@@ -58,8 +60,23 @@ def _model(model: Mapping[str, Any]) -> Iterator[str]:
         )
     else:
         allowed = [a for a in arguments[name] if a not in ("classes", "image_size")]
-        for key in sorted(set(model) - {"name", *allowed}):
+        for key in sorted(set(model) - {"name", *PRETRAINED, *allowed}):
             yield f"model.{key} is not a key; allowed with {name!r}: {', '.join(allowed)}"
+
+
+def _pretrained(model: Mapping[str, Any]) -> Iterator[str]:
+    source, digest = (model.get(key) for key in PRETRAINED)
+    if source is None and digest is None:
+        return
+    if not isinstance(source, str) or not isinstance(digest, str) or not re.fullmatch(r"[0-9a-f]{64}", digest):
+        yield "model.pretrained names a file of weights, and model.pretrained_sha256 its digest (see sha256sum)"
+    elif ":" in source:
+        library = str(model.get("name", "")).partition(":")[0]
+        if source.partition(":")[0] not in LIBRARIES or library not in (source.partition(":")[0], "resnet18"):
+            yield (
+                f"model.pretrained is {source!r}; allowed: a file, or 'torchvision:TAG' or 'timm:TAG' for a network of "
+                "the same library"
+            )
 
 
 def _recipe(recipe: Recipe) -> Iterator[str]:

@@ -103,9 +103,9 @@ def _column(spec: Data, part: Any, wanted: str | None, usual: Sequence[str], key
 def _offline(wanted: bool) -> Iterator[None]:
     """Keep the library from asking its hub, which it would even for what is in its cache."""
     import datasets
-    import huggingface_hub
+    from huggingface_hub import constants
 
-    modules = datasets.config, huggingface_hub.constants
+    modules = datasets.config, constants
     before = [module.HF_HUB_OFFLINE for module in modules]
     try:
         for module, value in zip(modules, before, strict=True):
