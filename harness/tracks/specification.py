@@ -109,11 +109,18 @@ class Recipe:
     label_smoothing: float = 0.0
     clip: float | None = None
     """Largest norm of a gradient; default: any."""
+    random_resized_crop: float = 0.0
+    """Least share of an image's area that is cut out and enlarged (Szegedy et al. 2015); 0 means none."""
+    randaugment: int = 0
+    """Magnitude 1 … 30 of two random operations per image (Cubuk et al. 2020); 0 means none."""
+    mixup: float = 0.0
+    """Images and targets are mixed in shares drawn from Beta(mixup, mixup) (Zhang et al. 2018); 0 means not."""
 
     @property
     def plain(self) -> bool:
-        """Whether a step is one of SGD that changes every weight by itself."""
-        return self.optimizer == "sgd" and not self.nesterov and self.clip is None
+        """Whether a step is one of SGD that changes every weight by itself, on images that are moved at most."""
+        augmented = self.random_resized_crop or self.randaugment or self.mixup
+        return self.optimizer == "sgd" and not self.nesterov and self.clip is None and not augmented
 
 
 @dataclass(frozen=True)

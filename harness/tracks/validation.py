@@ -22,6 +22,8 @@ def contradictions(track: Track) -> Iterator[str]:
     yield from _data(track.data)
     yield from _model(track.model)
     yield from _recipe(track.recipe)
+    if track.recipe.randaugment and (len(track.data.mean) not in (1, 3) or track.data.image_size < 3):
+        yield "recipe.randaugment needs grey images or such of three channels, of 3 pixels or more"
     for key in ("retain", "forget", "val", "test"):
         if getattr(track.splits, key) < 1:
             yield f"splits.{key} is {getattr(track.splits, key)}; allowed: 1 or more"
@@ -88,6 +90,14 @@ def _recipe(recipe: Recipe) -> Iterator[str]:
         yield f"recipe.label_smoothing is {recipe.label_smoothing}; allowed: 0 up to less than 1"
     if recipe.clip is not None and recipe.clip <= 0:
         yield f"recipe.clip is {recipe.clip}; allowed: more than 0"
+    if not 0 <= recipe.random_resized_crop <= 1:
+        yield f"recipe.random_resized_crop is {recipe.random_resized_crop}; allowed: a share of the area, up to 1"
+    if recipe.random_resized_crop and recipe.crop:
+        yield "recipe.crop and recipe.random_resized_crop exclude each other"
+    if not 0 <= recipe.randaugment <= 30:
+        yield f"recipe.randaugment is {recipe.randaugment}; allowed: a magnitude of 1 … 30, or 0"
+    if recipe.mixup < 0:
+        yield f"recipe.mixup is {recipe.mixup}; allowed: 0 or more"
 
 
 def _data(data: Data) -> Iterator[str]:
