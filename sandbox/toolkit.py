@@ -21,7 +21,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 from torch.utils.data import DataLoader
 
-from .inside.augmentation import moved
+from .inside.augmentation import crop_boxes, moved, resized_crops
+from .inside.randaugment import choices, randaugmented
 
 Objective = Callable[..., Tensor]
 """Maps one batch, ``objective(*batch)``, to the scalar that training decreases."""
@@ -75,19 +76,40 @@ def forever(batches: Iterable[tuple[Tensor, ...]]) -> Iterator[tuple[Tensor, ...
         yield from batches
 
 
-def augment(images: Tensor, crop: int = 0, flip: bool = False, fill: float | Tensor = 0) -> Tensor:
-    """Crop images at random after padding and flip them at random, drawn per image, on the images' device.
+def augment(
+    images: Tensor,
+    crop: int = 0,
+    flip: bool = False,
+    fill: float | Tensor = 0,
+    *,
+    random_resized_crop: float = 0.0,
+    randaugment: int = 0,
+    white: float | Tensor = 1,
+) -> Tensor:
+    """Crop images at random, flip them at random and apply RandAugment, drawn per image, on the images' device.
 
     Args:
         images: [n, c, h, w], of any dtype; left unchanged.
         crop: padding in pixels on every side; 0 means none.
         flip: whether each image is mirrored with probability ½.
         fill: value of the padding, a number or a tensor that broadcasts to [n, c, h, w], such as black.
+        random_resized_crop: least share of the area that is cut out and enlarged (Szegedy et al. 2015); 0 means none.
+        randaugment: magnitude 1 … 30 of two operations per image (Cubuk et al. 2020), which take ``fill`` for black; 0
+            means none.
+        white: as ``fill``, the largest value of an image; read by RandAugment only.
     """
     n, device = len(images), images.device
     mirrored = torch.rand(n, 1, device=device) < 0.5 if flip else None
     down, right = (torch.randint(-crop, crop + 1, (n, 1), device=device) if crop else None for _ in range(2))
-    return moved(images, torch.arange(n, device=device), down, right, mirrored, fill)
+    if crop or flip or not (random_resized_crop or randaugment):
+        images = moved(images, torch.arange(n, device=device), down, right, mirrored, fill)
+    if random_resized_crop:
+        images = resized_crops(images, crop_boxes(n, *images.shape[2:], random_resized_crop).to(device))
+    if randaugment:
+        scaled = ((images - fill) / (white - fill) * 255).round().clamp(0, 255).to(torch.uint8)
+        changed = randaugmented(scaled, choices(n).to(device), randaugment)
+        images = changed.to(images.dtype) / 255 * (white - fill) + fill
+    return images
 
 
 # Training
@@ -171,12 +193,26 @@ def _half_cosine(position: int, length: int) -> float:
     return (1 + math.cos(math.pi * position / length)) / 2
 
 
-def cross_entropy(model: nn.Module, label_smoothing: float = 0.0) -> Objective:
+def cross_entropy(model: nn.Module, label_smoothing: float = 0.0, mixup: float = 0.0) -> Objective:
     """Return the objective of plain training: mean cross-entropy of ``model`` on a batch of (images, labels).
 
-    ``label_smoothing``: the part of each target that is spread evenly over all classes (Szegedy et al. 2016).
+    Args:
+        model: gives the logits.
+        label_smoothing: the part of each target that is spread evenly over all classes (Szegedy et al. 2016).
+        mixup: images and targets are mixed with those of the sample before, in a share that is drawn for each batch
+            from Beta(mixup, mixup) (Zhang et al. 2018); 0 means not.
     """
-    return lambda images, labels: F.cross_entropy(model(images), labels, label_smoothing=label_smoothing)
+    loss = partial(F.cross_entropy, label_smoothing=label_smoothing)
+    if not mixup:
+        return lambda images, labels: loss(model(images), labels)
+    shares = torch.distributions.Beta(mixup, mixup)
+
+    def mixed(images: Tensor, labels: Tensor) -> Tensor:
+        share = float(shares.sample())
+        logits = model(share * images + (1 - share) * images.roll(1, 0))
+        return share * loss(logits, labels) + (1 - share) * loss(logits, labels.roll(1, 0))
+
+    return mixed
 
 
 def train_epoch(
@@ -216,6 +252,7 @@ def fit(
     nesterov: bool = False,
     warmup: float = 0.0,
     label_smoothing: float = 0.0,
+    mixup: float = 0.0,
 ) -> nn.Module:
     """Train ``model`` by cross-entropy on (images, labels) batches, all of it in train mode; return it.
 
@@ -226,7 +263,7 @@ def fit(
     model.train()
     steps = recipe_optimizer(model.parameters(), optimizer, lr, weight_decay, momentum, nesterov)
     rate = recipe_schedule(steps, schedule, lr, epochs, len(batches), warmup)
-    objective = cross_entropy(model, label_smoothing)
+    objective = cross_entropy(model, label_smoothing, mixup)
     before_step = None if clip is None else partial(_clip_gradients, model, clip)
     for _ in range(epochs):
         train_epoch(objective, batches, steps, rate, before_step)

@@ -260,5 +260,8 @@ def retrain(track: Track) -> Entry:
             "warmup": recipe.warmup,
             "label_smoothing": recipe.label_smoothing,
             "clip": recipe.clip,
+            "random_resized_crop": recipe.random_resized_crop,
+            "randaugment": recipe.randaugment,
+            "mixup": recipe.mixup,
         }
     )

@@ -21,6 +21,7 @@ from unlearn_bench.harness.report.cells import (
     unconverged,
 )
 from unlearn_bench.harness.report.neighbours import told_apart
+from unlearn_bench.harness.report.pretraining import pretraining
 from unlearn_bench.harness.results.badges import DISQUALIFIED, UNTRUSTED
 from unlearn_bench.harness.results.review import NOT_REPRODUCED, VERIFIED
 from unlearn_bench.harness.tracks.specification import Track
@@ -55,7 +56,7 @@ def table(board: pd.DataFrame, track: Track, null: Mapping[str, float], floor: f
     lines.append("left: what the worst attack finds, from 0 (a retrained model) to 1 (Original), and which it is")
     if board["ulira"].notna().any():
         lines.append("LiRA: accuracy of U-LiRA, forgotten against never seen; .5 is chance")
-    lines += told_apart(board)
+    lines += [*told_apart(board), *pretraining(track)]
     if (board["state"] == NO_BETTER).any():
         lines.append("= no better than Original: no position")
     if (board["provisional"] != "").any():

@@ -98,6 +98,8 @@ def parse_track(table: Mapping[str, Any], path: Path, secret: Secret | None = No
         raise TrackError(f"{path}: {problem}", "correct the file")
     if "file" in track.model:
         track = dataclasses.replace(track, network_source=_network_source(track, path))
+    if "pretrained" in track.model:
+        track = dataclasses.replace(track, folder=str(path.parent.resolve()))
     return track
 
 

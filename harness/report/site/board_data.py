@@ -13,6 +13,7 @@ import pandas as pd
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.report.cells import NONE, group, unconverged
 from unlearn_bench.harness.report.neighbours import told_apart
+from unlearn_bench.harness.report.pretraining import pretraining
 from unlearn_bench.harness.report.site.page_data import LETTERS, Board, Number, Part, Row, number, plain, position, slug
 from unlearn_bench.harness.results import board, scores
 from unlearn_bench.harness.results.badges import UNTRUSTED
@@ -141,7 +142,7 @@ def _track(results: Results, table: pd.DataFrame, cells: Mapping[str, Mapping[tu
         rows=tuple(rows),
         facts=tuple((name, plain(value)) for name, value in facts),
         null=null,
-        notes=_notes(table),
+        notes=_notes(table, track),
     )
 
 
@@ -231,11 +232,11 @@ def _zero_line(null: Mapping[str, float]) -> str:
     return ", ".join(f"{metric.title} {null[metric.name]:.{metric.digits}f}" for metric in metrics)
 
 
-def _notes(table: pd.DataFrame) -> tuple[str, ...]:
+def _notes(table: pd.DataFrame, track: Track) -> tuple[str, ...]:
     notes = []
     if not ((table["kind"] == "baseline") & (table["state"] == "ok")).any():
         notes.append("No baseline has run here: groups and positions mean nothing yet.")
     if (table["badge"] == UNTRUSTED).any():
         notes.append("Rows with the badge “untrusted sandbox” ran without a container.")
-    notes += [f"{line[0].upper()}{line[1:]}." for line in told_apart(table)]
-    return tuple(notes)
+    notes += [f"{line[0].upper()}{line[1:]}." for line in (*told_apart(table), *pretraining(track))]
+    return tuple(map(plain, notes))
