@@ -28,7 +28,7 @@ Examples:
 
 \b
 Exit codes: 0 ok, 2 usage, 10 invalid, 11 crash, 12 out of memory, 13 timeout,
-14 and 15 of verify (inconsistent, cannot tell), 20 infrastructure (try again),
+14 and 15 of verify (inconsistent, cannot tell), 16 not applicable to the network, 20 infrastructure (try again),
 130 stopped by Ctrl-C (the same command resumes)."""
 
 

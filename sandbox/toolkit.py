@@ -21,6 +21,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 from torch.utils.data import DataLoader
 
+from .inside.adapter import NotApplicable as NotApplicable
 from .inside.augmentation import crop_boxes, moved, resized_crops
 from .inside.randaugment import choices, randaugmented
 
@@ -295,9 +296,15 @@ def predict(model: nn.Module, images: Tensor, batch_size: int = 256) -> Tensor:
 
 
 def head(model: nn.Module) -> nn.Linear:
-    """Return the classifier: the last linear layer, with one output per class, also for classes without labels."""
-    *_, last = (module for module in model.modules() if isinstance(module, nn.Linear))
-    return last
+    """Return the classifier: the last linear layer, with one output per class, also for classes without labels.
+
+    Raises:
+        NotApplicable: the network has no linear layer.
+    """
+    linear = [module for module in model.modules() if isinstance(module, nn.Linear)]
+    if not linear:
+        raise NotApplicable("the network has no linear layer that could be its classifier")
+    return linear[-1]
 
 
 def finite(model: nn.Module, *more: Tensor) -> bool:
@@ -310,15 +317,20 @@ def finite(model: nn.Module, *more: Tensor) -> bool:
 def reinitialise(model: nn.Module) -> nn.Module:
     """Re-draw all parameters from the distribution a freshly built model has, and reset batch-norm statistics.
 
-    An entry does not know how its model was built, so the rule goes by module type and follows the builders of the
-    benchmark's architectures: residual networks (no layer norm) have Kaiming-normal convolutions (fan-out, He et al.
-    2015); transformers (layer norm) have truncated-normal linear layers (σ = 0.02, bias 0), zero attention biases and,
-    in TinyViT's MBConv blocks, a zero last scale. Everything else follows torch's own ``reset_parameters``.
+    A network of torchvision, of timm or of a track's own file is built again, as the benchmark built it. The
+    benchmark's own architectures, and models from elsewhere, follow a rule by module type: residual networks (no layer
+    norm) have Kaiming-normal convolutions (fan-out, He et al. 2015); transformers (layer norm) have truncated-normal
+    linear layers (σ = 0.02, bias 0), zero attention biases and, in TinyViT's MBConv blocks, a zero last scale.
+    Everything else follows torch's own ``reset_parameters``.
     It works in place and returns the model.
 
     Raises:
-        TypeError: a module has parameters and no known initialisation.
+        NotApplicable: the rule does not know how a module with parameters is initialised.
     """
+    build_again = getattr(model, "build_again", None)
+    if build_again is not None:
+        model.load_state_dict(build_again().state_dict())
+        return model
     modules: list[Any] = list(model.modules())
     transformer = any(isinstance(module, nn.LayerNorm) for module in modules)
     for module in modules:
@@ -328,7 +340,7 @@ def reinitialise(model: nn.Module) -> nn.Module:
         elif hasattr(module, "reset_parameters"):
             module.reset_parameters()
         elif any(True for _ in module.parameters(recurse=False)):
-            raise TypeError(f"do not know how to initialise a {type(module).__name__}")
+            raise NotApplicable(f"it is not known how a new {type(module).__name__} is initialised")
         if isinstance(module, nn.Conv2d) and not transformer:
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
         elif isinstance(module, nn.Linear) and transformer:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol, get_args
 
-Status = Literal["ok", "invalid", "crash", "oom", "timeout", "infra", "disqualified"]
+Status = Literal["ok", "invalid", "crash", "oom", "timeout", "not-applicable", "infra", "disqualified"]
 STATUSES: tuple[Status, ...] = get_args(Status)
 
 Limit = Literal[

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 STRUCK = "the memory limit struck a process in the sandbox"
 STOPPED = "stopped on request"
 SILENT = "an error that says nothing of itself"
+UNEXPLAINED = "the method does not say why"
 
 
 class Ending(NamedTuple):
@@ -119,6 +120,8 @@ def _error(payload: bytearray, exit_: Exit, limits: Limits) -> Verdict:
     traceback = report["traceback"] if isinstance(report.get("traceback"), str) else ""
     if status == "invalid":
         return Verdict("invalid", message or SILENT, traceback=traceback)
+    if status == "not-applicable" and not exit_.oom:
+        return Verdict("not-applicable", message or UNEXPLAINED)
     if status == "oom" or exit_.oom:
         return Verdict(
             "oom", one_line(f"{_too_much(limits)}, or than the device has: {kind}: {message}"), traceback=traceback

@@ -15,7 +15,7 @@ from unlearn_bench.scoring.metric import Metric
 from unlearn_bench.scoring.metric_table import metrics, paper_ranked, per_seed, ranked
 from unlearn_bench.scoring.panel_result import PanelResult
 from unlearn_bench.scoring.ranks import dense_ranks, keys, positions
-from unlearn_bench.scoring.seed_rows import NO_BETTER, OK, checked
+from unlearn_bench.scoring.seed_rows import NO_BETTER, NOT_APPLICABLE, OK, checked
 from unlearn_bench.scoring.umia import indiscernibility
 
 RESAMPLES = 5000
@@ -49,18 +49,19 @@ def track_board(
     * for each metric of shadow models ``<m>``, ``<m>_low``, ``<m>_high`` (float) from ``panel``
     * ``forgetting``, ``forgetting_low``, ``forgetting_high`` (float), ``forgetting_attack`` (string): the strongest
       evidence of all attacks, see ``scoring.forgetting``; ``provisional`` (string): why U-LiRA is not among them
-    * for each grouped metric ``<m>``: ``group_<m>`` (string): G1, G2, G3, F; NA for references and where the metric is
-      unknown, which then counts in no group. ``keep_<m>`` (float): the share of resamples in which the row keeps its
-      group; NaN unless that is one of G1 to G3
+    * for each grouped metric ``<m>``: ``group_<m>`` (string): G1, G2, G3, F; NA for references, for methods that
+      do not apply, and where the metric is unknown, which then counts in no group. ``keep_<m>`` (float): the share of
+      resamples in which the row keeps its group; NaN unless that is one of G1 to G3
     * ``G1``, ``G2``, ``G3``, ``F`` (int): memberships that count for the position
     * ``position``, ``position_last`` (Int64): the places that the row shares, as in a competition; NA for references,
-      and for rows that are F, incomplete or no better than Original. ``position_low``, ``position_high`` (Int64): 95 %
-      range of the first and of the last one in bootstrap resamples of the seeds. ``ahead`` (float): the share of
-      resamples in which the row stands ahead of the next one; NaN for the last
+      and for rows that are F, incomplete, not applicable or no better than Original. ``position_low``,
+      ``position_high`` (Int64): 95 % range of the first and of the last one in bootstrap resamples of the seeds.
+      ``ahead`` (float): the share of resamples in which the row stands ahead of the next one; NaN for the last
     * ``paper_rank_<m>`` (Int64): dense rank by the group of a metric that the paper ranks by, among usable rows
 
-    An entry is F unless all seeds are ok and it is usable. Cut points come from the usable baselines; without
-    any, there are no cuts and every usable row is G1. ``groups``: the membership of these rows, where it is known.
+    An entry is F unless all seeds are ok and it is usable, or its method does not apply to the network. Cut points come
+    from the usable baselines; without any, there are no cuts and every usable row is G1. ``groups``: the membership of
+    these rows, where it is known.
     """
     checked_rows = checked(rows, {track: seeds})
     of_track = {result.entry: result for result in panel if result.track == track}
@@ -72,7 +73,7 @@ def track_board(
         letters = np.array([*LETTERS, None], dtype=object)[codes[0]]
         board[f"group_{metric}"] = pd.array(letters, dtype="string")
         board[f"keep_{metric}"] = np.where(codes[0] < F, (codes[1:] == codes[0]).mean(axis=0), np.nan)
-    usable = ~board["state"].isin(["incomplete", "reference"])
+    usable = ~board["state"].isin(["incomplete", "reference", NOT_APPLICABLE])
     for paper_metric in paper_ranked():
         codes_of_rows = groups.codes[paper_metric.name][0][usable.to_numpy()]
         counts = codes_of_rows[:, None] == np.arange(len(GROUPS))
@@ -90,9 +91,9 @@ def overall_board(
 ) -> pd.DataFrame:
     """Return the board over all tracks of ``seeds`` (track → seeds it wants), of entries that ran every one of them.
 
-    An entry that has not run every track, or is incomplete on one, is on the boards of its tracks only. One that is no
-    better than Original on a track, or F, is counted as F there; one that is so everywhere has no position.
-    ``groups``: the memberships of these rows on each track, where they are known.
+    An entry that has not run every track, or is incomplete or not applicable on one, is on the boards of its tracks
+    only. One that is no better than Original on a track, or F, is counted as F there; one that is so everywhere has no
+    position. ``groups``: the memberships of these rows on each track, where they are known.
 
     * ``entry``, ``kind``, ``state`` (string; ``ranked``, ``no better`` or ``reference``), ``tracks`` (int)
     * for each metric of the position ``<m>``: ``<m>`` (float): mean over tracks of the tracks' means (geometric for
@@ -113,7 +114,7 @@ def overall_board(
         for track, rows_of_track in track_rows.items()
     ]
     standings = [groups_on_track.standings for groups_on_track in groups]
-    complete = [set(states.index[states["state"] != "incomplete"]) for states in standings]
+    complete = [set(states.index[~states["state"].isin(["incomplete", NOT_APPLICABLE])]) for states in standings]
     names = pd.Index(sorted(set.intersection(*complete)), name="entry", dtype="string")
 
     states = pd.concat([table["state"].reindex(names) for table in standings], axis=1)

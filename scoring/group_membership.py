@@ -16,14 +16,14 @@ from unlearn_bench.scoring.groups import GROUPS, all_cut_points, places
 from unlearn_bench.scoring.metric import Metric
 from unlearn_bench.scoring.metric_table import grouped
 from unlearn_bench.scoring.panel_result import PanelResult
-from unlearn_bench.scoring.seed_rows import NO_BETTER, OK, standings
+from unlearn_bench.scoring.seed_rows import NO_BETTER, NOT_APPLICABLE, OK, standings
 
 FORGETTING = "forgetting"
 """The metric that is the worst of all attacks, see ``scoring.forgetting``."""
 F = len(GROUPS)
 """Code of group F, after 0, 1, 2 for G1, G2, G3."""
 NONE = F + 1
-"""Code of no group: reference rows, and a metric that is unknown for the row."""
+"""Code of no group: reference rows, methods that do not apply, and a metric that is unknown for the row."""
 SLOW = 0.0
 """Logarithm of the speed-up up to which an entry is in G3, whatever the others do: retraining is as fast."""
 
@@ -81,7 +81,7 @@ def membership(
             cuts[metric.name] = np.exp(limits) if metric.ratio else limits
         of_metric = np.full((len(draws), len(states)), F, dtype=np.int8)
         of_metric[:, usable] = drawn
-        of_metric[:, (states["state"] == "reference").to_numpy()] = NONE
+        of_metric[:, states["state"].isin(["reference", NOT_APPLICABLE]).to_numpy()] = NONE
         codes[metric.name] = of_metric
     return GroupMembership(states, codes, cuts, evidence)
 

@@ -5,7 +5,8 @@ Columns (others are ignored):
 * ``entry``, ``track``: names; ``seed``: any label, the same for all entries of a track (comparisons are paired on it)
 * ``kind``: ``baseline`` (shipped, sets the cut points), ``entry`` (a submission) or ``reference`` (Retrain, Original:
   shown, never ranked)
-* ``status``: ``ok``, ``infra`` (the benchmark's fault, counts as not run yet), or any other for the entry's own failure
+* ``status``: ``ok``, ``infra`` (the benchmark's fault, counts as not run yet), ``not-applicable`` (the method
+  cannot work on the track's network), or any other for the entry's own failure
 * every metric that has a value per seed (``scoring.metric_table.per_seed``): finite where the status is ``ok``, ignored
   elsewhere. Those that are not ``required``, such as ``rte``, may be NaN or absent where they are unknown
 * ``ra_retrain``: RA of the same seed's retrained model; ``classes``: number of classes of the track
@@ -26,6 +27,9 @@ KINDS = ("baseline", "variant", "entry", "reference")
 """``variant``: a baseline with other hyper-parameters; like an entry, it does not decide where groups are cut."""
 OK, NO_BETTER = "ok", "no better"
 """States of usable entries: those that have a position, and those that forget no better than Original."""
+NOT_APPLICABLE = "not applicable"
+"""State of entries whose method cannot work on the track's network: they have no numbers, no group and no position."""
+DOES_NOT_APPLY = "the method cannot work on the track's network"
 
 
 def columns() -> list[str]:
@@ -81,6 +85,8 @@ def standings(rows: pd.DataFrame, seeds: int) -> pd.DataFrame:
 
     * ``ok``: all seeds ok, and usable
     * ``failed``: a seed failed through the entry's fault
+    * ``not applicable``: no seed ended otherwise than ``not-applicable`` or ``infra``. Beside any other end it is a
+      failure: all seeds have the same network
     * ``incomplete``: seeds not run yet or lost to ``infra``, none failed
     * ``unusable``: a seed whose RA is below 1.5 / classes or half of its retrained model's, or whose outputs have
       collapsed
@@ -125,6 +131,8 @@ def _faults(rows: pd.DataFrame) -> list[str]:
 def _state(statuses: list[str], faults: list[str], seeds: int) -> tuple[str, str]:
     """Return state and reason; ``faults``: of the seeds that are ok, see :func:`_faults`."""
     failures = Counter(status for status in statuses if status not in ("ok", "infra"))
+    if set(statuses) - {"infra"} == {"not-applicable"}:
+        return NOT_APPLICABLE, DOES_NOT_APPLY
     if failures:
         return "failed", ", ".join(
             f"{count} {status}" for status, count in sorted(failures.items())

@@ -85,7 +85,8 @@ def _entry(entry: EntryResult, sealed: bool) -> list[str]:
     if entry.status != "ok":
         failed_seeds = [str(seed.seed) for seed in entry.seeds if seed.status == entry.status]
         place = f" on seed {', '.join(failed_seeds)}" if failed_seeds else ""
-        lines += [f"failed: `{entry.status}`{place}. Whose: {_plain(entry.whose)}. {_plain(entry.remedy)}", ""]
+        how = "" if entry.status == "not-applicable" else "failed: "
+        lines += [f"{how}`{entry.status}`{place}. Whose: {_plain(entry.whose)}. {_plain(entry.remedy)}", ""]
     return lines
 
 

@@ -28,6 +28,7 @@ from unlearn_bench.harness.support.errors import EXIT_CODES
 from unlearn_bench.harness.units import disclosure, probe_units
 from unlearn_bench.harness.units.blame import BLAME
 from unlearn_bench.harness.units.records import Record, ShadowRecord
+from unlearn_bench.scoring.seed_rows import DOES_NOT_APPLY, NOT_APPLICABLE
 
 NEIGHBOURS = 2
 """Rows shown above an entry, and as many below it."""
@@ -53,11 +54,12 @@ def pull_result(
 ) -> PullResult:
     """Return the result of a pull request whose scoring ``started`` at a time (ISO 8601).
 
-    Its exit code is that of the first entry that failed.
+    Its exit code is that of the first entry that failed, or else of the first that does not apply to the network.
     """
     track = references.track
-    failed = [entry for entry in entries if entry.status != "ok"]
-    exit_code = EXIT_CODES["invalid"] if pull.refusals else failed[0].exit_code if failed else 0
+    failed = [entry for entry in entries if entry.status not in ("ok", "not-applicable")]
+    ended = [*failed, *(entry for entry in entries if entry.status == "not-applicable")]
+    exit_code = EXIT_CODES["invalid"] if pull.refusals else ended[0].exit_code if ended else 0
     return PullResult(
         format=FORMAT,
         kind="smoke" if smoke else "score",
@@ -113,8 +115,9 @@ def entry_result(
 
 
 def standing(references: References, name: str) -> Standing:
-    """Return where an entry stands on the board of this store."""
+    """Return where an entry stands on the board of this store, without sentences of entries."""
     ranked = board.board(references)
+    ranked.loc[ranked["state"] == NOT_APPLICABLE, "reason"] = DOES_NOT_APPLY
     if not (ranked["entry"] == name).any():
         return Standing()
     rows = ranked[ranked["kind"] != "reference"].reset_index(drop=True)

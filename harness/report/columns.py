@@ -21,7 +21,8 @@ _ENTRY: dict[str, Column] = {
     ),
     "state": (
         "string",
-        "`ok`, `no better`, `failed`, `incomplete`, `unusable`, `reference`, `disqualified`, `untrusted sandbox`",
+        "`ok`, `no better`, `failed`, `not applicable` (to the track's network), `incomplete`, `unusable`, "
+        "`reference`, `disqualified`, `untrusted sandbox`",
     ),
     "reason": ("string", "why the state is not `ok`"),
     "badge": (

@@ -28,7 +28,7 @@ from unlearn_bench.harness.tracks.specification import Track
 from unlearn_bench.scoring.groups import GROUPS
 from unlearn_bench.scoring.metric import Metric
 from unlearn_bench.scoring.metric_table import by_weight, leading, ranked, shown, titles
-from unlearn_bench.scoring.seed_rows import NO_BETTER
+from unlearn_bench.scoring.seed_rows import NO_BETTER, NOT_APPLICABLE
 
 WIDTH = 100
 """Columns of the terminal's table."""
@@ -79,6 +79,8 @@ def table(board: pd.DataFrame, track: Track, null: Mapping[str, float], floor: f
             lines.append(f"{sign} {word}: published units were run again (bench verify)")
     for _, row in board[board["state"] == DISQUALIFIED].iterrows():
         lines.append(shortened(f"× {shortened(str(row['entry']), 18)} disqualified: {row['reason']}", 100))
+    for _, row in board[board["state"] == NOT_APPLICABLE].iterrows():
+        lines.append(shortened(f"– {shortened(str(row['entry']), 18)} not applicable: {row['reason']}", 100))
     for _, row in board[board["inconsistent"] != ""].iterrows():
         lines.append(f"! {shortened(str(row['entry']), 18)} inconsistent: {row['inconsistent']}")
     return "\n".join(lines)
@@ -111,6 +113,7 @@ def _place(row: pd.Series[Any], placed: int) -> str:
             "reference": "reference row",
             "incomplete": "not ranked yet",
             UNTRUSTED: UNTRUSTED,
+            NOT_APPLICABLE: f"not applicable: {row['reason']}",
             DISQUALIFIED: f"disqualified: {row['reason']}",
         }
         return places.get(row["state"], f"no position: {row['reason']}")

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Set
 
 from unlearn_bench.harness.results.review import NOT_REPRODUCED, VERIFIED, Mark
+from unlearn_bench.scoring.seed_rows import NOT_APPLICABLE
 
 UNTRUSTED = "untrusted sandbox"
 """State and badge of a row that a public board lists without a rank."""
 DISQUALIFIED = "disqualified"
 """State of a row that a maintainer took out of the ranks; its reason says why."""
-UNRANKED = frozenset({UNTRUSTED, DISQUALIFIED})
+UNRANKED = frozenset({UNTRUSTED, DISQUALIFIED, NOT_APPLICABLE})
+"""States of rows that stand without a place and are no F either."""
 
 
 def badge(kind: str, trusted: bool, mark: Mark) -> str:

@@ -28,7 +28,7 @@ from unlearn_bench.scoring.board import RESAMPLES, overall_board, seed_columns, 
 from unlearn_bench.scoring.group_membership import GroupMembership, membership
 from unlearn_bench.scoring.groups import GROUPS
 from unlearn_bench.scoring.panel_result import PanelResult
-from unlearn_bench.scoring.seed_rows import checked, columns
+from unlearn_bench.scoring.seed_rows import NOT_APPLICABLE, checked, columns
 from unlearn_bench.scoring.ulira import null_band
 
 
@@ -181,6 +181,8 @@ def board(references: References, public: bool = False, results: Results | None 
     if track.sealed:  # an entry may choose by failing which seeds are ok: their means are not for participants
         partial = (ranked["seeds_ok"] < ranked["seeds_total"]) & (ranked["kind"] != "reference")
         ranked.loc[partial, seed_columns()] = np.nan
+    elif (unfit := ranked["state"] == NOT_APPLICABLE).any():
+        ranked.loc[unfit, "reason"] = [_unfit(results.entries[str(name)]) for name in ranked.loc[unfit, "entry"]]
     ranked["verified"] = [results.mark(name).verified for name in names]
     ranked["inconsistent"] = [results.shadows[name].fault if name in results.shadows else "" for name in names]
     late_gains = [results.searches[name].late_gain if name in results.searches else None for name in names]
@@ -259,6 +261,11 @@ def null(references: References, entries: Sequence[BoardEntry] | None = None) ->
         low, high = null_band(retrained.scores.pair_accuracies)
         numbers |= {"ulira": retrained.scores.attacks["ulira"]["accuracy"], "ulira_low": low, "ulira_high": high}
     return numbers
+
+
+def _unfit(entry: BoardEntry) -> str:
+    """Return the sentence by which a method says why it cannot work on the network."""
+    return next(record.reason for record in entry.records.values() if record.status == "not-applicable")
 
 
 def _row(

@@ -9,7 +9,15 @@ Owner = Literal["your method", "your command", "this machine", "the benchmark"]
 USAGE = 2
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
-EXIT_CODES: dict[str, int] = {"ok": 0, "invalid": 10, "crash": 11, "oom": 12, "timeout": 13, "infra": 20}
+EXIT_CODES: dict[str, int] = {
+    "ok": 0,
+    "invalid": 10,
+    "crash": 11,
+    "oom": 12,
+    "timeout": 13,
+    "not-applicable": 16,
+    "infra": 20,
+}
 """Exit code of each unit status; ``disqualified`` rows are shown, never run."""
 
 

@@ -27,6 +27,8 @@ from unlearn_bench.harness.tracks.specification import Track
 from unlearn_bench.harness.units.runner import U, UntimedResult
 from unlearn_bench.harness.units.unit_kinds import Unit
 from unlearn_bench.sandbox import names
+from unlearn_bench.sandbox.text import one_line
+from unlearn_bench.sandbox.verdict import UNEXPLAINED
 
 PER_GPU = 4
 """Worker processes on one GPU."""
@@ -105,7 +107,8 @@ def _start(track: Track, device: str) -> None:
 def _run(unit: Unit, deadline: float) -> UntimedResult:
     """Run one unit in a worker, but not while a unit of another process is on the clock.
 
-    An exception of the entry is a ``crash``, non-finite outputs are ``invalid``; a unit that takes more than
+    ``NotApplicable`` of the entry is ``not-applicable``, any other exception a ``crash``, non-finite outputs are
+    ``invalid``; a unit that takes more than
     ``deadline`` seconds is a ``timeout``; one that exhausts a GPU's memory is ``oom``.
     """
     assert _references is not None
@@ -122,6 +125,8 @@ def attempt_unit(references: References, unit: Unit, deadline: float, device: st
 def _attempt(references: References, unit: Unit, deadline: float, device: str) -> UntimedResult:
     import torch
 
+    from unlearn_bench.sandbox.inside.adapter import NotApplicable
+
     start = time.process_time()
     signal.signal(signal.SIGALRM, _late)
     signal.setitimer(signal.ITIMER_REAL, deadline)
@@ -135,6 +140,8 @@ def _attempt(references: References, unit: Unit, deadline: float, device: str) -
     except torch.OutOfMemoryError as error:
         status, reason = "oom", str(error).splitlines()[0][:200]
         torch.cuda.empty_cache()
+    except NotApplicable as error:
+        status, reason = "not-applicable", one_line(str(error)) or UNEXPLAINED
     except Exception as error:  # whatever an entry raises is its own failure, and the search continues
         status, reason = "crash", f"{type(error).__name__}: {error}".splitlines()[0][:200]
     finally:

@@ -36,7 +36,7 @@ class BaselinesRun:
     exported: int | None
     """How many records were exported; ``None`` if no export was asked for."""
     failure: BenchError | None
-    """Why the first failed unit failed; ``None`` if none did."""
+    """Why the first failed unit failed; ``None`` if none did. A method that does not apply to the network has not."""
 
 
 def run_baselines(
@@ -86,7 +86,7 @@ def run_baselines(
             records += run_shadows(references, attacked, executor, options)
         if swap:
             run_swaps(references, attackable, executor, options)
-    failed = next((record for record in records if record.status != "ok"), None)
+    failed = next((record for record in records if record.status not in ("ok", "not-applicable")), None)
     return BaselinesRun(
         track=loaded_track,
         board=board.board(references),

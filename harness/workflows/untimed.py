@@ -108,6 +108,8 @@ def _run_entry(
 def run_swaps(references: References, entries: Sequence[Entry], executor: Executor, options: RunOptions) -> None:
     """Run the missing swapped units of entries; missing originals for them are trained. The first failure ends the run.
 
+    A method that does not apply to the track's network is no failure.
+
     Raises:
         BenchError: a unit failed; the executor or a training failed.
     """
@@ -128,6 +130,6 @@ def run_swaps(references: References, entries: Sequence[Entry], executor: Execut
             label = unit.entry.name if unit.track.sealed else unit.label
             result_text = disclosure.disclosed_status(unit.track, result.status, result.reason)
             progress.line(f"{label} {result_text}")
-            if result.status != "ok":
+            if result.status not in ("ok", "not-applicable"):
                 whose, remedy = BLAME[result.status]
                 raise BenchError(f"{label}: {result_text}", whose, remedy, EXIT_CODES[result.status])

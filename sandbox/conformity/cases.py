@@ -144,6 +144,12 @@ CASES: tuple[EntryCase, ...] = (
     ),
     EntryCase("no unlearn", "x = 1", "invalid", "defines no function"),
     EntryCase(
+        "does not apply",
+        "from sandbox.toolkit import NotApplicable\ndef unlearn(m, r): raise NotApplicable('the network has no head')",
+        "not-applicable",
+        "the network has no head",
+    ),
+    EntryCase(
         "other architecture",
         "import torch\ndef unlearn(m, r): return torch.nn.Linear(2, 2)",
         "invalid",

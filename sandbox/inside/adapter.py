@@ -23,6 +23,13 @@ class ContractError(Exception):
     """The entry does not keep the submission contract; the message is for its author."""
 
 
+class NotApplicable(Exception):
+    """An entry raises it where its method cannot work on the network; the message says why in one sentence.
+
+    The unit then ends as ``not-applicable``, and the method has no place on the track, rather than F.
+    """
+
+
 def call(module: Any, model: nn.Module, loaders: tuple[Any, Any, Any], parameters: Mapping[str, Any]) -> nn.Module:
     """Call ``module.unlearn`` and return what it returned, or ``model`` if that was ``None``.
 

@@ -6,7 +6,9 @@ torchvision and timm are imported only by the models that need them: the lean im
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, TypeVar
 
 import torch
@@ -139,16 +141,25 @@ def build(spec: Mapping[str, Any]) -> nn.Module:
     """Build a freshly initialised model from ``{"name": …, "classes": …, …}`` with torch's global generator.
 
     ``name`` is a function above, or ``torchvision:NAME`` or ``timm:NAME``. With ``file`` in its place, ``source`` is
-    the text of a file that defines ``build(classes, channels, image_size)``.
+    the text of a file that defines ``build(classes, channels, image_size)``. The models of these have an attribute
+    ``build_again``, by which ``toolkit.reinitialise`` draws their parameters anew.
 
     Raises:
         NetworkError: a network that is not one of the benchmark's own cannot be built.
     """
     arguments = dict(spec)
     name = arguments.pop("name", "")
-    library, _, network = name.partition(":")
     if name in ARCHITECTURES:
         return ARCHITECTURES[name](**arguments)
+    model = _network(name, arguments)
+    if isinstance(model, nn.Module):  # whatever a file builds, ``check`` tells
+        model.build_again = partial(build, dict(spec))  # type: ignore[assignment]
+    return model
+
+
+def _network(name: str, arguments: dict[str, Any]) -> nn.Module:
+    """Build a network that is none of the functions above."""
+    library, _, network = name.partition(":")
     for key in ("sha256", "needs"):
         arguments.pop(key, None)
     channels, size = arguments.pop("channels", 3), arguments.pop("image_size")
@@ -188,5 +199,12 @@ def load(spec: Mapping[str, Any], state: Mapping[str, Tensor]) -> nn.Module:
     """Build a model with the given state; torch's global generator is left where it was."""
     with torch.random.fork_rng(devices=[]):
         model = build(spec)
-    model.load_state_dict(dict(state))
+    restore(model, state)
     return model
+
+
+def restore(model: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Load a state that was kept as arrays by name, without the versions that some networks look for in theirs."""
+    versioned = OrderedDict(state)
+    versioned._metadata = model.state_dict()._metadata  # type: ignore[attr-defined]
+    model.load_state_dict(versioned)

@@ -10,7 +10,7 @@ from importlib import metadata
 
 import torch
 
-from .adapter import ContractError
+from .adapter import ContractError, NotApplicable
 
 MESSAGE = 1000
 TRACEBACK = 16 * 1024
@@ -51,6 +51,8 @@ def failure(error: BaseException) -> bytes:
 def _status(error: BaseException, message: str) -> str:
     if isinstance(error, ContractError):
         return "invalid"
+    if isinstance(error, NotApplicable):
+        return "not-applicable"
     out_of_memory = (
         isinstance(error, MemoryError | torch.OutOfMemoryError)
         or (isinstance(error, OSError) and error.errno == ENOMEM)

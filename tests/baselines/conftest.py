@@ -7,6 +7,7 @@ import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -36,6 +37,43 @@ SPECS = {
         "window_sizes": (7, 4, 2, 1),
     },
 }
+VGG = """
+from torch import nn
+from torchvision.models.vgg import make_layers
+
+def build(classes, channels, image_size, width=8):
+    widths = [width, "M", 2 * width, "M", *[4 * width] * 2, "M", *[8 * width] * 2, "M", *[8 * width] * 2, "M"]
+    features = make_layers(widths, batch_norm=True)
+    features[0] = nn.Conv2d(channels, width, 3, padding=1)
+    return nn.Sequential(features, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(), nn.Linear(8 * width, classes))
+"""
+RESNET50 = """
+from timm.models.resnet import Bottleneck, ResNet
+
+def build(classes, channels, image_size, widths=(8, 16, 24, 32)):
+    return ResNet(Bottleneck, (3, 4, 6, 3), num_classes=classes, in_chans=channels, channels=widths)
+"""
+NETWORKS: dict[str, dict[str, Any]] = {
+    "vgg11_bn": {"file": "vgg.py", "sha256": "", "source": VGG},
+    "resnet50": {"file": "resnet50.py", "sha256": "", "source": RESNET50},
+    "mobilenet_v3_small": {"name": "torchvision:mobilenet_v3_small", "width_mult": 0.25, "reduced_tail": True},
+    "convnext_tiny": {"name": "timm:convnext_tiny", "depths": (1, 1, 2, 1), "dims": (8, 16, 24, 32)},
+    "vit_tiny": {
+        "name": "timm:vit_tiny_patch16_224",
+        "patch_size": 8,
+        "embed_dim": 24,
+        "depth": 2,
+        "num_heads": 3,
+    },
+    "swin_tiny": {
+        "name": "timm:swin_tiny_patch4_window7_224",
+        "window_size": 2,
+        "embed_dim": 12,
+        "depths": (1, 1, 2, 1),
+        "num_heads": (1, 2, 2, 4),
+    },
+}
+"""Networks of libraries and of a file, narrowed; images of 32 × 32 pixels."""
 
 Loaders = tuple[ResidentLoader, ResidentLoader, ResidentLoader]
 
@@ -51,12 +89,13 @@ def load_entry(path: Path) -> ModuleType:
 def tiny_problem(architecture: str, device: str = "cpu") -> tuple[nn.Module, Loaders]:
     """A small untrained model and the sandbox's loaders; the last batch of R and of F has one sample."""
     torch.manual_seed(0)
-    size = 32 if architecture == "tinyvit" else 8
+    size = 8 if architecture == "resnet" else 32
     data: dict[str, Tensor] = {}
     for name, n in (("retain", 33), ("forget", 17), ("val", 16)):
         data[f"{name}_images"] = torch.randint(0, 256, (n, 1, size, size), dtype=torch.uint8)
         data[f"{name}_labels"] = torch.randint(0, 4, (n,))
-    return build(SPECS[architecture]).to(device), make_loaders(data, (0.5,), (0.25,), 1, 16, 0, device)
+    spec = SPECS.get(architecture) or {**NETWORKS[architecture], "classes": 4, "channels": 1, "image_size": 32}
+    return build(spec).to(device), make_loaders(data, (0.5,), (0.25,), 1, 16, 0, device)
 
 
 def accuracy(model: nn.Module, data: tuple[Tensor, Tensor]) -> float:

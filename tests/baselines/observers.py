@@ -26,9 +26,8 @@ SETS = ("retain", "forget", "val")
 
 # Where the interpreter, its packages and the kernel's own tables lie: torch imports parts of itself on first use and
 # asks for the number of cores. Reading there tells an entry nothing about the benchmark.
-SYSTEM = tuple(
-    f"{folder}/" for folder in (sys.prefix, sys.base_prefix, Path(torch.__file__).parent, "/usr/lib", "/proc", "/sys")
-)
+PACKAGES = Path(torch.__file__).parents[1]
+SYSTEM = tuple(f"{folder}/" for folder in (sys.prefix, sys.base_prefix, PACKAGES, "/usr/lib", "/proc", "/sys"))
 PROCESS = {"subprocess.Popen", "os.system", "os.fork", "os.forkpty", "os.exec", "os.posix_spawn", "os.spawn"}
 CHANGES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.link", "os.symlink", "os.truncate", "os.chmod"}
 UNIX_SOCKET = 1

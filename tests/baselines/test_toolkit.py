@@ -186,8 +186,13 @@ def test_reinitialise_names_what_it_does_not_know() -> None:
             super().__init__()
             self.scale = nn.Parameter(torch.ones(1))
 
-    with pytest.raises(TypeError, match="Odd"):
+    with pytest.raises(toolkit.NotApplicable, match="a new Odd is initialised"):
         toolkit.reinitialise(nn.Sequential(Odd()))
+
+
+def test_a_network_without_a_linear_layer_has_no_head() -> None:
+    with pytest.raises(toolkit.NotApplicable, match="no linear layer"):
+        toolkit.head(nn.Sequential(nn.Conv2d(1, 4, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten()))
 
 
 def test_train_epoch_lets_gradients_be_changed_before_the_step() -> None:

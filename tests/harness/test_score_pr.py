@@ -203,6 +203,20 @@ def test_a_method_that_fails_is_told_whose_fault_it_is(
     assert "@" not in text and "RuntimeError" not in text, "what an entry says stays in its log"
 
 
+def test_a_method_that_does_not_apply_has_not_failed(
+    prepared: References, small: Path, fork: Repo, tmp_path: Path
+) -> None:
+    body = "from sandbox.toolkit import NotApplicable\n    raise NotApplicable('@everybody')"
+    fork.write("submissions/unfit.py", entry(body))
+    fork.commit()
+    assert score(fork, small, tmp_path / "out").exit_code == 16
+    result = pull_result.read(tmp_path / "out")
+    assert (result.status, result.entries[0].status) == ("ok", "not-applicable")
+    text = (tmp_path / "out" / "comment.md").read_text()
+    assert "**not applicable: the method cannot work on the track's network" in text and "failed" not in text
+    assert "everybody" not in text, "what an entry says stays in its record"
+
+
 @pytest.mark.docker
 @pytest.mark.usefixtures("docker_sandbox")
 def test_in_containers_a_pull_request_finds_no_secrets_and_is_trusted(

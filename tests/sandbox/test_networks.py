@@ -19,6 +19,7 @@ NETWORKS = {
     "torchvision:resnet50": {},
     "torchvision:mobilenet_v3_small": {},
     "torchvision:googlenet": {},
+    "torchvision:mnasnet0_5": {},
     "torchvision:vit_b_16": {},
     "timm:convnext_atto": {},
     "timm:vit_tiny_patch16_224": {"patch_size": 8},

@@ -147,6 +147,7 @@ def test_errors_carry_type_message_and_traceback_without_control_characters() ->
     [
         (error(status="oom", type="MemoryError"), "oom"),
         (error(status="invalid", message="no `unlearn`"), "invalid"),
+        (error(status="not-applicable", message="no convolution"), "not-applicable"),
         (error(status="ok", type="X"), "crash"),
         (error(status="infra", type="X"), "crash"),
         (error(status=["oom"], type={}), "crash"),

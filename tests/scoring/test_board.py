@@ -93,6 +93,16 @@ def test_one_failed_seed_makes_an_entry_f(make_rows: Make) -> None:
     assert new["retdev"] == pytest.approx(0.01)
 
 
+def test_a_method_that_does_not_apply_has_no_group_and_is_no_f(make_rows: Make) -> None:
+    unfit = {"kind": "baseline", "status": "not-applicable", "retdev": 60.0}
+    found, without = board(make_rows({**BASELINES, "unfit": unfit})), board(make_rows(BASELINES))
+    row = found.loc["unfit"]
+    assert row["state"] == "not applicable" and pd.isna(row[["group_retdev", "position", "paper_rank_retdev"]]).all()
+    assert row[["G1", "G2", "G3", "F"]].tolist() == [0, 0, 0, 0]
+    kept = ["group_retdev", "position", "paper_rank_retdev"]
+    assert_frame_equal(found.loc[list("ABCDE"), kept], without[kept])
+
+
 def test_a_failed_seed_may_hold_no_numbers(make_rows: Make) -> None:
     rows = make_rows({**BASELINES, "new": {"kind": "entry", "status": ["timeout", "oom", "oom"]}})
     rows.loc[rows["entry"] == "new", ["ra", "retdev", "umia", "indisc", "rte", "ra_retrain"]] = np.nan

@@ -65,5 +65,18 @@ def test_a_failure_outweighs_missing_seeds(make_rows: Make) -> None:
     assert found.loc["A", ["state", "seeds_ok", "seeds_total"]].tolist() == ["failed", 0, 3]
 
 
+@pytest.mark.parametrize(
+    ("statuses", "state"),
+    [
+        (["not-applicable"] * 3, "not applicable"),
+        (["not-applicable", "infra", "infra"], "not applicable"),
+        (["not-applicable", "ok", "ok"], "failed"),
+        (["not-applicable", "crash", "infra"], "failed"),
+    ],
+)
+def test_a_method_does_not_apply_if_no_seed_ended_otherwise(make_rows: Make, statuses: list[str], state: str) -> None:
+    assert standings(make_rows({"A": {"status": statuses}}), 3).loc["A", "state"] == state
+
+
 def test_a_disqualified_entry_failed(make_rows: Make) -> None:
     assert standings(make_rows({"A": {"status": "disqualified"}}), 3).loc["A", "state"] == "failed"
