@@ -105,7 +105,7 @@ def augment(
     if crop or flip or not (random_resized_crop or randaugment):
         images = moved(images, torch.arange(n, device=device), down, right, mirrored, fill)
     if random_resized_crop:
-        images = resized_crops(images, crop_boxes(n, *images.shape[2:], random_resized_crop).to(device))
+        images = resized_crops(images, crop_boxes(n, images.shape[2], images.shape[3], random_resized_crop).to(device))
     if randaugment:
         scaled = ((images - fill) / (white - fill) * 255).round().clamp(0, 255).to(torch.uint8)
         changed = randaugmented(scaled, choices(n).to(device), randaugment)

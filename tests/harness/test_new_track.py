@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +17,8 @@ from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support.errors import BenchError
 from unlearn_bench.harness.tracks.loading import load_track
 from unlearn_bench.harness.workflows.new_track import channel_statistics, split_sizes
+
+DATA = Path(__file__).parents[1] / "data"
 
 
 @pytest.fixture
@@ -124,3 +129,35 @@ def test_a_data_set_that_no_library_has_leaves_no_file(tmp_path: Path) -> None:
     result = run("tracks", "new", str(tmp_path / "mine.toml"), "--data", "torchvision:CIFAR11")
     assert result.exit_code == 2 and "near it: CIFAR10" in result.stderr
     assert not (tmp_path / "mine.toml").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_a_folder_of_pictures_becomes_a_board_with_three_commands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, record_property: Callable[[str, object], None]
+) -> None:
+    monkeypatch.setenv("BENCH_DATA", str(tmp_path))
+    with np.load(DATA / "cifar10-mini.npz") as archive:
+        images, labels = archive["images"], archive["labels"]
+    if images.shape[1] == 3:
+        images = images.transpose(0, 2, 3, 1)
+    for number, (image, label) in enumerate(zip(images, labels, strict=True)):
+        folder = tmp_path / "pictures" / f"class {label}"
+        folder.mkdir(parents=True, exist_ok=True)
+        if label < 3 and len(list(folder.iterdir())) < 110:
+            Image.fromarray(image).save(folder / f"{number}.png")
+        elif label >= 3:
+            folder.rmdir()
+    track = str(tmp_path / "pictures.toml")
+    for command in (
+        ("tracks", "new", track, "--data", str(tmp_path / "pictures")),
+        ("baselines", "ft", "ga", "--track", track, "--sandbox", "process"),
+        ("leaderboard", "--track", track),
+    ):
+        start = time.perf_counter()
+        result = run(*command)
+        record_property(f"seconds of {command[0]}", round(time.perf_counter() - start, 1))
+        assert result.exit_code == 0, result.output
+    for row in ("ft", "ga", "retrain", "original"):
+        assert re.search(rf"^.*\b{row}\b", result.stdout, re.MULTILINE), result.stdout
+    assert "330 images" in Path(track).read_text()
