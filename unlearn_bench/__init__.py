@@ -1,7 +1,7 @@
 """unlearn-bench as a library: a submission harness and leaderboard for machine unlearning of image classifiers.
 
->>> import unlearn_bench
->>> unlearn_bench.leaderboard("digits-resnet18")[["entry", "position", "retdev"]]
+>>> import unlearn_bench as ub
+>>> ub.board("digits-resnet18")[["entry", "position", "retdev"]]
 
 The functions are those of :mod:`unlearn_bench.harness.api`, imported when they are used.
 """
@@ -15,14 +15,16 @@ if TYPE_CHECKING:
         BenchError,
         RunOptions,
         audit,
+        board,
         check,
         compare,
-        leaderboard,
         load_track,
         prepare,
+        references,
         rescore,
         run_baselines,
-        score_outputs,
+        score,
+        seed_rows,
         show,
         submit,
         tracks,
@@ -34,14 +36,16 @@ __all__ = [
     "BenchError",
     "RunOptions",
     "audit",
+    "board",
     "check",
     "compare",
-    "leaderboard",
     "load_track",
     "prepare",
+    "references",
     "rescore",
     "run_baselines",
-    "score_outputs",
+    "score",
+    "seed_rows",
     "show",
     "submit",
     "tracks",

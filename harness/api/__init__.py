@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from unlearn_bench.harness.entries.entry import Entry
+    from unlearn_bench.harness.references.references import References
+    from unlearn_bench.harness.results.attack_panel import AttackNumber
     from unlearn_bench.harness.results.entry_details import EntryDetails, PublicDetails
     from unlearn_bench.harness.results.outputs import OutputScores
     from unlearn_bench.harness.tracks.specification import Track
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
     from unlearn_bench.harness.workflows.baselines import BaselinesRun
     from unlearn_bench.harness.workflows.prepare import Prepared
     from unlearn_bench.harness.workflows.rescore import AttackScores, Rescored
-    from unlearn_bench.harness.workflows.show import Comparison
     from unlearn_bench.harness.workflows.submit import Submitted
     from unlearn_bench.harness.workflows.verify import Verified
 
@@ -36,14 +37,16 @@ __all__ = [
     "BenchError",
     "RunOptions",
     "audit",
+    "board",
     "check",
     "compare",
-    "leaderboard",
     "load_track",
     "prepare",
+    "references",
     "rescore",
     "run_baselines",
-    "score_outputs",
+    "score",
+    "seed_rows",
     "show",
     "submit",
     "tracks",
@@ -185,7 +188,7 @@ def verify(name: str, seed: int, track: str = DEFAULT_TRACK, options: RunOptions
     return verify(name, seed, track, options or RunOptions())
 
 
-def leaderboard(
+def board(
     track: str = DEFAULT_TRACK, secret: str | PathLike[str] | None = None, *, public: bool = False
 ) -> pd.DataFrame:
     """Return the board of a track, one row per entry with the columns of ``docs/columns.md``; nothing is run.
@@ -203,19 +206,54 @@ def leaderboard(
     return leaderboard(track, _path(secret), public=public).rows
 
 
-def score_outputs(arrays: Mapping[str, NDArray[Any]]) -> OutputScores:
-    """Return every number that logits of your own models allow, with nulls and intervals; no track is needed.
+def seed_rows(track: str = DEFAULT_TRACK) -> pd.DataFrame:
+    """Return what the board of a track is made of: one row per entry and model seed, with every metric.
+
+    Raises:
+        BenchError: unknown track, a damaged store, or a sealed track, of which no single unit is shown.
+    """
+    from unlearn_bench.harness.workflows.leaderboard import seed_rows
+
+    return seed_rows(track)
+
+
+def references(track: str = DEFAULT_TRACK, secret: str | PathLike[str] | None = None) -> References:
+    """Return the examples and the reference models of a track, as far as they are stored; nothing is trained.
+
+    ``references.examples`` has the images, the labels [n] and ``parts(seed)``, the indices of R, F, V and T. A model
+    is named by its role: ``references.logits(Role("retrained", 0))`` are the logits [n, classes] of that of seed 0.
+    :func:`prepare` trains or fetches what ``references.missing()`` lists.
+
+    Raises:
+        BenchError: unknown track, or a damaged store.
+    """
+    from unlearn_bench.harness.references.references import References
+    from unlearn_bench.harness.store.store import Store
+
+    return References(load_track(track, secret), Store())
+
+
+def score(arrays: Mapping[str, NDArray[Any]] | str | PathLike[str]) -> OutputScores | list[AttackNumber]:
+    """Return every number that outputs of your own models allow, with nulls and intervals; no track is needed.
 
     Args:
-        arrays: ``labels``, ``split``, ``original``, ``retrained``, ``unlearned``, and perhaps ``null``, as
-            :func:`harness.results.outputs.outputs` describes them.
+        arrays: a dictionary of arrays, or an ``.npz`` file of them. Logits: ``labels``, ``split``, ``original``,
+            ``retrained``, ``unlearned``, and perhaps ``null``, as :func:`harness.results.outputs.outputs` describes
+            them. Shadow models: ``labels``, and φ [n, pairs] under the names of
+            :class:`scoring.evidence.ShadowEvidence`, which give U-LiRA, KLoM and ε.
+
+    Returns:
+        The metrics and attacks of logits; of shadow models the numbers of each attack.
 
     Raises:
         BenchError: an array is missing, or does not belong to the others.
     """
     from unlearn_bench.harness.results import outputs
 
-    return outputs.score(outputs.outputs(arrays))
+    given = arrays if isinstance(arrays, Mapping) else outputs.read(Path(arrays))
+    if "forgotten" in given:
+        return outputs.shadow_score(outputs.shadow_evidence(given))
+    return outputs.score(outputs.outputs(given))
 
 
 def show(
@@ -231,11 +269,47 @@ def show(
     return show(name, track, _path(secret), organiser=organiser)
 
 
-def compare(a: str, b: str, track: str = DEFAULT_TRACK, secret: str | PathLike[str] | None = None) -> Comparison:
-    """Return the differences between two entries; see :func:`harness.workflows.show.compare`."""
-    from unlearn_bench.harness.workflows.show import compare
+def compare(
+    *names: str, track: str | Sequence[str] = DEFAULT_TRACK, secret: str | PathLike[str] | None = None
+) -> pd.DataFrame:
+    """Return paired t-tests between entries over their seeds: one row per metric, track and pair of entries.
 
-    return compare(a, b, track, _path(secret))
+    Columns: ``metric``, ``track``, ``a``, ``b``; the means ``mean_a`` and ``mean_b`` (geometric for a ratio);
+    ``change``, a − b or a / b, with its 95 % interval ``low`` to ``high`` over ``n`` seeds (U-LiRA: pairs of splits);
+    ``p``, ``p_holm``, adjusted for the number of rows by Holm's method; and ``better``, the entry that is better by it.
+
+    Args:
+        names: of two entries or more, each on the board of every track.
+        track: one or several, each a track's name or the path of a TOML file.
+        secret: of sealed tracks; default: ``BENCH_SECRETS``.
+
+    Raises:
+        BenchError: fewer than two entries, an unknown track or entry, or two without a finished seed in common.
+    """
+    import pandas as pd
+
+    from unlearn_bench.harness.workflows.show import compare_all
+
+    tests = compare_all(names, [track] if isinstance(track, str) else track, _path(secret))
+    rows = [
+        {
+            "metric": test.metric,
+            "track": test.track,
+            "a": test.a,
+            "b": test.b,
+            "mean_a": test.difference.a,
+            "mean_b": test.difference.b,
+            "change": test.difference.change.mean,
+            "low": test.difference.change.low,
+            "high": test.difference.change.high,
+            "n": test.difference.change.n,
+            "p": test.p,
+            "p_holm": test.p_holm,
+            "better": test.better,
+        }
+        for test in tests
+    ]
+    return pd.DataFrame(rows)
 
 
 def rescore(

@@ -19,6 +19,7 @@ from unlearn_bench.harness.support.parallel import uncollected
 from unlearn_bench.harness.support.progress import Observer
 from unlearn_bench.harness.tracks.loading import load_track, track_names
 from unlearn_bench.harness.tracks.specification import Track
+from unlearn_bench.harness.units import disclosure
 from unlearn_bench.harness.units.records import record_kind
 
 logger = logging.getLogger(__name__)
@@ -61,6 +62,17 @@ def leaderboard(track: str, secret: Path | None = None, *, public: bool = False)
     """
     references = References(load_track(track, secret), Snapshot())
     return Leaderboard(references, board.board(references, public))
+
+
+def seed_rows(track: str) -> pd.DataFrame:
+    """Return one row per entry and model seed of a track, in the form of ``scoring.seed_rows``; nothing is run.
+
+    Raises:
+        BenchError: unknown track, a damaged store, or a sealed track.
+    """
+    references = References(load_track(track), Snapshot())
+    disclosure.not_public(references.track, "a single unit")
+    return board.rows(references)
 
 
 def build_site(

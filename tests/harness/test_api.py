@@ -39,13 +39,16 @@ def test_it_is_the_api_and_nothing_else() -> None:
 
 def test_what_is_stored_is_what_the_commands_print() -> None:
     rows = json.loads(run("leaderboard", "--format", "json").stdout)["rows"]
-    board = unlearn_bench.leaderboard()
+    board = unlearn_bench.board()
     assert list(board["entry"]) == [row["entry"] for row in rows] and board.attrs == {}
     shown = unlearn_bench.show("ft")
     assert len(shown.records) == json.loads(run("show", "ft", "--json").stdout)["row"]["seeds_ok"] == 10
-    compared = json.loads(run("compare", "ft", "ga", "--json").stdout)
-    differences = unlearn_bench.compare("ft", "ga").differences
-    assert [each.metric for each in differences] == [each["metric"] for each in compared["differences"]]
+    compared = json.loads(run("compare", "ft", "ga", "salun", "--json").stdout)["tests"]
+    table = unlearn_bench.compare("ft", "ga", "salun")
+    assert list(table["p_holm"]) == [each["p_holm"] for each in compared] and len(table) > 20
+    by_seed = unlearn_bench.seed_rows().groupby("entry")["retdev"].mean()
+    assert by_seed["ft"] == pytest.approx(board.set_index("entry").loc["ft", "retdev"])
+    assert unlearn_bench.references().missing() == []
 
 
 def test_a_submission_is_checked_and_run(small: Path, prepared: object, tmp_path: Path) -> None:
