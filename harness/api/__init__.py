@@ -6,22 +6,28 @@ Each function imports what it needs when it is called. Errors are :class:`BenchE
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import importlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from unlearn_bench.harness.executors import RunOptions
-from unlearn_bench.harness.support.errors import BenchError
+from unlearn_bench.harness.support.errors import USAGE, BenchError
 from unlearn_bench.harness.tracks import DEFAULT_TRACK
 
 if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
+    from unlearn_bench.harness.api import attack as attack
+    from unlearn_bench.harness.api import plot as plot
     from unlearn_bench.harness.entries.entry import Entry
     from unlearn_bench.harness.references.references import References
     from unlearn_bench.harness.results.attack_panel import AttackNumber
+    from unlearn_bench.harness.results.curves import Curves
     from unlearn_bench.harness.results.entry_details import EntryDetails, PublicDetails
     from unlearn_bench.harness.results.outputs import OutputScores
     from unlearn_bench.harness.tracks.specification import Track
@@ -36,11 +42,15 @@ if TYPE_CHECKING:
 __all__ = [
     "BenchError",
     "RunOptions",
+    "attack",
     "audit",
     "board",
     "check",
     "compare",
+    "curves",
+    "evaluate",
     "load_track",
+    "plot",
     "prepare",
     "references",
     "rescore",
@@ -48,11 +58,19 @@ __all__ = [
     "score",
     "seed_rows",
     "show",
-    "submit",
     "tracks",
     "tune",
     "verify",
 ]
+
+
+MODULES = ("attack", "plot")
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name in MODULES:
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def tracks() -> list[str]:
@@ -84,21 +102,56 @@ def check(path: str | PathLike[str]) -> Entry:
     return read(Path(path))
 
 
-def submit(
-    path: str | PathLike[str],
+def evaluate(
+    method: Callable[..., Any] | str | PathLike[str],
     track: str = DEFAULT_TRACK,
     options: RunOptions | None = None,
     *,
+    name: str | None = None,
     seeds: int | None = None,
+    sandbox: str | None = None,
     parameters: Mapping[str, Any] | None = None,
     lira: bool = False,
     swap: bool = False,
 ) -> Submitted:
-    """Run a submission and score it; see :func:`harness.workflows.submit.submit`."""
+    """Run an unlearning method on the models of a track, score it, and return it with its place on the board.
+
+    A **file** goes through the sandbox as ``bench submit`` sends it, and its results are stored. A **function**
+    ``unlearn(model, retain, forget, val, *, …)`` runs in this process: without isolation, and without a clock, so that
+    it has no speed (``rte``) and no group in it. Its row is on the returned board and nothing of it is stored. What
+    it raises reaches you; random generators stay as they were.
+
+    Args:
+        method: the function, or the path of a submission.
+        track: a track's name, or the path of a TOML file. Reference models that are missing are trained.
+        options: how to run it.
+        name: of a function on the board; default: its own.
+        seeds: run only the first so many model seeds; a position needs all.
+        sandbox: of a file, the back end; default: that of ``options``.
+        parameters: hyper-parameters, in the place of its defaults.
+        lira: also run its shadow units, for U-LiRA, KLoM and ε.
+        swap: also run its swapped units.
+
+    Raises:
+        BenchError: the method breaks the contract of submissions, or the machine failed. A unit of a file that failed
+            is reported in the result, as ``failure``.
+    """
+    options = options or RunOptions()
+    if callable(method):
+        from unlearn_bench.harness.workflows import evaluate
+
+        if sandbox is not None:
+            what = "a function runs in this process and in no sandbox"
+            raise BenchError(what, "your command", "write it to a file and pass the file's path", USAGE)
+        given: dict[str, Any] = {"seeds": seeds, "parameters": parameters, "lira": lira, "swap": swap}
+        return evaluate.evaluate(method, track, options, name=name, **given)
     from unlearn_bench.harness.workflows.submit import submit
 
-    options = options or RunOptions()
-    return submit(Path(path), track, options, seeds=seeds, parameters=parameters, lira=lira, swap=swap)
+    if name is not None:
+        what = "a file has the name that it is called by"
+        raise BenchError(what, "your command", "leave name=… out, or rename the file", USAGE)
+    options = options if sandbox is None else replace(options, sandbox=sandbox)
+    return submit(Path(method), track, options, seeds=seeds, parameters=parameters, lira=lira, swap=swap)
 
 
 def run_baselines(
@@ -217,6 +270,19 @@ def seed_rows(track: str = DEFAULT_TRACK) -> pd.DataFrame:
     return seed_rows(track)
 
 
+def curves(name: str, track: str = DEFAULT_TRACK) -> Mapping[str, Curves]:
+    """Return the losses and ROC curves of an entry (``own``), of the ``original`` and of the ``retrained`` models.
+
+    For :func:`unlearn_bench.plot.losses` and :func:`unlearn_bench.plot.roc`.
+
+    Raises:
+        BenchError: unknown track or entry, a sealed track, or an entry whose logits are not stored.
+    """
+    from unlearn_bench.harness.workflows.leaderboard import entry_curves
+
+    return entry_curves(name, track)
+
+
 def references(track: str = DEFAULT_TRACK, secret: str | PathLike[str] | None = None) -> References:
     """Return the examples and the reference models of a track, as far as they are stored; nothing is trained.
 
@@ -317,7 +383,7 @@ def rescore(
     attack: str | PathLike[str] | None = None,
     options: RunOptions | None = None,
 ) -> Rescored | AttackScores:
-    """Compute every metric again, or score every entry with an ``attack`` of your own, a file that is run.
+    """Compute every metric again, or score every entry with an ``attack``: a file, which is run, or a name.
 
     See :func:`harness.workflows.rescore.rescore` and :func:`harness.workflows.rescore.score_with`.
     """
@@ -326,7 +392,7 @@ def rescore(
     options = options or RunOptions()
     if attack is None:
         return rescore.rescore(track, options.secret, options.observer)
-    return rescore.score_with(Path(attack), track, options.secret, options.observer)
+    return rescore.score_with(str(attack), track, options.secret, options.observer)
 
 
 def _path(path: str | PathLike[str] | None) -> Path | None:

@@ -21,7 +21,7 @@ def test_the_import_is_light_and_shows_what_there_is() -> None:
         "import sys, unlearn_bench\n"
         f"heavy = {HEAVY} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
-        "assert 'submit' in dir(unlearn_bench)\n"
+        "assert 'evaluate' in dir(unlearn_bench)\n"
         "assert unlearn_bench.tracks()\n"
         "heavy = {'torch', 'pandas', 'click'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
@@ -56,11 +56,11 @@ def test_a_submission_is_checked_and_run(small: Path, prepared: object, tmp_path
     path.write_text("def unlearn(model, retain, forget, val, *, lr=0.1):\n    return model\n")
     assert unlearn_bench.check(path).defaults == {"lr": 0.1}
     options = unlearn_bench.RunOptions(sandbox="process")
-    result = unlearn_bench.submit(path, str(small), options, parameters={"lr": 0.2})
+    result = unlearn_bench.evaluate(path, str(small), options, parameters={"lr": 0.2})
     assert result.failure is None and result.listed and result.entry.overrides == {"lr": 0.2}
     assert {seed: record.status for seed, record in result.records.items()} == {0: "ok", 1: "ok"}
     path.write_text("def unlearn(model, retain, forget, val):\n    raise ValueError('no')\n")
-    failure = unlearn_bench.submit(path, str(small), options).failure
+    failure = unlearn_bench.evaluate(path, str(small), sandbox="process").failure
     assert failure is not None and failure.exit_code == 11 and "ValueError: no" in failure.message
 
 
