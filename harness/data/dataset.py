@@ -14,8 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from unlearn_bench import plugins
 from unlearn_bench.harness.support.errors import BenchError, DataError, TrackError
 from unlearn_bench.harness.tracks.specification import Data
+
+FOLDER = "unlearn_bench.harness.data.datasets"
 
 
 @dataclass(frozen=True)
@@ -91,8 +94,10 @@ def merge_labels(spec: Data, labels: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _shipped(spec: Data, download: bool) -> Dataset:
-    name = f"_{spec.library}" if spec.library else spec.name
-    module = importlib.import_module(f"unlearn_bench.harness.data.datasets.{name}")
+    if spec.name in plugins.names("datasets"):
+        module = plugins.load("datasets", spec.name)
+    else:
+        module = importlib.import_module(f"{FOLDER}.{f'_{spec.library}' if spec.library else spec.name}")
     dataset: Dataset = module.load(spec, download)
     return dataset
 

@@ -14,6 +14,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+from unlearn_bench import plugins
 from unlearn_bench.harness.entries import inspection, package, requirements
 from unlearn_bench.harness.support.digests import digest
 from unlearn_bench.harness.support.errors import EXIT_CODES, BenchError
@@ -216,13 +217,24 @@ def baseline(name: str) -> Entry:
 
 
 def find_entry(name: str) -> Entry:
-    """Return the submission at a path: of a file that ends in ``.py``, or of a folder; else the shipped method.
+    """Return the submission at a path, or the shipped or installed method of that name.
 
     Raises:
         BenchError: the submission is invalid, or there is no such method.
     """
-    is_path = name.endswith((".py", "/")) or (name not in baseline_names() and Path(name).is_dir())
-    return read(Path(name)) if is_path else baseline(name)
+    return baseline(name) if name in baseline_names() else submission(Path(name))
+
+
+def submission(path: Path) -> Entry:
+    """Return the submission at a path, or the method of that name that an installed package adds. Errors as `read`."""
+    name = str(path)
+    if path.suffix == ".py" or path.exists() or name not in plugins.names("methods"):
+        if not path.suffix and not path.exists():
+            known = ", ".join([*baseline_names(), *plugins.names("methods")])
+            what = f"there is no file {path} and no method of that name"
+            raise BenchError(what, "your command", f"name a file, NAME.py (`bench init` makes one), or use {known}", 2)
+        return read(path)
+    return replace(read(plugins.source_file("methods", name)), name=name)
 
 
 @cache

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.references.roles import SEED_KINDS, Role, RoleKind, swap_roles
@@ -74,10 +73,10 @@ def rescore(references: References, things: Sequence[Scored], on_done: Callable[
 
 
 def attacked(
-    references: References, things: Sequence[Scored], attack: Path, on_done: Callable[[int], None]
+    references: References, things: Sequence[Scored], attack: str, on_done: Callable[[int], None]
 ) -> Iterator[tuple[Scored, dict[str, float]]]:
-    """Run a user's own attack; yields each thing that has the evidence it reads, with its numbers."""
-    user_attack = panel.load_file(attack)
+    """Run an attack by its name, or a user's own file; yields each thing that has the evidence it reads."""
+    user_attack = panel.named(attack)
     if user_attack.models == "swap":
         chosen = [thing for thing in things if _swapped(references, thing) is not None]
     else:

@@ -185,7 +185,7 @@ class Track:
     salt: str = field(default="", repr=False, metadata={"secret": True})
     """Of a sealed track; without it, seeds could be guessed from the digests."""
     network_source: str = field(default="", repr=False, metadata={"secret": True})
-    """Text of the file ``model.file``, which runs on the host and in the sandbox."""
+    """Text of the file ``model.file``, or of an installed package's network; it runs on the host and in the sandbox."""
     folder: str = field(default="", repr=False, metadata={"secret": True})
     """Of the track's file, beside which pretrained weights are looked for."""
 
@@ -219,7 +219,9 @@ class Track:
         """The full specification for ``sandbox.inside.models.build``."""
         architecture = {key: value for key, value in self.model.items() if key not in PRETRAINED}
         spec = {"classes": self.data.classes, "image_size": self.data.image_size, **architecture}
-        return {**spec, "source": self.network_source} if "file" in self.model else spec
+        if not self.network_source:
+            return spec
+        return {"file": self.model.get("name"), **spec, "source": self.network_source}
 
 
 def _declared(table: Any) -> dict[str, Any]:

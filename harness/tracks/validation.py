@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from unlearn_bench import plugins
 from unlearn_bench.harness.tracks.specification import PRETRAINED, Data, Recipe, Splits, Track
 
 LIBRARIES = ("torchvision", "timm")
@@ -55,6 +56,9 @@ def _model(model: Mapping[str, Any]) -> Iterator[str]:
             yield f"model.needs is {model['needs']!r}; allowed: a list of 'torchvision' and 'timm'"
     elif isinstance(name, str) and name.partition(":")[0] in LIBRARIES and name.partition(":")[2]:
         return
+    elif name in plugins.names("architectures"):
+        if not isinstance(model.get("sha256"), str):
+            yield f"model.sha256 goes with {name!r} of an installed package: the SHA-256 of its file"
     elif name not in arguments:
         yield (
             f"model.name is {name!r}; allowed: {', '.join(map(repr, arguments))}, 'torchvision:NAME', 'timm:NAME', "
@@ -104,7 +108,10 @@ def _data(data: Data) -> Iterator[str]:
     if data.is_file and (Path(data.name).is_absolute() or ".." in Path(data.name).parts):
         yield f"data.name is {data.name!r}; allowed: a file in the data folder (BENCH_DATA), named relative to it"
     from_library = data.library in DATA_LIBRARIES and data.name != f"{data.library}:"
-    if not data.is_file and not from_library and data.name not in datasets():
+    if data.name in plugins.names("datasets"):
+        if data.sha256 is None:
+            yield f"data.sha256 is needed with data.name = {data.name!r}, a data set of an installed package"
+    elif not data.is_file and not from_library and data.name not in datasets():
         yield (
             f"data.name is {data.name!r}; allowed: {', '.join(map(repr, datasets()))}, 'torchvision:NAME', 'hf:NAME', "
             "or a file of your own, NAME.py in the data folder (BENCH_DATA) with data.code_sha256; to add one to the "

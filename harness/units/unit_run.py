@@ -79,7 +79,7 @@ def run(context: UnitContext, unit: Unit, slot: Slot, deadline: float) -> Record
     store = context.references.store
     entry_sources.keep(store, unit.entry)
     stored = None if logits is None else store.put(unit_store.pack(logits))
-    record = _record(context, unit, outcome, stored)
+    record = unit_record(unit, outcome, stored, context.sandbox.trusted, context.hardware)
     return record if logits is None else replace(record, weight_distance=_weight_distance(context, unit, outcome))
 
 
@@ -209,8 +209,16 @@ def _weight_distance(context: UnitContext, unit: Unit, outcome: Outcome) -> floa
     return round(weight_distance(outcome.weights, load(context.references.weights(unit.target))), 4)
 
 
-def _record(context: UnitContext, unit: Unit, outcome: Outcome, logits: str | None) -> Record:
-    environment = {**outcome.environment, **context.hardware}
+def unit_record(unit: Unit, outcome: Outcome, logits: str | None, trusted: bool, hardware: Mapping[str, Any]) -> Record:
+    """Return the record of a unit, without Retrain's time, which is known once that has run.
+
+    Args:
+        unit: the unit that ran.
+        outcome: how it ended.
+        logits: SHA-256 of its logits in the store.
+        trusted: whether a trusted sandbox ran it.
+        hardware: facts about the machine.
+    """
     return Record(
         key=unit.key,
         entry=unit.entry.id,
@@ -225,11 +233,11 @@ def _record(context: UnitContext, unit: Unit, outcome: Outcome, logits: str | No
         seconds=_rounded(outcome.seconds),
         cpu_seconds=_rounded(outcome.cpu_seconds),
         peak_memory=outcome.peak_memory,
-        retrain_seconds=None,  # known once that unit has run
+        retrain_seconds=None,
         logits=logits,
         date=now(),
-        trusted=context.sandbox.trusted,
-        environment=environment,
+        trusted=trusted,
+        environment={**outcome.environment, **hardware},
         log=outcome.log,
         warnings=outcome.warnings,
         disturbed=outcome.disturbed,
