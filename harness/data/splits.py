@@ -130,8 +130,8 @@ def tuning_split(
         listed = split(track, 0, size, train, labels, numbers)
         pool = np.concatenate([listed.retain, listed.forget, listed.val])
         ends = np.cumsum([len(listed.retain), len(listed.forget)])
-        drawn = np.split(pool[_permutation(len(pool), seed)], ends)
-        return Split(*(np.sort(part) for part in drawn), listed.test)
+        retain, forget, val = np.split(pool[_permutation(len(pool), seed)], ends)
+        return Split(np.sort(retain), np.sort(forget), np.sort(val), listed.test)
     redrawn = replace(track.splits, seed=seed)
     return split(replace(track, splits=redrawn), 0, size, train, labels, numbers)
 

@@ -21,7 +21,8 @@ _ENTRY: dict[str, Column] = {
     ),
     "state": (
         "string",
-        "`ok`, `no better`, `failed`, `incomplete`, `unusable`, `reference`, `disqualified`, `untrusted sandbox`",
+        "`ok`, `no better`, `failed`, `incomplete`, `unusable`, `reference`, `disqualified`, `untrusted sandbox`, "
+        "`self-reported` (from checkpoints, on a public board)",
     ),
     "reason": ("string", "why the state is not `ok`"),
     "badge": (
