@@ -6,7 +6,6 @@ No track, store or data set is needed: arrays in, the numbers of the board out.
 from __future__ import annotations
 
 import dataclasses
-import math
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -70,7 +69,7 @@ class OutputScores:
     seeds: int
     metrics: Sequence[MetricNumber]
     attacks: Sequence[AttackNumber]
-    """Means over the seeds; NaN for the null where there is no second retrained model."""
+    """Means over the seeds."""
     forgetting: Forgetting | None
     """``None`` with one seed, without a second retrained model, or where no attack finds the original."""
     unusable: str
@@ -242,9 +241,10 @@ def _attack_numbers(
     for attack, values in own[0].items():
         for number in values:
             value, at_null, at_original = (
-                math.nan if side is None else float(np.mean([each[attack][number] for each in side]))
+                None if side is None else float(np.mean([each[attack][number] for each in side]))
                 for side in (own, null, original)
             )
+            assert value is not None and at_original is not None
             numbers.append(AttackNumber(attack, number, value, at_null, at_original))
     return numbers
 

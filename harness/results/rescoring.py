@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from unlearn_bench.harness.references.references import References
-from unlearn_bench.harness.references.roles import SEED_KINDS, Role, RoleKind, swap_roles
+from unlearn_bench.harness.references.roles import Role, RoleKind, swap_roles
 from unlearn_bench.harness.results import scores
 from unlearn_bench.harness.results.board_entries import board_entries, shadow_records
 from unlearn_bench.harness.support.parallel import side_by_side
@@ -46,7 +46,7 @@ def stored(references: References) -> list[Scored]:
         return sha is not None and references.store.has(sha)
 
     things: list[Scored] = [
-        Reference(kind, seed) for kind in SEED_KINDS for seed in range(references.track.protocol.seeds)
+        Reference(kind, seed) for kind in references.kinds for seed in range(references.track.protocol.seeds)
     ]
     for board_entry in board_entries(references):
         if board_entry.kind == "reference":

@@ -275,6 +275,8 @@ def value(metric: Metric, scores: Scores | None, record: Record | None) -> float
 
 def null_mean(references: References, name: str) -> float:
     """Return the mean of one metric over the null models of all seeds; NaN where it is unknown for one."""
+    if not references.has_null:
+        return math.nan
     return mean([reference_scores(references, "null", seed) for seed in range(references.track.protocol.seeds)], name)
 
 

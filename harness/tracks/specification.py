@@ -60,8 +60,9 @@ class Data:
 class Splits:
     """Which examples are retained, forgotten, validated and tested on."""
 
-    rule: Literal["paper", "per-seed", "fixed"]
-    """``paper``: the data set's own test part. ``per-seed``: all drawn anew for every seed. ``fixed``: drawn once."""
+    rule: Literal["paper", "per-seed", "fixed", "file"]
+    """``paper``: the data set's own test part. ``per-seed``: all drawn anew for every seed. ``fixed``: drawn once.
+    ``file``: those of ``indices``."""
     seed: int
     retain: int
     forget: int
@@ -78,6 +79,9 @@ class Splits:
     """File with an integer per example of the data set (.npy), in the same places as ``values``: examples with the same
     number, such as near-duplicates, lie in one of R, F, V and T."""
     groups_sha256: str | None = None
+    indices: str | None = None
+    """File with the indices of R, F, V and T (.npz), in the same places as ``values``: each [n], or [seeds, n]."""
+    indices_sha256: str | None = None
 
 
 @dataclass(frozen=True)

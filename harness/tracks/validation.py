@@ -29,6 +29,8 @@ def contradictions(track: Track) -> Iterator[str]:
         if getattr(track.splits, key) < 1:
             yield f"splits.{key} is {getattr(track.splits, key)}; allowed: 1 or more"
     yield from _forgetting(track.splits, track.data.own_classes)
+    if track.sealed and track.splits.rule == "file":
+        yield "splits.rule is 'file'; a sealed track draws its splits from its secret: 'paper', 'per-seed', 'fixed'"
     splits, forget_sets = track.protocol.lira_splits, track.protocol.lira_forget_sets
     if splits % 2 or splits == 2 or splits < 0 or (splits and forget_sets < 2):
         yield (
@@ -145,7 +147,11 @@ def _forgetting(splits: Splits, classes: int) -> Iterator[str]:
         yield "splits.values and splits.values_sha256 go with forget_rule = 'highest', and it with them"
     if (splits.groups is None) != (splits.groups_sha256 is None):
         yield "splits.groups and splits.groups_sha256 go together"
-    if splits.groups is not None and (splits.rule == "paper" or splits.forget_rule != "random"):
+    if any((splits.rule == "file") != (key is not None) for key in (splits.indices, splits.indices_sha256)):
+        yield "splits.indices and splits.indices_sha256 go with rule = 'file', and it with them"
+    if splits.rule == "file" and splits.forget_rule != "random":
+        yield f"splits.forget_rule is {splits.forget_rule!r}; with rule = 'file' F is what the file says: leave it out"
+    if splits.groups is not None and (splits.rule in ("paper", "file") or splits.forget_rule != "random"):
         yield "splits.groups goes with rule = 'per-seed' or 'fixed', and with forget_rule = 'random'"
 
 

@@ -18,13 +18,12 @@ from numpy.typing import NDArray
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.support.device_locks import DeviceLocks
 from unlearn_bench.harness.support.hardware import hardware
-from unlearn_bench.harness.training.inference import infer, normaliser
+from unlearn_bench.harness.training.inference import logits_of
 from unlearn_bench.harness.units import entry_sources, unit_store
 from unlearn_bench.harness.units.disturbance import WatchedClock
 from unlearn_bench.harness.units.records import Record, now
 from unlearn_bench.harness.units.slots import Slot
 from unlearn_bench.harness.units.unit_kinds import Unit
-from unlearn_bench.sandbox.inside import models
 from unlearn_bench.sandbox.text import tail
 from unlearn_bench.sandbox.types import MIB, Job, Limits, Outcome, Sandbox
 from unlearn_bench.scoring.distances import weight_distance
@@ -181,13 +180,11 @@ def _logits(
     if outcome.status != "ok":
         return None, outcome
     assert outcome.weights is not None
-    state = {name: torch.from_numpy(np.array(array)) for name, array in outcome.weights.items()}
-    model = models.load(unit.track.model_spec, state)
-    images = torch.from_numpy(context.references.examples.dataset.images)
+    images = context.references.examples.dataset.images
     try:
-        logits = infer(model, images, normaliser(unit.track, device), device)
+        logits = logits_of(unit.track, outcome.weights, images, device)
     except torch.OutOfMemoryError:  # other units use that GPU; on the CPU it is float32 as well
-        logits = infer(model, images, normaliser(unit.track))
+        logits = logits_of(unit.track, outcome.weights, images)
     if not np.isfinite(logits).all():
         return None, Outcome(
             "invalid",

@@ -53,6 +53,11 @@ class Leaderboard:
         """See :func:`harness.results.board.floor`."""
         return board.floor(self.references)
 
+    @property
+    def provenance(self) -> str:
+        """Who trained imported reference models; empty where the benchmark did."""
+        return self.references.provenance
+
 
 def leaderboard(track: str, secret: Path | None = None, *, public: bool = False) -> Leaderboard:
     """Return the board of a track; nothing is run.

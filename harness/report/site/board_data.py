@@ -82,7 +82,8 @@ def boards(tracks: Sequence[Results], public: bool) -> tuple[list[Board], dict[s
 
 
 def _architecture(results: Results) -> str:
-    return str(results.references.track.model["name"])
+    model = results.references.track.model
+    return str(model.get("name") or model["file"])
 
 
 def _data_set(results: Results) -> str:
@@ -117,7 +118,8 @@ def _track(results: Results, table: pd.DataFrame, cells: Mapping[str, Mapping[tu
         ("Model", _architecture(results)),
         ("Examples", parts),
         ("Model seeds", str(track.protocol.seeds)),
-        ("Zero line", f"{_zero_line(null)}: a second retrained model"),
+        *([("Reference models", provenance)] if (provenance := results.references.provenance) else []),
+        ("Zero line", _zero_line(null)),
         ("Ties", f"mean Indisc differs by {tie:.3f} by the choice of F and T alone"),
     ]
     if "ulira" in null:
@@ -229,7 +231,10 @@ def _with_spread() -> list[Metric]:
 
 def _zero_line(null: Mapping[str, float]) -> str:
     metrics = [metric for metric in grouped() if metric.name in null]
-    return ", ".join(f"{metric.title} {null[metric.name]:.{metric.digits}f}" for metric in metrics)
+    if not metrics:
+        return "none, for want of a second retrained model"
+    numbers = ", ".join(f"{metric.title} {null[metric.name]:.{metric.digits}f}" for metric in metrics)
+    return f"{numbers}: a second retrained model"
 
 
 def _notes(table: pd.DataFrame, track: Track) -> tuple[str, ...]:
