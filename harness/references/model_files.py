@@ -1,19 +1,17 @@
-"""Checkpoints that other programs wrote, read without running anything: safetensors, or PyTorch's format.
+"""Checkpoints that other programs wrote: which file is which model, and whether it is one of the track's network.
 
-PyTorch's unpickler is told to accept nothing but tensors and plain containers (``weights_only``); what it holds is then
-checked like the weights that come from a sandbox.
+They are checked like the weights that come from a sandbox.
 """
 
 from __future__ import annotations
 
 import hashlib
-import pickle
 import re
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from unlearn_bench.harness.references import state_dicts
 from unlearn_bench.harness.support.errors import USAGE, BenchError, TrackError
 from unlearn_bench.harness.tracks.specification import Track
 from unlearn_bench.sandbox.text import one_line
@@ -29,10 +27,6 @@ if TYPE_CHECKING:
 PYTORCH = (".pt", ".pth", ".ckpt", ".bin", ".tar")
 ENDINGS = (".safetensors", *PYTORCH)
 """Endings of the files that are taken for checkpoints."""
-CONTAINERS = ("state_dict", "model_state_dict", "model", "net", "network", "weights", "params", "ema")
-"""Keys under which training programs keep the weights, beside optimizer and epoch; the first that is there counts."""
-PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.")
-"""What wrappers put before every name: DataParallel, torch.compile, Lightning and the like."""
 SEED = re.compile(r"seed[-_ ]?(\d+)", re.IGNORECASE)
 
 
@@ -123,65 +117,21 @@ def read(path: Path, layout: SafetensorsLayout) -> dict[str, NDArray[np.generic]
     """
     from safetensors.torch import save
 
-    state = _renamed(path, _tensors(path), layout)
+    try:
+        state = _renamed(path, state_dicts.read(path), layout)
+    except state_dicts.UnreadableWeights as error:
+        raise _wrong(error.what, error.remedy) from None
     try:
         return check(save({name: _cast(tensor, layout[name][0]) for name, tensor in state.items()}), layout)
     except InvalidWeights as error:
         raise _wrong(f"{path}: {error}", "leave out models that diverged, or correct [model] in the track") from None
 
 
-def _tensors(path: Path) -> Mapping[str, Tensor]:
-    import torch
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        if path.suffix.lower() == ".safetensors":
-            return dict(load_file(path))
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise _wrong(
-            f"{path} holds more than tensors, and nothing of it was run: {one_line(_reason(error), 160)}",
-            "save the weights alone: torch.save(model.state_dict(), path)",
-        ) from None
-    except (SafetensorError, OSError, RuntimeError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise _wrong(f"{path} cannot be read: {one_line(str(error), 160)}", "save it again") from None
-    state = _state(content)
-    if state is None:
-        found = f"keys {', '.join(map(str, list(content)[:5]))}" if isinstance(content, Mapping) else type(content)
-        what = f"{path} holds no weights by name, but {one_line(str(found), 160)}"
-        raise _wrong(what, "save model.state_dict() of the network")
-    return state
-
-
-def _reason(error: pickle.UnpicklingError) -> str:
-    """Return what the unpickler refused, without PyTorch's advice to allow it."""
-    refused = re.search(r"(?:Unsupported \w+ |GLOBAL |Unsupported global: GLOBAL )([\w.]+)", str(error))
-    return refused[1] if refused else str(error).splitlines()[-1] if str(error) else "no pickle of tensors"
-
-
-def _state(content: Any) -> Mapping[str, Tensor] | None:
-    """Return the tensors by name that a checkpoint holds, perhaps beside an optimizer's state and the like."""
-    import torch
-
-    if not isinstance(content, Mapping):
-        return None
-    if content and all(isinstance(k, str) and isinstance(v, torch.Tensor) for k, v in content.items()):
-        return content
-    inner = (_state(content[key]) for key in CONTAINERS if key in content)
-    return next((state for state in inner if state is not None), None)
-
-
 def _renamed(path: Path, state: Mapping[str, Tensor], layout: SafetensorsLayout) -> dict[str, Tensor]:
     """Return tensors under the network's own names, with the counters that old batch norms do not have."""
     import torch
 
-    renamed = dict(state)
-    while not renamed.keys() & layout.keys():
-        prefix = next((each for each in PREFIXES if all(name.startswith(each) for name in renamed)), None)
-        if prefix is None:
-            break
-        renamed = {name.removeprefix(prefix): tensor for name, tensor in renamed.items()}
+    renamed = state_dicts.without_prefixes(state, layout)
     for name in layout.keys() - renamed.keys():
         if name.endswith(".num_batches_tracked"):
             renamed[name] = torch.zeros((), dtype=torch.int64)

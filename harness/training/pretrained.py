@@ -7,22 +7,17 @@ reaches for a network.
 from __future__ import annotations
 
 import hashlib
-import pickle
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from unlearn_bench.harness.references import state_dicts
 from unlearn_bench.harness.support.errors import DataError, TrackError
 from unlearn_bench.harness.tracks.specification import Track
 
-CONTAINERS = ("state_dict", "model_state_dict", "model")
-"""Keys under which training programs keep the weights."""
-PREFIXES = ("module.", "model.")
-"""What wrappers put before every name."""
 SIDE_HEADS = ("aux", "AuxLogits.")
 """Beginnings of the names of heads that only a training of GoogLeNet and Inception has."""
 
@@ -41,6 +36,7 @@ def initialise(model: nn.Module, track: Track) -> None:
     path = _place(track)
     weights = _read(path, str(track.model["pretrained_sha256"]))
     own = model.state_dict()
+    weights = state_dicts.without_prefixes(weights, own)
     weights = {name: t for name, t in weights.items() if name in own or not name.startswith(SIDE_HEADS)}
     counters = {name for name in own if name.endswith("num_batches_tracked")}
     if wrong := sorted(own.keys() - counters - weights.keys()) or sorted(weights.keys() - own.keys()):
@@ -116,9 +112,6 @@ def _fetched(path: Path, program: str) -> Path:
 @lru_cache(maxsize=1)
 def _read(path: Path, sha256: str) -> Mapping[str, Tensor]:
     """Return the tensors of a file by their names, without running anything of it."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
     try:
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -129,24 +122,9 @@ def _read(path: Path, sha256: str) -> Mapping[str, Tensor]:
         what = f"{path} has SHA-256 {digest}, the track declares {sha256}"
         raise DataError(what, "get the original file again, or declare the new digest, which makes it another track")
     try:
-        safe = path.suffix == ".safetensors"
-        content = load_file(path) if safe else torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, OSError, RuntimeError, ValueError, EOFError) as error:
-        what = f"{path} holds no weights that can be read without running code: {str(error).splitlines()[0]}"
-        raise DataError(what, "save them with safetensors, or as torch.save(model.state_dict(), path)") from None
-    return _named(content, path)
-
-
-def _named(content: Any, path: Path) -> Mapping[str, Tensor]:
-    """Return the weights of a checkpoint by the network's own names."""
-    for key in CONTAINERS:
-        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
-            content = content[key]
-    if not isinstance(content, Mapping) or not all(isinstance(tensor, Tensor) for tensor in content.values()):
-        raise DataError(f"{path} holds no weights by name", "save it as torch.save(model.state_dict(), path)")
-    for prefix in PREFIXES:
-        if content and all(name.startswith(prefix) for name in content):
-            content = {name.removeprefix(prefix): tensor for name, tensor in content.items()}
-    if odd := [name for name, tensor in content.items() if tensor.is_floating_point() and not tensor.isfinite().all()]:
+        weights = state_dicts.read(path)
+    except state_dicts.UnreadableWeights as error:
+        raise DataError(error.what, error.remedy) from None
+    if odd := [name for name, tensor in weights.items() if tensor.is_floating_point() and not tensor.isfinite().all()]:
         raise DataError(f"{path}: {odd[0]} is not finite", "get the original file again")
-    return content
+    return weights

@@ -104,11 +104,11 @@ def test_weights_that_are_not_there_or_not_the_tracks_are_told(tmp_path: Path) -
     with pytest.raises(DataError, match=r"has SHA-256 .*, the track declares 1111"):
         begin(track_with(tmp_path, file, digest="1" * 64))
     file.write_bytes(b"\x80\x04no weights")
-    with pytest.raises(DataError, match="no weights that can be read without running code"):
+    with pytest.raises(DataError, match="cannot be read"):
         begin(track_with(tmp_path, file))
     file = tmp_path / "weights.pth"
     torch.save({"state_dict": {"a": print}}, file)
-    with pytest.raises(DataError, match="without running code"):
+    with pytest.raises(DataError, match="holds more than tensors, and nothing of it was run"):
         begin(track_with(tmp_path, file))
     torch.save([1, 2], file)
     with pytest.raises(DataError, match="no weights by name"):
