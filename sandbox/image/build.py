@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -58,20 +58,30 @@ def build(
         shutil.copy(Path(__file__).with_name("Dockerfile"), folder)
         labels = {PACKAGES_LABEL: " ".join(_carried(site)), CUDA_LABEL: _cuda(site)}
         progress(f"building {REPOSITORY}:{variant} on {base}")
-        try:
-            image, _ = client.images.build(
-                path=folder,
-                tag=f"{REPOSITORY}:{variant}",
-                buildargs={"BASE_IMAGE": base},
-                labels=labels,
-                network_mode="none",
-                rm=True,
-                forcerm=True,
-            )
-        except DockerException as error:
-            raise BuildError(f"the build failed: {error}", "check `docker info` and the free disk space") from error
+        image = build_folder(client, Path(folder), f"{REPOSITORY}:{variant}", base, labels)
     # removes the image that had this tag before
     client.images.prune(filters={"dangling": True, "label": PACKAGES_LABEL})
+    return image
+
+
+def build_folder(client: docker.DockerClient, folder: Path, tag: str, base: str, labels: Mapping[str, str]) -> str:
+    """Build the folder's Dockerfile on an image ``base``, without a network; return the new image's id.
+
+    Raises:
+        BuildError: the engine could not build it.
+    """
+    try:
+        image, _ = client.images.build(
+            path=str(folder),
+            tag=tag,
+            buildargs={"BASE_IMAGE": base},
+            labels=labels,
+            network_mode="none",
+            rm=True,
+            forcerm=True,
+        )
+    except DockerException as error:
+        raise BuildError(f"the build failed: {error}", "check `docker info` and the free disk space") from error
     return str(image.id)
 
 

@@ -22,7 +22,7 @@ from unlearn_bench.sandbox.engine.images import (
     requirements_text,
 )
 from unlearn_bench.sandbox.image.base import BuildError
-from unlearn_bench.sandbox.image.build import Variant, pip_install, prune, python_version
+from unlearn_bench.sandbox.image.build import Variant, build_folder, pip_install, prune, python_version
 
 _VERSIONS = "import importlib.metadata as m, json; print(json.dumps({d.name: d.version for d in m.distributions()}))"
 
@@ -63,19 +63,8 @@ def build_layer(
             BASE_LABEL: str(base.id),
         }
         progress(f"building {tag} on {REPOSITORY}:{variant}")
-        try:
-            image, _ = client.images.build(
-                path=folder,
-                tag=tag,
-                buildargs={"BASE_IMAGE": str(base.id)},
-                labels=labels,
-                network_mode="none",
-                rm=True,
-                forcerm=True,
-            )
-        except DockerException as error:
-            raise BuildError(f"the build failed: {error}", "check `docker info` and the free disk space") from error
-    return str(image.id), resolved
+        image = build_folder(client, Path(folder), tag, str(base.id), labels)
+    return image, resolved
 
 
 def _fill(
