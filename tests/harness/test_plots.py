@@ -33,7 +33,7 @@ def test_ulira_stands_best_first_beside_the_band_of_perfect_unlearners(board: pd
     axes = ub.plot.ulira(board, {"ulira_low": 0.48, "ulira_high": 0.52})
     labels = [label.get_text() for label in axes.get_yticklabels()]
     attacked = board[board["ulira"].notna()].sort_values("ulira")
-    assert labels == list(attacked["entry"]) and labels[0] == "ct"
+    assert labels == list(attacked["entry"]) and labels[0] == "kde"
     assert axes.patches[0].get_extents().width > 0
 
 
