@@ -68,7 +68,7 @@ class Entry:
     @cached_property
     def files(self) -> Mapping[str, bytes]:
         """The files of a package by path, ``__init__.py`` first; of a single file, that under this name."""
-        return package.split(self.source) if self.is_package else {package.MAIN: self.source}
+        return package.files_of(self.source)
 
     @property
     def id(self) -> str:
@@ -128,7 +128,12 @@ def read(path: Path, trusted: bool = False) -> Entry:
         except package.PackageError as error:
             raise InvalidEntry(f"{path}: {error.what}", error.remedy) from None
     with path.open("rb") as file:
-        return from_source(path.stem, file.read(package.SIZE + 1), trusted)
+        source = file.read(package.SIZE + 1)
+    if (size := path.lstat().st_size) > (limit := largest(source)):
+        raise InvalidEntry(
+            f"{path} has {size:,} bytes, more than {limit:,}", "shorten the file; weights cannot be sent"
+        )
+    return from_source(path.stem, source, trusted)
 
 
 def from_source(name: str, source: bytes, trusted: bool = False) -> Entry:
@@ -143,7 +148,7 @@ def from_source(name: str, source: bytes, trusted: bool = False) -> Entry:
     if "\0" in text:
         raise InvalidEntry(f"{name} contains a NUL character", "remove it")
     try:
-        files = package.split(source) if package.is_bundle(source) else {package.MAIN: source}
+        files = package.files_of(source)
     except package.PackageError as error:
         raise InvalidEntry(f"{name}: {error.what}", error.remedy) from None
     texts = {path: content.decode("utf-8") for path, content in files.items()}

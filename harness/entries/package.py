@@ -35,6 +35,15 @@ def is_bundle(source: bytes) -> bool:
     return source.startswith(START)
 
 
+def files_of(source: bytes) -> dict[str, bytes]:
+    """Return the files of an entry by path, ``__init__.py`` first; a single file stands under this name.
+
+    Raises:
+        PackageError: a file of a bundle occurs twice, or has a path that no package has.
+    """
+    return split(source) if is_bundle(source) else {MAIN: source}
+
+
 def read_folder(folder: Path) -> bytes:
     """Return the bundle of a folder.
 

@@ -5,7 +5,6 @@ They are checked like the weights that come from a sandbox.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -86,12 +85,6 @@ def _checkpoints(folder: Path) -> list[Path]:
     if not paths:
         raise _wrong(f"{folder} has no checkpoints", f"their names end with {', '.join(ENDINGS)}")
     return paths
-
-
-def sha256(path: Path) -> str:
-    """Return the SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def network_layout(track: Track) -> SafetensorsLayout:

@@ -35,8 +35,7 @@ def read(path: Path) -> dict[str, Tensor]:
     """Return the tensors of a file by the names that it gives them.
 
     Raises:
-        UnreadableWeights: it is damaged, could only be read by running code, or holds something else.
-        FileNotFoundError: there is no such file.
+        UnreadableWeights: it is missing or damaged, could only be read by running code, or holds something else.
     """
     import torch
     from safetensors import SafetensorError
@@ -46,8 +45,6 @@ def read(path: Path) -> dict[str, Tensor]:
         if path.suffix.lower() == ".safetensors":
             return dict(load_file(path))
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise
     except pickle.UnpicklingError as error:
         raise UnreadableWeights(
             f"{path} holds more than tensors, and nothing of it was run: {one_line(_reason(error), 160)}",

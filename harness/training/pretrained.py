@@ -6,7 +6,6 @@ reaches for a network.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -15,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from unlearn_bench.harness.references import state_dicts
+from unlearn_bench.harness.support.digests import file_digest
 from unlearn_bench.harness.support.errors import DataError, TrackError
 from unlearn_bench.harness.tracks.specification import Track
 
@@ -113,8 +113,7 @@ def _fetched(path: Path, program: str) -> Path:
 def _read(path: Path, sha256: str) -> Mapping[str, Tensor]:
     """Return the tensors of a file by their names, without running anything of it."""
     try:
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        digest = file_digest(path)
     except OSError as error:
         what = f"there are no pretrained weights at {path}: {error.strerror}"
         raise DataError(what, "put the file there; model.pretrained names it relative to the track's file") from None

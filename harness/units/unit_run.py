@@ -79,7 +79,11 @@ def run(context: UnitContext, unit: Unit, slot: Slot, deadline: float) -> Record
     entry_sources.keep(store, unit.entry)
     stored = None if logits is None else store.put(unit_store.pack(logits))
     record = unit_record(unit, outcome, stored, context.sandbox.trusted, context.hardware)
-    return record if logits is None else replace(record, weight_distance=_weight_distance(context, unit, outcome))
+    return (
+        record
+        if logits is None
+        else replace(record, weight_distance=distance_from_target(context.references, unit, outcome.weights))
+    )
 
 
 def attempt(
@@ -198,12 +202,13 @@ def _logits(
     return logits, outcome
 
 
-def _weight_distance(context: UnitContext, unit: Unit, outcome: Outcome) -> float | None:
+def distance_from_target(references: References, unit: Unit, weights: Mapping[str, Any] | None) -> float | None:
+    """Return the weight distance from the retrained model of a unit; ``None`` where one of the two is not there."""
     from safetensors.numpy import load
 
-    if outcome.weights is None or not context.references.has_weights(unit.target):
+    if weights is None or not references.has_weights(unit.target):
         return None
-    return round(weight_distance(outcome.weights, load(context.references.weights(unit.target))), 4)
+    return round(weight_distance(weights, load(references.weights(unit.target))), 4)
 
 
 def unit_record(unit: Unit, outcome: Outcome, logits: str | None, trusted: bool, hardware: Mapping[str, Any]) -> Record:

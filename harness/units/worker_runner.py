@@ -107,8 +107,8 @@ def _run(unit: Unit, deadline: float) -> UntimedResult:
     """Run one unit in a worker, but not while a unit of another process is on the clock.
 
     ``NotApplicable`` of the entry is ``not-applicable``, any other exception a ``crash``, non-finite outputs are
-    ``invalid``; a unit that takes more than
-    ``deadline`` seconds is a ``timeout``; one that exhausts a GPU's memory is ``oom``.
+    ``invalid``; a unit that takes more than ``deadline`` seconds is a ``timeout``; one that exhausts a GPU's memory is
+    ``oom``.
     """
     assert _references is not None
     return attempt_unit(_references, unit, deadline, _device)

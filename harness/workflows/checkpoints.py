@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +15,14 @@ from unlearn_bench.harness.references import model_files
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.results import board
 from unlearn_bench.harness.store.store import Store
+from unlearn_bench.harness.support.digests import file_digest
 from unlearn_bench.harness.support.errors import USAGE, BenchError
 from unlearn_bench.harness.support.progress import Observer
 from unlearn_bench.harness.tracks.loading import load_track
 from unlearn_bench.harness.units import disclosure, unit_store
-from unlearn_bench.harness.units.records import Record, now
+from unlearn_bench.harness.units.records import Record
 from unlearn_bench.harness.units.unit_kinds import SeedUnit
+from unlearn_bench.sandbox.types import Outcome
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ def score_checkpoints(
         remedy = f"run `bench prepare {track}`, or `bench references import {track}` with your models"
         raise BenchError(what, "your command", remedy, USAGE)
     files = model_files.by_seed(folder, loaded_track.protocol.seeds, all_seeds=False)
-    digests = {seed: model_files.sha256(path) for seed, path in files.items()}
+    digests = {seed: file_digest(path) for seed, path in files.items()}
     if len(set(digests.values())) < len(digests):
         raise BenchError(f"{folder} has one model twice", "your command", "keep the model of each seed there", USAGE)
     entry = Entry(row_name, json.dumps({"checkpoints": digests}, sort_keys=True).encode())
@@ -106,11 +108,9 @@ def _check_name(name: str) -> None:
 def _record(
     references: References, unit: SeedUnit, path: Path, sha256: str, times: DeclaredTimes | None, device: str
 ) -> Record:
-    from safetensors.numpy import load
-
     from unlearn_bench.harness.support.hardware import torch_version
     from unlearn_bench.harness.training.inference import logits_of
-    from unlearn_bench.scoring.distances import weight_distance
+    from unlearn_bench.harness.units.unit_run import distance_from_target, unit_record
 
     track = references.track
     weights = model_files.read(path, model_files.network_layout(track))
@@ -118,33 +118,16 @@ def _record(
     if not np.isfinite(logits).all():
         remedy = "leave the seed out if its model diverged: the row is then incomplete"
         raise BenchError(f"{path}: the model's outputs are not finite", "your command", remedy, USAGE)
-    distance = None
-    if references.has_weights(unit.target):
-        distance = round(weight_distance(weights, load(references.weights(unit.target))), 4)
-    return Record(
-        key=unit.key,
-        entry=unit.entry.id,
-        name=unit.entry.name,
-        sha256=unit.entry.sha256,
-        track=track.name,
-        reference_digest=track.reference_digest,
-        protocol_digest=track.protocol_digest,
-        seed=unit.seed,
-        status="ok",
-        reason="",
+    environment = {
+        "source": "checkpoints; nothing was run",
+        "times": "none" if times is None else "declared by the author",
+        "torch": torch_version(),
+    }
+    outcome = Outcome("ok", environment=environment, warnings=(f"read from {path.name}",))
+    return replace(
+        unit_record(unit, outcome, references.store.put(unit_store.pack(logits)), trusted=False, hardware={}),
         seconds=None if times is None else times.unlearning,
-        cpu_seconds=None,
-        peak_memory=None,
         retrain_seconds=None if times is None else times.retraining,
-        logits=references.store.put(unit_store.pack(logits)),
-        date=now(),
-        trusted=False,
-        environment={
-            "source": "checkpoints; nothing was run",
-            "times": "none" if times is None else "declared by the author",
-            "torch": torch_version(),
-        },
-        warnings=(f"read from {path.name}",),
-        weight_distance=distance,
+        weight_distance=distance_from_target(references, unit, weights),
         checkpoint=sha256,
     )

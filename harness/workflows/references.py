@@ -18,6 +18,7 @@ from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.references.roles import SEED_KINDS, Role, shadow_roles
 from unlearn_bench.harness.results import scores
 from unlearn_bench.harness.store.store import Store
+from unlearn_bench.harness.support.digests import file_digest
 from unlearn_bench.harness.support.errors import USAGE, BenchError
 from unlearn_bench.harness.support.progress import Observer
 from unlearn_bench.harness.tracks.loading import load_track
@@ -73,7 +74,7 @@ def import_references(
     """
     references = References(load_track(track, secret), Store())
     files = _files(references, folders)
-    digests = {role: model_files.sha256(path) for role, path in files.items()}
+    digests = {role: file_digest(path) for role, path in files.items()}
     _refuse_copies(files, digests)
     _refuse_mixture(references, digests)
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
