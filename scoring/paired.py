@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import stdtr
 
 from unlearn_bench.scoring.intervals import Interval, geometric_interval, mean_interval
 
@@ -51,6 +50,8 @@ def paired_p(a: Mapping[int, float], b: Mapping[int, float], ratio: bool = False
 
     ``ratio``: of the logarithms. ``ValueError`` when they share no seed.
     """
+    from scipy.stats import ttest_1samp  # its import takes longer than a board
+
     shared = sorted(a.keys() & b.keys())
     if not shared:
         raise ValueError("the two have no seed in common")
@@ -58,10 +59,9 @@ def paired_p(a: Mapping[int, float], b: Mapping[int, float], ratio: bool = False
     differences = np.log(left / right) if ratio else left - right
     if len(shared) == 1:
         return math.nan
-    mean, error = float(differences.mean()), float(differences.std(ddof=1)) / math.sqrt(len(shared))
-    if error == 0.0:
-        return 1.0 if mean == 0.0 else 0.0
-    return float(2 * stdtr(len(shared) - 1, -abs(mean) / error))
+    if (differences == differences[0]).all():
+        return 1.0 if differences[0] == 0.0 else 0.0
+    return float(ttest_1samp(differences, 0.0).pvalue)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

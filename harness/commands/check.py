@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from unlearn_bench.harness.commands._options import json_option
 from unlearn_bench.harness.commands._verbs import verb
+
+if TYPE_CHECKING:
+    from unlearn_bench.harness.entries.entry import Entry
 
 
 @verb(
@@ -32,7 +36,7 @@ def command(path: Path, bundle: Path | None, as_json: bool) -> None:
 
     entry = read(path)
     if bundle is not None:
-        bundle.write_bytes(entry.source)
+        _write_bundle(entry, bundle)
     if as_json:
         report = {
             "name": entry.name,
@@ -59,3 +63,13 @@ def command(path: Path, bundle: Path | None, as_json: bool) -> None:
     for note in entry.notes:
         click.echo(f"note          {note}")
     click.echo(f"ok: {path} passes every check; next: bench submit {path}")
+
+
+def _write_bundle(entry: Entry, place: Path) -> None:
+    from unlearn_bench.harness.entries import package
+
+    if not entry.is_package:
+        raise click.UsageError(f"--bundle goes with a folder, and {entry.name} is a single file")
+    if place.exists() and not (place.is_file() and package.is_bundle(place.read_bytes())):
+        raise click.UsageError(f"{place} is there already and is no bundle; name another file")
+    place.write_bytes(entry.source)

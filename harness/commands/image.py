@@ -50,6 +50,8 @@ def command(
     from unlearn_bench.sandbox.image.base import BuildError
     from unlearn_bench.sandbox.image.build import Variant, build
 
+    if entry is not None and (if_missing or base_image):
+        raise click.UsageError("--for adds to the image that is there: leave out --if-missing and --base-image")
     if if_missing and (reason := _nothing_to_do(variant)):
         click.echo(reason)
         return

@@ -61,6 +61,22 @@ def test_a_package_and_its_bundle_are_one_entry(folder: Path, tmp_path: Path) ->
     assert dict(package.files) == {"__init__.py": MAIN.encode(), "steps.py": STEPS.encode()}
 
 
+def test_a_bundle_replaces_nothing_but_a_bundle(folder: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.py"
+    other.write_text("mine")
+    assert "is no bundle" in run("check", str(folder), "--bundle", str(other)).stderr
+    assert other.read_text() == "mine"
+    single = tmp_path / "single.py"
+    single.write_text("def unlearn(model, retain): ...")
+    assert "is a single file" in run("check", str(single), "--bundle", str(tmp_path / "new.py")).stderr
+    for _ in range(2):
+        assert run("check", str(folder), "--bundle", str(tmp_path / "new.py")).exit_code == 0
+
+
+def test_an_image_for_an_entry_is_made_on_the_one_that_is_there(folder: Path) -> None:
+    assert run("image", "--for", str(folder), "--if-missing").exit_code == 2
+
+
 def test_every_file_of_a_package_counts_in_its_digests(folder: Path) -> None:
     before = read(folder)
     (folder / "steps.py").write_text(STEPS.replace("SGD", "Adam"))
