@@ -120,11 +120,12 @@ def read(path: Path, trusted: bool = False) -> Entry:
     mode = path.lstat().st_mode
     if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
         raise InvalidEntry(f"{path} is not a regular file", "send in one Python file or a folder of them, no link")
-    if not NAME.fullmatch(path.stem):
-        raise InvalidEntry(f"{path.stem!r} cannot be an entry's name", "use letters, digits, _, - and ., 64 at most")
+    name = path.absolute().name if stat.S_ISDIR(mode) else path.stem
+    if not NAME.fullmatch(name):
+        raise InvalidEntry(f"{name!r} cannot be an entry's name", "use letters, digits, _, - and ., 64 at most")
     if stat.S_ISDIR(mode):
         try:
-            return from_source(path.stem, package.read_folder(path), trusted)
+            return from_source(name, package.read_folder(path), trusted)
         except package.PackageError as error:
             raise InvalidEntry(f"{path}: {error.what}", error.remedy) from None
     with path.open("rb") as file:
@@ -133,7 +134,7 @@ def read(path: Path, trusted: bool = False) -> Entry:
         raise InvalidEntry(
             f"{path} has {size:,} bytes, more than {limit:,}", "shorten the file; weights cannot be sent"
         )
-    return from_source(path.stem, source, trusted)
+    return from_source(name, source, trusted)
 
 
 def from_source(name: str, source: bytes, trusted: bool = False) -> Entry:

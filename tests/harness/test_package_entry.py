@@ -77,6 +77,13 @@ def test_an_image_for_an_entry_is_made_on_the_one_that_is_there(folder: Path) ->
     assert run("image", "--for", str(folder), "--if-missing").exit_code == 2
 
 
+def test_a_package_is_called_as_its_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dotted = folder.rename(folder.with_name("two.files-1.0"))
+    assert read(dotted).name == "two.files-1.0"
+    monkeypatch.chdir(dotted)
+    assert read(Path()).name == "two.files-1.0"
+
+
 def test_every_file_of_a_package_counts_in_its_digests(folder: Path) -> None:
     before = read(folder)
     (folder / "steps.py").write_text(STEPS.replace("SGD", "Adam"))
