@@ -108,6 +108,9 @@ def test_the_baselines_of_the_folder_stand_on_the_board(prepared: References, sm
     assert {"ft", "ga", "ng_plus", "ct", "msg", "retrain", "original"} <= set(baseline_names())
 
 
+FRESH = [sys.executable, "-m", "tests.harness.fresh_command"]
+
+
 def records(home: Path) -> dict[str, str]:
     return {path.name: path.read_text() for path in (home / "units").rglob("*.json")}
 
@@ -153,9 +156,9 @@ def _environment(home: Path) -> dict[str, str]:
 def _submit_until_units_run(entry: Path, small: Path, home: Path) -> subprocess.Popen[str]:
     """Submit an entry whose units take four seconds."""
     entry.write_text("import time\ndef unlearn(model, retain):\n    time.sleep(4)\n    return model\n")
-    command = [sys.executable, "-m", "unlearn_bench.harness", "submit", str(entry), "--track", str(small)]
+    command = [*FRESH, "submit", str(entry), "--track", str(small), "--sandbox", "process"]
     process = subprocess.Popen(
-        [*command, "--sandbox", "process"],
+        command,
         env=_environment(home),
         stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -204,7 +207,7 @@ def test_an_interrupt_keeps_finished_units_and_says_how_to_go_on(
 
 @pytest.mark.slow
 def test_two_submits_at_once_take_turns(prepared: References, small: Path, tmp_path: Path, home: Path) -> None:
-    command = [sys.executable, "-m", "unlearn_bench.harness", "submit", "--track", str(small), "--sandbox", "process"]
+    command = [*FRESH, "submit", "--track", str(small), "--sandbox", "process"]
     running = []
     for name in ("one", "two"):
         entry = tmp_path / f"{name}.py"
