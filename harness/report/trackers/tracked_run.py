@@ -32,7 +32,7 @@ class TrackedRun:
     """A row of a board, with the names and types that every tracker allows."""
 
     key: str
-    """Digest of the entry's version (source and parameters) and of how it ran on the track: its run in a tracker."""
+    """Digest of the entry's version (name, source and parameters) and of how it ran on the track; it names the run."""
     name: str
     track: str
     kind: str
@@ -76,7 +76,8 @@ def tracked_run(
     rows = details.board[details.board["entry"] == entry.name]
     row, public = rows.iloc[0], isinstance(details, PublicDetails)
     digests = {f"{name}_digest": getattr(track, f"{name}_digest") for name in ("reference", "protocol", "analysis")}
-    identity = {"track": track.name, "entry": entry.entry_id, **{name: digests[name] for name in RUN_DIGESTS}}
+    ran_as = {name: digests[name] for name in RUN_DIGESTS}
+    identity = {"track": track.name, "name": entry.name, "entry": entry.entry_id, **ran_as}
     command = f"bench show {entry.name} --track {track.name}"
     verdict = terminal_board.verdict(details.board, entry.name)
     tags = {**_texts(row), "verdict": verdict, "command": command}
