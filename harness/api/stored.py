@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from unlearn_bench.harness.references.references import References
+    from unlearn_bench.harness.report.trackers.contract import Exported
     from unlearn_bench.harness.results.attack_panel import AttackNumber
     from unlearn_bench.harness.results.curves import Curves
     from unlearn_bench.harness.results.entry_details import EntryDetails, PublicDetails
@@ -133,6 +134,28 @@ def show(
     from unlearn_bench.harness.workflows.show import show
 
     return show(name, track, optional_path(secret), organiser=organiser)
+
+
+def export(
+    name: str,
+    tracker: str,
+    track: str = DEFAULT_TRACK,
+    secret: str | PathLike[str] | None = None,
+    *,
+    organiser: bool = False,
+) -> Exported:
+    """Give the row of an entry to the experiment tracker ``mlflow`` or ``wandb``; see docs/trackers.md.
+
+    Returns:
+        The run's id and place, and whether it is new there; see :func:`harness.workflows.export.export`.
+
+    Raises:
+        BenchError: unknown track, entry or tracker, a library that is not installed, or a tracker that did not take
+            the run.
+    """
+    from unlearn_bench.harness.workflows.export import export
+
+    return export(name, tracker, track, optional_path(secret), organiser=organiser)
 
 
 def compare(

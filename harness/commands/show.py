@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -14,17 +15,32 @@ from unlearn_bench.harness.commands._verbs import verb
 @verb(
     "look",
     "Show everything about one entry",
-    epilog="Examples: bench show ft; bench show my_method --track digits-tinyvit --json",
+    epilog="Examples: bench show ft; bench show my_method --track digits-tinyvit --json; "
+    "bench show my_method --export mlflow",
 )
 @click.argument("entry")
 @track_option
 @organiser_option
+@click.option(
+    "--export",
+    "tracker",
+    type=click.Choice(["mlflow", "wandb"]),
+    help="Give the row to MLflow (MLFLOW_TRACKING_URI) or Weights & Biases as a run; again, it replaces that run.",
+)
 @json_option
-def command(entry: str, track: str, secret: Path | None, organiser: bool, as_json: bool) -> None:
+def command(entry: str, track: str, secret: Path | None, organiser: bool, tracker: str | None, as_json: bool) -> None:
     """Show one ENTRY by name: its place, its seeds, parameters and environment, and what every attack finds.
 
-    On a sealed track it shows only statuses and numbers over all seeds, unless --organiser is given.
+    On a sealed track it shows only statuses and numbers over all seeds, unless --organiser is given; --export gives
+    no more than that away, either.
     """
+    if tracker is not None:
+        from unlearn_bench.harness.workflows.export import export
+
+        exported = export(entry, tracker, track, secret, organiser=organiser)
+        line = f"{exported.tracker}: run {exported.run} ({exported.change}), {exported.place}"
+        click.echo(json.dumps(dataclasses.asdict(exported)) if as_json else line)
+        return
     from unlearn_bench.harness.report import entry_text
     from unlearn_bench.harness.results.entry_details import PublicDetails
     from unlearn_bench.harness.workflows.show import show
