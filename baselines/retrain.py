@@ -16,7 +16,8 @@ Deep Unlearn, section 2: the model that unlearning must match, and the time it m
 Idea: re-initialise every parameter, then train as the original was trained, on R alone. The defaults are the recipe of
 the digits tracks; a track passes its own.
 Reads: R. Cost: ``epochs`` passes over R.
-Decision: padding of the random crop is black, taken as the least value of each channel since images come normalised.
+Decision: padding of the random crop is black, taken as the least value of each channel since images come normalised;
+RandAugment's white is the largest.
 """
 
 from functools import partial
@@ -47,12 +48,24 @@ def unlearn(
     warmup: float = 0.0,
     label_smoothing: float = 0.0,
     clip: float | None = None,
+    random_resized_crop: float = 0.0,
+    randaugment: int = 0,
+    mixup: float = 0.0,
 ) -> nn.Module:
     reinitialise(model)
     images, labels = tensors(retain)
     transform = None
-    if crop or flip:
-        transform = partial(augment, crop=crop, flip=flip, fill=images.amin(dim=(0, 2, 3), keepdim=True))
+    if crop or flip or random_resized_crop or randaugment:
+        black, white = (images.amin(dim=(0, 2, 3), keepdim=True), images.amax(dim=(0, 2, 3), keepdim=True))
+        transform = partial(
+            augment,
+            crop=crop,
+            flip=flip,
+            fill=black,
+            random_resized_crop=random_resized_crop,
+            randaugment=randaugment,
+            white=white,
+        )
     batches = Batches(images, labels, batch_size=batch_size, transform=transform)
     return fit(
         model,
@@ -67,4 +80,5 @@ def unlearn(
         nesterov=nesterov,
         warmup=warmup,
         label_smoothing=label_smoothing,
+        mixup=mixup,
     )

@@ -19,6 +19,7 @@ from unlearn_bench.harness.commands._options import may_know_secrets
 from unlearn_bench.harness.commands._verbs import GROUPS, Verb
 from unlearn_bench.harness.store import mirror
 from unlearn_bench.harness.support.errors import EXIT_CODES, INTERRUPTED, BenchError, Owner
+from unlearn_bench.plugins import PluginError
 
 EPILOG = """\b
 Examples:
@@ -71,6 +72,9 @@ class Verbs(click.Group):
             raise click.exceptions.Exit(INTERRUPTED) from None
         except BenchError as error:
             raise Failure(error) from error
+        except PluginError as error:
+            remedy = "repair or uninstall that package"
+            raise Failure(BenchError(str(error), "this machine", remedy, EXIT_CODES["infra"])) from error
         except Exception as error:
             raise Failure(_unexpected(error, quote=not may_know_secrets(ctx))) from error
 

@@ -125,13 +125,29 @@ def run(
     from unlearn_bench.sandbox.inside import models
 
     environment = {"backend": backend.name, "trusted": backend.trusted}
-    if reason := backend.unavailable(job.model, job.device):
+    if reason := backend.unavailable(job.model, job.device) or _unmet(job.requirements):
         return Outcome("infra", reason, environment=environment)
     try:
         with staged(job) as folder, start(job, folder) as running:
             return conduct(job, models.layout(job.model), running, clock, environment, stop)
     except OSError as error:
         return Outcome("infra", f"{backend.name}: the unit could not be run: {error}", environment=environment)
+
+
+def _unmet(requirements: Sequence[str]) -> str | None:
+    """Return which of an entry's requirements this Python does not meet, with the remedy; ``None`` if there is none."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    from packaging.requirements import Requirement
+
+    for requirement in map(Requirement, requirements):
+        try:
+            if requirement.specifier.contains(version(requirement.name), prereleases=True):
+                continue
+        except PackageNotFoundError:
+            pass
+        return f"the entry requires {requirement}, which is not installed here; pip install '{requirement}'"
+    return None
 
 
 @contextmanager

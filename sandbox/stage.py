@@ -118,7 +118,12 @@ def _lock(folder: Path, option: int = 0) -> int | None:
 def _fill(folder: Path, job: Job) -> None:
     folder.mkdir()
     _write(folder / "job.json", json.dumps(_description(job)).encode())
-    _write(folder / "entry.py", job.source)
+    if job.modules:
+        for name, content in {"__init__.py": job.source, **job.modules}.items():
+            (folder / "entry" / name).parent.mkdir(parents=True, exist_ok=True)
+            _write(folder / "entry" / name, content)
+    else:
+        _write(folder / "entry.py", job.source)
     _write(folder / "weights.safetensors", job.weights)
     _link(job.data.resolve(), folder / "data.safetensors")
     for pattern in INSIDE:

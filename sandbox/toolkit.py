@@ -18,17 +18,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
+from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader
 
 from .inside.adapter import NotApplicable as NotApplicable
-from .inside.augmentation import moved
+from .inside.augmentation import crop_boxes, moved, resized_crops
+from .inside.randaugment import choices, randaugmented
+from .inside.recipe import Schedule, recipe_optimizer, recipe_schedule
 
 Objective = Callable[..., Tensor]
 """Maps one batch, ``objective(*batch)``, to the scalar that training decreases."""
-
-Schedule = Literal["one-cycle", "cosine", "restarts"]
-"""How the learning rate changes over the epochs; see :func:`recipe_schedule`."""
 
 
 # Data
@@ -76,19 +75,40 @@ def forever(batches: Iterable[tuple[Tensor, ...]]) -> Iterator[tuple[Tensor, ...
         yield from batches
 
 
-def augment(images: Tensor, crop: int = 0, flip: bool = False, fill: float | Tensor = 0) -> Tensor:
-    """Crop images at random after padding and flip them at random, drawn per image, on the images' device.
+def augment(
+    images: Tensor,
+    crop: int = 0,
+    flip: bool = False,
+    fill: float | Tensor = 0,
+    *,
+    random_resized_crop: float = 0.0,
+    randaugment: int = 0,
+    white: float | Tensor = 1,
+) -> Tensor:
+    """Crop images at random, flip them at random and apply RandAugment, drawn per image, on the images' device.
 
     Args:
         images: [n, c, h, w], of any dtype; left unchanged.
         crop: padding in pixels on every side; 0 means none.
         flip: whether each image is mirrored with probability ½.
         fill: value of the padding, a number or a tensor that broadcasts to [n, c, h, w], such as black.
+        random_resized_crop: least share of the area that is cut out and enlarged (Szegedy et al. 2015); 0 means none.
+        randaugment: magnitude 1 … 30 of two operations per image (Cubuk et al. 2020), which take ``fill`` for black; 0
+            means none.
+        white: as ``fill``, the largest value of an image; read by RandAugment only.
     """
     n, device = len(images), images.device
     mirrored = torch.rand(n, 1, device=device) < 0.5 if flip else None
     down, right = (torch.randint(-crop, crop + 1, (n, 1), device=device) if crop else None for _ in range(2))
-    return moved(images, torch.arange(n, device=device), down, right, mirrored, fill)
+    if crop or flip or not (random_resized_crop or randaugment):
+        images = moved(images, torch.arange(n, device=device), down, right, mirrored, fill)
+    if random_resized_crop:
+        images = resized_crops(images, crop_boxes(n, images.shape[2], images.shape[3], random_resized_crop).to(device))
+    if randaugment:
+        scaled = ((images - fill) / (white - fill) * 255).round().clamp(0, 255).to(torch.uint8)
+        changed = randaugmented(scaled, choices(n).to(device), randaugment)
+        images = changed.to(images.dtype) / 255 * (white - fill) + fill
+    return images
 
 
 # Training
@@ -101,83 +121,26 @@ def sgd(
     return torch.optim.SGD(parameters, lr=lr, momentum=momentum, weight_decay=weight_decay, fused=True)
 
 
-def recipe_optimizer(
-    parameters: Iterable[Tensor],
-    kind: Literal["sgd", "adamw"],
-    lr: float | Tensor,
-    weight_decay: float,
-    momentum: float = 0.9,
-    nesterov: bool = False,
-    capturable: bool = False,
-) -> torch.optim.Optimizer:
-    """Return the optimizer of a training recipe, in its fused form.
-
-    Args:
-        parameters: what it changes.
-        kind: ``sgd``, or ``adamw`` with torch's other defaults (Loshchilov and Hutter 2019).
-        lr: the learning rate.
-        weight_decay: added to the gradient by ``sgd``, decoupled by ``adamw``.
-        momentum: of ``sgd``.
-        nesterov: whether ``sgd`` looks ahead (Nesterov 1983).
-        capturable: whether steps may be recorded in a CUDA graph, which ``adamw`` must know.
-    """
-    if kind == "adamw":
-        return torch.optim.AdamW(parameters, lr=lr, weight_decay=weight_decay, fused=True, capturable=capturable)
-    if kind != "sgd":
-        raise ValueError(f"optimizer is {kind!r}; allowed: sgd, adamw")
-    return torch.optim.SGD(
-        parameters, lr=lr, momentum=momentum, weight_decay=weight_decay, nesterov=nesterov, fused=True
-    )
-
-
-def recipe_schedule(
-    optimizer: torch.optim.Optimizer,
-    kind: Schedule,
-    lr: float,
-    epochs: int,
-    steps_per_epoch: int,
-    warmup: float = 0.0,
-) -> LRScheduler:
-    """Return the learning rate of a training recipe, to be stepped after every optimizer step.
-
-    Args:
-        optimizer: its learning rates are overwritten.
-        kind: ``one-cycle`` rises from lr/25 to lr in the first 30 % of the steps and falls to lr/250,000, both as half
-            cosines, momentum constant (Smith and Topin 2018); ``cosine`` is lr·½(1 + cos(π·epoch/epochs)), constant
-            within an epoch; ``restarts`` falls in the same way from lr towards lr/20, in cycles of 1, 2, 4, … epochs
-            that each begin at lr again, whatever ``epochs`` is (both Loshchilov and Hutter 2017).
-        lr: the peak.
-        warmup: epochs in which the rate rises linearly to what it would be without; not with ``one-cycle``.
-    """
-    if kind == "one-cycle":
-        return OneCycleLR(optimizer, lr, total_steps=epochs * steps_per_epoch, cycle_momentum=False)
-    if kind not in ("cosine", "restarts"):
-        raise ValueError(f"schedule is {kind!r}; allowed: one-cycle, cosine, restarts")
-
-    def factor(step: int) -> float:
-        epoch = step // steps_per_epoch
-        rise = min(1.0, (step + 1) / (warmup * steps_per_epoch)) if warmup else 1.0
-        if kind == "cosine":
-            return rise * _half_cosine(epoch, epochs)
-        cycle = 1 << (epoch + 1).bit_length() - 1  # its length, and one more than the epoch that it starts at
-        return rise * (0.05 + 0.95 * _half_cosine(epoch + 1 - cycle, cycle))
-
-    for group in optimizer.param_groups:
-        group["lr"] = lr
-    return LambdaLR(optimizer, factor)
-
-
-def _half_cosine(position: int, length: int) -> float:
-    """Return what falls from 1 to 0 as ``position`` goes from 0 to ``length``, flat at both ends."""
-    return (1 + math.cos(math.pi * position / length)) / 2
-
-
-def cross_entropy(model: nn.Module, label_smoothing: float = 0.0) -> Objective:
+def cross_entropy(model: nn.Module, label_smoothing: float = 0.0, mixup: float = 0.0) -> Objective:
     """Return the objective of plain training: mean cross-entropy of ``model`` on a batch of (images, labels).
 
-    ``label_smoothing``: the part of each target that is spread evenly over all classes (Szegedy et al. 2016).
+    Args:
+        model: gives the logits.
+        label_smoothing: the part of each target that is spread evenly over all classes (Szegedy et al. 2016).
+        mixup: images and targets are mixed with those of the sample before, in a share that is drawn for each batch
+            from Beta(mixup, mixup) (Zhang et al. 2018); 0 means not.
     """
-    return lambda images, labels: F.cross_entropy(model(images), labels, label_smoothing=label_smoothing)
+    loss = partial(F.cross_entropy, label_smoothing=label_smoothing)
+    if not mixup:
+        return lambda images, labels: loss(model(images), labels)
+    shares = torch.distributions.Beta(mixup, mixup)
+
+    def mixed(images: Tensor, labels: Tensor) -> Tensor:
+        share = float(shares.sample())
+        logits = model(share * images + (1 - share) * images.roll(1, 0))
+        return share * loss(logits, labels) + (1 - share) * loss(logits, labels.roll(1, 0))
+
+    return mixed
 
 
 def train_epoch(
@@ -217,6 +180,7 @@ def fit(
     nesterov: bool = False,
     warmup: float = 0.0,
     label_smoothing: float = 0.0,
+    mixup: float = 0.0,
 ) -> nn.Module:
     """Train ``model`` by cross-entropy on (images, labels) batches, all of it in train mode; return it.
 
@@ -227,7 +191,7 @@ def fit(
     model.train()
     steps = recipe_optimizer(model.parameters(), optimizer, lr, weight_decay, momentum, nesterov)
     rate = recipe_schedule(steps, schedule, lr, epochs, len(batches), warmup)
-    objective = cross_entropy(model, label_smoothing)
+    objective = cross_entropy(model, label_smoothing, mixup)
     before_step = None if clip is None else partial(_clip_gradients, model, clip)
     for _ in range(epochs):
         train_epoch(objective, batches, steps, rate, before_step)

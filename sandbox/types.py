@@ -42,7 +42,7 @@ class Job:
     """One call of ``unlearn``: everything the sandbox gets, and nothing else."""
 
     source: bytes
-    """The entry's Python file."""
+    """The entry's Python file; of a package its ``__init__.py``."""
     parameters: Mapping[str, Any]
     """Keyword arguments for ``unlearn``."""
     model: Mapping[str, Any]
@@ -62,6 +62,10 @@ class Job:
     cpus: tuple[int, ...] = ()
     """Cores the unit is pinned to; empty means any."""
     threads: int = 1
+    modules: Mapping[str, bytes] = field(default_factory=dict)
+    """The other files of a package by relative path."""
+    requirements: tuple[str, ...] = ()
+    """Packages that the entry needs beyond those of the architecture, as ``NAME`` with versions (PEP 508)."""
     run_id: str = ""
     """Identifies what a killed harness left behind."""
 

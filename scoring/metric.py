@@ -17,12 +17,14 @@ Place = Literal[
     "compare",
     "audit",
     "verify",
+    "latex",
 ]
 """Where a metric may be shown. ``table``: the terminal's table, ``wide table``: there too if 100 columns leave room,
 ``board page`` and ``entry page``: means on the site, ``seeds page``: each unit on an entry's page, ``show``: each unit
-in ``bench show``, the others: the commands of these names. CSV, JSON and Parquet have every metric."""
+in ``bench show``, ``latex``: the table for a paper, which also has those of ``table``, the others: the commands of
+these names. CSV, JSON and Parquet have every metric."""
 PLACES: tuple[Place, ...] = get_args(Place)
-EVERYWHERE: frozenset[Place] = frozenset(PLACES) - {"wide table"}
+EVERYWHERE: frozenset[Place] = frozenset(PLACES) - {"wide table", "latex"}
 Part = Literal["retain", "forget", "val", "test"]
 
 

@@ -1,4 +1,4 @@
-"""The table of metrics: every declaration in ``scoring/metrics``, found by folder."""
+"""The table of metrics: every declaration in ``scoring/metrics``, found by folder, and those of installed packages."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import importlib
 import pkgutil
 from collections.abc import Sequence
 from functools import cache
+from typing import Any
 
+from unlearn_bench import plugins
 from unlearn_bench.scoring import metrics as folder
 from unlearn_bench.scoring.metric import Metric, Place
 
@@ -18,21 +20,26 @@ def metrics() -> tuple[Metric, ...]:
     """All metrics in the order of the columns: by what they read, by file, and as they stand in the file.
 
     Raises:
-        ValueError: a file has no ``METRICS``, or two metrics have one name.
+        ValueError: a file or an installed package has no ``METRICS``, two metrics have one name, or a package's
+            metric would count for positions, which must be the same wherever a board is made.
     """
     by_name: dict[str, Metric] = {}
-    file_of: dict[str, str] = {}
-    for module in sorted(pkgutil.iter_modules(folder.__path__), key=lambda module: module.name):
-        declared = getattr(importlib.import_module(f"{folder.__name__}.{module.name}"), "METRICS", None)
+    place_of: dict[str, str] = {}
+    modules = sorted(module.name for module in pkgutil.iter_modules(folder.__path__))
+    places: dict[str, Any] = {
+        f"scoring/metrics/{name}.py": importlib.import_module(f"{folder.__name__}.{name}") for name in modules
+    }
+    added = {f"the installed metrics {name!r}": plugins.load("metrics", name) for name in plugins.names("metrics")}
+    for place, module in (places | added).items():
+        declared = getattr(module, "METRICS", None)
         if not isinstance(declared, tuple) or not all(isinstance(each, Metric) for each in declared):
-            raise ValueError(f"scoring/metrics/{module.name}.py must define METRICS, a tuple of Metric")
+            raise ValueError(f"{place} must define METRICS, a tuple of Metric")
         for metric in declared:
-            first_file = file_of.setdefault(metric.name, module.name)
             if metric.name in by_name:
-                raise ValueError(
-                    f"{metric.name} is declared in {first_file}.py and in {module.name}.py of scoring/metrics"
-                )
-            by_name[metric.name] = metric
+                raise ValueError(f"{metric.name} is declared in {place_of[metric.name]} and in {place}")
+            if place in added and (metric.ranked or metric.paper_ranked or metric.required):
+                raise ValueError(f"{metric.name} of {place} must be neither ranked, nor paper_ranked, nor required")
+            by_name[metric.name], place_of[metric.name] = metric, place
     return tuple(sorted(by_name.values(), key=lambda metric: _ORDER.index(metric.reads)))
 
 

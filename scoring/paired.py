@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,3 +43,36 @@ def paired_difference(
     interval = geometric_interval if ratio else mean_interval
     change = interval(left / right if ratio else left - right, level)
     return PairedDifference(metric, interval(left).mean, interval(right).mean, change, ratio)
+
+
+def paired_p(a: Mapping[int, float], b: Mapping[int, float], ratio: bool = False) -> float:
+    """Return the two-sided p-value of Student's paired t-test over the seeds that both have; NaN for a single one.
+
+    ``ratio``: of the logarithms. ``ValueError`` when they share no seed.
+    """
+    from scipy.stats import ttest_1samp  # its import takes longer than a board
+
+    shared = sorted(a.keys() & b.keys())
+    if not shared:
+        raise ValueError("the two have no seed in common")
+    left, right = (np.array([values[seed] for seed in shared], dtype=np.float64) for values in (a, b))
+    differences = np.log(left / right) if ratio else left - right
+    if len(shared) == 1:
+        return math.nan
+    if (differences == differences[0]).all():
+        return 1.0 if differences[0] == 0.0 else 0.0
+    return float(ttest_1samp(differences, 0.0).pvalue)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return p-values adjusted for their number by Holm's step-down method (Holm 1979), in the same order.
+
+    Where those below 0.05 are called differences, the chance of one false call among all of them is at most 5 %,
+    however the tests depend on one another. NaN, a test that could not be made, stays NaN and does not count.
+    """
+    made = sorted((p, place) for place, p in enumerate(p_values) if not math.isnan(p))
+    adjusted, largest = [math.nan] * len(p_values), 0.0
+    for rank, (p, place) in enumerate(made):
+        largest = max(largest, min(1.0, (len(made) - rank) * p))
+        adjusted[place] = largest
+    return adjusted

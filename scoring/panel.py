@@ -1,4 +1,4 @@
-"""Attacks by name: those of ``scoring/attacks``, and a user's own file with one function."""
+"""Attacks by name: of ``scoring/attacks``, of installed packages, and a user's own file with one function."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
 
+from unlearn_bench import plugins
 from unlearn_bench.scoring import attacks
 
 Models = Literal["model", "shadows", "swap"]
@@ -64,6 +65,29 @@ def names() -> list[str]:
 def load(name: str) -> Attack:
     """Return an attack of the panel by name."""
     return _parse(importlib.import_module(f"{attacks.__name__}.{name}"), name)
+
+
+def installed() -> list[str]:
+    """Names of the attacks that installed packages add. Boards do not count them, so that they agree everywhere."""
+    return plugins.names("attacks")
+
+
+def named(name: str) -> Attack:
+    """Return an attack of the panel, one of an installed package, or that of a user's own file, ``PATH.py``.
+
+    Raises:
+        InvalidAttack: there is none, or it cannot be used.
+    """
+    if name.endswith(".py") or Path(name).is_file():
+        if not Path(name).is_file():
+            raise InvalidAttack(f"there is no file {name}")
+        return load_file(Path(name))
+    if name in names():
+        return load(name)
+    if name not in installed():
+        known = ", ".join([*names(), *installed()])
+        raise InvalidAttack(f"there is no attack {name!r}; there are {known}, or name a file of yours, NAME.py")
+    return _parse(plugins.load("attacks", name), name)
 
 
 @cache

@@ -8,7 +8,7 @@ Columns (others are ignored):
 * ``status``: ``ok``, ``infra`` (the benchmark's fault, counts as not run yet), ``not-applicable`` (the method
   cannot work on the track's network), or any other for the entry's own failure
 * every metric that has a value per seed (``scoring.metric_table.per_seed``): finite where the status is ``ok``, ignored
-  elsewhere. Those that are not ``required``, such as ``rte``, may be NaN where they are unknown
+  elsewhere. Those that are not ``required``, such as ``rte``, may be NaN or absent where they are unknown
 * ``ra_retrain``: RA of the same seed's retrained model; ``classes``: number of classes of the track
 * ``collapse``: why no attack could read the model's outputs (``scoring.temperature.collapse``); empty where they could
 """
@@ -40,10 +40,11 @@ def columns() -> list[str]:
 
 def checked(rows: pd.DataFrame, seeds: Mapping[str, int]) -> pd.DataFrame:
     """Return the rows of the tracks in ``seeds`` (track → number of seeds), ordered; ``ValueError`` for bad rows."""
-    missing = [column for column in columns() if column not in rows.columns]
+    optional = {metric.name for metric in metric_table.per_seed() if not metric.required}
+    missing = [column for column in columns() if column not in rows.columns and column not in optional]
     if missing:
         raise ValueError(f"columns missing: {', '.join(missing)}")
-    track_rows = rows.loc[rows["track"].isin(list(seeds)), columns()]
+    track_rows = rows.loc[rows["track"].isin(list(seeds))].reindex(columns=columns())
     track_rows = track_rows.sort_values(["track", "entry", "seed"], ignore_index=True)
     if track_rows.duplicated(["track", "entry", "seed"]).any():
         twice = track_rows[track_rows.duplicated(["track", "entry", "seed"])].iloc[0]

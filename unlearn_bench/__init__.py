@@ -1,7 +1,7 @@
 """unlearn-bench as a library: a submission harness and leaderboard for machine unlearning of image classifiers.
 
->>> import unlearn_bench
->>> unlearn_bench.leaderboard("digits-resnet18")[["entry", "position", "retdev"]]
+>>> import unlearn_bench as ub
+>>> ub.board("digits-resnet18")[["entry", "position", "retdev"]]
 
 The functions are those of :mod:`unlearn_bench.harness.api`, imported when they are used.
 """
@@ -14,17 +14,22 @@ if TYPE_CHECKING:
     from unlearn_bench.harness.api import (
         BenchError,
         RunOptions,
+        attack,
         audit,
+        board,
         check,
         compare,
-        leaderboard,
+        curves,
+        evaluate,
         load_track,
+        plot,
         prepare,
+        references,
         rescore,
         run_baselines,
-        score_outputs,
+        score,
+        seed_rows,
         show,
-        submit,
         tracks,
         tune,
         verify,
@@ -33,17 +38,22 @@ if TYPE_CHECKING:
 __all__ = [
     "BenchError",
     "RunOptions",
+    "attack",
     "audit",
+    "board",
     "check",
     "compare",
-    "leaderboard",
+    "curves",
+    "evaluate",
     "load_track",
+    "plot",
     "prepare",
+    "references",
     "rescore",
     "run_baselines",
-    "score_outputs",
+    "score",
+    "seed_rows",
     "show",
-    "submit",
     "tracks",
     "tune",
     "verify",

@@ -6,68 +6,74 @@ Each function imports what it needs when it is called. Errors are :class:`BenchE
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import importlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from unlearn_bench.harness.api.stored import (
+    board,
+    compare,
+    curves,
+    load_track,
+    optional_path,
+    references,
+    rescore,
+    score,
+    seed_rows,
+    show,
+    tracks,
+)
 from unlearn_bench.harness.executors import RunOptions
-from unlearn_bench.harness.support.errors import BenchError
+from unlearn_bench.harness.support.errors import USAGE, BenchError
 from unlearn_bench.harness.tracks import DEFAULT_TRACK
 
 if TYPE_CHECKING:
-    import pandas as pd
-    from numpy.typing import NDArray
-
+    from unlearn_bench.harness.api import attack as attack
+    from unlearn_bench.harness.api import plot as plot
     from unlearn_bench.harness.entries.entry import Entry
-    from unlearn_bench.harness.results.entry_details import EntryDetails, PublicDetails
-    from unlearn_bench.harness.results.outputs import OutputScores
-    from unlearn_bench.harness.tracks.specification import Track
     from unlearn_bench.harness.units.tuning import Objective, SearchChoice, Setting
     from unlearn_bench.harness.workflows.audit import Audited
     from unlearn_bench.harness.workflows.baselines import BaselinesRun
     from unlearn_bench.harness.workflows.prepare import Prepared
-    from unlearn_bench.harness.workflows.rescore import AttackScores, Rescored
-    from unlearn_bench.harness.workflows.show import Comparison
     from unlearn_bench.harness.workflows.submit import Submitted
     from unlearn_bench.harness.workflows.verify import Verified
 
 __all__ = [
     "BenchError",
     "RunOptions",
+    "attack",
     "audit",
+    "board",
     "check",
     "compare",
-    "leaderboard",
+    "curves",
+    "evaluate",
     "load_track",
+    "plot",
     "prepare",
+    "references",
     "rescore",
     "run_baselines",
-    "score_outputs",
+    "score",
+    "seed_rows",
     "show",
-    "submit",
     "tracks",
     "tune",
     "verify",
 ]
 
 
-def tracks() -> list[str]:
-    """Return the names of the tracks that ship with the benchmark."""
-    from unlearn_bench.harness.tracks.loading import track_names
-
-    return track_names()
+MODULES = ("attack", "plot")
 
 
-def load_track(name: str = DEFAULT_TRACK, secret: str | PathLike[str] | None = None) -> Track:
-    """Return a shipped track by its name, or any track by the path of its TOML file.
-
-    Raises:
-        BenchError: unknown name, or an invalid file; a sealed track without its ``secret``.
-    """
-    from unlearn_bench.harness.tracks.loading import load_track
-
-    return load_track(name, _path(secret))
+def __getattr__(name: str) -> ModuleType:
+    if name in MODULES:
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def check(path: str | PathLike[str]) -> Entry:
@@ -81,21 +87,56 @@ def check(path: str | PathLike[str]) -> Entry:
     return read(Path(path))
 
 
-def submit(
-    path: str | PathLike[str],
+def evaluate(
+    method: Callable[..., Any] | str | PathLike[str],
     track: str = DEFAULT_TRACK,
     options: RunOptions | None = None,
     *,
+    name: str | None = None,
     seeds: int | None = None,
+    sandbox: str | None = None,
     parameters: Mapping[str, Any] | None = None,
     lira: bool = False,
     swap: bool = False,
 ) -> Submitted:
-    """Run a submission and score it; see :func:`harness.workflows.submit.submit`."""
+    """Run an unlearning method on the models of a track, score it, and return it with its place on the board.
+
+    A **file** goes through the sandbox as ``bench submit`` sends it, and its results are stored. A **function**
+    ``unlearn(model, retain, forget, val, *, …)`` runs in this process: without isolation, and without a clock, so that
+    it has no speed (``rte``) and no group in it. Its row is on the returned board and nothing of it is stored. What
+    it raises reaches you; random generators stay as they were.
+
+    Args:
+        method: the function, or the path of a submission.
+        track: a track's name, or the path of a TOML file. Reference models that are missing are trained.
+        options: how to run it.
+        name: of a function on the board; default: its own.
+        seeds: run only the first so many model seeds; a position needs all.
+        sandbox: of a file, the back end; default: that of ``options``.
+        parameters: hyper-parameters, in the place of its defaults.
+        lira: also run its shadow units, for U-LiRA, KLoM and ε.
+        swap: also run its swapped units.
+
+    Raises:
+        BenchError: the method breaks the contract of submissions, or the machine failed. A unit of a file that failed
+            is reported in the result, as ``failure``.
+    """
+    options = options or RunOptions()
+    if callable(method):
+        from unlearn_bench.harness.workflows import evaluate
+
+        if sandbox is not None:
+            what = "a function runs in this process and in no sandbox"
+            raise BenchError(what, "your command", "write it to a file and pass the file's path", USAGE)
+        given: dict[str, Any] = {"seeds": seeds, "parameters": parameters, "lira": lira, "swap": swap}
+        return evaluate.evaluate(method, track, options, name=name, **given)
     from unlearn_bench.harness.workflows.submit import submit
 
-    options = options or RunOptions()
-    return submit(Path(path), track, options, seeds=seeds, parameters=parameters, lira=lira, swap=swap)
+    if name is not None:
+        what = "a file has the name that it is called by"
+        raise BenchError(what, "your command", "leave name=… out, or rename the file", USAGE)
+    options = options if sandbox is None else replace(options, sandbox=sandbox)
+    return submit(Path(method), track, options, seeds=seeds, parameters=parameters, lira=lira, swap=swap)
 
 
 def run_baselines(
@@ -140,7 +181,7 @@ def prepare(
         lira=lira,
         swap=swap,
         fetch=fetch,
-        manifest=_path(manifest),
+        manifest=optional_path(manifest),
         train=train,
         from_scratch=from_scratch,
     )
@@ -160,7 +201,9 @@ def tune(
     from unlearn_bench.harness.workflows.tune import tune
 
     options = options or RunOptions()
-    return tune(names, track, options, trials=trials, objective=objective, setting=setting, export=_path(export))
+    return tune(
+        names, track, options, trials=trials, objective=objective, setting=setting, export=optional_path(export)
+    )
 
 
 def audit(
@@ -183,77 +226,3 @@ def verify(name: str, seed: int, track: str = DEFAULT_TRACK, options: RunOptions
     from unlearn_bench.harness.workflows.verify import verify
 
     return verify(name, seed, track, options or RunOptions())
-
-
-def leaderboard(
-    track: str = DEFAULT_TRACK, secret: str | PathLike[str] | None = None, *, public: bool = False
-) -> pd.DataFrame:
-    """Return the board of a track, one row per entry with the columns of ``docs/columns.md``; nothing is run.
-
-    Args:
-        track: a track's name, or the path of a TOML file.
-        secret: of a sealed track; default: ``BENCH_SECRETS``.
-        public: rank only rows whose units come from trusted back ends.
-
-    Raises:
-        BenchError: unknown track, or a damaged store.
-    """
-    from unlearn_bench.harness.workflows.leaderboard import leaderboard
-
-    return leaderboard(track, _path(secret), public=public).rows
-
-
-def score_outputs(arrays: Mapping[str, NDArray[Any]]) -> OutputScores:
-    """Return every number that logits of your own models allow, with nulls and intervals; no track is needed.
-
-    Args:
-        arrays: ``labels``, ``split``, ``original``, ``retrained``, ``unlearned``, and perhaps ``null``, as
-            :func:`harness.results.outputs.outputs` describes them.
-
-    Raises:
-        BenchError: an array is missing, or does not belong to the others.
-    """
-    from unlearn_bench.harness.results import outputs
-
-    return outputs.score(outputs.outputs(arrays))
-
-
-def show(
-    name: str,
-    track: str = DEFAULT_TRACK,
-    secret: str | PathLike[str] | None = None,
-    *,
-    organiser: bool = False,
-) -> EntryDetails | PublicDetails:
-    """Return everything about an entry; see :func:`harness.workflows.show.show`."""
-    from unlearn_bench.harness.workflows.show import show
-
-    return show(name, track, _path(secret), organiser=organiser)
-
-
-def compare(a: str, b: str, track: str = DEFAULT_TRACK, secret: str | PathLike[str] | None = None) -> Comparison:
-    """Return the differences between two entries; see :func:`harness.workflows.show.compare`."""
-    from unlearn_bench.harness.workflows.show import compare
-
-    return compare(a, b, track, _path(secret))
-
-
-def rescore(
-    track: str = DEFAULT_TRACK,
-    attack: str | PathLike[str] | None = None,
-    options: RunOptions | None = None,
-) -> Rescored | AttackScores:
-    """Compute every metric again, or score every entry with an ``attack`` of your own, a file that is run.
-
-    See :func:`harness.workflows.rescore.rescore` and :func:`harness.workflows.rescore.score_with`.
-    """
-    from unlearn_bench.harness.workflows import rescore
-
-    options = options or RunOptions()
-    if attack is None:
-        return rescore.rescore(track, options.secret, options.observer)
-    return rescore.score_with(Path(attack), track, options.secret, options.observer)
-
-
-def _path(path: str | PathLike[str] | None) -> Path | None:
-    return None if path is None else Path(path)

@@ -4,29 +4,39 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from unlearn_bench.harness.commands._options import json_option
 from unlearn_bench.harness.commands._verbs import verb
 
+if TYPE_CHECKING:
+    from unlearn_bench.harness.entries.entry import Entry
+
 
 @verb(
     "run",
     "Check a submission without running it",
-    epilog="Example: bench check my_method.py",
+    epilog="Examples: bench check my_method.py; bench check my_package --bundle my_package.py",
 )
 @click.argument("path", type=click.Path(path_type=Path))
+@click.option(
+    "--bundle", type=click.Path(path_type=Path), help="Write a package as one file, as a pull request takes it."
+)
 @json_option
-def command(path: Path, as_json: bool) -> None:
+def command(path: Path, bundle: Path | None, as_json: bool) -> None:
     """Check a submission in under two seconds, without running it.
 
-    It must be one regular file of at most 64 KiB of UTF-8 that parses and defines unlearn with the right parameters.
+    It must be one regular file of at most 64 KiB of UTF-8 that parses and defines unlearn with the right parameters. On
+    tracks that allow packages it may be a folder of Python files of at most 256 KiB whose __init__.py defines unlearn.
     Metadata, search space and imports that the image does not have are checked as well. Exit code 10 if it is invalid.
     """
     from unlearn_bench.harness.entries.entry import read
 
     entry = read(path)
+    if bundle is not None:
+        _write_bundle(entry, bundle)
     if as_json:
         report = {
             "name": entry.name,
@@ -36,6 +46,8 @@ def command(path: Path, as_json: bool) -> None:
             "parameters": dict(entry.defaults),
             "search_space": dict(entry.search_space),
             "metadata": dict(entry.metadata),
+            "files": list(entry.files) if entry.is_package else [path.name],
+            "requirements": list(entry.requirements),
             "notes": list(entry.notes),
         }
         click.echo(json.dumps(report, indent=1))
@@ -44,6 +56,20 @@ def command(path: Path, as_json: bool) -> None:
     click.echo(f"{entry.title}: {entry.summary or 'no docstring'}")
     click.echo(f"parameters    {parameters}")
     click.echo(f"search space  {', '.join(entry.search_space) or 'none'}")
+    if entry.is_package:
+        click.echo(f"files         {', '.join(entry.files)}; only tracks with `packages = true` take several")
+    if entry.requirements:
+        click.echo(f"requires      {', '.join(entry.requirements)}; see bench image --for")
     for note in entry.notes:
         click.echo(f"note          {note}")
     click.echo(f"ok: {path} passes every check; next: bench submit {path}")
+
+
+def _write_bundle(entry: Entry, place: Path) -> None:
+    from unlearn_bench.harness.entries import package
+
+    if not entry.is_package:
+        raise click.UsageError(f"--bundle goes with a folder, and {entry.name} is a single file")
+    if place.exists() and not (place.is_file() and package.is_bundle(place.read_bytes())):
+        raise click.UsageError(f"{place} is there already and is no bundle; name another file")
+    place.write_bytes(entry.source)

@@ -27,7 +27,7 @@ ENDINGS = {
     "look",
     "Show the board of a track, or build the site",
     epilog="Examples: bench leaderboard; bench leaderboard --format csv --out site/; "
-    "bench leaderboard --format html --out site/",
+    "bench leaderboard --format html --out site/; bench leaderboard --figures figures/",
 )
 @click.option(
     "--track",
@@ -52,8 +52,16 @@ ENDINGS = {
     type=click.Path(path_type=Path, file_okay=False),
     help="Write TRACK.<ending>, or the site, into this folder.",
 )
+@click.option(
+    "--figures",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Write every plot of the board and of its entries as PDF and SVG into this folder (needs matplotlib).",
+)
 @click.option("--public", is_flag=True, help="Rank only rows whose units come from trusted back ends (docker).")
-def command(names: tuple[str, ...], secret: Path | None, form: str, out: Path | None, public: bool) -> None:
+def command(
+    names: tuple[str, ...], secret: Path | None, form: str, out: Path | None, figures: Path | None, public: bool
+) -> None:
     """Show the board of a track, from what is stored; nothing is run.
 
     With --format html the boards and entries of several tracks become static pages that open from a disk. Beside each
@@ -63,8 +71,13 @@ def command(names: tuple[str, ...], secret: Path | None, form: str, out: Path | 
     from unlearn_bench.harness.commands._progress import TerminalObserver
     from unlearn_bench.harness.report.board_files import board_file
     from unlearn_bench.harness.support.errors import USAGE, BenchError
-    from unlearn_bench.harness.workflows.leaderboard import build_site, leaderboard
+    from unlearn_bench.harness.workflows.leaderboard import build_site, leaderboard, write_figures
 
+    if figures is not None:
+        count = write_figures(names, figures, secret, TerminalObserver(), public=public)
+        click.echo(f"wrote {count} figures to {figures}, each as PDF and as SVG")
+        if out is None:
+            return
     if out is None and (form in ("html", "parquet") or len(names) > 1):
         what = "several tracks" if form not in ("html", "parquet") else f"--format {form}"
         raise BenchError(f"{what}: that is not for a terminal", "your command", "add --out FOLDER", USAGE)

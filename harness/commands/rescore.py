@@ -20,11 +20,12 @@ from unlearn_bench.harness.commands._verbs import verb
 @track_option
 @click.option(
     "--attack",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="A file of yours with attack(model), attack(shadows) or attack(swap); it is run. See scoring/README.md.",
+    metavar="FILE|NAME",
+    help="A file of yours with attack(model), attack(shadows) or attack(swap), which is run, or the name of an attack "
+    "that an installed package adds. See scoring/README.md.",
 )
 @json_option
-def command(track: str, secret: Path | None, attack: Path | None, as_json: bool) -> None:
+def command(track: str, secret: Path | None, attack: str | None, as_json: bool) -> None:
     """Compute every metric again from stored logits, without running anything.
 
     With --attack, score every stored entry with an attack of your own, beside what it reads of retrained models.

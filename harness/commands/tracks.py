@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +18,26 @@ from unlearn_bench.harness.commands._verbs import verb
     "look",
     "List the tracks, or write one, also for your own images",
     epilog="Examples: bench tracks; bench tracks cifar10-resnet18-lite > mine.toml; bench tracks --json; "
-    "bench tracks new pets.toml --data ./pets --model timm:resnet18",
+    "bench tracks new pets.toml --data ./pets --model timm:resnet18; "
+    "bench tracks new svhn.toml --data torchvision:SVHN --download",
 )
 @click.argument("words", nargs=-1, metavar="[NAME | new FILE]")
-@click.option("--data", type=click.Path(path_type=Path), help="new: folder of class folders, a CSV or an .npz file.")
+@click.option("--data", help="new: folder of class folders, a CSV or an .npz file, torchvision:NAME or hf:NAME.")
+@click.option("--argument", "arguments", multiple=True, metavar="KEY=VALUE", help="new: for the library, repeatable.")
+@click.option("--download", is_flag=True, help="new: fetch the data set first, if its library can.")
 @click.option("--model", help="new: the network, as docs/tracks.md lists them; default: resnet18_narrow.")
 @click.option("--size", type=click.IntRange(min=1), help="new: pixels of the images; default: near the pictures'.")
 @click.option("--force", is_flag=True, help="new: replace FILE if it is there.")
 @json_option
 def command(
-    words: tuple[str, ...], data: Path | None, model: str | None, size: int | None, force: bool, as_json: bool
+    words: tuple[str, ...],
+    data: str | None,
+    arguments: tuple[str, ...],
+    download: bool,
+    model: str | None,
+    size: int | None,
+    force: bool,
+    as_json: bool,
 ) -> None:
     """List the tracks that ship with the benchmark; for a sealed one, what its file says.
 
@@ -41,7 +52,8 @@ def command(
         if len(words) != 2 or data is None:
             what = "bench tracks new takes the file to write and the images"
             raise BenchError(what, "your command", "bench tracks new pets.toml --data ./pets", USAGE)
-        _new(Path(words[1]), data, model or "resnet18_narrow", size, force)
+        values = dict(_argument(argument) for argument in arguments)
+        _new(Path(words[1]), data, model or "resnet18_narrow", size, force, values, download)
         return
     if len(words) > 1 or data is not None or model is not None:
         what = "one track at a time; --data and --model go with new"
@@ -68,10 +80,25 @@ def command(
         )
 
 
-def _new(file: Path, data: Path, model: str, size: int | None, force: bool) -> None:
+def _argument(text: str) -> tuple[str, Any]:
+    """Return key and value of ``KEY=VALUE``: a value as TOML has it, or a text without quotes."""
+    from unlearn_bench.harness.support.errors import USAGE, BenchError
+
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise BenchError(f"--argument {text} has no value", "your command", "--argument KEY=VALUE", USAGE)
+    try:
+        return key, tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return key, value
+
+
+def _new(
+    file: Path, data: str, model: str, size: int | None, force: bool, arguments: dict[str, Any], download: bool
+) -> None:
     from unlearn_bench.harness.workflows.new_track import new_track, next_commands
 
-    track = new_track(file, data, model, size, force)
+    track = new_track(file, data, model, size, force, arguments, download)
     colour = "grey" if track.channels == 1 else f"{track.channels} channels"
     click.echo(
         f"wrote {track.path}: {track.examples:,} images in {track.classes} classes, {track.size} pixels, {colour}; "
@@ -84,9 +111,15 @@ def _toml(table: dict[str, Any]) -> str:
     """Return tables of plain values, such as tracks, as TOML."""
     parts = []
     for section, content in table.items():
-        lines = [f"{key} = {json.dumps(value)}" for key, value in content.items()]
+        lines = [f"{key} = {_value(value)}" for key, value in content.items()]
         parts.append("\n".join([f"[{section}]", *lines]) + "\n")
     return "\n".join(parts)
+
+
+def _value(value: Any) -> str:
+    if not isinstance(value, dict):
+        return json.dumps(value)
+    return "{ " + ", ".join(f"{key} = {_value(inner)}" for key, inner in value.items()) + " }"
 
 
 def _described(table: dict[str, Any], path: Path) -> dict[str, Any]:
@@ -96,7 +129,7 @@ def _described(table: dict[str, Any], path: Path) -> dict[str, Any]:
         return {"name": path.stem, **table}
     track = parse_track(table, path)
     content = dataclasses.asdict(dataclasses.replace(track, model=dict(track.model)))
-    del content["salt"], content["network_source"]
+    del content["salt"], content["network_source"], content["folder"]
     if not track.data.is_file:
         del content["data"]["code_sha256"]  # only a user's own file has one
     digests = ("reference_digest", "protocol_digest", "analysis_digest")

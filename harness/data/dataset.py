@@ -14,8 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from unlearn_bench import plugins
 from unlearn_bench.harness.support.errors import BenchError, DataError, TrackError
 from unlearn_bench.harness.tracks.specification import Data
+
+FOLDER = "unlearn_bench.harness.data.datasets"
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,10 @@ def merge_labels(spec: Data, labels: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _shipped(spec: Data, download: bool) -> Dataset:
-    module = importlib.import_module(f"unlearn_bench.harness.data.datasets.{spec.name}")
+    if spec.name in plugins.names("datasets"):
+        module = plugins.load("datasets", spec.name)
+    else:
+        module = importlib.import_module(f"{FOLDER}.{f'_{spec.library}' if spec.library else spec.name}")
     dataset: Dataset = module.load(spec, download)
     return dataset
 
@@ -138,27 +144,31 @@ def _uniform(dataset: Any, spec: Data) -> Dataset:
     if not np.issubdtype(labels.dtype, np.integer) or labels.min() < 0 or too_many:
         what = f"the data set {_place(spec)}: labels are not integers in 0 … {spec.own_classes - 1}"
         raise DataError(what, "correct the labels or data.classes")
+    images = resized(channels_first(images), spec.image_size)
+    return replace(dataset, images=images, labels=labels.astype(np.int64, copy=False))
+
+
+def channels_first(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return images [n, h, w], [n, h, w, c] or [n, c, h, w] as [n, c, h, w]."""
     if images.ndim == 3:
-        images = images[:, None]
-    elif images.shape[-1] in (1, 3):
-        images = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
-    return replace(dataset, images=_resize(images, spec.image_size), labels=labels.astype(np.int64, copy=False))
+        return images[:, None]
+    return np.ascontiguousarray(images.transpose(0, 3, 1, 2)) if images.shape[-1] in (1, 3) else images
 
 
 def _place(spec: Data) -> str:
     return f"{data_folder() / spec.path}" if spec.path is not None else spec.name
 
 
-def _resize(images: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """Resize bilinearly; images that already have the size are returned unchanged."""
+def resized(images: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """Resize images [n, c, h, w] bilinearly; those that already have the size are returned unchanged."""
     if images.shape[-2:] == (size, size):
         return images
     import torch
     from torch.nn.functional import interpolate
 
-    resized = np.empty((*images.shape[:2], size, size), np.uint8)
+    result = np.empty((*images.shape[:2], size, size), np.uint8)
     for start in range(0, len(images), 4096):
         block = torch.from_numpy(images[start : start + 4096]).float()
         block = interpolate(block, size=(size, size), mode="bilinear", antialias=True, align_corners=False)
-        resized[start : start + 4096] = block.round_().clamp_(0, 255).to(torch.uint8).numpy()
-    return resized
+        result[start : start + 4096] = block.round_().clamp_(0, 255).to(torch.uint8).numpy()
+    return result

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import io
 import math
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
-from itertools import accumulate, pairwise
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from itertools import accumulate, combinations, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,8 @@ class Numbers:
     """The examples with the highest values are forgotten."""
     groups: NDArray[np.integer] | None = None
     """Examples with the same number are kept on one side."""
+    parts: Mapping[str, Indices] | None = None
+    """``retain``, ``forget``, ``val`` and ``test``, each [n] for all seeds or [seeds, n]."""
 
 
 def numbers(spec: Splits, size: int) -> Numbers:
@@ -54,10 +57,12 @@ def numbers(spec: Splits, size: int) -> Numbers:
 
     Raises:
         DataError: a file is missing, has another digest, or belongs to another data set.
+        TrackError: a file of indices does not hold four disjoint parts of the data set.
     """
     values = None if spec.values is None else _file("values", spec.values, spec.values_sha256, size, "memorisation")
     groups = None if spec.groups is None else _file("groups", spec.groups, spec.groups_sha256, size, "duplicates")
-    return Numbers(values, groups)
+    parts = None if spec.indices is None else _parts(spec.indices, spec.indices_sha256, size)
+    return Numbers(values, groups, parts)
 
 
 def write(path: Path, numbers: NDArray[Any]) -> str:
@@ -88,6 +93,9 @@ def split(
         TrackError: the data set does not give the sizes that the track declares, or groups do not fit into them.
     """
     spec = track.splits
+    if spec.rule == "file":
+        assert numbers.parts is not None
+        return _with_declared_sizes(track, _listed(track, numbers.parts, seed))
     if spec.rule == "paper":
         pool = _paper(spec, size, train)
     else:  # with a choice of F that depends on the examples, its size must not vary from seed to seed
@@ -96,7 +104,10 @@ def split(
     retain, forget = pool.kept[~chosen], pool.kept[chosen]
     if spec.rule != "paper":
         retain, forget = np.sort(retain), np.sort(forget)
-    result = Split(retain, forget, pool.val, pool.test)
+    return _with_declared_sizes(track, Split(retain, forget, pool.val, pool.test))
+
+
+def _with_declared_sizes(track: Track, result: Split) -> Split:
     sizes = {name: len(part) for name, part in result.parts().items()}
     declared = {name: count for name, count in asdict(track.splits).items() if name in sizes}
     if sizes != declared:
@@ -110,9 +121,29 @@ def split(
 def tuning_split(
     track: Track, number: int, size: int, train: int, labels: Indices | None = None, numbers: Numbers = NONE
 ) -> Split:
-    """Return a split that no score reads, drawn as the track's rule says from a seed of its own; see :func:`split`."""
-    redrawn = replace(track.splits, seed=derive(track.splits.seed, number, 4))
+    """Return a split that no score reads, drawn as the track's rule says from a seed of its own; see :func:`split`.
+
+    Where a file lists the splits, R, F and V are drawn from those of model seed 0, and T stays.
+    """
+    seed = derive(track.splits.seed, number, 4)
+    if track.splits.rule == "file":
+        listed = split(track, 0, size, train, labels, numbers)
+        pool = np.concatenate([listed.retain, listed.forget, listed.val])
+        ends = np.cumsum([len(listed.retain), len(listed.forget)])
+        retain, forget, val = np.split(pool[_permutation(len(pool), seed)], ends)
+        return Split(np.sort(retain), np.sort(forget), np.sort(val), listed.test)
+    redrawn = replace(track.splits, seed=seed)
     return split(replace(track, splits=redrawn), 0, size, train, labels, numbers)
+
+
+def _listed(track: Track, parts: Mapping[str, Indices], seed: int) -> Split:
+    """Return the parts of a seed as a file lists them."""
+    rows = {part: len(listed) for part, listed in parts.items() if listed.ndim == 2}
+    seeds = track.protocol.seeds
+    if any(count < seeds for count in rows.values()):
+        what = f"{track.splits.indices} has splits of {min(rows.values())} seeds, the track {seeds} seeds"
+        raise TrackError(what, "list a row for every seed, or one split for all of them")
+    return Split(**{part: np.sort(listed[seed] if listed.ndim == 2 else listed) for part, listed in parts.items()})
 
 
 def hold_out(n: int, ratio: float, seed: int) -> tuple[Indices, Indices]:
@@ -192,15 +223,8 @@ _CHOICES: dict[str, Callable[[Splits, Indices, Labels, Values], NDArray[np.bool_
 
 
 def _file(what: str, name: str, sha256: str | None, size: int, command: str) -> NDArray[Any]:
-    """Read an array with a number per example, shipped beside the tracks or in the data folder."""
-    places = [folder / name for folder in (CATALOGUE, data_folder())]
-    path = next((path for path in places if path.is_file()), places[-1])
-    try:
-        content = path.read_bytes()
-    except OSError:
-        raise DataError(f"there is no file of {what} at {path}", f"put it there; `bench {command}` makes one") from None
-    if hashlib.sha256(content).hexdigest() != sha256:
-        raise DataError(f"{path} is not the file of {what} that the track declares", "get the original file again")
+    """Read an array with a number per example."""
+    path, content = _content(what, name, sha256, f"`bench {command}` makes one")
     array: NDArray[Any] = np.load(io.BytesIO(content), allow_pickle=False)
     if array.shape != (size,):
         raise DataError(
@@ -208,3 +232,55 @@ def _file(what: str, name: str, sha256: str | None, size: int, command: str) -> 
             f"use the data set that the file was made for, or make another file: `bench {command}`",
         )
     return array
+
+
+def _content(what: str, name: str, sha256: str | None, origin: str) -> tuple[Path, bytes]:
+    """Read a file that lies beside the shipped tracks or in the data folder, and check its digest."""
+    places = [folder / name for folder in (CATALOGUE, data_folder())]
+    path = next((path for path in places if path.is_file()), places[-1])
+    try:
+        content = path.read_bytes()
+    except OSError:
+        raise DataError(f"there is no file of {what} at {path}", f"put it there; {origin}") from None
+    if (digest := hashlib.sha256(content).hexdigest()) != sha256:
+        what = f"{path} is not the file of {what} that the track declares: its SHA-256 is {digest}"
+        raise DataError(what, "get the original file again")
+    return path, content
+
+
+PARTS = tuple(field.name for field in fields(Split))
+
+
+def _parts(name: str, sha256: str | None, size: int) -> dict[str, Indices]:
+    """Read the indices of R, F, V and T, and check that they are disjoint parts of ``size`` examples."""
+    origin = f"numpy.savez writes one, with the arrays {', '.join(PARTS)}"
+    path, content = _content("indices", name, sha256, origin)
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+            parts = {part: archive[part] for part in PARTS}
+    except (ValueError, KeyError, zipfile.BadZipFile, AttributeError, TypeError) as error:
+        raise TrackError(f"{path} is not a file of indices: {error}", origin) from None
+    for part, indices in parts.items():
+        if indices.ndim not in (1, 2) or not np.issubdtype(indices.dtype, np.integer):
+            what = f"{path}: {part} is {indices.dtype} of shape {indices.shape}"
+            raise TrackError(what, "indices are whole numbers, [n] for all seeds or [seeds, n]")
+        if indices.size and (indices.min() < 0 or indices.max() >= size):
+            what = f"{path}: {part} has indices from {indices.min()} to {indices.max()}"
+            raise TrackError(what, f"the data set has {size:,} examples: 0 … {size - 1}")
+    rows = {len(indices) for indices in parts.values() if indices.ndim == 2}
+    if len(rows) > 1:
+        counts = ", ".join(map(str, sorted(rows)))
+        raise TrackError(f"{path} lists splits of different numbers of seeds: {counts}", "list one row per seed")
+    for seed in range(max(rows, default=1)):
+        _check_disjoint(path, {part: listed[seed] if listed.ndim == 2 else listed for part, listed in parts.items()})
+    return {part: listed.astype(np.int64) for part, listed in parts.items()}
+
+
+def _check_disjoint(path: Path, parts: Mapping[str, Indices]) -> None:
+    for part, indices in parts.items():
+        if len(np.unique(indices)) < len(indices):
+            raise TrackError(f"{path}: {part} lists an example twice", "list every example once")
+    for first, second in combinations(parts, 2):
+        if len(shared := np.intersect1d(parts[first], parts[second])):
+            what = f"{path}: {first} and {second} share {len(shared)} examples, such as {shared[0]}"
+            raise TrackError(what, "every example belongs to one part at most")

@@ -1,4 +1,4 @@
-"""Entries: one Python file with ``unlearn``, read as data and never imported by the host."""
+"""Entries: a Python file with ``unlearn``, or a package of several, read as data and never imported by the host."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from unlearn_bench.harness.entries import inspection
+from unlearn_bench import plugins
+from unlearn_bench.harness.entries import inspection, package, requirements
 from unlearn_bench.harness.support.digests import digest
 from unlearn_bench.harness.support.errors import EXIT_CODES, BenchError
 from unlearn_bench.harness.tracks.specification import Track
@@ -49,6 +50,8 @@ class Entry:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     summary: str = ""
     notes: tuple[str, ...] = ()
+    requirements: tuple[str, ...] = ()
+    """Packages from an index that it needs beyond those of the image, as its metadata block names them."""
     syntax: str = ""
     """SHA-256 of the syntax tree without docstrings; empty if the tree is too deep to hash."""
 
@@ -56,6 +59,16 @@ class Entry:
     def sha256(self) -> str:
         """SHA-256 of the source."""
         return hashlib.sha256(self.source).hexdigest()
+
+    @property
+    def is_package(self) -> bool:
+        """Whether it has several files."""
+        return package.is_bundle(self.source)
+
+    @cached_property
+    def files(self) -> Mapping[str, bytes]:
+        """The files of a package by path, ``__init__.py`` first; of a single file, that under this name."""
+        return package.files_of(self.source)
 
     @property
     def id(self) -> str:
@@ -93,9 +106,10 @@ class Entry:
 
 
 def read(path: Path, trusted: bool = False) -> Entry:
-    """Read and check an entry: one regular file of at most 64 KiB of UTF-8 that parses and defines ``unlearn``.
+    """Read and check an entry: a regular file of at most 64 KiB of UTF-8 that parses and defines ``unlearn``.
 
-    ``trusted``: parse it in this process, without limits.
+    A folder of at most 256 KiB with ``__init__.py``, or its bundle, is a package. ``trusted``: parse it in this
+    process, without limits.
 
     Raises:
         InvalidEntry: the file breaks the contract; the message gives the first violation and its remedy.
@@ -103,34 +117,55 @@ def read(path: Path, trusted: bool = False) -> Entry:
     """
     if not path.is_symlink() and not path.exists():
         raise BenchError(f"there is no file {path}", "your command", "`bench init my_method.py` makes one", 2)
-    if not stat.S_ISREG(path.lstat().st_mode):
-        raise InvalidEntry(f"{path} is not a regular file", "send in one Python file, no link and no folder")
-    if not NAME.fullmatch(path.stem):
-        raise InvalidEntry(f"{path.stem!r} cannot be an entry's name", "use letters, digits, _, - and ., 64 at most")
-    if (size := path.lstat().st_size) > SIZE:
-        raise InvalidEntry(f"{path} has {size:,} bytes, more than {SIZE:,}", "shorten the file; weights cannot be sent")
+    mode = path.lstat().st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise InvalidEntry(f"{path} is not a regular file", "send in one Python file or a folder of them, no link")
+    name = path.absolute().name if stat.S_ISDIR(mode) else path.stem
+    if not NAME.fullmatch(name):
+        raise InvalidEntry(f"{name!r} cannot be an entry's name", "use letters, digits, _, - and ., 64 at most")
+    if stat.S_ISDIR(mode):
+        try:
+            return from_source(name, package.read_folder(path), trusted)
+        except package.PackageError as error:
+            raise InvalidEntry(f"{path}: {error.what}", error.remedy) from None
     with path.open("rb") as file:
-        return from_source(path.stem, file.read(SIZE + 1), trusted)
+        source = file.read(package.SIZE + 1)
+    if (size := path.lstat().st_size) > (limit := largest(source)):
+        raise InvalidEntry(
+            f"{path} has {size:,} bytes, more than {limit:,}", "shorten the file; weights cannot be sent"
+        )
+    return from_source(name, source, trusted)
 
 
 def from_source(name: str, source: bytes, trusted: bool = False) -> Entry:
     """Check an entry like :func:`read`, from a source that is already in memory."""
-    if len(source) > SIZE:
-        raise InvalidEntry(f"{name} has more than {SIZE:,} bytes", "shorten the file; weights cannot be sent")
+    limit = largest(source)
+    if len(source) > limit:
+        raise InvalidEntry(f"{name} has more than {limit:,} bytes", "shorten it; weights cannot be sent")
     try:
         text = source.decode("utf-8")
     except UnicodeDecodeError as error:
         raise InvalidEntry(f"{name}: byte {error.start} is not UTF-8", "save the file as UTF-8") from None
     if "\0" in text:
         raise InvalidEntry(f"{name} contains a NUL character", "remove it")
-    report = json.loads(inspection.inspect(text) if trusted else _inspect_in_child(name, source))
+    try:
+        files = package.files_of(source)
+    except package.PackageError as error:
+        raise InvalidEntry(f"{name}: {error.what}", error.remedy) from None
+    texts = {path: content.decode("utf-8") for path, content in files.items()}
+    report = json.loads(inspection.inspect(texts) if trusted else _inspect_in_child(name, texts))
     for what, remedy in report["problems"]:
         raise InvalidEntry(f"{name}: {what}", remedy)
-    missing = [package for package in report["package_missing"] if package not in PROVIDED]
-    if missing:
+    try:
+        required = requirements.parse(report["requirements"])
+    except requirements.RequirementError as error:
+        raise InvalidEntry(f"{name}: {error.what}", error.remedy) from None
+    missing = [module for module in report["package_missing"] if module not in PROVIDED]
+    if missing and not required:  # the names of packages and of their modules differ
         raise InvalidEntry(
             f"{name} imports {', '.join(missing)}, which the image lacks",
-            f"use the standard library and {', '.join(sorted(PROVIDED))}, or import it inside try",
+            f"use the standard library and {', '.join(sorted(PROVIDED))}, import it inside try, or name its package in "
+            "the dependencies of the metadata block",
         )
     return Entry(
         name=name,
@@ -140,14 +175,33 @@ def from_source(name: str, source: bytes, trusted: bool = False) -> Entry:
         metadata=report["metadata"],
         summary=report["summary"],
         notes=tuple(report["notes"]),
+        requirements=required,
         syntax=report["syntax"],
     )
 
 
-def _inspect_in_child(name: str, source: bytes) -> bytes:
+def largest(source: bytes) -> int:
+    """Return the most bytes that an entry may have: a package more than a single file."""
+    return package.SIZE if package.is_bundle(source) else SIZE
+
+
+def require_allowed(entry: Entry, track: Track) -> None:
+    """Refuse a package where a track takes single files.
+
+    Raises:
+        InvalidEntry: the entry is a package, and the track does not allow that.
+    """
+    if entry.is_package and not track.protocol.packages:
+        raise InvalidEntry(
+            f"{entry.name} is a package, and {track.name} takes single files",
+            "put it into one file; an organiser allows packages with `packages = true` in the track's [protocol]",
+        )
+
+
+def _inspect_in_child(name: str, texts: Mapping[str, str]) -> bytes:
     command = [sys.executable, "-I", "-S", str(Path(__file__).with_name("inspection.py"))]
     try:
-        child = subprocess.run(command, input=source, capture_output=True, timeout=30)
+        child = subprocess.run(command, input=json.dumps(texts).encode(), capture_output=True, timeout=30)
     except subprocess.TimeoutExpired:
         raise InvalidEntry(f"{name} takes too long to parse", "simplify the file") from None
     if child.returncode != 0:
@@ -169,12 +223,24 @@ def baseline(name: str) -> Entry:
 
 
 def find_entry(name: str) -> Entry:
-    """Return the submission at a path that ends in ``.py``, or else the shipped method of that name.
+    """Return the submission at a path, or the shipped or installed method of that name.
 
     Raises:
         BenchError: the submission is invalid, or there is no such method.
     """
-    return read(Path(name)) if name.endswith(".py") else baseline(name)
+    return baseline(name) if name in baseline_names() else submission(Path(name))
+
+
+def submission(path: Path) -> Entry:
+    """Return the submission at a path, or the method of that name that an installed package adds. Errors as `read`."""
+    name = str(path)
+    if path.suffix == ".py" or path.exists() or name not in plugins.names("methods"):
+        if not path.suffix and not path.exists():
+            known = ", ".join([*baseline_names(), *plugins.names("methods")])
+            what = f"there is no file {path} and no method of that name"
+            raise BenchError(what, "your command", f"name a file, NAME.py (`bench init` makes one), or use {known}", 2)
+        return read(path)
+    return replace(read(plugins.source_file("methods", name)), name=name)
 
 
 @cache
@@ -212,5 +278,8 @@ def retrain(track: Track) -> Entry:
             "warmup": recipe.warmup,
             "label_smoothing": recipe.label_smoothing,
             "clip": recipe.clip,
+            "random_resized_crop": recipe.random_resized_crop,
+            "randaugment": recipe.randaugment,
+            "mixup": recipe.mixup,
         }
     )

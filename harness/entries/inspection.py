@@ -1,4 +1,6 @@
-"""Read an entry without importing it: ``python -I -S inspection.py < entry.py`` prints what it declares as JSON.
+"""Read an entry without importing it: ``python -I -S inspection.py < files.json`` prints what it declares as JSON.
+
+The input is an object of source texts by path, the one with ``unlearn`` first.
 
 It runs as a child process with limits, because parsing hostile source can exhaust memory or the stack, and imports
 nothing but the standard library.
@@ -13,6 +15,7 @@ import re
 import resource
 import sys
 import tomllib
+from collections.abc import Mapping
 from typing import Any
 
 MEMORY = 1 << 30
@@ -24,9 +27,15 @@ KINDS = {"rate": 2, "log": 2, "1-log": 2, "uniform": 2, "int": 2, "choice": 1}
 METADATA = re.compile(r"(?m)^# /// (?P<type>[a-zA-Z0-9-]+)$\s(?P<content>(^#(| .*)$\s)+)^# ///$")  # PEP 723
 
 
-def inspect(text: str) -> str:
-    """Return as JSON what the source declares, and ``problems``: (what, remedy) pairs that make it invalid."""
-    report = _inspect(text)
+def inspect(files: Mapping[str, str]) -> str:
+    """Return as JSON what the source declares, and ``problems``: (what, remedy) pairs that make it invalid.
+
+    ``files``: the source texts by path; the first one has ``unlearn`` and the declarations.
+    """
+    main, *others = files
+    report = _inspect(files[main])
+    for path in others:
+        _add(report, path, files[path])
     report["package_missing"] = [name for name in report.pop("imports", []) if name not in sys.stdlib_module_names]
     return json.dumps(report, default=repr)
 
@@ -34,24 +43,49 @@ def inspect(text: str) -> str:
 def _inspect(text: str) -> dict[str, Any]:
     problems: list[tuple[str, str]] = []
     report: dict[str, Any] = {"problems": problems, "notes": []}
-    try:
-        tree = ast.parse(text)
-    except SyntaxError as error:
-        problems.append((f"line {error.lineno}: syntax error: {error.msg}", "correct the line"))
-        return report
-    except (ValueError, RecursionError, MemoryError) as error:
-        problems.append((f"the source cannot be parsed: {error or type(error).__name__}", "simplify the file"))
+    tree = _parse(text, problems)
+    if tree is None:
         return report
     report["summary"] = ((ast.get_docstring(tree) or "").strip().splitlines() or [""])[0][:200]
-    report["metadata"] = _metadata(text, problems)
+    report["metadata"], report["requirements"] = _metadata(text, problems)
     report["parameters"] = _signature(tree, problems)
     report["search_space"] = _search_space(tree, report["parameters"], problems)
     report["imports"] = _imports(tree)
     report["syntax"] = _syntax(tree)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str | bytes) and len(node.value) > LONG_LITERAL:
-            report["notes"].append(f"line {node.lineno}: a literal of {len(node.value)} characters")
+    report["notes"] += _notes(tree)
     return report
+
+
+def _parse(text: str, problems: list[tuple[str, str]]) -> ast.Module | None:
+    try:
+        return ast.parse(text)
+    except SyntaxError as error:
+        problems.append((f"line {error.lineno}: syntax error: {error.msg}", "correct the line"))
+    except (ValueError, RecursionError, MemoryError) as error:
+        problems.append((f"the source cannot be parsed: {error or type(error).__name__}", "simplify the file"))
+    return None
+
+
+def _notes(tree: ast.Module) -> list[str]:
+    """Return what a reviewer should look at."""
+    return [
+        f"line {node.lineno}: a literal of {len(node.value)} characters"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str | bytes) and len(node.value) > LONG_LITERAL
+    ]
+
+
+def _add(report: dict[str, Any], path: str, text: str) -> None:
+    """Add to a package's report what another of its files imports and what is wrong with it."""
+    problems: list[tuple[str, str]] = []
+    tree = _parse(text, problems)
+    report["problems"] += [(f"{path}: {what}", remedy) for what, remedy in problems]
+    if tree is None or "syntax" not in report:
+        return
+    report["imports"] = sorted({*report["imports"], *_imports(tree)})
+    report["notes"] += [f"{path}: {note}" for note in _notes(tree)]
+    both = f"{report['syntax']} {path} {_syntax(tree)}"
+    report["syntax"] = hashlib.sha256(both.encode()).hexdigest() if report["syntax"] else ""
 
 
 def _signature(tree: ast.Module, problems: list[tuple[str, str]]) -> dict[str, Any]:
@@ -105,22 +139,29 @@ def _search_space(tree: ast.Module, parameters: dict[str, Any], problems: list[t
     return {str(name): rule for name, rule in space.items()}
 
 
-def _metadata(text: str, problems: list[tuple[str, str]]) -> dict[str, Any]:
+def _metadata(text: str, problems: list[tuple[str, str]]) -> tuple[dict[str, Any], list[str]]:
+    """Return the table ``tool.bench`` and the ``dependencies`` of the metadata block."""
     blocks = [match for match in METADATA.finditer(text) if match["type"] == "script"]
     if not blocks:
-        return {}
+        return {}, []
     lines = [line[2:] if line.startswith("# ") else line[1:] for line in blocks[0]["content"].splitlines()]
     try:
-        table = tomllib.loads("\n".join(lines)).get("tool", {}).get("bench", {})
+        block = tomllib.loads("\n".join(lines))
+        table = block.get("tool", {}).get("bench", {})
     except tomllib.TOMLDecodeError as error:
         problems.append((f"the metadata block is not TOML: {error}", "correct the comment block (PEP 723)"))
-        return {}
+        return {}, []
     if not isinstance(table, dict):
         problems.append(("[tool.bench] in the metadata block is not a table", "correct the comment block (PEP 723)"))
-        return {}
+        return {}, []
+    dependencies = block.get("dependencies", [])
+    if not isinstance(dependencies, list) or not all(isinstance(item, str) for item in dependencies):
+        problems.append(("dependencies in the metadata block is not a list of strings", 'write ["torch", "einops"]'))
+        dependencies = []
     if len(str(table.get("title", ""))) > TITLE:
         problems.append((f"the title has more than {TITLE} characters", "shorten it"))
-    return {key: value for key, value in table.items() if isinstance(value, str | list | int | float | bool)}
+    declared = {key: value for key, value in table.items() if isinstance(value, str | list | int | float | bool)}
+    return declared, dependencies
 
 
 def _imports(tree: ast.Module) -> list[str]:
@@ -171,7 +212,7 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    sys.stdout.write(inspect(sys.stdin.buffer.read().decode("utf-8")))
+    sys.stdout.write(inspect(json.loads(sys.stdin.buffer.read())))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Executors: where a command's units run and its models are trained.
 
-Every module of this package is an executor, selected by its name; a module of your own is selected by its dotted path.
+Every module of this package is an executor, selected by its name, and so are those that installed packages add; a
+module of your own is selected by its dotted path.
 Its ``connect`` makes an :class:`Executor`. Nothing is imported before it is used.
 """
 
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from unlearn_bench import plugins
 from unlearn_bench.harness.support.errors import USAGE, BenchError
 from unlearn_bench.harness.support.progress import Observer, Unobserved
 
@@ -114,6 +116,8 @@ def connected(options: RunOptions) -> Iterator[Executor]:
 
 def _connect(name: str) -> Callable[[RunOptions], Executor]:
     path = f"{__name__}.{name}" if name in names() else name
+    if path == name and name in plugins.names("executors"):
+        return _connect_of(plugins.load("executors", name), name)
     remedy = (
         f"use one of {', '.join(names())}, or the dotted path of a module of yours with connect(options); "
         "see harness/executors/README.md"
@@ -126,7 +130,12 @@ def _connect(name: str) -> Callable[[RunOptions], Executor]:
         if error.name is None or not f"{path}.".startswith(f"{error.name}."):
             raise  # the module exists, and something that it imports does not
         raise BenchError(f"there is no module {name!r} to be the executor", "your command", remedy, USAGE) from None
+    return _connect_of(module, name)
+
+
+def _connect_of(module: object, name: str) -> Callable[[RunOptions], Executor]:
     connect: Callable[[RunOptions], Executor] | None = getattr(module, "connect", None)
     if connect is None:
+        remedy = f"use one of {', '.join(names())}, or the dotted path of a module of yours with connect(options)"
         raise BenchError(f"the module {name!r} is no executor: it has no connect", "your command", remedy, USAGE)
     return connect

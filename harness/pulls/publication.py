@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from unlearn_bench.harness.entries.entry import SIZE, Entry, InvalidEntry, from_source, has_shipped_name
+from unlearn_bench.harness.entries.entry import Entry, InvalidEntry, from_source, has_shipped_name
+from unlearn_bench.harness.entries.package import SIZE
 from unlearn_bench.harness.pulls import comment, outcome, pull_request
 from unlearn_bench.harness.pulls.git import Repository
 from unlearn_bench.harness.pulls.result import BadResult, EntryResult, PullResult, read_file
@@ -64,15 +65,17 @@ def check(references: References, folder: Path, result: PullResult, *, other_har
     return [_entry(references, folder, entry) for entry in result.entries if entry.records]
 
 
-def same_as(repository: Repository, result: PullResult) -> None:
+def same_as(repository: Repository, result: PullResult, packages: bool = False) -> None:
     """Check that the entries of a result are those of the commits that it names, byte for byte.
+
+    ``packages``: an entry may be the bundle of a package.
 
     Raises:
         BadResult: its entries are not those of the commits.
         GitError: the commits are not in the repository.
     """
     allow = any(entry.change == "changed" for entry in result.entries)
-    pull = pull_request.read(repository, result.base, result.head, allow)
+    pull = pull_request.read(repository, result.base, result.head, allow, packages)
     added = [(submission.path, submission.blob, submission.entry.sha256) for submission in pull.submissions]
     if added != [(entry.path, entry.blob, entry.sha256) for entry in result.entries]:
         raise BadResult(f"its entries are not those of commit {result.head[:12]}", "score that commit again")

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
+from unlearn_bench.harness.entries import package
 from unlearn_bench.harness.entries.entry import (
     SIZE,
     Entry,
@@ -75,10 +76,13 @@ class PullRequest:
     refusals: tuple[Refusal, ...]
 
 
-def read(repository: Repository, base: str, head: str, allow_change: bool = False) -> PullRequest:
+def read(
+    repository: Repository, base: str, head: str, allow_change: bool = False, packages: bool = False
+) -> PullRequest:
     """Return what the commit ``head`` adds to ``base`` since it left it.
 
-    ``allow_change``: a maintainer allows the pull request to replace an entry of the base branch.
+    ``allow_change``: a maintainer allows the pull request to replace an entry of the base branch. ``packages``: an
+    entry may be the bundle of a package.
 
     Raises:
         GitError: a commit is missing, or the two have no single common ancestor.
@@ -93,7 +97,7 @@ def read(repository: Repository, base: str, head: str, allow_change: bool = Fals
         refusals = [Refusal("", "adds nothing to the base branch", "add one file submissions/NAME.py")]
     elif len(changes) > MOST and not refusals:
         refusals = [Refusal("", f"has {len(changes)} entries, more than {MOST}", "send in several pull requests")]
-    judged = [] if refusals else [_submission(repository, change, present) for change in changes]
+    judged = [] if refusals else [_submission(repository, change, present, packages) for change in changes]
     refusals += [judgement for judgement in judged if isinstance(judgement, Refusal)]
     submissions = [judgement for judgement in judged if isinstance(judgement, Submission)]
     if not refusals:
@@ -148,15 +152,20 @@ def _refused(
     return None
 
 
-def _submission(repository: Repository, change: Change, present: Mapping[bytes, str]) -> Submission | Refusal:
+def _submission(
+    repository: Repository, change: Change, present: Mapping[bytes, str], packages: bool
+) -> Submission | Refusal:
     path = change.path.decode("ascii")
-    source = repository.read(change.blob, SIZE)
+    limit = package.SIZE if packages else SIZE
+    source = repository.read(change.blob, limit)
     if source is None:
-        return Refusal(path, f"has more than {SIZE:,} bytes", "shorten the file; weights cannot be sent")
+        return Refusal(path, f"has more than {limit:,} bytes", "shorten the file; weights cannot be sent")
     try:
         entry = from_source(path.removeprefix(f"{FOLDER}/").removesuffix(".py"), source)
     except InvalidEntry as error:
         return Refusal(path, "does not pass `bench check`", f"`bench check {path}` says what is wrong", error.message)
+    if entry.is_package and not packages:
+        return Refusal(path, "is a package, which this track does not allow", "put the method into one file")
     changed = change.status != "A" or change.path in present
     return Submission(entry, path, change.blob, "changed" if changed else "added")
 
@@ -184,7 +193,7 @@ def _existing_entries(repository: Repository, present: Mapping[bytes, str]) -> d
     for name in baseline_names():
         existing[f"baselines/{name}.py"] = baseline(name).sha256, baseline(name).syntax
     for path, blob in present.items():
-        if PATH.fullmatch(path) and (content := repository.read(blob, SIZE)) is not None:
+        if PATH.fullmatch(path) and (content := repository.read(blob, package.SIZE)) is not None:
             try:
                 entry = from_source("entry", content)
             except InvalidEntry:  # of an older contract: nothing to compare with

@@ -43,6 +43,8 @@ def plan_fetch(references: References, wanted: Sequence[Role], manifest: Publish
             f"bench prepare {track.name}",
         )
     missing = references.missing(wanted)
+    if manifest.imported:  # these may lack the second retrained model
+        missing = [role for role in missing if role.kind != "null" or role.name in manifest.models]
     if unknown := [role.name for role in missing if role.name not in manifest.models]:
         what = f"{path} has no {unknown[0]}" + (f" and {len(unknown) - 1} more" if len(unknown) > 1 else "")
         raise TrackError(what, "fetch without --lira and --swap, and train these: the same command without --fetch")

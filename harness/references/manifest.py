@@ -34,6 +34,11 @@ class TrainingFacts:
     """Its share of a GPU's seconds, of a model that was trained there."""
     precision: str | None = None
     """``bfloat16`` where the training computed in it."""
+    file: str | None = None
+    """Name of the file that it was imported from; ``None`` of a model that the benchmark trained."""
+    file_sha256: str | None = None
+    trained_by: str | None = None
+    """Who trained an imported model, as the import was told."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +111,11 @@ class PublishedManifest:
     """Newest first."""
     models: Mapping[str, PublishedModel]
     """By the name of their role."""
+
+    @property
+    def imported(self) -> bool:
+        """Whether the models of the seed units were trained elsewhere and imported."""
+        return any(model.about.file is not None for name, model in self.models.items() if name.startswith("retrained/"))
 
     def text(self) -> bytes:
         """Return the manifest as JSON, as it lies in the repository and at the published place."""

@@ -12,7 +12,7 @@ from scipy.special import log_softmax
 
 from unlearn_bench.harness.references.examples import Examples
 from unlearn_bench.harness.references.manifest import StoredManifest, StoredModel, TrainingFacts
-from unlearn_bench.harness.references.roles import SEED_KINDS, Role, roles
+from unlearn_bench.harness.references.roles import SEED_KINDS, Role, RoleKind, roles
 from unlearn_bench.harness.store import documents
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support.errors import StoreError
@@ -52,10 +52,44 @@ class References:
         stored = documents.read(self.store, "references", self.track.reference_digest, StoredManifest)
         return stored or StoredManifest(self.track.name, {})
 
+    @property
+    def imported(self) -> bool:
+        """Whether the reference models of the seed units were trained elsewhere and imported."""
+        stored = self.manifest.roles.get(Role("retrained", 0).name)
+        return stored is not None and stored.file is not None
+
+    @property
+    def kinds(self) -> tuple[RoleKind, ...]:
+        """Kinds of the reference models that seed units have: imported ones may lack ``null``.
+
+        None is then trained, since it would differ from the imported models in more than its initial weights.
+        """
+        if self.imported and Role("null", 0).name not in self.manifest.roles:
+            return tuple(kind for kind in SEED_KINDS if kind != "null")
+        return SEED_KINDS
+
+    @property
+    def has_null(self) -> bool:
+        """Whether there is a second retrained model to compare with, which is the null of every metric."""
+        return "null" in self.kinds
+
+    @property
+    def provenance(self) -> str:
+        """Who trained the reference models of the seed units, for people; empty where the benchmark did."""
+        if not self.imported:
+            return ""
+        trained_by = self.manifest.roles[Role("retrained", 0).name].trained_by
+        return f"imported, trained by {trained_by}" if trained_by else "imported; who trained them is not recorded"
+
+    def seed_roles(self) -> list[Role]:
+        """Return the reference models that seed units need."""
+        kinds = self.kinds
+        return [role for role in roles(self.track) if role.kind in kinds]
+
     def missing(self, wanted: Sequence[Role] | None = None) -> list[Role]:
         """Return those of the ``wanted`` roles (default: of the seed units) that are not stored, in that order."""
         stored = self.manifest.roles
-        expected = roles(self.track) if wanted is None else wanted
+        expected = self.seed_roles() if wanted is None else wanted
         return [role for role in expected if not self._complete(role, stored.get(role.name))]
 
     def _complete(self, role: Role, model: StoredModel | None) -> bool:
@@ -65,7 +99,11 @@ class References:
         return not needs_weights or (model.weights is not None and self.store.has(model.weights))
 
     def add(self, role: Role, weights: bytes | None, logits: NDArray[np.float32], facts: TrainingFacts) -> None:
-        """Keep one finished model: blobs first, then the manifest that points to them.
+        """Keep one finished model: blobs first, then the manifest that points to them."""
+        self.keep(role, self.put(weights, logits, facts))
+
+    def put(self, weights: bytes | None, logits: NDArray[np.float32], facts: TrainingFacts) -> StoredModel:
+        """Put the blobs of a model into the store, and return what :meth:`keep` enters into the manifest.
 
         Where the recipe rounds weights to half precision, the logits [n, classes] are rounded as well.
         """
@@ -73,7 +111,7 @@ class References:
 
         rounded: NDArray[Any] = half(logits) if self.track.recipe.weights == "float16" else logits
         stored = None if weights is None else self.store.put(weights)
-        self.keep(role, StoredModel(weights=stored, logits=self.store.put(save({"logits": rounded})), **vars(facts)))
+        return StoredModel(weights=stored, logits=self.store.put(save({"logits": rounded})), **vars(facts))
 
     def keep(self, role: Role, model: StoredModel) -> None:
         """Enter a model whose blobs are in the store into the manifest; what else stands there stays."""

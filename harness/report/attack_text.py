@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 
 from unlearn_bench.harness.report.cells import NONE, number, shortened
@@ -51,7 +50,7 @@ def panel(attack_numbers: Sequence[AttackNumber]) -> str:
     for reading in attack_numbers:
         name = "" if reading.attack == previous else reading.attack
         previous = reading.attack
-        null = NONE if math.isnan(reading.null) else f"{reading.null:.3f}"
+        null = NONE if reading.null is None else f"{reading.null:.3f}"
         lines.append(f"{name:<16}{reading.number:<24}{reading.value:>9.3f}{null:>11}{reading.original:>10.3f}")
     lines.append("zero line: retrained models; collateral: U-LiRA on retained examples, Original is before unlearning")
     return "\n".join(lines)

@@ -17,7 +17,7 @@ from unlearn_bench.harness.report.cells import (
     unconverged,
 )
 from unlearn_bench.harness.report.columns import ordered
-from unlearn_bench.harness.results.badges import UNRANKED
+from unlearn_bench.harness.results.badges import SELF_REPORTED, UNRANKED
 from unlearn_bench.harness.tracks.specification import Track
 from unlearn_bench.scoring.metric_table import leading, ranked, shown
 from unlearn_bench.scoring.seed_rows import NO_BETTER
@@ -32,7 +32,8 @@ def markdown(board: pd.DataFrame) -> str:
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for _, row in board.iterrows():
         badges = [
-            *([row["state"]] if row["state"] in (NO_BETTER, *UNRANKED) else []),
+            *([row["state"]] if row["state"] in (NO_BETTER, *UNRANKED - {SELF_REPORTED}) else []),
+            *(["from checkpoints"] if row["badge"] == SELF_REPORTED and not row["trusted"] else []),
             *(["provisional"] if row["provisional"] else []),
             *([row["verified"]] if row["verified"] else []),
             *(["search not converged"] if unconverged(row) else []),
@@ -63,14 +64,17 @@ def parquet(board: pd.DataFrame) -> bytes:
     return content
 
 
-def as_json(board: pd.DataFrame, track: Track, null: Mapping[str, float], floor: float | None) -> str:
-    """Return track, digests, nulls, overhead floor in seconds, and rows."""
+def as_json(
+    board: pd.DataFrame, track: Track, null: Mapping[str, float], floor: float | None, provenance: str = ""
+) -> str:
+    """Return track, digests, who trained imported reference models, nulls, overhead floor in seconds, and rows."""
     content = {
         "track": track.name,
         "title": track.analysis.title,
         "reference_digest": track.reference_digest,
         "protocol_digest": track.protocol_digest,
         "analysis_digest": track.analysis_digest,
+        "reference_models": provenance or "trained by the benchmark",
         "null": dict(null),
         "floor_seconds": floor,
         "rows": json.loads(ordered(board).to_json(orient="records", double_precision=6)),

@@ -32,6 +32,10 @@ class RankedBoard(Protocol):
     def floor(self) -> float | None:
         """Seconds of a unit that changes nothing, where they are known."""
 
+    @property
+    def provenance(self) -> str:
+        """Who trained imported reference models; empty where the benchmark did."""
+
 
 def board_file(board: RankedBoard, form: str) -> bytes:
     """Return a board in one of the forms of ``bench leaderboard`` that are a single file.
@@ -46,7 +50,7 @@ def board_file(board: RankedBoard, form: str) -> bytes:
     if form == "ulira":
         return f"{_plot(board)}\n".encode()
     if form == "json":
-        text = board_documents.as_json(board.rows, board.track, board.null, board.floor)
+        text = board_documents.as_json(board.rows, board.track, board.null, board.floor, board.provenance)
     elif form == "markdown":
         text = board_documents.markdown(board.rows)
     elif form == "latex":
@@ -54,7 +58,7 @@ def board_file(board: RankedBoard, form: str) -> bytes:
     elif form == "bibtex":
         text = latex.bibliography(board.rows)
     else:
-        text = terminal_board.table(board.rows, board.track, board.null, board.floor)
+        text = terminal_board.table(board.rows, board.track, board.null, board.floor, board.provenance)
     return f"{text}\n".encode()
 
 

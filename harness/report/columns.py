@@ -22,7 +22,7 @@ _ENTRY: dict[str, Column] = {
     "state": (
         "string",
         "`ok`, `no better`, `failed`, `not applicable` (to the track's network), `incomplete`, `unusable`, "
-        "`reference`, `disqualified`, `untrusted sandbox`",
+        "`reference`, `disqualified`, `untrusted sandbox`, `self-reported` (from checkpoints, on a public board)",
     ),
     "reason": ("string", "why the state is not `ok`"),
     "badge": (

@@ -1,9 +1,12 @@
-"""Two sets of results side by side, as text: two entries, public and fresh seeds, a unit and its rerun."""
+"""Sets of results side by side, as text: entries, public and fresh seeds, a unit and its rerun."""
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import math
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from unlearn_bench.harness.report.cells import NONE, shortened
@@ -11,9 +14,13 @@ from unlearn_bench.scoring.metric_table import metric_named
 from unlearn_bench.scoring.paired import PairedDifference
 
 if TYPE_CHECKING:
+    from unlearn_bench.harness.results.comparison import PairedTest
     from unlearn_bench.harness.results.verification import RerunDifference
     from unlearn_bench.harness.units.records import Record
     from unlearn_bench.scoring.unpaired import UnpairedDifference  # whose scipy.stats takes longer than a board
+
+
+BETTER = {"low": ": low is better", "high": ": high is better", None: ""}
 
 
 def comparison(a: str, b: str, differences: Sequence[PairedDifference]) -> str:
@@ -21,11 +28,7 @@ def comparison(a: str, b: str, differences: Sequence[PairedDifference]) -> str:
     width = max(8, *(len(metric_named(difference.metric).title) + 1 for difference in differences))
     lines = [f"{'':<{width}}{shortened(a, 16):>16}{shortened(b, 16):>16}{'difference':>26}"]
     for difference in differences:
-        digits = 3 if difference.ratio else metric_named(difference.metric).digits
-        if difference.ratio:
-            change = f"× {difference.change.mean:.2f} ({difference.change.low:.2f} to {difference.change.high:.2f})"
-        else:
-            change = f"{difference.change.mean:+.{digits}f} ± {difference.change.half_width:.{digits}f}"
+        digits, change = _digits(difference), _change(difference)
         values = f"{difference.a:>16.{digits}f}{difference.b:>16.{digits}f}"
         title = f"{metric_named(difference.metric).title:<{width}}"
         lines.append(f"{title}{values}{change:>26} {'*' if difference.clear else ' '} n = {difference.change.n}")
@@ -34,6 +37,56 @@ def comparison(a: str, b: str, differences: Sequence[PairedDifference]) -> str:
         "n seeds (U-LiRA: pairs of splits)"
     )
     return "\n".join(line.rstrip() for line in lines)
+
+
+def tests(made: Sequence[PairedTest]) -> str:
+    """Return paired tests, metric by metric, each with the entry that is better after Holm's correction."""
+    names = max(len(f"{test.a} – {test.b}") for test in made)
+    tracks = max(len(test.track) for test in made)
+    lines = []
+    for name, of_metric in groupby(made, key=lambda test: test.metric):
+        metric = metric_named(name)
+        lines.append(f"{metric.title}{BETTER[metric.better]}")
+        for test in of_metric:
+            digits = _digits(test.difference)
+            values = f"{test.difference.a:>10.{digits}f}{test.difference.b:>10.{digits}f}"
+            pair = f"{test.a} – {test.b}"
+            p = f"{'p ' + _p(test.p_holm):>10}  {test.better}"
+            lines.append(f"  {test.track:<{tracks}}  {pair:<{names}}{values}{_change(test.difference):>26}{p}")
+        lines.append("")
+    lines.append(
+        "means, paired difference with its own 95 % interval, p of a paired t-test over the seeds (U-LiRA: pairs of\n"
+        f"splits), adjusted for all {len(made)} tests (Holm), and the entry that is better where p is below .05"
+    )
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def tests_document(made: Sequence[PairedTest]) -> str:
+    """Return paired tests as JSON; a p-value that does not exist is null."""
+    documents = [{**dataclasses.asdict(test), "p": _or_null(test.p), "p_holm": _or_null(test.p_holm)} for test in made]
+    return json.dumps({"tests": documents}, indent=1, ensure_ascii=False)
+
+
+def _or_null(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
+def _p(value: float) -> str:
+    if math.isnan(value):
+        return NONE
+    return "< .001" if value < 0.001 else f"{value:.3f}".lstrip("0") if value < 0.9995 else "1"
+
+
+def _digits(difference: PairedDifference) -> int:
+    return 3 if difference.ratio else metric_named(difference.metric).digits
+
+
+def _change(difference: PairedDifference) -> str:
+    change = difference.change
+    if difference.ratio:
+        return f"× {change.mean:.2f} ({change.low:.2f} to {change.high:.2f})"
+    digits = _digits(difference)
+    return f"{change.mean:+.{digits}f}" + (f" ± {change.half_width:.{digits}f}" if change.n > 1 else "")
 
 
 def audit(

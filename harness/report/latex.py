@@ -9,7 +9,7 @@ import pandas as pd
 
 from unlearn_bench.harness.entries.entry import ORACLE_FREE, baseline, baseline_names
 from unlearn_bench.harness.report.cells import NONE, group, position, position_range, unconverged
-from unlearn_bench.harness.results.badges import UNRANKED
+from unlearn_bench.harness.results.badges import SELF_REPORTED, UNRANKED
 from unlearn_bench.harness.tracks.specification import Track
 from unlearn_bench.scoring.groups import GROUPS
 from unlearn_bench.scoring.metric import Metric
@@ -36,7 +36,7 @@ def table(board: pd.DataFrame, track: Track) -> str:
     the same range of positions. The caption names track, digests, date and command.
     """
     leading_metrics = leading("table")
-    others = [metric for metric in shown("table") if not metric.ranked]
+    others = [metric for metric in (*shown("table"), *shown("latex")) if not metric.ranked]
     metrics = [*leading_metrics, *others]
     heads = ["position", "range", "method", *(escaped(metric.title) for metric in metrics)]
     lines = [
@@ -91,6 +91,8 @@ def _row(row: pd.Series[Any], metrics: list[Metric]) -> str:
     signs += "s" if unconverged(row) else ""
     sign = f"$^{{{signs}}}$" if signs else ""
     refused = f" ({row['state']})" if row["state"] in UNRANKED else ""
+    if not refused and row["badge"] == SELF_REPORTED and not row["trusted"]:
+        refused = " (from checkpoints)"
     cells = [escaped(position(row)), escaped(position_range(row)), escaped(f"{row['entry']}{refused}") + sign]
     return " & ".join([*cells, *(_cell(row, metric) for metric in metrics)]) + r" \\"
 

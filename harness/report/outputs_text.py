@@ -45,7 +45,7 @@ def document(scores: OutputScores) -> str:
     content: dict[str, Any] = {
         "seeds": scores.seeds,
         "metrics": [dataclasses.asdict(metric) for metric in scores.metrics],
-        "attacks": _attacks(scores.attacks),
+        "attacks": [dataclasses.asdict(number) for number in scores.attacks],
         "forgetting": None if found is None else {**dataclasses.asdict(found), "group": GROUPS[found.group]},
         "unusable": scores.unusable,
     }
@@ -54,11 +54,5 @@ def document(scores: OutputScores) -> str:
 
 def attacks_document(numbers: Sequence[AttackNumber]) -> str:
     """Return what attacks on shadow models read, as JSON."""
-    return json.dumps({"attacks": _attacks(numbers)}, indent=1, ensure_ascii=False)
-
-
-def _attacks(numbers: Sequence[AttackNumber]) -> list[dict[str, Any]]:
-    return [
-        {key: None if isinstance(value, float) and math.isnan(value) else value for key, value in row.items()}
-        for row in map(dataclasses.asdict, numbers)
-    ]
+    attacks = [dataclasses.asdict(number) for number in numbers]
+    return json.dumps({"attacks": attacks}, indent=1, ensure_ascii=False)

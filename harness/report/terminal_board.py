@@ -21,7 +21,8 @@ from unlearn_bench.harness.report.cells import (
     unconverged,
 )
 from unlearn_bench.harness.report.neighbours import told_apart
-from unlearn_bench.harness.results.badges import DISQUALIFIED, UNTRUSTED
+from unlearn_bench.harness.report.pretraining import pretraining
+from unlearn_bench.harness.results.badges import DISQUALIFIED, SELF_REPORTED, UNTRUSTED
 from unlearn_bench.harness.results.review import NOT_REPRODUCED, VERIFIED
 from unlearn_bench.harness.tracks.specification import Track
 from unlearn_bench.scoring.groups import GROUPS
@@ -36,8 +37,17 @@ SIGNS = {VERIFIED: "✓", NOT_REPRODUCED: "?"}
 Cell = Callable[["pd.Series[Any]"], str]
 
 
-def table(board: pd.DataFrame, track: Track, null: Mapping[str, float], floor: float | None = None) -> str:
-    """Return the board for a terminal, its reference rows set apart; ``floor``: seconds of the identity entry."""
+def table(
+    board: pd.DataFrame,
+    track: Track,
+    null: Mapping[str, float],
+    floor: float | None = None,
+    provenance: str = "",
+) -> str:
+    """Return the board for a terminal, its reference rows set apart.
+
+    ``floor``: seconds of the identity entry. ``provenance``: who trained imported reference models.
+    """
     columns = _columns()
     head = "".join(format(name, width) for name, width, _ in columns).rstrip()
     lines = [f"{track.name} — {track.analysis.title}", head, "─" * len(head)]
@@ -46,16 +56,14 @@ def table(board: pd.DataFrame, track: Track, null: Mapping[str, float], floor: f
         "".join(format(cell(row), width) for _, width, cell in columns).rstrip() for _, row in board.iterrows()
     ]  # reference rows stand last
     lines += [*rows[: -references.sum()], "─" * len(head), *rows[-references.sum() :]]
-    band = f", U-LiRA {null['ulira_low']:.3f} to {null['ulira_high']:.3f}" if "ulira" in null else ""
-    shown_models = [each for each in by_weight() if each.reads == "model" and each.shown & {"table", "wide table"}]
-    models = [metric for metric in shown_models if metric.name in null]
-    numbers = (f"{metric.title} {null[metric.name]:.{metric.digits}f}" for metric in models)
-    lines.append(f"zero line (a second retrained model): {', '.join(numbers)}{band}")
+    if provenance:
+        lines.append(f"reference models: {provenance}")
+    lines.append(_zero_line(null))
     lines.append(f"groups: {titles(ranked())}; G1 best, F failed. pos: by their counts; range: 95 %")
     lines.append("left: what the worst attack finds, from 0 (a retrained model) to 1 (Original), and which it is")
     if board["ulira"].notna().any():
         lines.append("LiRA: accuracy of U-LiRA, forgotten against never seen; .5 is chance")
-    lines += told_apart(board)
+    lines += [*told_apart(board), *pretraining(track)]
     if (board["state"] == NO_BETTER).any():
         lines.append("= no better than Original: no position")
     if (board["provisional"] != "").any():
@@ -68,8 +76,11 @@ def table(board: pd.DataFrame, track: Track, null: Mapping[str, float], floor: f
         lines.append(f"overhead floor (the identity entry, median of its seeds): {floor:.2f} s of every run time")
     if (board["state"] == UNTRUSTED).any():
         lines.append(f"* {UNTRUSTED}: timed units of a public board come from containers; listed without a position")
-    elif not board.loc[~references, "trusted"].all():
+    elif not (board["trusted"] | references | _from_checkpoints(board)).all():
         lines.append("* ran without a container: not for a public board")
+    if (checkpoints := _from_checkpoints(board)).any():
+        declared = ", RTE is what its author declared" if board.loc[checkpoints, "rte"].notna().any() else ""
+        lines.append(f"° self-reported: scored from checkpoints, nothing was run{declared}")
     for _, row in board[board["disturbed"] > 0].iterrows():
         what = f"{row['disturbed']} of its timed units were disturbed by other work"
         lines.append(f"RTE – {shortened(str(row['entry']), 18)}: {what}; run them again (--again)")
@@ -83,6 +94,22 @@ def table(board: pd.DataFrame, track: Track, null: Mapping[str, float], floor: f
     for _, row in board[board["inconsistent"] != ""].iterrows():
         lines.append(f"! {shortened(str(row['entry']), 18)} inconsistent: {row['inconsistent']}")
     return "\n".join(lines)
+
+
+def _from_checkpoints(board: pd.DataFrame) -> pd.Series[bool]:
+    """Return which rows have no sandbox and no badge that says so: nothing was run."""
+    return (board["badge"] == SELF_REPORTED) & ~board["trusted"]
+
+
+def _zero_line(null: Mapping[str, float]) -> str:
+    shown_models = [each for each in by_weight() if each.reads == "model" and each.shown & {"table", "wide table"}]
+    models = [metric for metric in shown_models if metric.name in null]
+    numbers = [f"{metric.title} {null[metric.name]:.{metric.digits}f}" for metric in models]
+    if "ulira" in null:
+        numbers.append(f"U-LiRA {null['ulira_low']:.3f} to {null['ulira_high']:.3f}")
+    if not models:
+        return "no second retrained model: no zero line" + (f", except {numbers[0]}" if numbers else "")
+    return f"zero line (a second retrained model): {', '.join(numbers)}"
 
 
 def verdict(board: pd.DataFrame, entry: str) -> str:
@@ -113,6 +140,7 @@ def _place(row: pd.Series[Any], placed: int) -> str:
             "incomplete": "not ranked yet",
             UNTRUSTED: UNTRUSTED,
             NOT_APPLICABLE: f"not applicable: {row['reason']}",
+            SELF_REPORTED: f"{SELF_REPORTED}: no position on a public board",
             DISQUALIFIED: f"disqualified: {row['reason']}",
         }
         return places.get(row["state"], f"no position: {row['reason']}")
@@ -126,7 +154,8 @@ def _columns() -> list[tuple[str, str, Cell]]:
     """Heading, format and content of the table's columns, at most 100 characters where metrics do not claim more."""
 
     def name(row: pd.Series[Any]) -> str:
-        signs = "×" if row["state"] == DISQUALIFIED else "" if row["trusted"] else "*"
+        signs = "" if row["trusted"] else "°" if row["badge"] == SELF_REPORTED else "*"
+        signs = "×" if row["state"] == DISQUALIFIED else signs
         signs += SIGNS.get(row["verified"], "") + ("=" if row["state"] == NO_BETTER else "")
         signs += ("~" if row["provisional"] else "") + ("^" if unconverged(row) else "")
         return shortened(str(row["entry"]), 15 - len(signs)) + signs

@@ -23,7 +23,8 @@ class AttackNumber:
     attack: str
     number: str
     value: float
-    null: float
+    null: float | None
+    """``None`` without a second retrained model."""
     original: float
 
 
@@ -39,16 +40,19 @@ def attack_numbers(
         results.reference_scores if results else lambda kind, seed: scores.reference_scores(references, kind, seed)
     )
     kinds: dict[str, list[Scores]] = {"own": [], "null": [], "original": []}
+    has_null = references.has_null
     for seed, record in sorted(board_entry.records.items()):
         if (own_scores := record_scores(record)) is not None:
             kinds["own"].append(own_scores)
-            kinds["null"].append(reference_scores("null", seed))
+            if has_null:
+                kinds["null"].append(reference_scores("null", seed))
             kinds["original"].append(reference_scores("original", seed))
     panel = []
     for attack, numbers in kinds["own"][0].attacks.items() if kinds["own"] else ():
         for number in numbers:
-            means = [float(np.mean([s.attacks[attack][number] for s in kinds[kind]])) for kind in kinds]
-            panel.append(AttackNumber(attack, number, *means))
+            value, at_null, at_original = (_mean(kinds[kind], attack, number) for kind in kinds)
+            assert value is not None and at_original is not None
+            panel.append(AttackNumber(attack, number, value, at_null, at_original))
     panel += _swapped(references, board_entry)
     shadows_by_name = (
         {name: result.record for name, result in results.shadows.items()} if results else shadow_records(references)
@@ -65,6 +69,10 @@ def attack_numbers(
         for attack, numbers in numbers_of_entry.items():
             panel += [AttackNumber(attack, n, numbers[n], null[attack][n], original[attack][n]) for n in numbers]
     return panel
+
+
+def _mean(of_seeds: list[Scores], attack: str, number: str) -> float | None:
+    return float(np.mean([each.attacks[attack][number] for each in of_seeds])) if of_seeds else None
 
 
 def _swapped(references: References, board_entry: BoardEntry) -> list[AttackNumber]:
@@ -84,10 +92,10 @@ def _swapped(references: References, board_entry: BoardEntry) -> list[AttackNumb
 
 
 def gate(references: References, board_entry: BoardEntry) -> list[GateResult] | None:
-    """Run the cheap attacks on an entry's finished seeds; ``None`` without any."""
+    """Run the cheap attacks on an entry's finished seeds; ``None`` without any, or without a second retrained model."""
     by_seed = {seed: scores.record_scores(references, record) for seed, record in sorted(board_entry.records.items())}
     finished = {seed: seed_scores for seed, seed_scores in by_seed.items() if seed_scores is not None}
-    if not finished:
+    if not finished or not references.has_null:
         return None
     null = {seed: scores.reference_scores(references, "null", seed) for seed in finished}
 

@@ -12,6 +12,7 @@ from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.results import scores
 from unlearn_bench.harness.store import documents
 from unlearn_bench.harness.store.store import Store
+from unlearn_bench.harness.support.errors import TrackError
 from unlearn_bench.harness.support.hardware import timing_class
 from unlearn_bench.harness.tracks.specification import Track
 from unlearn_bench.harness.units import unit_store
@@ -43,7 +44,13 @@ class FreshSeeds:
 
 
 def fresh_track(store: Store, track: Track, seeds: int, again: bool = False) -> Track:
-    """Return the track with split, model and run seeds that no participant knows: drawn once and kept, or ``again``."""
+    """Return the track with split, model and run seeds that no participant knows: drawn once and kept, or ``again``.
+
+    Raises:
+        TrackError: a file lists the track's splits, so that no other can be drawn.
+    """
+    if track.splits.rule == "file":
+        raise TrackError(f"a file lists the splits of {track.name}, and an audit draws fresh ones", "use another track")
     kind = f"audits/{track_folder(track)}"
     drawn = None if again else documents.read(store, kind, "seeds", FreshSeeds)
     if drawn is None:

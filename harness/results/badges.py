@@ -11,23 +11,28 @@ UNTRUSTED = "untrusted sandbox"
 """State and badge of a row that a public board lists without a rank."""
 DISQUALIFIED = "disqualified"
 """State of a row that a maintainer took out of the ranks; its reason says why."""
-UNRANKED = frozenset({UNTRUSTED, DISQUALIFIED, NOT_APPLICABLE})
+SELF_REPORTED = "self-reported"
+"""Badge of a row that its author ran; state, without a rank on a public board, of one that was scored from checkpoints,
+so that nothing was run."""
+UNRANKED = frozenset({UNTRUSTED, DISQUALIFIED, NOT_APPLICABLE, SELF_REPORTED})
 """States of rows that stand without a place and are no F either."""
 
 
-def badge(kind: str, trusted: bool, mark: Mark) -> str:
+def badge(kind: str, trusted: bool, mark: Mark, from_checkpoints: bool = False) -> str:
     """Return ``reference``, ``untrusted sandbox``, ``baseline``, the result of ``bench verify``, or ``self-reported``.
 
-    The badge of a row without a trusted sandbox says so, whatever else is known of it.
+    The badge of a row without a trusted sandbox says so, whatever else is known of it; a row from checkpoints had none.
     """
     if kind == "reference":
         return kind
+    if from_checkpoints:
+        return SELF_REPORTED
     if not trusted:
         return UNTRUSTED
-    return "baseline" if kind in ("baseline", "variant") else mark.verified or "self-reported"
+    return "baseline" if kind in ("baseline", "variant") else mark.verified or SELF_REPORTED
 
 
 def worst(badges: Set[str]) -> str:
     """Return the least trustworthy of a row's badges on several tracks."""
-    order = (UNTRUSTED, NOT_REPRODUCED, "self-reported", VERIFIED, "baseline", "reference")
+    order = (UNTRUSTED, NOT_REPRODUCED, SELF_REPORTED, VERIFIED, "baseline", "reference")
     return min(badges, key=order.index)

@@ -13,7 +13,7 @@ from unlearn_bench.harness.entries.entry import shipped_digests
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.references.roles import RoleKind
 from unlearn_bench.harness.results import panel_results, scores
-from unlearn_bench.harness.results.badges import DISQUALIFIED, UNTRUSTED, badge, worst
+from unlearn_bench.harness.results.badges import DISQUALIFIED, SELF_REPORTED, UNTRUSTED, badge, worst
 from unlearn_bench.harness.results.board_entries import REFERENCES, BoardEntry, board_entries
 from unlearn_bench.harness.results.panel_results import ShadowReading
 from unlearn_bench.harness.results.review import Mark, marks
@@ -106,6 +106,8 @@ class Results:
         for name in set(self.rows["entry"]) - set(REFERENCES):
             if why := self.mark(name).disqualified:
                 reasons[name] = (DISQUALIFIED, why)
+            elif public and self.from_checkpoints(name):
+                reasons[name] = (SELF_REPORTED, "scored from checkpoints of its author: nothing was run")
             elif public and not self.trusted.get(name, True):
                 reasons[name] = (UNTRUSTED, "timed units of a public board come from containers")
         return reasons
@@ -120,9 +122,13 @@ class Results:
         """Return the mark of a row; an empty one where it has none."""
         return self.marks.get(name, Mark())
 
+    def from_checkpoints(self, name: str) -> bool:
+        """Return whether the models of a row were read from files."""
+        return name in self.entries and self.entries[name].from_checkpoints
+
     def badge(self, name: str, kind: str) -> str:
         """Return the badge of a row."""
-        return badge(kind, self.trusted.get(name, True), self.mark(name))
+        return badge(kind, self.trusted.get(name, True), self.mark(name), self.from_checkpoints(name))
 
 
 def read_results(references: References) -> Results:
@@ -191,7 +197,8 @@ def board(references: References, public: bool = False, results: Results | None 
     ranked["badge"] = pd.array(badges, dtype="string")
     shown = {} if track.sealed else results.entries  # a sealed track shows nothing of a single unit
     timed = [list(shown[name].records.values()) if name in shown else [] for name in names]
-    classes = [", ".join(sorted({hardware_class(record.environment) for record in records})) for records in timed]
+    run_here = [[record for record in records if record.checkpoint is None] for records in timed]
+    classes = [", ".join(sorted({hardware_class(record.environment) for record in records})) for records in run_here]
     dates = [max((record.date[:10] for record in records), default="") for records in timed]
     disturbed = [sum(bool(record.disturbed) for record in records) for records in timed]
     ranked["disturbed"] = pd.array(disturbed, dtype="Int64")

@@ -44,6 +44,11 @@ class BoardEntry:
         """Whether every timed unit ran in a trusted sandbox."""
         return all(record.trusted for record in self.records.values())
 
+    @property
+    def from_checkpoints(self) -> bool:
+        """Whether its models were read from files, so that nothing was run."""
+        return any(record.checkpoint is not None for record in self.records.values())
+
 
 @cache
 def shipped_kinds() -> dict[str, EntryKind]:

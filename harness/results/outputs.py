@@ -6,7 +6,6 @@ No track, store or data set is needed: arrays in, the numbers of the board out.
 from __future__ import annotations
 
 import dataclasses
-import math
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -32,6 +31,8 @@ LOGITS = ("original", "retrained", "unlearned")
 NULL = "null"
 PHI = tuple(field.name for field in dataclasses.fields(ShadowEvidence) if field.name not in ("labels", "stopped"))
 Logits = NDArray[np.floating]
+AttackScores = Mapping[str, Mapping[str, float]]
+"""Attack → number → value, of one model."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class OutputScores:
     seeds: int
     metrics: Sequence[MetricNumber]
     attacks: Sequence[AttackNumber]
-    """Means over the seeds; NaN for the null where there is no second retrained model."""
+    """Means over the seeds."""
     forgetting: Forgetting | None
     """``None`` with one seed, without a second retrained model, or where no attack finds the original."""
     unusable: str
@@ -145,7 +146,8 @@ def score(given: Outputs) -> OutputScores:
         found = forgetting(
             [_reading(attack, own, null, original) for attack in panel.attacks_on("model") if attack.evidence]
         )
-    return OutputScores(len(own), metrics, _attack_numbers(own, null, original), found, unusable)
+    numbers = _attack_numbers(_attacks(own), None if null is None else _attacks(null), _attacks(original))
+    return OutputScores(len(own), metrics, numbers, found, unusable)
 
 
 def shadow_evidence(arrays: Mapping[str, NDArray[Any]]) -> ShadowEvidence:
@@ -169,16 +171,42 @@ def shadow_evidence(arrays: Mapping[str, NDArray[Any]]) -> ShadowEvidence:
     return ShadowEvidence(**phi, labels=labels)
 
 
-def shadow_score(evidence: ShadowEvidence) -> list[AttackNumber]:
-    """Return every number of the attacks on shadow models, with its null and the original's."""
+def attacked(arrays: Mapping[str, NDArray[Any]], attack: panel.Attack | None = None) -> list[AttackNumber]:
+    """Return every number of the panel, or of one attack, on arrays of logits or of φ.
+
+    Raises:
+        BenchError: an array is missing, or does not belong to the others.
+        InvalidAttack: the attack fails.
+    """
+    if "forgotten" in arrays:
+        return shadow_score(shadow_evidence(arrays), None if attack is None else [attack])
+    given = outputs(arrays)
+    own, original, null = (
+        [scores.attack_scores(each, attack) for each in _evidence(given, role)] if role in given.models else None
+        for role in ("unlearned", "original", NULL)
+    )
+    assert own is not None and original is not None
+    return _attack_numbers(own, null, original)
+
+
+def shadow_score(evidence: ShadowEvidence, attacks: Sequence[panel.Attack] | None = None) -> list[AttackNumber]:
+    """Return every number of the attacks on shadow models, with its null and the original's; default: of the panel."""
     numbers = []
-    for attack in panel.attacks_on("shadows"):
+    for attack in panel.attacks_on("shadows") if attacks is None else attacks:
         own, null, original = (attack.run(side) for side in (evidence, evidence.null(), evidence.before()))
         numbers += [AttackNumber(attack.name, name, own[name], null[name], original[name]) for name in own]
     return numbers
 
 
+def _attacks(side: list[Scores]) -> list[AttackScores]:
+    return [each.attacks for each in side]
+
+
 def _scores(given: Outputs, role: str) -> list[Scores]:
+    return [scores.of_evidence(evidence) for evidence in _evidence(given, role)]
+
+
+def _evidence(given: Outputs, role: str) -> list[ModelEvidence]:
     phi = [
         margins(scaled(logits, given.labels, parts["val"]).logits, given.labels)
         for logits, parts in zip(given.models["retrained"], given.parts, strict=True)
@@ -187,16 +215,14 @@ def _scores(given: Outputs, role: str) -> list[Scores]:
     for row, parts in zip(lacks, given.parts, strict=True):
         row[parts["retain"]] = False
     return [
-        scores.of_evidence(
-            ModelEvidence(
-                logits=given.models[role][seed],
-                original=given.models["original"][seed],
-                retrained=given.models["retrained"][seed],
-                labels=given.labels,
-                parts=parts,
-                reference_phi=np.stack(phi),
-                lacks=lacks,
-            )
+        ModelEvidence(
+            logits=given.models[role][seed],
+            original=given.models["original"][seed],
+            retrained=given.models["retrained"][seed],
+            labels=given.labels,
+            parts=parts,
+            reference_phi=np.stack(phi),
+            lacks=lacks,
         )
         for seed, parts in enumerate(given.parts)
     ]
@@ -208,14 +234,17 @@ def _reading(attack: panel.Attack, own: list[Scores], null: list[Scores], origin
     return Reading(attack.title, "seed", entry_values, null_values, original_values)
 
 
-def _attack_numbers(own: list[Scores], null: list[Scores] | None, original: list[Scores]) -> list[AttackNumber]:
+def _attack_numbers(
+    own: list[AttackScores], null: list[AttackScores] | None, original: list[AttackScores]
+) -> list[AttackNumber]:
     numbers = []
-    for attack, values in own[0].attacks.items():
+    for attack, values in own[0].items():
         for number in values:
             value, at_null, at_original = (
-                math.nan if side is None else float(np.mean([each.attacks[attack][number] for each in side]))
+                None if side is None else float(np.mean([each[attack][number] for each in side]))
                 for side in (own, null, original)
             )
+            assert value is not None and at_original is not None
             numbers.append(AttackNumber(attack, number, value, at_null, at_original))
     return numbers
 

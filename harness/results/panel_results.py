@@ -60,10 +60,11 @@ def panel_results(
     models = {entry.name: entry for entry in entries if entry.kind != "reference"}
     baselines = [name for name, entry in models.items() if entry.kind == "baseline"]
     attacked = any(name in shadows and shadows[name].counts for name in baselines)
+    has_null = references.has_null
     results = []
     for name in (*models, *REFERENCES):
         own = _seed_scores(references, name, models.get(name))
-        readings = _seed_readings(references, own)
+        readings = _seed_readings(references, own) if has_null else []
         shadow, reason = shadows.get(name), ""
         if shadow is not None and shadow.counts:
             readings.append(_pair_reading(references, shadow))

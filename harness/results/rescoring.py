@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from unlearn_bench.harness.references.references import References
-from unlearn_bench.harness.references.roles import SEED_KINDS, Role, RoleKind, swap_roles
+from unlearn_bench.harness.references.roles import Role, RoleKind, swap_roles
 from unlearn_bench.harness.results import scores
 from unlearn_bench.harness.results.board_entries import board_entries, shadow_records
 from unlearn_bench.harness.support.parallel import side_by_side
@@ -47,7 +46,7 @@ def stored(references: References) -> list[Scored]:
         return sha is not None and references.store.has(sha)
 
     things: list[Scored] = [
-        Reference(kind, seed) for kind in SEED_KINDS for seed in range(references.track.protocol.seeds)
+        Reference(kind, seed) for kind in references.kinds for seed in range(references.track.protocol.seeds)
     ]
     for board_entry in board_entries(references):
         if board_entry.kind == "reference":
@@ -74,10 +73,10 @@ def rescore(references: References, things: Sequence[Scored], on_done: Callable[
 
 
 def attacked(
-    references: References, things: Sequence[Scored], attack: Path, on_done: Callable[[int], None]
+    references: References, things: Sequence[Scored], attack: str, on_done: Callable[[int], None]
 ) -> Iterator[tuple[Scored, dict[str, float]]]:
-    """Run a user's own attack; yields each thing that has the evidence it reads, with its numbers."""
-    user_attack = panel.load_file(attack)
+    """Run an attack by its name, or a user's own file; yields each thing that has the evidence it reads."""
+    user_attack = panel.named(attack)
     if user_attack.models == "swap":
         chosen = [thing for thing in things if _swapped(references, thing) is not None]
     else:

@@ -118,11 +118,16 @@ def score(references: References, seed: int, logits: NDArray[Any]) -> Scores:
 
 def of_evidence(evidence: ModelEvidence) -> Scores:
     """Return the scores of one model."""
-    attacks = {attack.name: attack.run(evidence) for attack in panel.attacks_on("model")}
+    attacks = attack_scores(evidence)
     metrics = {metric.name: _computed(metric, evidence, attacks) for metric in metric_table.of_models()}
     measured = {name: value for name, value in metrics.items() if value is not None}
     retention = evidence.retention
     return Scores(measured, retention.absolute, evidence.retrained_accuracies.retain, attacks, evidence.collapse)
+
+
+def attack_scores(evidence: ModelEvidence, attack: panel.Attack | None = None) -> Mapping[str, Numbers]:
+    """Return the numbers of the panel's attacks on one model, or of one attack, by its name."""
+    return {each.name: each.run(evidence) for each in (panel.attacks_on("model") if attack is None else [attack])}
 
 
 def _computed(metric: Metric, evidence: ModelEvidence, attacks: Mapping[str, Numbers]) -> float | None:
@@ -270,6 +275,8 @@ def value(metric: Metric, scores: Scores | None, record: Record | None) -> float
 
 def null_mean(references: References, name: str) -> float:
     """Return the mean of one metric over the null models of all seeds; NaN where it is unknown for one."""
+    if not references.has_null:
+        return math.nan
     return mean([reference_scores(references, "null", seed) for seed in range(references.track.protocol.seeds)], name)
 
 

@@ -9,7 +9,6 @@ import numpy as np
 from unlearn_bench.harness.data import labels
 from unlearn_bench.harness.references.manifest import StoredManifest
 from unlearn_bench.harness.references.references import HALF_MAX, References, half
-from unlearn_bench.harness.references.roles import SEED_KINDS, roles
 from unlearn_bench.harness.results import scores
 from unlearn_bench.harness.results.board_entries import board_entries, shadow_records
 from unlearn_bench.harness.store import documents
@@ -30,7 +29,7 @@ def export_references(references: References, target: Store) -> int:
     if references.track.recipe.weights != "float16":
         raise TrackError(f"{references.track.name} has full-precision references", 'set recipe.weights = "float16"')
     stored, shipped = references.manifest.roles, {}
-    for role in roles(references.track):
+    for role in references.seed_roles():
         model = stored[role.name]
         shipped[role.name] = model if role.kind == "original" else replace(model, weights=None)
         for sha in (shipped[role.name].weights, model.logits):
@@ -64,7 +63,7 @@ def export_records(references: References, target: Store) -> int:
             else:
                 _ship_record(references, unit, target)
             count += 1
-    for kind in SEED_KINDS:
+    for kind in references.kinds:
         for seed in range(track.protocol.seeds):
             scores.copy_reference(references, kind, seed, target)
     entries = {board_entry.name for board_entry in present if board_entry.kind == "entry"}

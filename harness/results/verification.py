@@ -73,6 +73,9 @@ def published(board_entry: BoardEntry, seed: int) -> Record:
     if seed not in board_entry.records:
         seeds = ", ".join(map(str, sorted(board_entry.records)))
         raise BenchError(f"{board_entry.name} has no unit of seed {seed}", "your command", f"seeds: {seeds}", USAGE)
+    if board_entry.from_checkpoints:
+        what = f"{board_entry.name} was scored from checkpoints: there is no program to run again"
+        raise BenchError(what, "your command", "send it in as a file: bench submit", USAGE)
     return board_entry.records[seed]
 
 

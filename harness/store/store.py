@@ -226,6 +226,16 @@ class Store:
         return self.root / name
 
 
+class ScratchStore(Store):
+    """A folder in front of the user's store and the shipped one: everything is read, and only the folder written."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root, behind=None)
+        user = Store()
+        self._roots += user._roots
+        self._upstreams += user._upstreams
+
+
 class Snapshot(Store):
     """The documents of a store as they were when their kind was first asked for: each is parsed once.
 

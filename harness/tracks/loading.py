@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from unlearn_bench import plugins
 from unlearn_bench.harness.support.errors import TrackError
 from unlearn_bench.harness.tracks import sealed
 from unlearn_bench.harness.tracks.parsing import build
@@ -97,13 +98,18 @@ def parse_track(table: Mapping[str, Any], path: Path, secret: Secret | None = No
     for problem in contradictions(track):
         raise TrackError(f"{path}: {problem}", "correct the file")
     if "file" in track.model:
-        track = dataclasses.replace(track, network_source=_network_source(track, path))
+        file = path.parent / str(track.model["file"])
+        track = dataclasses.replace(track, network_source=_network_source(track, path, file))
+    elif track.model["name"] in plugins.names("architectures"):
+        file = plugins.source_file("architectures", track.model["name"])
+        track = dataclasses.replace(track, network_source=_network_source(track, path, file))
+    if "pretrained" in track.model:
+        track = dataclasses.replace(track, folder=str(path.parent.resolve()))
     return track
 
 
-def _network_source(track: Track, path: Path) -> str:
-    """Read the file of a track's own network, which lies beside the track's file."""
-    file = path.parent / str(track.model["file"])
+def _network_source(track: Track, path: Path, file: Path) -> str:
+    """Read the file of a network that is not the benchmark's own, whose digest the track has."""
     try:
         content = file.read_bytes()
     except OSError:

@@ -10,13 +10,17 @@ from typing import Any, Literal
 
 from unlearn_bench.harness.support.digests import digest
 
+PRETRAINED = ("pretrained", "pretrained_sha256")
+"""Keys of ``[model]`` that say what weights a network starts from."""
+
 
 @dataclass(frozen=True)
 class Data:
     """The data set and how its images are presented (evaluation page, section 1)."""
 
     name: str
-    """A file of ``harness/data/datasets`` without its ``.py``, or ``NAME.py`` in the data folder."""
+    """A file of ``harness/data/datasets`` without its ``.py``, ``torchvision:NAME``, ``hf:NAME``, or ``NAME.py`` in the
+    data folder."""
     classes: int
     image_size: int
     mean: tuple[float, ...]
@@ -24,13 +28,22 @@ class Data:
     rotation_seed: int | None = None
     """Rotate every image once, by an angle in ±180° drawn from this seed (digits only)."""
     path: str | None = None
-    """File or folder of a user's own data set, relative to the data folder (npz and imagefolder only)."""
+    """File or folder of a user's own data set, relative to the data folder; of a library's, where it looks for it."""
     sha256: str | None = None
     """Of images and labels as used; checked whenever the data is loaded."""
     superclasses: tuple[int, ...] = ()
     """The class of the track that each of the data set's own classes is part of; default: they are the same."""
     code_sha256: str | None = None
     """Of the file ``name``, which runs on the host, if it is not one of the benchmark's own."""
+    parts: tuple[str, ...] = ()
+    """Parts of a library's data set, as it names them; the last of several is the official test part."""
+    arguments: Mapping[str, Any] | None = None
+    """Further arguments for the library; of ``hf:NAME`` also ``image`` and ``label``, the names of the columns."""
+
+    @property
+    def library(self) -> str:
+        """The library that reads the data set, or nothing."""
+        return self.name.partition(":")[0] if ":" in self.name else ""
 
     @property
     def is_file(self) -> bool:
@@ -47,8 +60,9 @@ class Data:
 class Splits:
     """Which examples are retained, forgotten, validated and tested on."""
 
-    rule: Literal["paper", "per-seed", "fixed"]
-    """``paper``: the data set's own test part. ``per-seed``: all drawn anew for every seed. ``fixed``: drawn once."""
+    rule: Literal["paper", "per-seed", "fixed", "file"]
+    """``paper``: the data set's own test part. ``per-seed``: all drawn anew for every seed. ``fixed``: drawn once.
+    ``file``: those of ``indices``."""
     seed: int
     retain: int
     forget: int
@@ -65,6 +79,9 @@ class Splits:
     """File with an integer per example of the data set (.npy), in the same places as ``values``: examples with the same
     number, such as near-duplicates, lie in one of R, F, V and T."""
     groups_sha256: str | None = None
+    indices: str | None = None
+    """File with the indices of R, F, V and T (.npz), in the same places as ``values``: each [n], or [seeds, n]."""
+    indices_sha256: str | None = None
 
 
 @dataclass(frozen=True)
@@ -96,11 +113,18 @@ class Recipe:
     label_smoothing: float = 0.0
     clip: float | None = None
     """Largest norm of a gradient; default: any."""
+    random_resized_crop: float = 0.0
+    """Least share of an image's area that is cut out and enlarged (Szegedy et al. 2015); 0 means none."""
+    randaugment: int = 0
+    """Magnitude 1 … 30 of two random operations per image (Cubuk et al. 2020); 0 means none."""
+    mixup: float = 0.0
+    """Images and targets are mixed in shares drawn from Beta(mixup, mixup) (Zhang et al. 2018); 0 means not."""
 
     @property
     def plain(self) -> bool:
-        """Whether a step is one of SGD that changes every weight by itself."""
-        return self.optimizer == "sgd" and not self.nesterov and self.clip is None
+        """Whether a step is one of SGD that changes every weight by itself, on images that are moved at most."""
+        augmented = self.random_resized_crop or self.randaugment or self.mixup
+        return self.optimizer == "sgd" and not self.nesterov and self.clip is None and not augmented
 
 
 @dataclass(frozen=True)
@@ -124,6 +148,8 @@ class Protocol:
     """F is deleted in this many requests of one size, one after the other (sequential deletion)."""
     contract: int = 1
     """Version of the submission contract."""
+    packages: bool = field(default=False, metadata={"rule": True})
+    """Whether an entry may have several files. It is in no digest: to allow it orphans no unit."""
 
 
 @dataclass(frozen=True)
@@ -163,7 +189,9 @@ class Track:
     salt: str = field(default="", repr=False, metadata={"secret": True})
     """Of a sealed track; without it, seeds could be guessed from the digests."""
     network_source: str = field(default="", repr=False, metadata={"secret": True})
-    """Text of the file ``model.file``, which runs on the host and in the sandbox."""
+    """Text of the file ``model.file``, or of an installed package's network; it runs on the host and in the sandbox."""
+    folder: str = field(default="", repr=False, metadata={"secret": True})
+    """Of the track's file, beside which pretrained weights are looked for."""
 
     @cached_property
     def reference_digest(self) -> str:
@@ -193,10 +221,17 @@ class Track:
     @property
     def model_spec(self) -> dict[str, Any]:
         """The full specification for ``sandbox.inside.models.build``."""
-        spec = {"classes": self.data.classes, "image_size": self.data.image_size, **self.model}
-        return {**spec, "source": self.network_source} if "file" in self.model else spec
+        architecture = {key: value for key, value in self.model.items() if key not in PRETRAINED}
+        spec = {"classes": self.data.classes, "image_size": self.data.image_size, **architecture}
+        if not self.network_source:
+            return spec
+        return {"file": self.model.get("name"), **spec, "source": self.network_source}
 
 
 def _declared(table: Any) -> dict[str, Any]:
-    """Return what differs from the defaults, so that a new key does not change the digests of old tracks."""
-    return {f.name: getattr(table, f.name) for f in dataclasses.fields(table) if getattr(table, f.name) != f.default}
+    """Return what differs from the defaults, so that a new key does not change the digests of old tracks.
+
+    Fields with the metadata ``rule`` say what may be sent in, not how it is run.
+    """
+    fields = [f for f in dataclasses.fields(table) if "rule" not in f.metadata]
+    return {f.name: getattr(table, f.name) for f in fields if getattr(table, f.name) != f.default}

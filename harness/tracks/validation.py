@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from unlearn_bench.harness.tracks.specification import Data, Recipe, Splits, Track
+from unlearn_bench import plugins
+from unlearn_bench.harness.tracks.specification import PRETRAINED, Data, Recipe, Splits, Track
 
 LIBRARIES = ("torchvision", "timm")
 """Libraries whose image classifiers a track can name."""
+DATA_LIBRARIES = ("torchvision", "hf")
+"""Libraries whose data sets a track can name; ``hf`` is Hugging Face's ``datasets``."""
 
 
 def contradictions(track: Track) -> Iterator[str]:
@@ -19,10 +23,14 @@ def contradictions(track: Track) -> Iterator[str]:
     yield from _data(track.data)
     yield from _model(track.model)
     yield from _recipe(track.recipe)
+    if track.recipe.randaugment and (len(track.data.mean) not in (1, 3) or track.data.image_size < 3):
+        yield "recipe.randaugment needs grey images or such of three channels, of 3 pixels or more"
     for key in ("retain", "forget", "val", "test"):
         if getattr(track.splits, key) < 1:
             yield f"splits.{key} is {getattr(track.splits, key)}; allowed: 1 or more"
     yield from _forgetting(track.splits, track.data.own_classes)
+    if track.sealed and track.splits.rule == "file":
+        yield "splits.rule is 'file'; a sealed track draws its splits from its secret: 'paper', 'per-seed', 'fixed'"
     splits, forget_sets = track.protocol.lira_splits, track.protocol.lira_forget_sets
     if splits % 2 or splits == 2 or splits < 0 or (splits and forget_sets < 2):
         yield (
@@ -40,6 +48,7 @@ def contradictions(track: Track) -> Iterator[str]:
 def _model(model: Mapping[str, Any]) -> Iterator[str]:
     """Check what can be checked without torch; ``sandbox.inside.networks`` checks the rest when it builds one."""
     name, arguments = model.get("name"), architectures()
+    yield from _pretrained(model)
     if "file" in model:
         if name is not None:
             yield "model.name and model.file exclude each other"
@@ -49,6 +58,9 @@ def _model(model: Mapping[str, Any]) -> Iterator[str]:
             yield f"model.needs is {model['needs']!r}; allowed: a list of 'torchvision' and 'timm'"
     elif isinstance(name, str) and name.partition(":")[0] in LIBRARIES and name.partition(":")[2]:
         return
+    elif name in plugins.names("architectures"):
+        if not isinstance(model.get("sha256"), str):
+            yield f"model.sha256 goes with {name!r} of an installed package: the SHA-256 of its file"
     elif name not in arguments:
         yield (
             f"model.name is {name!r}; allowed: {', '.join(map(repr, arguments))}, 'torchvision:NAME', 'timm:NAME', "
@@ -56,8 +68,23 @@ def _model(model: Mapping[str, Any]) -> Iterator[str]:
         )
     else:
         allowed = [a for a in arguments[name] if a not in ("classes", "image_size")]
-        for key in sorted(set(model) - {"name", *allowed}):
+        for key in sorted(set(model) - {"name", *PRETRAINED, *allowed}):
             yield f"model.{key} is not a key; allowed with {name!r}: {', '.join(allowed)}"
+
+
+def _pretrained(model: Mapping[str, Any]) -> Iterator[str]:
+    source, digest = (model.get(key) for key in PRETRAINED)
+    if source is None and digest is None:
+        return
+    if not isinstance(source, str) or not isinstance(digest, str) or not re.fullmatch(r"[0-9a-f]{64}", digest):
+        yield "model.pretrained names a file of weights, and model.pretrained_sha256 its digest (see sha256sum)"
+    elif ":" in source:
+        library = str(model.get("name", "")).partition(":")[0]
+        if source.partition(":")[0] not in LIBRARIES or library not in (source.partition(":")[0], "resnet18"):
+            yield (
+                f"model.pretrained is {source!r}; allowed: a file, or 'torchvision:TAG' or 'timm:TAG' for a network of "
+                "the same library"
+            )
 
 
 def _recipe(recipe: Recipe) -> Iterator[str]:
@@ -69,22 +96,38 @@ def _recipe(recipe: Recipe) -> Iterator[str]:
         yield f"recipe.label_smoothing is {recipe.label_smoothing}; allowed: 0 up to less than 1"
     if recipe.clip is not None and recipe.clip <= 0:
         yield f"recipe.clip is {recipe.clip}; allowed: more than 0"
+    if not 0 <= recipe.random_resized_crop <= 1:
+        yield f"recipe.random_resized_crop is {recipe.random_resized_crop}; allowed: a share of the area, up to 1"
+    if recipe.random_resized_crop and recipe.crop:
+        yield "recipe.crop and recipe.random_resized_crop exclude each other"
+    if not 0 <= recipe.randaugment <= 30:
+        yield f"recipe.randaugment is {recipe.randaugment}; allowed: a magnitude of 1 … 30, or 0"
+    if recipe.mixup < 0:
+        yield f"recipe.mixup is {recipe.mixup}; allowed: 0 or more"
 
 
 def _data(data: Data) -> Iterator[str]:
     if data.is_file and (Path(data.name).is_absolute() or ".." in Path(data.name).parts):
         yield f"data.name is {data.name!r}; allowed: a file in the data folder (BENCH_DATA), named relative to it"
-    if not data.is_file and data.name not in datasets():
+    from_library = data.library in DATA_LIBRARIES and data.name != f"{data.library}:"
+    if data.name in plugins.names("datasets"):
+        if data.sha256 is None:
+            yield f"data.sha256 is needed with data.name = {data.name!r}, a data set of an installed package"
+    elif not data.is_file and not from_library and data.name not in datasets():
         yield (
-            f"data.name is {data.name!r}; allowed: {', '.join(map(repr, datasets()))}, or a file of your own, "
-            "NAME.py in the data folder (BENCH_DATA) with data.code_sha256; to add one to the benchmark, put NAME.py "
-            "into harness/data/datasets"
+            f"data.name is {data.name!r}; allowed: {', '.join(map(repr, datasets()))}, 'torchvision:NAME', 'hf:NAME', "
+            "or a file of your own, NAME.py in the data folder (BENCH_DATA) with data.code_sha256; to add one to the "
+            "benchmark, put NAME.py into harness/data/datasets"
         )
     if data.is_file != (data.code_sha256 is not None):
         yield "data.code_sha256 goes with a file of your own as data.name (see sha256sum), and it with that"
     if data.name in ("npz", "imagefolder") and (data.path is None or data.sha256 is None):
         yield f"data.path and data.sha256 are needed with data.name = {data.name!r}"
-    if data.name == "imagefolder" and len(data.mean) not in (1, 3):
+    if from_library and data.sha256 is None:
+        yield f"data.sha256 is needed with data.name = {data.name!r}; `bench tracks new` computes it"
+    if not from_library and (data.parts or data.arguments is not None):
+        yield "data.parts and data.arguments go with data.name = 'torchvision:NAME' or 'hf:NAME'"
+    if (from_library or data.name == "imagefolder") and len(data.mean) not in (1, 3):
         yield f"data.mean has {len(data.mean)} values; allowed: 1 for grey pictures, 3 for colour"
     if len(data.mean) != len(data.std):
         yield "data.mean and data.std have different lengths"
@@ -104,7 +147,11 @@ def _forgetting(splits: Splits, classes: int) -> Iterator[str]:
         yield "splits.values and splits.values_sha256 go with forget_rule = 'highest', and it with them"
     if (splits.groups is None) != (splits.groups_sha256 is None):
         yield "splits.groups and splits.groups_sha256 go together"
-    if splits.groups is not None and (splits.rule == "paper" or splits.forget_rule != "random"):
+    if any((splits.rule == "file") != (key is not None) for key in (splits.indices, splits.indices_sha256)):
+        yield "splits.indices and splits.indices_sha256 go with rule = 'file', and it with them"
+    if splits.rule == "file" and splits.forget_rule != "random":
+        yield f"splits.forget_rule is {splits.forget_rule!r}; with rule = 'file' F is what the file says: leave it out"
+    if splits.groups is not None and (splits.rule in ("paper", "file") or splits.forget_rule != "random"):
         yield "splits.groups goes with rule = 'per-seed' or 'fixed', and with forget_rule = 'random'"
 
 

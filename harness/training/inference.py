@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from unlearn_bench.harness.tracks.specification import Track
+from unlearn_bench.sandbox.inside import models
 from unlearn_bench.sandbox.inside.loaders import normalise
 
 EVALUATION_BATCH = 512
@@ -46,6 +48,14 @@ def infer(
     with nullcontext() if device == "cpu" else full_precision():
         blocks = [model(to_input(block.to(device))) for block in images.split(EVALUATION_BATCH)]
         return torch.cat(blocks).float().cpu().numpy()
+
+
+def logits_of(
+    track: Track, weights: Mapping[str, NDArray[Any]], images: NDArray[np.uint8], device: str = "cpu"
+) -> NDArray[np.float32]:
+    """Compute the logits [n, classes] of the track's network with these weights on images [n, c, h, w]."""
+    model = models.load(track.model_spec, {name: torch.from_numpy(np.array(array)) for name, array in weights.items()})
+    return infer(model, torch.from_numpy(images), normaliser(track, device), device)
 
 
 @contextmanager

@@ -78,6 +78,7 @@ def plan_training(
         in_flight: models at a time on each of them; default: by their size. Fewer if memory is exhausted.
     """
     from unlearn_bench.harness.training import checkpoints, compilation
+    from unlearn_bench.harness.training.pretrained import initialise
     from unlearn_bench.harness.training.task import epochs_of
     from unlearn_bench.sandbox.inside import models
 
@@ -91,6 +92,7 @@ def plan_training(
     except models.NetworkError as error:
         raise TrackError(f"track {track.name}: {error}", "correct [model] in the track's file") from None
     model = models.build(track.model_spec)
+    initialise(model, track)
     size = sum(p.numel() for p in model.parameters())
     measured: GpuMeasurement | None = None
     if devices:

@@ -14,15 +14,23 @@ from unlearn_bench.harness.references.roles import Role, initial_seed
 from unlearn_bench.harness.tracks.specification import Recipe, Track
 from unlearn_bench.harness.training.checkpoints import Checkpoint
 from unlearn_bench.harness.training.grouped import Grouped
+from unlearn_bench.harness.training.pretrained import initialise
 from unlearn_bench.harness.training.small_maps import with_small_map_convolutions
 from unlearn_bench.harness.training.step import TrainingLoop
 from unlearn_bench.sandbox.inside.models import build
 
 
 def initial_model(track: Track, role: Role) -> nn.Module:
-    """Build a reference model as it is before its training."""
+    """Build a reference model as it is before its training: from the role's seed, or from pretrained weights.
+
+    Raises:
+        DataError: pretrained weights are missing or damaged.
+        TrackError: they are those of another network.
+    """
     torch.manual_seed(initial_seed(track, role))
-    return build(track.model_spec)
+    model = build(track.model_spec)
+    initialise(model, track)
+    return model
 
 
 def train(

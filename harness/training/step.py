@@ -21,9 +21,11 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from unlearn_bench.harness.support.seeds import derive
 from unlearn_bench.harness.tracks.specification import Recipe
+from unlearn_bench.harness.training.draws import mixup_shares, moves
 from unlearn_bench.harness.training.mixed_precision import Bfloat16Copies, uses_bfloat16
 from unlearn_bench.harness.training.recorders import Recorder
-from unlearn_bench.sandbox.inside.augmentation import moved
+from unlearn_bench.sandbox.inside.augmentation import moved, resized_crops
+from unlearn_bench.sandbox.inside.randaugment import randaugmented
 from unlearn_bench.sandbox.toolkit import recipe_optimizer, recipe_schedule
 
 BUFFERS = {"momentum_buffer": "momentum", "exp_avg": "exp_avg", "exp_avg_sq": "exp_avg_sq", "step": "step"}
@@ -96,7 +98,7 @@ class TrainingLoop:
             network.to(memory_format=torch.channels_last)
         self._copies = Bfloat16Copies(network) if self._mixed else None
         self._rates = rates(recipe, len(self._sizes))
-        self._augmented = bool(recipe.crop or recipe.flip)
+        self._augmented = bool(recipe.crop or recipe.flip or recipe.random_resized_crop or recipe.randaugment)
         rate_dtype = torch.float32 if self._device.type == "cuda" else torch.float64
         self._rate: Tensor | None = None
         if recorder is not None:  # a recorded step can only read a tensor
@@ -106,7 +108,9 @@ class TrainingLoop:
         starts = [0, *itertools.accumulate(self._sizes)][:-1] * recipe.epochs
         self._starts, self._number = (torch.tensor(v, device=self._device) for v in (starts, [0]))
         self._rows = torch.zeros(groups or 1, count, dtype=torch.int64, device=self._device)
-        self._moves = torch.zeros(groups or 1, count, 3, dtype=torch.int64, device=self._device)
+        columns = len(moves(recipe, 1, images.shape[2:], torch.Generator())[0])
+        self._moves = torch.zeros(groups or 1, count, columns, dtype=torch.int64, device=self._device)
+        self._shares = torch.zeros(groups or 1, len(self._sizes), device=self._device)
         self._optimizer = recipe_optimizer(
             network.parameters(),
             recipe.optimizer,
@@ -181,7 +185,8 @@ class TrainingLoop:
             self._copies.refresh()
         for epoch in range(self._recipe.epochs):
             order = torch.stack([torch.randperm(self._count, generator=generator) for generator in orders])
-            drawn = [_moves(self._recipe, self._count, generator) for generator in draws] if self._augmented else []
+            shape = self._images.shape[2:]
+            drawn = [moves(self._recipe, self._count, shape, each) for each in draws] if self._augmented else []
             if epoch < done:
                 continue  # what it drew decides what later epochs draw
             if self._recorder is None:
@@ -189,6 +194,9 @@ class TrainingLoop:
             self._rows.copy_(self._to_device(indices.gather(1, order)))
             if self._augmented:
                 self._moves.copy_(self._to_device(torch.stack(drawn)))
+            if self._recipe.mixup:
+                shares = [mixup_shares(self._recipe.mixup, len(self._sizes), derive(seed, 3, epoch)) for seed in seeds]
+                self._shares.copy_(self._to_device(torch.stack(shares)))
             with self._uncounted(len(self._sizes)):
                 for number, size in enumerate(self._sizes, epoch * len(self._sizes)):
                     self._set_rate(number)
@@ -241,17 +249,16 @@ class TrainingLoop:
         recipe = self._recipe
         positions = (self._starts[self._number] + torch.arange(size, device=self._device)) % self._count
         rows = self._rows[:, positions].flatten()
-        if self._augmented:
-            down, right, flips = self._moves[:, positions].flatten(0, 1).split(1, dim=1)
-            mirrored = flips > 0 if recipe.flip else None
-            cut = recipe.crop > 0
-            batch = moved(self._images, rows, down if cut else None, right if cut else None, mirrored)
-        else:
-            batch = self._images[rows]
+        drawn = self._moves[:, positions].flatten(0, 1)
+        batch = self._augment(rows, drawn) if self._augmented else self._images[rows]
+        share = self._shares[:, self._number % len(self._sizes)]
         if self._rate is not None:
             self._rate.copy_(self._table[self._number].squeeze(0))
         self._number.add_(1).remainder_(len(self._rates))  # steps that warm up must not run past the end
         batch = self._to_input(batch)
+        if recipe.mixup:
+            each, mine = batch.unflatten(0, (-1, size)), share[..., None, None, None]
+            batch = (mine * each + (1 - mine) * each.roll(1, 1)).flatten(0, 1)
         if self._channels_last:
             batch = batch.contiguous(memory_format=torch.channels_last)
         network = self.network if self._copies is None else self._copies.network
@@ -259,15 +266,23 @@ class TrainingLoop:
             logits = network(batch)[None] if self._groups is None else network(batch.unflatten(0, (-1, size)))
         logits = logits.flatten(0, 1)
         logits = logits.float() if self._mixed else logits
-        smoothing = recipe.label_smoothing
-        return cross_entropy(logits, self._labels[rows], reduction="sum", label_smoothing=smoothing) / size
+        smoothing, labels = recipe.label_smoothing, self._labels[rows]
+        if recipe.mixup:
+            others = labels.unflatten(0, (-1, size)).roll(1, 1).flatten()
+            mine, theirs = (
+                cross_entropy(logits, y, reduction="none", label_smoothing=smoothing) for y in (labels, others)
+            )
+            weight = share.expand(-1, size).flatten()
+            return (weight * mine + (1 - weight) * theirs).sum() / size
+        return cross_entropy(logits, labels, reduction="sum", label_smoothing=smoothing) / size
 
-
-def _moves(recipe: Recipe, count: int, generator: torch.Generator) -> Tensor:
-    """Draw what an epoch's augmentation does to each example, int16 [count, 3]: down, right, mirrored."""
-    moves = torch.zeros(count, 3, dtype=torch.int16)
-    if recipe.crop:
-        moves[:, :2] = torch.randint(-recipe.crop, recipe.crop + 1, (count, 2), generator=generator)
-    if recipe.flip:
-        moves[:, 2] = torch.randint(2, (count,), generator=generator)
-    return moves
+    def _augment(self, rows: Tensor, drawn: Tensor) -> Tensor:
+        """Return the images of ``rows``, augmented as :func:`harness.training.draws.moves` drew it."""
+        recipe = self._recipe
+        (down, right, flips), drawn = drawn[:, :3].split(1, dim=1), drawn[:, 3:]
+        mirrored = flips > 0 if recipe.flip else None
+        cut = recipe.crop > 0
+        batch = moved(self._images, rows, down if cut else None, right if cut else None, mirrored)
+        if recipe.random_resized_crop:
+            batch, drawn = resized_crops(batch, drawn[:, :4]), drawn[:, 4:]
+        return randaugmented(batch, drawn, recipe.randaugment) if recipe.randaugment else batch

@@ -22,6 +22,7 @@ class Declared:
     search_space: Mapping[str, Any]
     metadata: Mapping[str, Any]
     summary: str
+    requirements: tuple[str, ...] = ()
 
 
 def keep(store: Store, entry: Entry) -> None:
@@ -29,7 +30,7 @@ def keep(store: Store, entry: Entry) -> None:
     if entry.kind != "entry" or (store.read(KIND, entry.sha256) is not None and store.has(entry.sha256)):
         return
     store.put(entry.source)
-    declared = Declared(entry.defaults, entry.search_space, entry.metadata, entry.summary)
+    declared = Declared(entry.defaults, entry.search_space, entry.metadata, entry.summary, entry.requirements)
     documents.write(store, KIND, entry.sha256, declared)
 
 
@@ -48,4 +49,5 @@ def find(store: Store, record: Record) -> Entry | None:
         search_space=declared.search_space,
         metadata=declared.metadata,
         summary=declared.summary,
+        requirements=declared.requirements,
     )

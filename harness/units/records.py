@@ -69,6 +69,9 @@ class Record:
     """Normalised L2 distance of the weights to the retrained model's, where those are kept."""
     disturbed: Reason = ""
     """What ran beside it, or beside Retrain, in every attempt; its time then counts for nothing."""
+    checkpoint: Sha256 | None = None
+    """SHA-256 of the file that the model was read from, where nothing was run: ``seconds`` and ``retrain_seconds`` are
+    then what its author declared."""
 
     @property
     def rte(self) -> float | None:

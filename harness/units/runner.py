@@ -50,6 +50,7 @@ def deadline(references: References, unit: Unit) -> float:
     """
     protocol = references.track.protocol
     records = seed_records(references.store, references.track)
-    times = [record.retrain_seconds for record in records if record.retrain_seconds is not None]
+    measured = [record for record in records if record.checkpoint is None]
+    times = [record.retrain_seconds for record in measured if record.retrain_seconds is not None]
     share = len(unit.parts(references.examples)["retain"]) / references.track.splits.retain
     return max(protocol.deadline_floor, protocol.deadline_factor * max(times, default=0.0) * share)

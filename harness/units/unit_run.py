@@ -18,13 +18,12 @@ from numpy.typing import NDArray
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.support.device_locks import DeviceLocks
 from unlearn_bench.harness.support.hardware import hardware
-from unlearn_bench.harness.training.inference import infer, normaliser
+from unlearn_bench.harness.training.inference import logits_of
 from unlearn_bench.harness.units import entry_sources, unit_store
 from unlearn_bench.harness.units.disturbance import WatchedClock
 from unlearn_bench.harness.units.records import Record, now
 from unlearn_bench.harness.units.slots import Slot
 from unlearn_bench.harness.units.unit_kinds import Unit
-from unlearn_bench.sandbox.inside import models
 from unlearn_bench.sandbox.text import tail
 from unlearn_bench.sandbox.types import MIB, Job, Limits, Outcome, Sandbox
 from unlearn_bench.scoring.distances import weight_distance
@@ -79,8 +78,12 @@ def run(context: UnitContext, unit: Unit, slot: Slot, deadline: float) -> Record
     store = context.references.store
     entry_sources.keep(store, unit.entry)
     stored = None if logits is None else store.put(unit_store.pack(logits))
-    record = _record(context, unit, outcome, stored)
-    return record if logits is None else replace(record, weight_distance=_weight_distance(context, unit, outcome))
+    record = unit_record(unit, outcome, stored, context.sandbox.trusted, context.hardware)
+    return (
+        record
+        if logits is None
+        else replace(record, weight_distance=distance_from_target(context.references, unit, outcome.weights))
+    )
 
 
 def attempt(
@@ -154,8 +157,11 @@ def _job(
     request: int = 0,
 ) -> Job:
     track = unit.track
+    main, *others = unit.entry.files
     return Job(
-        source=unit.entry.source,
+        source=unit.entry.files[main],
+        modules={path: unit.entry.files[path] for path in others},
+        requirements=unit.entry.requirements,
         parameters=unit.entry.overrides,
         model=track.model_spec,
         weights=weights,
@@ -178,13 +184,11 @@ def _logits(
     if outcome.status != "ok":
         return None, outcome
     assert outcome.weights is not None
-    state = {name: torch.from_numpy(np.array(array)) for name, array in outcome.weights.items()}
-    model = models.load(unit.track.model_spec, state)
-    images = torch.from_numpy(context.references.examples.dataset.images)
+    images = context.references.examples.dataset.images
     try:
-        logits = infer(model, images, normaliser(unit.track, device), device)
+        logits = logits_of(unit.track, outcome.weights, images, device)
     except torch.OutOfMemoryError:  # other units use that GPU; on the CPU it is float32 as well
-        logits = infer(model, images, normaliser(unit.track))
+        logits = logits_of(unit.track, outcome.weights, images)
     if not np.isfinite(logits).all():
         return None, Outcome(
             "invalid",
@@ -198,16 +202,25 @@ def _logits(
     return logits, outcome
 
 
-def _weight_distance(context: UnitContext, unit: Unit, outcome: Outcome) -> float | None:
+def distance_from_target(references: References, unit: Unit, weights: Mapping[str, Any] | None) -> float | None:
+    """Return the weight distance from the retrained model of a unit; ``None`` where one of the two is not there."""
     from safetensors.numpy import load
 
-    if outcome.weights is None or not context.references.has_weights(unit.target):
+    if weights is None or not references.has_weights(unit.target):
         return None
-    return round(weight_distance(outcome.weights, load(context.references.weights(unit.target))), 4)
+    return round(weight_distance(weights, load(references.weights(unit.target))), 4)
 
 
-def _record(context: UnitContext, unit: Unit, outcome: Outcome, logits: str | None) -> Record:
-    environment = {**outcome.environment, **context.hardware}
+def unit_record(unit: Unit, outcome: Outcome, logits: str | None, trusted: bool, hardware: Mapping[str, Any]) -> Record:
+    """Return the record of a unit, without Retrain's time, which is known once that has run.
+
+    Args:
+        unit: the unit that ran.
+        outcome: how it ended.
+        logits: SHA-256 of its logits in the store.
+        trusted: whether a trusted sandbox ran it.
+        hardware: facts about the machine.
+    """
     return Record(
         key=unit.key,
         entry=unit.entry.id,
@@ -222,11 +235,11 @@ def _record(context: UnitContext, unit: Unit, outcome: Outcome, logits: str | No
         seconds=_rounded(outcome.seconds),
         cpu_seconds=_rounded(outcome.cpu_seconds),
         peak_memory=outcome.peak_memory,
-        retrain_seconds=None,  # known once that unit has run
+        retrain_seconds=None,
         logits=logits,
         date=now(),
-        trusted=context.sandbox.trusted,
-        environment=environment,
+        trusted=trusted,
+        environment={**outcome.environment, **hardware},
         log=outcome.log,
         warnings=outcome.warnings,
         disturbed=outcome.disturbed,

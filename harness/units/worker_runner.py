@@ -11,10 +11,8 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from types import FrameType, ModuleType, TracebackType
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from unlearn_bench.harness.entries.entry import Entry
 from unlearn_bench.harness.references.references import References
@@ -24,6 +22,7 @@ from unlearn_bench.harness.support.device_locks import DeviceLocks
 from unlearn_bench.harness.support.errors import EXIT_CODES, BenchError
 from unlearn_bench.harness.support.workers import worker_pool
 from unlearn_bench.harness.tracks.specification import Track
+from unlearn_bench.harness.units.in_process import unlearned_logits
 from unlearn_bench.harness.units.runner import U, UntimedResult
 from unlearn_bench.harness.units.unit_kinds import Unit
 from unlearn_bench.sandbox import names
@@ -108,8 +107,8 @@ def _run(unit: Unit, deadline: float) -> UntimedResult:
     """Run one unit in a worker, but not while a unit of another process is on the clock.
 
     ``NotApplicable`` of the entry is ``not-applicable``, any other exception a ``crash``, non-finite outputs are
-    ``invalid``; a unit that takes more than
-    ``deadline`` seconds is a ``timeout``; one that exhausts a GPU's memory is ``oom``.
+    ``invalid``; a unit that takes more than ``deadline`` seconds is a ``timeout``; one that exhausts a GPU's memory is
+    ``oom``.
     """
     assert _references is not None
     return attempt_unit(_references, unit, deadline, _device)
@@ -132,7 +131,7 @@ def _attempt(references: References, unit: Unit, deadline: float, device: str) -
     signal.setitimer(signal.ITIMER_REAL, deadline)
     status, reason, logits = "ok", "", None
     try:
-        logits = _unlearn(references, unit, device)
+        logits = unlearned_logits(references, unit, lambda: _module(unit.entry), device)
         if not np.isfinite(logits).all():
             status, reason, logits = "invalid", "the model's outputs are not finite", None
     except _Late:
@@ -155,36 +154,6 @@ class _Late(BaseException):
 
 def _late(number: int, frame: FrameType | None) -> None:
     raise _Late
-
-
-def _unlearn(references: References, unit: Unit, device: str) -> NDArray[np.float32]:
-    import torch
-    from safetensors.torch import load
-
-    from unlearn_bench.harness.training.inference import infer, normaliser
-    from unlearn_bench.sandbox.inside import models
-    from unlearn_bench.sandbox.inside.request import DeletionRequest
-
-    track, dataset = unit.track, references.examples.dataset
-    state = load(references.weights(unit.original))
-    for number, parts in enumerate(unit.requests(references.examples)):
-        data: dict[str, Any] = {}
-        for part, indices in parts.items():
-            data[f"{part}_images"] = torch.from_numpy(dataset.images[indices])
-            data[f"{part}_labels"] = torch.from_numpy(dataset.labels[indices])
-        request = DeletionRequest(
-            track.model_spec,
-            state,
-            data,
-            mean=track.data.mean,
-            std=track.data.std,
-            batch_size=track.protocol.batch_size,
-            seed=unit.request_seed(number),
-            device=device,
-        )
-        state = request.unlearn(lambda: _module(unit.entry), dict(unit.entry.overrides))
-    unlearned = models.load(track.model_spec, state)
-    return infer(unlearned, torch.from_numpy(dataset.images), normaliser(track, device), device)
 
 
 def _module(entry: Entry) -> ModuleType:

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from unlearn_bench.harness.entries.entry import find_entry
+from unlearn_bench.harness.entries.entry import find_entry, require_allowed
 from unlearn_bench.harness.executors import RunOptions, connected
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.results import audit as results
 from unlearn_bench.harness.store.store import Store
+from unlearn_bench.harness.support.errors import USAGE, BenchError
 from unlearn_bench.harness.support.progress import span
 from unlearn_bench.harness.tracks.loading import load_track
 from unlearn_bench.harness.units import disclosure, timed_units
@@ -62,7 +63,11 @@ def audit(
         BenchError: the entry is invalid, or a unit or the machine failed.
     """
     public, store = load_track(track, options.secret), Store()
+    if References(public, store).imported:
+        what = f"the reference models of {public.name} were imported, and none like them can be trained here"
+        raise BenchError(what, "your command", "audit the entry on a track whose models it trains", USAGE)
     source = find_entry(name)
+    require_allowed(source, public)
     disclosure.within_quota(store, source, public)
     entry = tuned(source, public, store).with_parameters(parameters or {})
     fresh = results.fresh_track(store, public, seeds, redraw)

@@ -11,14 +11,20 @@ from pathlib import Path
 import pandas as pd
 
 from unlearn_bench.harness.references.references import References
+from unlearn_bench.harness.references.roles import RoleKind
+from unlearn_bench.harness.report import figure_files
 from unlearn_bench.harness.report.site import board_data
 from unlearn_bench.harness.report.site.build import build
-from unlearn_bench.harness.results import board
+from unlearn_bench.harness.results import board, curves
+from unlearn_bench.harness.results.board_entries import board_entries, find
 from unlearn_bench.harness.store.store import Snapshot, Store
+from unlearn_bench.harness.support.errors import USAGE, BenchError
 from unlearn_bench.harness.support.parallel import uncollected
 from unlearn_bench.harness.support.progress import Observer
+from unlearn_bench.harness.tracks import DEFAULT_TRACK
 from unlearn_bench.harness.tracks.loading import load_track, track_names
 from unlearn_bench.harness.tracks.specification import Track
+from unlearn_bench.harness.units import disclosure
 from unlearn_bench.harness.units.records import record_kind
 
 logger = logging.getLogger(__name__)
@@ -47,6 +53,11 @@ class Leaderboard:
         """See :func:`harness.results.board.floor`."""
         return board.floor(self.references)
 
+    @property
+    def provenance(self) -> str:
+        """Who trained imported reference models; empty where the benchmark did."""
+        return self.references.provenance
+
 
 def leaderboard(track: str, secret: Path | None = None, *, public: bool = False) -> Leaderboard:
     """Return the board of a track; nothing is run.
@@ -61,6 +72,58 @@ def leaderboard(track: str, secret: Path | None = None, *, public: bool = False)
     """
     references = References(load_track(track, secret), Snapshot())
     return Leaderboard(references, board.board(references, public))
+
+
+def seed_rows(track: str) -> pd.DataFrame:
+    """Return one row per entry and model seed of a track, in the form of ``scoring.seed_rows``; nothing is run.
+
+    Raises:
+        BenchError: unknown track, a damaged store, or a sealed track.
+    """
+    references = References(load_track(track), Snapshot())
+    disclosure.not_public(references.track, "a single unit")
+    return board.rows(references)
+
+
+def entry_curves(name: str, track: str) -> dict[str, curves.Curves]:
+    """Return the curves of an entry (``own``), and of the ``original`` and ``retrained`` models; nothing is run.
+
+    Raises:
+        BenchError: unknown track or entry, a sealed track, or an entry whose logits are not stored.
+    """
+    references = References(load_track(track), Snapshot())
+    disclosure.not_public(references.track, "a curve of an entry")
+    present = {entry.name: entry for entry in board_entries(references)}
+    own = curves.entry_curves(references, find(present, name, references.track).records.values())
+    if own is None:
+        what = f"the store has no logits of {name} on {references.track.name}"
+        raise BenchError(what, "your command", "run it here: curves need logits", USAGE)
+    kinds: tuple[RoleKind, ...] = ("original", "retrained")
+    by_kind = {str(kind): curves.reference_curves(references, kind) for kind in kinds}
+    return {"own": own, **{kind: found for kind, found in by_kind.items() if found is not None}}
+
+
+def write_figures(
+    names: Sequence[str], folder: Path, secret: Path | None, observer: Observer, *, public: bool = False
+) -> int:
+    """Write every plot of the boards and entries of tracks as PDF and SVG, and return the number of plots.
+
+    Args:
+        names: tracks; none: the default one.
+        folder: where they go, in one folder per track.
+        secret: of sealed tracks; default: ``BENCH_SECRETS``.
+        observer: receives the progress.
+        public: rank only rows whose units come from trusted back ends.
+
+    Raises:
+        BenchError: unknown track, a damaged store, or matplotlib is not installed.
+    """
+    tracks = [load_track(name, secret) for name in names or (DEFAULT_TRACK,)]
+    results = board_data.read(tracks, Snapshot(), public)
+    planned = figure_files.plan(results, public)
+    with observer.progress("figures", len(planned), "figures") as progress:
+        figure_files.write(planned, folder, progress.step)
+    return len(planned)
 
 
 def build_site(

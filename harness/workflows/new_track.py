@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import json
 import math
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from unlearn_bench.harness.data import library_images
 from unlearn_bench.harness.data.dataset import Dataset, data_folder, load_dataset
-from unlearn_bench.harness.data.datasets import imagefolder
+from unlearn_bench.harness.data.datasets import _hf, _torchvision, imagefolder, npz
 from unlearn_bench.harness.support.errors import USAGE, BenchError, TrackError
 from unlearn_bench.harness.support.files import write_file
 from unlearn_bench.harness.tracks.loading import parse_track
 from unlearn_bench.harness.tracks.specification import Data
+from unlearn_bench.harness.tracks.validation import DATA_LIBRARIES
 
 SIZES = (8, 16, 28, 32, 48, 64, 96, 128, 160, 224)
 """Sizes in pixels that are proposed."""
 SAMPLED = 200
 """Pictures that are looked at for their size and mode."""
+GREY = frozenset({"1", "L", "LA", "I;16", "I", "F"})
+"""Modes of pictures without colour."""
 TEST, VAL, FORGET = 0.2, 0.15, 0.1
 """Shares as in the paper (section 4): of all examples, of the rest, and of what then remains."""
 LEAST = 20
@@ -39,15 +45,26 @@ class NewTrack:
     channels: int
 
 
-def new_track(file: Path, data: Path, model: str, size: int | None = None, force: bool = False) -> NewTrack:
+def new_track(
+    file: Path,
+    data: str,
+    model: str,
+    size: int | None = None,
+    force: bool = False,
+    arguments: Mapping[str, Any] | None = None,
+    download: bool = False,
+) -> NewTrack:
     """Write a complete track for images of one's own, and check it.
 
     Args:
         file: the track's file, ``NAME.toml``.
-        data: a folder with a folder per class, a CSV file with the columns path and label, or an ``.npz`` file.
+        data: a folder with a folder per class, a CSV file with the columns path and label, an ``.npz`` file, a folder
+            that Hugging Face's datasets saved, ``torchvision:NAME`` or ``hf:NAME``.
         model: the network, as ``[model] name`` takes it.
         size: of the images in pixels; default: near that of the pictures.
         force: replace a file that is there.
+        arguments: of ``[data]``, for the library that reads the data set.
+        download: fetch the data set first, if its library can.
 
     Raises:
         BenchError: the file is there already, the images cannot be read, there are too few, or the network does not
@@ -57,8 +74,7 @@ def new_track(file: Path, data: Path, model: str, size: int | None = None, force
         raise BenchError(f"{file} is not named like a track", "your command", "name it NAME.toml", USAGE)
     if file.exists() and not force:
         raise BenchError(f"{file} is there already", "your command", "choose another name, or add --force", USAGE)
-    survey = _archive if data.suffix == ".npz" else _pictures
-    spec = survey(_place(data), size)
+    spec = _surveyed(data, size, arguments, download)
     dataset = load_dataset(spec)
     mean, std = channel_statistics(dataset.images)
     spec = replace(spec, mean=mean, std=std, sha256=dataset.sha256)
@@ -81,12 +97,52 @@ def channel_statistics(images: NDArray[np.uint8]) -> tuple[tuple[float, ...], tu
     return tuple(mean.round(4).tolist()), tuple(std.round(4).tolist())
 
 
+def _surveyed(data: str, size: int | None, arguments: Mapping[str, Any] | None, download: bool) -> Data:
+    """Return the declaration of a data set, without digest and statistics."""
+    library = data.partition(":")[0]
+    if library in DATA_LIBRARIES:
+        return _library(data, None, size, arguments, download)
+    path = Path(data)
+    place = _place(path)
+    if path.is_dir() and _hf.is_saved(path):
+        return _library(f"hf:{path.resolve().name}", place, size, arguments, download)
+    if arguments or download:
+        what = "--argument and --download go with torchvision:NAME and hf:NAME"
+        raise BenchError(what, "your command", "leave them out", USAGE)
+    return _archive(place, size) if path.suffix == ".npz" else _pictures(place, size)
+
+
 def _place(data: Path) -> str:
     """Return a path as tracks hold it: relative to the data folder, or absolute where it lies elsewhere."""
     if not data.exists():
-        raise BenchError(f"there is nothing at {data}", "your command", "name a folder, a CSV or an .npz file", USAGE)
+        remedy = "name a folder, a CSV or an .npz file, torchvision:NAME or hf:NAME"
+        raise BenchError(f"there is nothing at {data}", "your command", remedy, USAGE)
     absolute, folder = data.resolve(), data_folder().resolve()
     return str(absolute.relative_to(folder) if absolute.is_relative_to(folder) else absolute)
+
+
+def _library(
+    name: str, place: str | None, size: int | None, arguments: Mapping[str, Any] | None, download: bool
+) -> Data:
+    spec = Data(name, 0, 0, (), (), path=place, arguments=arguments or None)
+    module = _hf if spec.library == "hf" else _torchvision
+    examples = module.opened(spec, download)
+    looks = [_look(examples[i][0]) for i in range(0, len(examples), max(1, len(examples) // SAMPLED))]
+    channels = 1 if all(grey for _, grey in looks) else 3
+    chosen = size or _nearest_size(float(np.median([side for side, _ in looks])))
+    _, labels = library_images.decoded(examples, channels, chosen)
+    middle = (0.5,) * channels
+    return replace(spec, classes=len(np.unique(labels)), image_size=chosen, mean=middle, std=middle)
+
+
+def _look(image: Any) -> tuple[int, bool]:
+    """Return the shorter side of a picture or an array, and whether it is grey."""
+    mode = getattr(image, "mode", None)
+    if mode is not None:
+        return min(image.size), mode in GREY
+    shape = np.shape(image)
+    channels = [n for n in (shape[0], shape[-1]) if n in (1, 3, 4)] if len(shape) == 3 else []
+    return min(n for n in shape if n not in channels), channels in ([], [1])
 
 
 def _pictures(place: str, size: int | None) -> Data:
@@ -98,7 +154,7 @@ def _pictures(place: str, size: int | None) -> Data:
         try:
             with Image.open(path) as image:
                 sides.append(min(image.size))
-                grey &= image.mode in ("1", "L", "I;16", "LA")
+                grey &= image.mode in GREY
         except OSError:
             continue  # decoding names it
     channels = 1 if grey and sides else 3
@@ -108,8 +164,9 @@ def _pictures(place: str, size: int | None) -> Data:
 
 def _archive(place: str, size: int | None) -> Data:
     try:
+        shape, _ = npz.header(data_folder() / place)
         with np.load(data_folder() / place, allow_pickle=False) as archive:
-            shape, labels = archive["images"].shape, archive["labels"]
+            labels = archive["labels"]
     except (OSError, ValueError, KeyError) as error:
         remedy = "save it with np.savez(path, images=…, labels=…)"
         raise BenchError(f"{place} cannot be read: {error}", "your command", remedy, USAGE) from None
@@ -164,6 +221,8 @@ def _text(name: str, spec: Data, dataset: Dataset, model: str) -> str:
     model_lines = [f"name = {_quoted(model)}", f"channels = {channels}"]
     if model == "resnet18_narrow":
         model_lines.insert(1, "width = 8")
+    relative = spec.path is not None and not Path(spec.path).is_absolute()
+    place = "  # relative to the data folder, BENCH_DATA" if relative else ""
     lines = [
         f"# {len(dataset.labels):,} images in {spec.classes} classes of {counts.min():,} to {counts.max():,}.",
         "# Every value is a proposal: docs/tracks.md says what each key means. What you change under [data], [splits],",
@@ -171,8 +230,8 @@ def _text(name: str, spec: Data, dataset: Dataset, model: str) -> str:
         "",
         "[data]",
         f'name = "{spec.name}"',
-        f"path = {_quoted(str(spec.path))}"
-        + ("" if Path(str(spec.path)).is_absolute() else "  # relative to the data folder, BENCH_DATA"),
+        *([] if spec.path is None else [f"path = {_quoted(spec.path)}{place}"]),
+        *([] if spec.arguments is None else [f"arguments = {_inline(spec.arguments)}"]),
         f'sha256 = "{spec.sha256}"',
         f"classes = {spec.classes}",
         f"image_size = {spec.image_size}",
@@ -216,6 +275,10 @@ def _text(name: str, spec: Data, dataset: Dataset, model: str) -> str:
         "tuning_seeds = 2",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _inline(table: Mapping[str, Any]) -> str:
+    return "{ " + ", ".join(f"{key} = {json.dumps(value)}" for key, value in table.items()) + " }"
 
 
 def _quoted(text: str) -> str:

@@ -12,7 +12,7 @@ from unlearn_bench.harness.executors import RunOptions, connected
 from unlearn_bench.harness.references import fetching, publication
 from unlearn_bench.harness.references.manifest import manifest_path, read_manifest
 from unlearn_bench.harness.references.references import References
-from unlearn_bench.harness.references.roles import Role, roles, shadow_roles, swap_roles
+from unlearn_bench.harness.references.roles import Role, shadow_roles, swap_roles
 from unlearn_bench.harness.results.shipping import export_references
 from unlearn_bench.harness.store.remote import Remote
 from unlearn_bench.harness.store.store import Store
@@ -76,15 +76,16 @@ def prepare(
     store = Store(behind=None) if from_scratch else Store()
     if download:
         load_dataset(loaded_track.data, download=True)
-    references, wanted = References(loaded_track, store), roles(loaded_track)
+    references, others = References(loaded_track, store), []
     if lira:
         needs_shadows(loaded_track)
-        wanted += shadow_roles(loaded_track)
+        others += shadow_roles(loaded_track)
     if swap:
-        wanted += swap_roles(loaded_track)
+        others += swap_roles(loaded_track)
     path = manifest or manifest_path(track)
     if fetch is not None:
-        fetch_models(references, wanted, fetch, path, options.observer)
+        fetch_models(references, [*references.seed_roles(), *others], fetch, path, options.observer)
+    wanted = [*references.seed_roles(), *others]  # those that were fetched may lack the second retrained model
     if train:
         with connected(options) as executor:
             train_missing(references, wanted, executor, options, workers=workers, gpus=gpus, in_flight=in_flight)

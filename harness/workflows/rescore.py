@@ -15,7 +15,7 @@ from unlearn_bench.harness.support.errors import USAGE, BenchError
 from unlearn_bench.harness.support.progress import Observer
 from unlearn_bench.harness.tracks.loading import load_track
 from unlearn_bench.harness.units import disclosure
-from unlearn_bench.scoring.panel import InvalidAttack, load_file
+from unlearn_bench.scoring.panel import InvalidAttack, named
 
 
 @dataclass(frozen=True)
@@ -57,11 +57,12 @@ def rescore(track: str, secret: Path | None, observer: Observer) -> Rescored:
     return Rescored(count, time.perf_counter() - started)
 
 
-def score_with(attack: Path, track: str, secret: Path | None, observer: Observer) -> AttackScores:
+def score_with(attack: str, track: str, secret: Path | None, observer: Observer) -> AttackScores:
     """Score every stored entry with an attack of the user's own, beside what it reads of retrained models.
 
     Args:
-        attack: a Python file with ``attack(model)``, ``attack(shadows)`` or ``attack(swap)``; it is run.
+        attack: a Python file with ``attack(model)``, ``attack(shadows)`` or ``attack(swap)``, which is run, or the name
+            of an attack of the panel or of an installed package.
         track: a track's name, or the path of a TOML file.
         secret: of a sealed track, which is refused.
         observer: receives the progress.
@@ -73,15 +74,17 @@ def score_with(attack: Path, track: str, secret: Path | None, observer: Observer
     disclosure.not_public(references.track, "an attack of one's own")
     scorable = rescoring.stored(references)
     try:
-        title, models = load_file(attack).title, load_file(attack).models
+        user_attack = named(attack)
+        title, models = user_attack.title, user_attack.models
         with observer.progress(title, len(scorable), "models") as progress:
             scores = list(rescoring.attacked(references, scorable, attack, progress.at))
     except InvalidAttack as error:
         raise BenchError(str(error), "your command", "see scoring/README.md", USAGE) from None
     if not scores:
         remedy = f"run `bench baselines --{'lira' if models == 'shadows' else 'swap'}`, or submit with it"
-        raise BenchError(f"{attack.name} reads {models}, and no entry has any stored", "your command", remedy, USAGE)
+        what = f"{user_attack.name} reads {models}, and no entry has any stored"
+        raise BenchError(what, "your command", remedy, USAGE)
     rows: dict[str, list[Any]] = {}
     for scored, numbers in sorted(scores, key=lambda item: (rescoring.name(item[0]), getattr(item[0], "seed", 0))):
         rows.setdefault(rescoring.name(scored), []).append(numbers)
-    return AttackScores(attack.stem, title, models, rows)
+    return AttackScores(user_attack.name, title, models, rows)

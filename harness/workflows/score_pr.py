@@ -71,7 +71,7 @@ def score_pull(
     repository, loaded_track, store = Repository(repo), load_track(track, options.secret), Store()
     if smoke:
         disclosure.not_public(loaded_track, "a part of the seeds")
-    pull = pull_request.read(repository, base, head, allow_change)
+    pull = pull_request.read(repository, base, head, allow_change, loaded_track.protocol.packages)
     harness = provenance.compare_with_commit(repository, pull.base)
     logger.info(harness.line)
     references = References(loaded_track, store)
@@ -163,6 +163,6 @@ def publish(
         raise result.BadResult(f"it is the result of {scored.head[:12]}, not of {head[:12]}")
     checked = publication.check(references, folder, scored, other_harness=other_harness)
     if repo is not None and scored.entries:
-        publication.same_as(Repository(repo), scored)
+        publication.same_as(Repository(repo), scored, references.track.protocol.packages)
     records = None if only_check else publication.merge(references, scored, checked)
     return PublishedPull(len(checked), records, references, scored)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.results.board_entries import board_entries, find
-from unlearn_bench.harness.results.comparison import comparison
+from unlearn_bench.harness.results.comparison import PairedTest, comparison, paired_tests
 from unlearn_bench.harness.results.entry_details import EntryDetails, PublicDetails, entry_details, public_details
 from unlearn_bench.harness.store.store import Store
+from unlearn_bench.harness.support.errors import USAGE, BenchError
 from unlearn_bench.harness.tracks.loading import load_track
 from unlearn_bench.scoring.paired import PairedDifference
 
@@ -60,3 +62,26 @@ def compare(a: str, b: str, track: str, secret: Path | None = None) -> Compariso
     present = {board_entry.name: board_entry for board_entry in board_entries(references)}
     differences = comparison(references, *(find(present, name, references.track) for name in (a, b)))
     return Comparison(a, b, references.track.name, differences)
+
+
+def compare_all(names: Sequence[str], tracks: Sequence[str], secret: Path | None = None) -> list[PairedTest]:
+    """Return paired tests of every pair of entries, by every metric, on every track; see :func:`paired_tests`.
+
+    Args:
+        names: of two entries or more, each on the board of every track.
+        tracks: names of tracks, or paths of TOML files.
+        secret: of sealed tracks; default: ``BENCH_SECRETS``.
+
+    Raises:
+        BenchError: fewer than two different entries, an unknown track or entry, or two entries of a track without a
+            finished seed in common.
+    """
+    if len(names) < 2 or len(set(names)) < len(names):
+        what = f"cannot compare {', '.join(names) or 'nothing'}"
+        raise BenchError(what, "your command", "name two different entries or more", USAGE)
+    boards = []
+    for track in dict.fromkeys(tracks):
+        references = References(load_track(track, secret), Store())
+        present = {board_entry.name: board_entry for board_entry in board_entries(references)}
+        boards.append((references, [find(present, name, references.track) for name in names]))
+    return paired_tests(boards)

@@ -9,8 +9,9 @@ from typing import Any
 
 import pandas as pd
 
-from unlearn_bench.harness.entries.entry import Entry, has_shipped_name, read
+from unlearn_bench.harness.entries.entry import Entry, has_shipped_name, require_allowed, submission
 from unlearn_bench.harness.executors import RunOptions, connected
+from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.results import attack_panel, board
 from unlearn_bench.harness.results.board_entries import board_entries
 from unlearn_bench.harness.store.store import Store
@@ -63,7 +64,8 @@ def submit(
     """Check a submission, run its units that have no record, and score it.
 
     Args:
-        path: the submission, one Python file.
+        path: the submission: a Python file, a folder of several where the track allows it, or the name of a method
+            that an installed package adds.
         track: a track's name, or the path of a TOML file.
         options: how to run it.
         seeds: run only the first so many model seeds; a position needs all.
@@ -75,15 +77,14 @@ def submit(
         BenchError: the submission is invalid, it has the name of a shipped method, the quota of a sealed track is used
             up, or the machine failed. A unit of the entry that failed is reported in the result.
     """
-    source = read(path)
-    if has_shipped_name(source.name) and source.kind == "entry":
-        what = f"{source.name} is the name of a shipped method, and this file is another one"
-        raise BenchError(what, "your command", "rename the file", USAGE)
+    source = submission(path)
+    not_shipped_name(source, "rename the file")
     loaded_track, store = load_track(track, options.secret), Store()
     if lira:
         needs_shadows(loaded_track)
     if seeds is not None:
         disclosure.not_public(loaded_track, "a part of the seeds")
+    require_allowed(source, loaded_track)
     disclosure.within_quota(store, source, loaded_track)
     entry = tuned(source, loaded_track, store).with_parameters(parameters or {})
     count = min(seeds or loaded_track.protocol.seeds, loaded_track.protocol.seeds)
@@ -91,23 +92,39 @@ def submit(
         context = open_context(loaded_track, executor, options)
         references = context.references
         records = run_seeds(context, entry, range(count), executor, options)
-        failed = [record for record in records.values() if record.status != "ok"]
+        failed = any(record.status != "ok" for record in records.values())
         shadow = None
         if lira and not failed:
             attacked = tuned(source, loaded_track, store, "shadow").with_parameters(parameters or {})
             (shadow,) = run_shadows(references, [attacked], executor, options)
         if swap and not failed:
             run_swaps(references, [entry], executor, options)
+    return result(references, entry, records, shadow)
+
+
+def not_shipped_name(entry: Entry, remedy: str) -> None:
+    """Raise ``BenchError`` if an entry has the name of a shipped method that it is not."""
+    if has_shipped_name(entry.name) and entry.kind == "entry":
+        what = f"{entry.name} is the name of a shipped method, and this is another one"
+        raise BenchError(what, "your command", remedy, USAGE)
+
+
+def result(
+    references: References, entry: Entry, records: Mapping[int, Record], shadow: ShadowRecord | None
+) -> Submitted:
+    """Return the place of an entry whose records are in the store of ``references``."""
+    track, store = references.track, references.store
+    failed = [record for record in records.values() if record.status != "ok"]
     board_entry = next((row for row in board_entries(references) if row.name == entry.name), None)
-    hidden = loaded_track.sealed and failed  # which seeds are left is the entry's own choice
+    hidden = track.sealed and failed  # which seeds are left is the entry's own choice
     first_failure = failed[0] if failed else shadow if shadow is not None and shadow.status != "ok" else None
     return Submitted(
         entry=entry,
-        track=loaded_track,
+        track=track,
         records=records,
         shadow=shadow,
         board=board.board(references),
         null=board.null(references),
         gate=None if board_entry is None or hidden else attack_panel.gate(references, board_entry),
-        failure=None if first_failure is None else failure(store, loaded_track, first_failure),
+        failure=None if first_failure is None else failure(store, track, first_failure),
     )

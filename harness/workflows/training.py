@@ -8,8 +8,9 @@ from contextlib import closing
 
 from unlearn_bench.harness.executors import Executor, RunOptions
 from unlearn_bench.harness.references.references import References
-from unlearn_bench.harness.references.roles import Role, roles
+from unlearn_bench.harness.references.roles import SEED_KINDS, Role
 from unlearn_bench.harness.store.store import Store
+from unlearn_bench.harness.support.errors import USAGE, BenchError
 from unlearn_bench.harness.support.progress import span
 from unlearn_bench.harness.tracks.specification import Track
 from unlearn_bench.harness.units.sandbox_choice import devices
@@ -27,7 +28,7 @@ def open_references(track: Track, executor: Executor, options: RunOptions) -> Re
 
     torch.set_num_threads(1)
     references = References(track, Store())
-    train_missing(references, roles(track), executor, options)
+    train_missing(references, references.seed_roles(), executor, options)
     for _ in references.verify():  # a damaged file is named before anything runs
         pass
     return references
@@ -60,13 +61,28 @@ def train_missing(
         BenchError: a GPU or disk space is missing; a worker died, or training diverged.
     """
     track = references.track
-    if not references.missing(wanted):
+    if not (missing := references.missing(wanted)):
         return
+    if references.imported:
+        _refuse_strangers(track, missing)
     if gpus is None:
         gpus = () if options.gpu is None else (options.gpu,)
     with references.store.lock(f"training-{track.reference_digest}", f"trains reference models of {track.name}"):
         if references.missing(wanted):
             _train(references, wanted, executor, options, workers, gpus, in_flight)
+
+
+def _refuse_strangers(track: Track, missing: Sequence[Role]) -> None:
+    """Refuse to train beside imported models what is compared with them; shadow models have their own."""
+    strangers = [role for role in missing if role.kind in (*SEED_KINDS, "swap")]
+    if strangers:
+        raise BenchError(
+            f"the reference models of {track.name} were imported, and {strangers[0].name} is not among them",
+            "your command",
+            "do without it, or import it with the others (bench references import): trained here, it would differ from "
+            "them in more than what it learnt",
+            USAGE,
+        )
 
 
 def _train(

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from unlearn_bench.harness.entries.entry import Entry, find_entry
+from unlearn_bench.harness.entries.entry import Entry, find_entry, require_allowed
 from unlearn_bench.harness.executors import Executor, RunOptions, connected
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.references.roles import tuning_roles, tuning_shadow_roles
@@ -56,6 +56,8 @@ def tune(
     if setting == "shadow":
         needs_shadows(loaded_track)
     entries = [find_entry(name) for name in names]
+    for entry in entries:
+        require_allowed(entry, loaded_track)
     if any(entry.kind == "entry" for entry in entries):
         disclosure.not_public(loaded_track, "a search for parameters")
     with connected(options) as executor:

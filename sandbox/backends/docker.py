@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 from http import HTTPStatus
@@ -70,12 +70,15 @@ class Docker:
                     _remove(client, container)
                     self._unremoved.discard(container)
                 info = client.info()
-                missing = _unknown_runtime(info, self.runtime) or _missing_image(client, job.model, job.device)
-                image = images.find(client, models.needs(job.model), job.device)
+                missing = _unknown_runtime(info, self.runtime) or _missing_image(
+                    client, job.model, job.device, job.requirements
+                )
+                image = images.find(client, models.needs(job.model), job.device, job.requirements)
                 if missing or image is None:
                     return Outcome("infra", missing or "no image", environment=environment)
                 environment |= {
                     "image": image.id,
+                    **({"requirements": image.labels[images.RESOLVED_LABEL].splitlines()} if job.requirements else {}),
                     "engine": info["ServerVersion"],
                     "runtime": self.runtime or info["DefaultRuntime"],
                 }
@@ -193,13 +196,20 @@ def _remove(client: docker.DockerClient, name: str) -> None:
         time.sleep(0.1)
 
 
-def _missing_image(client: docker.DockerClient, model: Mapping[str, Any], device: str) -> str | None:
+def _missing_image(
+    client: docker.DockerClient, model: Mapping[str, Any], device: str, requirements: Sequence[str] = ()
+) -> str | None:
     from unlearn_bench.sandbox.inside.models import needs
 
     packages = needs(model)
-    if images.find(client, packages, device) is not None:
+    if images.find(client, packages, device, requirements) is not None:
         return None
     variant = "lean" if not packages and device == "cpu" else "full"
+    if requirements and images.find(client, packages, device) is not None:
+        return (
+            f"no image {images.REPOSITORY} with {', '.join(requirements)} is here; if you want it, build it: "
+            f"bench image --variant {variant} --for ENTRY"
+        )
     carried = " and ".join(("torch", *packages)) + ("" if device == "cpu" else " for a GPU")
     return f"no image {images.REPOSITORY} with {carried} is here; build it: bench image --variant {variant}"
 

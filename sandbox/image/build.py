@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -53,35 +53,51 @@ def build(
     with tempfile.TemporaryDirectory() as folder:
         site = Path(folder, "site")
         progress(f"installing {' '.join(PACKAGES[variant])}")
-        _install(PACKAGES[variant], site, _python_version(client, base), pip_arguments)
-        _prune(site)
+        pip_install(PACKAGES[variant], site, python_version(client, base), pip_arguments)
+        prune(site)
         shutil.copy(Path(__file__).with_name("Dockerfile"), folder)
         labels = {PACKAGES_LABEL: " ".join(_carried(site)), CUDA_LABEL: _cuda(site)}
         progress(f"building {REPOSITORY}:{variant} on {base}")
-        try:
-            image, _ = client.images.build(
-                path=folder,
-                tag=f"{REPOSITORY}:{variant}",
-                buildargs={"BASE_IMAGE": base},
-                labels=labels,
-                network_mode="none",
-                rm=True,
-                forcerm=True,
-            )
-        except DockerException as error:
-            raise BuildError(f"the build failed: {error}", "check `docker info` and the free disk space") from error
+        image = build_folder(client, Path(folder), f"{REPOSITORY}:{variant}", base, labels)
     # removes the image that had this tag before
     client.images.prune(filters={"dangling": True, "label": PACKAGES_LABEL})
+    return image
+
+
+def build_folder(client: docker.DockerClient, folder: Path, tag: str, base: str, labels: Mapping[str, str]) -> str:
+    """Build the folder's Dockerfile on an image ``base``, without a network; return the new image's id.
+
+    Raises:
+        BuildError: the engine could not build it.
+    """
+    try:
+        image, _ = client.images.build(
+            path=str(folder),
+            tag=tag,
+            buildargs={"BASE_IMAGE": base},
+            labels=labels,
+            network_mode="none",
+            rm=True,
+            forcerm=True,
+        )
+    except DockerException as error:
+        raise BuildError(f"the build failed: {error}", "check `docker info` and the free disk space") from error
     return str(image.id)
 
 
-def _python_version(client: docker.DockerClient, base: str) -> str:
+def python_version(client: docker.DockerClient, base: str) -> str:
+    """Return the version of an image's ``python3``, such as ``3.11``."""
     program = "import sys; print('%d.%d' % sys.version_info[:2])"
     output = client.containers.run(base, ["python3", "-c", program], remove=True, network_mode="none")
     return str(output.decode().strip())
 
 
-def _install(packages: Sequence[str], site: Path, python: str, extra: Sequence[str]) -> None:
+def pip_install(packages: Sequence[str], site: Path, python: str, extra: Sequence[str]) -> None:
+    """Install wheels for an image with this Python into a folder, with pip's arguments ``extra`` before ``packages``.
+
+    Raises:
+        BuildError: pip failed; the error has its last complaint.
+    """
     machine = platform.machine()
     tags = ["manylinux2014", *(f"manylinux_2_{minor}" for minor in _GLIBC_MINORS)]
     platforms = [f"--platform={tag}_{machine}" for tag in tags]
@@ -94,7 +110,7 @@ def _install(packages: Sequence[str], site: Path, python: str, extra: Sequence[s
         raise BuildError(f"pip failed: {' '.join(errors)}", "check pip's index settings, or give further pip arguments")
 
 
-def _prune(site: Path) -> None:
+def prune(site: Path) -> None:
     """Drop tests, headers and static libraries, and bundled data sets: an entry must not find a test set."""
     for path in _unneeded(site):
         if path.is_dir():

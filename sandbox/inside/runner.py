@@ -82,7 +82,11 @@ class LoadedJob:
         return save(self.request.unlearn(self._entry, self.job["parameters"]))
 
     def _entry(self) -> ModuleType:
-        spec = importlib.util.spec_from_file_location("entry", self.folder / "entry.py")
+        package = self.folder / "entry"
+        path, places = (
+            (package / "__init__.py", [str(package)]) if package.is_dir() else (package.with_suffix(".py"), None)
+        )
+        spec = importlib.util.spec_from_file_location("entry", path, submodule_search_locations=places)
         assert spec is not None and spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         sys.modules["entry"] = module  # dataclasses and pickling in workers look it up

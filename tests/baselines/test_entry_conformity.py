@@ -29,6 +29,8 @@ def inside(value: Any, rule: Any) -> bool:
     low, high = ends
     if kind == "log" and value == 0:  # switched off, which no logarithmic range contains
         return True
+    if kind == "1-log":
+        value = 1 - value
     whole = kind != "int" or isinstance(value, int)
     return whole and low <= value and (isinstance(high, str) or value <= high)
 

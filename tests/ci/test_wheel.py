@@ -27,6 +27,10 @@ def test_the_wheel_claims_one_import_name(wheel: zipfile.ZipFile) -> None:
     assert tops == {"unlearn_bench"}
 
 
+def test_the_wheel_says_that_it_is_typed(wheel: zipfile.ZipFile) -> None:
+    assert "unlearn_bench/py.typed" in wheel.namelist()
+
+
 @pytest.mark.parametrize(
     "path",
     [

@@ -21,7 +21,7 @@ def test_the_import_is_light_and_shows_what_there_is() -> None:
         "import sys, unlearn_bench\n"
         f"heavy = {HEAVY} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
-        "assert 'submit' in dir(unlearn_bench)\n"
+        "assert 'evaluate' in dir(unlearn_bench)\n"
         "assert unlearn_bench.tracks()\n"
         "heavy = {'torch', 'pandas', 'click'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
@@ -39,13 +39,16 @@ def test_it_is_the_api_and_nothing_else() -> None:
 
 def test_what_is_stored_is_what_the_commands_print() -> None:
     rows = json.loads(run("leaderboard", "--format", "json").stdout)["rows"]
-    board = unlearn_bench.leaderboard()
+    board = unlearn_bench.board()
     assert list(board["entry"]) == [row["entry"] for row in rows] and board.attrs == {}
     shown = unlearn_bench.show("ft")
     assert len(shown.records) == json.loads(run("show", "ft", "--json").stdout)["row"]["seeds_ok"] == 10
-    compared = json.loads(run("compare", "ft", "ga", "--json").stdout)
-    differences = unlearn_bench.compare("ft", "ga").differences
-    assert [each.metric for each in differences] == [each["metric"] for each in compared["differences"]]
+    compared = json.loads(run("compare", "ft", "ga", "salun", "--json").stdout)["tests"]
+    table = unlearn_bench.compare("ft", "ga", "salun")
+    assert list(table["p_holm"]) == [each["p_holm"] for each in compared] and len(table) > 20
+    by_seed = unlearn_bench.seed_rows().groupby("entry")["retdev"].mean()
+    assert by_seed["ft"] == pytest.approx(board.set_index("entry").loc["ft", "retdev"])
+    assert unlearn_bench.references().missing() == []
 
 
 def test_a_submission_is_checked_and_run(small: Path, prepared: object, tmp_path: Path) -> None:
@@ -53,11 +56,11 @@ def test_a_submission_is_checked_and_run(small: Path, prepared: object, tmp_path
     path.write_text("def unlearn(model, retain, forget, val, *, lr=0.1):\n    return model\n")
     assert unlearn_bench.check(path).defaults == {"lr": 0.1}
     options = unlearn_bench.RunOptions(sandbox="process")
-    result = unlearn_bench.submit(path, str(small), options, parameters={"lr": 0.2})
+    result = unlearn_bench.evaluate(path, str(small), options, parameters={"lr": 0.2})
     assert result.failure is None and result.listed and result.entry.overrides == {"lr": 0.2}
     assert {seed: record.status for seed, record in result.records.items()} == {0: "ok", 1: "ok"}
     path.write_text("def unlearn(model, retain, forget, val):\n    raise ValueError('no')\n")
-    failure = unlearn_bench.submit(path, str(small), options).failure
+    failure = unlearn_bench.evaluate(path, str(small), sandbox="process").failure
     assert failure is not None and failure.exit_code == 11 and "ValueError: no" in failure.message
 
 

@@ -29,8 +29,9 @@ def test_every_submission_that_cannot_be_a_file_here_is_refused_before_any_conta
     assert [(r.attack, r.status) for r in results if not r.ok] == []
     reasons = {r.attack: r.reason for r in results}
     assert "more than 65,536" in reasons["oversized submission"]
-    for name in ("symlink", "FIFO", "folder"):
+    for name in ("symlink", "FIFO"):
         assert "not a regular file" in reasons[f"{name} submission"]
+    assert "it has no __init__.py" in reasons["folder submission"]
 
 
 def test_a_submission_that_is_accepted_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,7 +51,7 @@ def test_what_check_refuses(tmp_path: Path, name: str) -> None:
 
 def test_files_that_are_no_source(tmp_path: Path) -> None:
     expect(run("check", str(tmp_path / "none.py")), 2, "there is no file", "your command", "bench init")
-    expect(run("check", str(tmp_path)), 10, "is not a regular file", "your method")
+    expect(run("check", str(tmp_path)), 10, "it has no __init__.py", "your method", "define unlearn")
     good, link = tmp_path / "good.py", tmp_path / "link.py"
     good.write_text(IDENTITY)
     link.symlink_to(good)

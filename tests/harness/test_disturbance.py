@@ -188,7 +188,7 @@ def test_times_of_a_disturbed_retrain_are_not_kept_and_mark_the_units_of_its_see
     def half_disturbed(context: UnitContext, unit: Unit, slot: Slot, deadline: float) -> Record:
         beside = "it waited" if unit.entry.name == "retrain" and unit.seed == 1 else ""
         outcome = Outcome("ok", seconds=2.0, cpu_seconds=2.0, disturbed=beside)
-        return unit_run._record(context, unit, outcome, None)
+        return unit_run.unit_record(unit, outcome, None, context.sandbox.trusted, context.hardware)
 
     monkeypatch.setattr(unit_run, "run", half_disturbed)
     context = UnitContext(references, load("process"), "x")

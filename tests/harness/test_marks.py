@@ -81,24 +81,24 @@ def nearly(references: References, record: Record) -> Record:
 
 def test_the_verdict_rests_on_the_entrys_own_spread(shipped: References) -> None:
     present = {one.name: one for one in board_entries(shipped)}
-    ft = present["ft"]
-    published = ft.records[3]
+    msg = present["msg"]
+    published = msg.records[3]
     assert published.status == "ok" and published.logits is not None
 
     same = replace(published, date="2027-01-01T00:00:00+00:00")
-    assert verification.judge(shipped, ft, published, same)[0].verdict == "consistent"
+    assert verification.judge(shipped, msg, published, same)[0].verdict == "consistent"
     near = nearly(shipped, published)
-    rerun, table, why = verification.judge(shipped, ft, published, near)
+    rerun, table, why = verification.judge(shipped, msg, published, near)
     assert rerun.verdict == "consistent" and "spread" in why, table
-    far = again_of(shipped, published, shipped.logits(Role("retrained", 3)))  # as if it had been retrained instead
-    rerun, table, why = verification.judge(shipped, ft, published, far)
+    far = again_of(shipped, published, shipped.logits(Role("original", 3)))  # as if nothing had been unlearned
+    rerun, table, why = verification.judge(shipped, msg, published, far)
     assert rerun.verdict == "inconsistent" and {one.metric for one in table if one.exceeds} & {"ra", "retdev"}
     assert "moved by more than the entry's seeds explain" in why
 
     slow = replace(near, seconds=(published.seconds or 1) * 3)
-    assert verification.judge(shipped, ft, published, slow)[0].verdict == "inconsistent"
+    assert verification.judge(shipped, msg, published, slow)[0].verdict == "inconsistent"
     elsewhere = replace(slow, environment={**published.environment, "cpu": "another"})
-    rerun, table, _ = verification.judge(shipped, ft, published, elsewhere)
+    rerun, table, _ = verification.judge(shipped, msg, published, elsewhere)
     assert rerun.verdict == "consistent" and not table[-1].judged, "seconds of two machines are not compared"
     assert "(elsewhere)" in comparison_text.verification(published, elsewhere, table)
 

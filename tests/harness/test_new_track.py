@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import re
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from tests.harness.conftest import run
+from tests.harness.conftest import run, undisturbed
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support.errors import BenchError
 from unlearn_bench.harness.tracks.loading import load_track
 from unlearn_bench.harness.workflows.new_track import channel_statistics, split_sizes
+
+DATA = Path(__file__).parents[1] / "data"
 
 
 @pytest.fixture
@@ -87,3 +92,78 @@ def test_an_invalid_track_is_not_written_out(tmp_path: Path) -> None:
     (tmp_path / "bad.toml").write_text('extends = "digits-resnet18"\n[data]\nclasses = 1\n')
     result = run("tracks", str(tmp_path / "bad.toml"))
     assert result.exit_code == 2 and "data.classes is 1" in result.stderr and result.stdout == ""
+
+
+def test_a_data_set_of_a_library_becomes_a_track(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BENCH_DATA", str(tmp_path))
+    arguments = [f"--argument={text}" for text in ("size=300", "image_size=[3, 9, 12]", "num_classes=3")]
+    made = tmp_path / "mine.toml"
+    result = run("tracks", "new", str(made), "--data", "torchvision:FakeData", *arguments)
+    assert result.exit_code == 0, result.output
+    assert "300 images in 3 classes, 8 pixels, 3 channels" in result.stdout
+    track = load_track(str(made))
+    assert track.data.arguments == {"size": 300, "image_size": (3, 9, 12), "num_classes": 3}
+    assert References(track, Store()).examples.dataset.sha256 == track.data.sha256
+    written_out = tmp_path / "again.toml"
+    written_out.write_text(run("tracks", str(made)).stdout)
+    assert load_track(str(written_out)).reference_digest == track.reference_digest
+
+
+def test_a_folder_that_datasets_saved_becomes_a_track(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import datasets
+
+    monkeypatch.setenv("BENCH_DATA", str(tmp_path))
+    pictures = [Image.new("L", (30, 31), 40 * (index % 5)) for index in range(300)]
+    columns = {"image": pictures, "shade": [f"shade {index % 5}" for index in range(300)]}
+    datasets.Dataset.from_dict(columns).save_to_disk(str(tmp_path / "saved"))
+    command = ["tracks", "new", str(tmp_path / "mine.toml"), "--data", str(tmp_path / "saved")]
+    assert "no column label" in run(*command).stderr
+    result = run(*command, "--argument", "label=shade")
+    assert result.exit_code == 0, result.output
+    data = load_track(str(tmp_path / "mine.toml")).data
+    assert (data.name, data.path, data.classes, data.image_size) == ("hf:saved", "saved", 5, 32)
+    assert len(data.mean) == 1
+
+
+def test_a_data_set_that_no_library_has_leaves_no_file(tmp_path: Path) -> None:
+    result = run("tracks", "new", str(tmp_path / "mine.toml"), "--data", "torchvision:CIFAR11")
+    assert result.exit_code == 2 and "near it: CIFAR10" in result.stderr
+    assert not (tmp_path / "mine.toml").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_a_folder_of_pictures_becomes_a_board_with_three_commands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, record_property: Callable[[str, object], None]
+) -> None:
+    monkeypatch.setenv("BENCH_DATA", str(tmp_path))
+    with np.load(DATA / "cifar10-mini.npz") as archive:
+        images, labels = archive["images"], archive["labels"]
+    if images.shape[1] == 3:
+        images = images.transpose(0, 2, 3, 1)
+    for number, (image, label) in enumerate(zip(images, labels, strict=True)):
+        folder = tmp_path / "pictures" / f"class {label}"
+        folder.mkdir(parents=True, exist_ok=True)
+        if label < 3 and len(list(folder.iterdir())) < 110:
+            Image.fromarray(image).save(folder / f"{number}.png")
+        elif label >= 3:
+            folder.rmdir()
+    track = str(tmp_path / "pictures.toml")
+    undisturbed()
+    for command in (
+        ("tracks", "new", track, "--data", str(tmp_path / "pictures")),
+        ("baselines", "ft", "ga", "--track", track, "--sandbox", "process"),
+        ("leaderboard", "--track", track),
+    ):
+        start = time.perf_counter()
+        result = run(*command)
+        record_property(f"seconds of {command[0]}", round(time.perf_counter() - start, 1))
+        assert result.exit_code == 0, result.output
+        if command[0] == "tracks":  # two seeds and twelve epochs are enough here
+            proposed = Path(track).read_text()
+            shorter = re.sub(r"(?m)^epochs = 60\b", "epochs = 12", re.sub(r"(?m)^seeds = 10\b", "seeds = 2", proposed))
+            assert shorter.count("seeds = 2") > proposed.count("seeds = 2") and "epochs = 12" in shorter
+            Path(track).write_text(shorter)
+    for row in ("ft", "ga", "retrain", "original"):
+        assert re.search(rf"^.*\b{row}\b", result.stdout, re.MULTILINE), result.stdout
+    assert "330 images" in Path(track).read_text()

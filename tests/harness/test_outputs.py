@@ -67,11 +67,11 @@ def test_logits_of_a_board_give_the_numbers_of_the_board(shipped: tuple[Referenc
 
 
 def test_a_notebook_gets_the_same_numbers_from_a_function(shipped: tuple[References, Arrays], tmp_path: Path) -> None:
-    scores = unlearn_bench.score_outputs(shipped[1])
+    scores = unlearn_bench.score(shipped[1])
     printed = json.loads(run("score", written(tmp_path, shipped[1]), "--json").stdout)
     assert [metric.value.mean for metric in scores.metrics] == [each["value"]["mean"] for each in printed["metrics"]]
     with pytest.raises(unlearn_bench.BenchError, match="has no labels"):
-        unlearn_bench.score_outputs({})
+        unlearn_bench.score({})
 
 
 def test_one_seed_without_a_second_retrained_model_has_no_interval_and_no_null(

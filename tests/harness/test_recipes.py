@@ -15,8 +15,10 @@ from torch import Tensor, nn
 from tests.harness.conftest import SMALL
 from unlearn_bench.harness.entries.entry import retrain
 from unlearn_bench.harness.support.errors import TrackError
+from unlearn_bench.harness.support.seeds import derive
 from unlearn_bench.harness.tracks.loading import load_track
 from unlearn_bench.harness.tracks.specification import Recipe
+from unlearn_bench.harness.training.draws import mixup_shares
 from unlearn_bench.harness.training.plan import _can_group
 from unlearn_bench.harness.training.recipe import train
 from unlearn_bench.harness.training.step import rates
@@ -75,7 +77,7 @@ def close(one: nn.Module, other: nn.Module) -> bool:
     return all(torch.allclose(p, q, atol=1e-8, rtol=1e-6) for p, q in pairs)
 
 
-@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("change", ["sgd", "nesterov", "adamw", "warmup", "label smoothing", "clip"])
 def test_reference_models_and_the_toolkit_take_the_steps_of_plain_pytorch(
     change: str, data: tuple[Tensor, Tensor]
 ) -> None:
@@ -92,7 +94,47 @@ def test_reference_models_and_the_toolkit_take_the_steps_of_plain_pytorch(
         assert not close(model, plainly(network(), PLAIN, images, labels))
 
 
-@pytest.mark.parametrize("change", ["adamw", "nesterov", "label smoothing"])
+AUGMENTED: dict[str, dict[str, Any]] = {
+    "random resized crop": {"random_resized_crop": 0.3},
+    "randaugment": {"randaugment": 20},
+    "mixup": {"mixup": 0.5},
+    "all": {"random_resized_crop": 0.3, "flip": True, "randaugment": 9, "mixup": 0.5, "label_smoothing": 0.1},
+}
+CHANGES |= AUGMENTED
+
+
+@pytest.mark.parametrize("change", AUGMENTED)
+def test_augmentation_follows_from_the_models_seed_and_changes_what_is_learnt(
+    change: str, data: tuple[Tensor, Tensor]
+) -> None:
+    models = []
+    for recipe, seed in ((PLAIN, 5), *((replace(PLAIN, **AUGMENTED[change]), seed) for seed in (5, 5, 6))):
+        torch.manual_seed(len(models))
+        models.append(train_one(recipe, seed, *data))
+    assert close(models[1], models[2])
+    assert not close(models[1], models[3]) and not close(models[1], models[0])
+
+
+def train_one(recipe: Recipe, seed: int, images: Tensor, labels: Tensor) -> nn.Module:
+    model = network()
+    train([model], images, labels, [np.arange(24)], [seed], recipe, to_input)
+    return model
+
+
+def test_mixup_takes_the_step_of_mixed_targets(data: tuple[Tensor, Tensor]) -> None:
+    recipe, (images, labels) = replace(PLAIN, epochs=1, mixup=0.5), data
+    share = float(mixup_shares(0.5, 1, derive(5, 3, 0)))
+    order = torch.randperm(24, generator=torch.Generator().manual_seed(5))
+    mixed = share * to_input(images[order]) + (1 - share) * to_input(images[order]).roll(1, 0)
+    hot = torch.nn.functional.one_hot(labels[order], 4).double()
+    expected = network().train()
+    optimizer = torch.optim.SGD(expected.parameters(), lr=0.05, momentum=0.9, weight_decay=0.01)
+    torch.nn.functional.cross_entropy(expected(mixed), share * hot + (1 - share) * hot.roll(1, 0)).backward()
+    optimizer.step()
+    assert close(train_one(recipe, 5, *data), expected)
+
+
+@pytest.mark.parametrize("change", ["adamw", "nesterov", "label smoothing", *AUGMENTED])
 def test_models_that_are_trained_together_are_those_that_are_trained_alone(
     change: str, data: tuple[Tensor, Tensor]
 ) -> None:
@@ -137,9 +179,11 @@ def written(folder: Path, keys: str) -> Path:
 
 
 def test_retrain_is_timed_with_the_tracks_recipe(tmp_path: Path) -> None:
-    keys = 'optimizer = "adamw"\nlabel_smoothing = 0.1\nclip = 1.0'
+    keys = 'optimizer = "adamw"\nlabel_smoothing = 0.1\nclip = 1.0\n'
+    keys += "random_resized_crop = 0.2\nrandaugment = 9\nmixup = 0.2"
     overrides = retrain(load_track(str(written(tmp_path, keys)))).overrides
     assert (overrides["optimizer"], overrides["label_smoothing"], overrides["clip"]) == ("adamw", 0.1, 1.0)
+    assert (overrides["random_resized_crop"], overrides["randaugment"], overrides["mixup"]) == (0.2, 9, 0.2)
 
 
 @pytest.mark.parametrize(
@@ -149,6 +193,10 @@ def test_retrain_is_timed_with_the_tracks_recipe(tmp_path: Path) -> None:
         ('optimizer = "adamw"\nnesterov = true', "recipe.nesterov goes with"),
         ("label_smoothing = 1.0", "recipe.label_smoothing"),
         ("clip = 0.0", "recipe.clip"),
+        ("crop = 1\nrandom_resized_crop = 0.5", "exclude each other"),
+        ("random_resized_crop = 1.5", "a share of the area"),
+        ("randaugment = 31", "a magnitude of 1"),
+        ("mixup = -1", "recipe.mixup is -1"),
         ('optimizer = "lion"', "recipe.optimizer is 'lion'"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from docker.models.containers import Container
 from tests.sandbox.conftest import SPEC
 from unlearn_bench.sandbox.backends import load
 from unlearn_bench.sandbox.engine import reap
+from unlearn_bench.sandbox.image.layer import build_layer
 from unlearn_bench.sandbox.types import MIB, Job, Outcome, Sandbox
 
 pytestmark = pytest.mark.docker
@@ -213,3 +215,27 @@ def test_orphans_are_reaped_and_the_living_left_alone(client: docker.DockerClien
         assert of_run(client, "dead") == []
     finally:
         created[0].remove(force=True)
+
+
+def test_what_an_entry_requires_is_in_an_image_of_its_own(
+    docker_sandbox: Sandbox, make_job: Callable[..., Job], client: docker.DockerClient
+) -> None:
+    requirements = ("einops>=0.8",)
+    job = make_job("import einops\n\ndef unlearn(model, retain): ...", requirements=requirements)
+    image, added = build_layer("lean", requirements)
+    try:
+        outcome = docker_sandbox.run(job, nullcontext())
+        assert outcome.status == "ok", outcome
+        assert outcome.environment["image"] == image
+        assert outcome.environment["requirements"] == added
+        assert re.fullmatch(r"einops==[\d.]+ sha256:[0-9a-f]{64}", added[0]) and len(added) == 1
+    finally:
+        client.images.remove(image, force=True)
+    assert "bench image --variant lean --for" in docker_sandbox.run(job, nullcontext()).reason
+
+
+def test_an_entry_without_requirements_gets_the_image_of_all(
+    docker_sandbox: Sandbox, make_job: Callable[..., Job]
+) -> None:
+    outcome = docker_sandbox.run(make_job("import einops\n\ndef unlearn(model, retain): ..."), nullcontext())
+    assert outcome.status == "crash" and "einops" in outcome.reason

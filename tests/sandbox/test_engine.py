@@ -30,8 +30,12 @@ def test_streams_are_told_apart_at_any_fragmentation(sent: list[tuple[int, bytes
     assert received["log"] == b"".join(data for which, data in sent if which == 2)
 
 
-def image(size: int, packages: str, cuda: str = "") -> Any:
-    return SimpleNamespace(attrs={"Size": size}, labels={images.PACKAGES_LABEL: packages, images.CUDA_LABEL: cuda})
+def image(size: int, packages: str, cuda: str = "", **labels: str) -> Any:
+    return SimpleNamespace(
+        id=f"sha256:{size}",
+        attrs={"Size": size},
+        labels={images.PACKAGES_LABEL: packages, images.CUDA_LABEL: cuda, **labels},
+    )
 
 
 def test_the_smallest_sufficient_image_is_taken() -> None:
@@ -41,6 +45,18 @@ def test_the_smallest_sufficient_image_is_taken() -> None:
     assert images.find(client, ("torchvision",), "cpu") is full
     assert images.find(client, (), "cuda:0") is full
     assert images.find(client, ("jax",), "cpu") is None
+
+
+def test_an_image_for_an_entry_is_taken_for_its_requirements_alone() -> None:
+    lean = image(1, "torch")
+    labels = {images.REQUIREMENTS_LABEL: "einops>=0.8", images.BASE_LABEL: lean.id}
+    layer = image(0, "torch einops", **labels)
+    client: Any = SimpleNamespace(images=SimpleNamespace(list=lambda name: [layer, lean]))
+    assert images.find(client, (), "cpu") is lean
+    assert images.find(client, (), "cpu", ("einops>=0.8",)) is layer
+    assert images.find(client, (), "cpu", ("einops>=0.7",)) is None
+    rebuilt: Any = SimpleNamespace(images=SimpleNamespace(list=lambda name: [layer, image(2, "torch")]))
+    assert images.find(rebuilt, (), "cpu", ("einops>=0.8",)) is None
 
 
 def container(owner: str) -> Any:
@@ -107,7 +123,7 @@ def test_bundled_data_sets_are_not_in_the_image(tmp_path: Path) -> None:
     for name in kept + dropped:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
-    build._prune(tmp_path)
+    build.prune(tmp_path)
     assert sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file()) == sorted(kept)
 
 

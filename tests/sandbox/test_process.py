@@ -248,3 +248,17 @@ def test_a_unit_has_a_login_name(make_job: Callable[..., Job]) -> None:
     source = "import getpass\ndef unlearn(*given):\n    raise RuntimeError('login ' + getpass.getuser())\n"
     outcome = load("process").run(make_job(source), nullcontext())
     assert outcome.status == "crash" and "login entry" in outcome.reason
+
+
+def test_an_entry_of_several_files_imports_them(make_job: Callable[..., Job]) -> None:
+    modules = {"deep/__init__.py": b"", "deep/names.py": b"WORD = 'found'"}
+    job = make_job("from .deep.names import WORD\n\ndef unlearn(model, retain):\n    print(WORD)\n", modules=modules)
+    outcome = load("process").run(job, nullcontext())
+    assert (outcome.status, outcome.log.strip()) == ("ok", "found"), outcome
+
+
+def test_what_an_entry_requires_and_is_not_here_is_named(make_job: Callable[..., Job]) -> None:
+    job = make_job("def unlearn(model, retain): ...", requirements=("torch>=2", "no-such-package>=1"))
+    outcome = load("process").run(job, nullcontext())
+    assert outcome.status == "infra"
+    assert "requires no-such-package>=1" in outcome.reason

@@ -36,9 +36,9 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_row_has_its_places_its_intervals_and_the_best_group_in_bold(files: Path) -> None:
     rows = (files / "digits-resnet18.tex").read_text().splitlines()
-    (eu_k,) = [row for row in rows if r"& eu\_k &" in row]
+    (cf_k,) = [row for row in rows if r"& cf\_k &" in row]
     places, interval = r"\d+--\d+ & \d+--\d+ & ", r"0\.\d{3} \\pm 0\.\d{3}"
-    assert re.match(rf"{places}eu\\_k & \$\\mathbf\{{{interval}\}}\$ & \$0\.\d\d \\pm", eu_k), eu_k
+    assert re.match(rf"{places}cf\\_k & \$\\mathbf\{{{interval}\}}\$ & \$0\.\d\d \\pm", cf_k), cf_k
     assert len({row.count("&") for row in rows if "&" in row}) == 1
 
 
@@ -68,3 +68,11 @@ def test_it_compiles(files: Path) -> None:
         done = subprocess.run([*command, "paper"], cwd=files, capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done.stdout
     assert (files / "paper.pdf").stat().st_size > 10_000
+
+
+def test_it_says_how_much_memory_a_method_needs(files: Path) -> None:
+    text = (files / "digits-resnet18.tex").read_text()
+    (heads,) = [line for line in text.splitlines() if line.startswith("position &")]
+    (iu,) = [line for line in text.splitlines() if "& iu" in line]
+    place = heads.split(" & ").index("peak MiB \\\\")
+    assert re.match(r"\$\d{3,4} \\pm \d+\$", iu.split(" & ")[place]), iu

@@ -166,7 +166,7 @@ def test_an_entry_page_has_what_is_known(stored: Built) -> None:
         repr(record.parameters["lr"]),
         "1e-05 to 0.1, log scale",
         "1 to 10",
-        "30 trials × 2 units",
+        "100 trials × 3 units",
         str(record.environment["image"]),
         "module.weight.copy_(module.weight.transpose(2, 3).clone())",
         "umia_two_sided",

@@ -13,6 +13,7 @@ import pandas as pd
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.report.cells import NONE, group, unconverged
 from unlearn_bench.harness.report.neighbours import told_apart
+from unlearn_bench.harness.report.pretraining import pretraining
 from unlearn_bench.harness.report.site.page_data import LETTERS, Board, Number, Part, Row, number, plain, position, slug
 from unlearn_bench.harness.results import board, scores
 from unlearn_bench.harness.results.badges import UNTRUSTED
@@ -81,7 +82,8 @@ def boards(tracks: Sequence[Results], public: bool) -> tuple[list[Board], dict[s
 
 
 def _architecture(results: Results) -> str:
-    return str(results.references.track.model["name"])
+    model = results.references.track.model
+    return str(model.get("name") or model["file"])
 
 
 def _data_set(results: Results) -> str:
@@ -116,7 +118,8 @@ def _track(results: Results, table: pd.DataFrame, cells: Mapping[str, Mapping[tu
         ("Model", _architecture(results)),
         ("Examples", parts),
         ("Model seeds", str(track.protocol.seeds)),
-        ("Zero line", f"{_zero_line(null)}: a second retrained model"),
+        *([("Reference models", provenance)] if (provenance := results.references.provenance) else []),
+        ("Zero line", _zero_line(null)),
         ("Ties", f"mean Indisc differs by {tie:.3f} by the choice of F and T alone"),
     ]
     if "ulira" in null:
@@ -141,7 +144,7 @@ def _track(results: Results, table: pd.DataFrame, cells: Mapping[str, Mapping[tu
         rows=tuple(rows),
         facts=tuple((name, plain(value)) for name, value in facts),
         null=null,
-        notes=_notes(table),
+        notes=_notes(table, track),
     )
 
 
@@ -228,14 +231,17 @@ def _with_spread() -> list[Metric]:
 
 def _zero_line(null: Mapping[str, float]) -> str:
     metrics = [metric for metric in grouped() if metric.name in null]
-    return ", ".join(f"{metric.title} {null[metric.name]:.{metric.digits}f}" for metric in metrics)
+    if not metrics:
+        return "none, for want of a second retrained model"
+    numbers = ", ".join(f"{metric.title} {null[metric.name]:.{metric.digits}f}" for metric in metrics)
+    return f"{numbers}: a second retrained model"
 
 
-def _notes(table: pd.DataFrame) -> tuple[str, ...]:
+def _notes(table: pd.DataFrame, track: Track) -> tuple[str, ...]:
     notes = []
     if not ((table["kind"] == "baseline") & (table["state"] == "ok")).any():
         notes.append("No baseline has run here: groups and positions mean nothing yet.")
     if (table["badge"] == UNTRUSTED).any():
         notes.append("Rows with the badge “untrusted sandbox” ran without a container.")
-    notes += [f"{line[0].upper()}{line[1:]}." for line in told_apart(table)]
-    return tuple(notes)
+    notes += [f"{line[0].upper()}{line[1:]}." for line in (*told_apart(table), *pretraining(track))]
+    return tuple(map(plain, notes))

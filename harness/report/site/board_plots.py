@@ -56,7 +56,7 @@ def trade_off(board: Board) -> Markup | None:
         parts.append(
             tag("g", tag("title", tooltip), tag("circle", cx=cx, cy=cy, r=sizes[row.name]), class_=f"dot {kind}")
         )
-        if len(rows) <= MOST and (spot := _free(row.name, cx, cy, sizes[row.name], boxes)):
+        if len(rows) <= MOST and (spot := free_spot(row.name, cx, cy, sizes[row.name], boxes)):
             parts.append(text(spot[0], spot[1], row.name, spot[2]))
     title = f"Retention against forgetting of {len(rows)} methods; the Pareto front has {len(front)} of them"
     return picture(title, height, parts)
@@ -76,10 +76,21 @@ def _radius(row: Row) -> float:
     return min(max(4.0 * math.sqrt(max(rte, 0.1)), 3.0), 16.0)
 
 
-def _free(
+def free_spot(
     name: str, cx: float, cy: float, radius: float, boxes: list[tuple[float, float, float, float]]
 ) -> tuple[float, float, str] | None:
-    """Where a label fits without touching another; it then takes the place."""
+    """Return where a label fits without touching another, in pixels of a picture that is 720 wide; it takes the place.
+
+    Args:
+        name: the label.
+        cx: horizontal centre of what is labelled.
+        cy: vertical centre, downwards.
+        radius: of what is labelled.
+        boxes: (left, top, right, bottom) of what stands there already; the label's is added.
+
+    Returns:
+        Its horizontal position, its baseline and its anchor; ``None`` where it does not fit.
+    """
     width = 7.0 * len(name)
     around = (
         (radius + 4, 4.0, "start"),

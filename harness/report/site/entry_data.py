@@ -93,7 +93,9 @@ def page(
     )
 
 
-def _attack_numbers(results: Results, board_entry: BoardEntry) -> tuple[tuple[str, str, float, float, float], ...]:
+def _attack_numbers(
+    results: Results, board_entry: BoardEntry
+) -> tuple[tuple[str, str, float, float | None, float], ...]:
     if board_entry.name in REFERENCES:
         return ()
     table = attack_panel.attack_numbers(results.references, board_entry, results)

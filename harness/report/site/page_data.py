@@ -151,8 +151,8 @@ class EntryPage:
     sealed: bool
     """Whether what follows ``numbers`` is left out."""
     statuses: Mapping[str, int]
-    attack_numbers: tuple[tuple[str, str, float, float, float], ...]
-    """Attack, number, value, null, Original."""
+    attack_numbers: tuple[tuple[str, str, float, float | None, float], ...]
+    """Attack, number, value, null where there is one, Original."""
     numbers: tuple[tuple[Metric, Number], ...]
     summary: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)
