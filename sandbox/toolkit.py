@@ -252,7 +252,7 @@ def head(model: nn.Module) -> Classifier:
         return linear[-1]
     *_, last = [None, *(module for module in model.modules() if isinstance(module, nn.Conv2d))]
     if last is None or last.kernel_size != (1, 1):
-        raise NotApplicable("the network has no linear layer or 1×1 convolution that could be its classifier")
+        raise NotApplicable("the network has no linear layer or 1×1 convolution as its classifier")
     last.out_features = last.out_channels  # type: ignore[assignment]
     return cast(Classifier, last)
 

@@ -67,5 +67,5 @@ def test_baselines_that_do_not_apply_are_no_failure_of_the_command(tmp_path: Pat
     track = ("--track", str(track_file(tmp_path, WITHOUT_A_HEAD)))
     result = run("baselines", "ft", "srl", *track, "--sandbox", "process")
     assert result.exit_code == 0, result.output
-    why = "the network has no linear layer or 1×1 convolution that could be its classifier"
+    why = "the network has no linear layer or 1×1 convolution as its classifier"
     assert f"srl not applicable: {why}" in result.stdout
