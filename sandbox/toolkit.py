@@ -11,7 +11,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, cast
 
 import torch
 import torch.nn.functional as F
@@ -222,16 +222,39 @@ def predict(model: nn.Module, images: Tensor, batch_size: int = 256) -> Tensor:
     return torch.cat([model(part) for part in images.split(batch_size)])
 
 
-def head(model: nn.Module) -> nn.Linear:
-    """Return the classifier: the last linear layer, with one output per class, also for classes without labels.
+class Classifier(Protocol):
+    """A layer of a model that gives the logits."""
+
+    weight: Tensor
+    """[classes, features], of a convolution [classes, features, 1, 1]."""
+
+    @property
+    def out_features(self) -> int:
+        """Number of classes, also of those without labels."""
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """Return the weight and the bias, if there is one."""
+
+    def reset_parameters(self) -> None:
+        """Draw the parameters anew, as torch does by default."""
+
+
+def head(model: nn.Module) -> Classifier:
+    """Return the classifier: the last linear layer or, in a network without any, the last convolution if it is 1×1.
+
+    Such a convolution, as SqueezeNet and timm's ResNetV2 have, is the linear layer at every position.
 
     Raises:
-        NotApplicable: the network has no linear layer.
+        NotApplicable: the network has neither.
     """
     linear = [module for module in model.modules() if isinstance(module, nn.Linear)]
-    if not linear:
-        raise NotApplicable("the network has no linear layer that could be its classifier")
-    return linear[-1]
+    if linear:
+        return linear[-1]
+    *_, last = [None, *(module for module in model.modules() if isinstance(module, nn.Conv2d))]
+    if last is None or last.kernel_size != (1, 1):
+        raise NotApplicable("the network has no linear layer or 1×1 convolution as its classifier")
+    last.out_features = last.out_channels  # type: ignore[assignment]
+    return cast(Classifier, last)
 
 
 def finite(model: nn.Module, *more: Tensor) -> bool:
@@ -299,12 +322,12 @@ def last_layers(model: nn.Module, share: float) -> nn.ModuleList:
 def differentiable_eval(model: nn.Module) -> nn.Module:
     """Put ``model`` into a mode that computes what eval mode does and lets gradients reach every parameter.
 
-    Modules without children (batch norms, dropouts) are in eval mode, so a sample's output does not depend on the
-    others. Containers are in train mode, because TinyViT's attention in eval mode works with a copy of its biases.
+    All of it is in eval mode, so a sample's output does not depend on the others or on chance. The exception is the
+    attention of TinyViT and its like, which in eval mode works with a copy of its biases.
     """
     model.eval()
     for module in model.modules():
-        module.training = any(True for _ in module.children())
+        module.training = hasattr(module, "attention_biases")
     return model
 
 

@@ -22,7 +22,6 @@ from unlearn_bench.harness.training.gpu import GpuTrainer
 from unlearn_bench.harness.training.inference import infer, normaliser
 from unlearn_bench.harness.training.mixed_precision import uses_bfloat16
 from unlearn_bench.harness.training.recipe import initial_model, train
-from unlearn_bench.sandbox.inside import models
 
 
 @dataclass(frozen=True)
@@ -83,7 +82,7 @@ class TaskTrainer:
         state = model.state_dict()
         if track.recipe.weights == "float16":
             state = {name: t.half() if t.is_floating_point() else t for name, t in state.items()}
-            models.restore(model, state)
+            model.load_state_dict(state)
         if gpu is None:
             logits = infer(model, torch.from_numpy(self.references.examples.dataset.images), normaliser(track))
         else:

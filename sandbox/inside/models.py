@@ -6,7 +6,6 @@ torchvision and timm are imported only by the models that need them: the lean im
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, TypeVar
@@ -199,12 +198,5 @@ def load(spec: Mapping[str, Any], state: Mapping[str, Tensor]) -> nn.Module:
     """Build a model with the given state; torch's global generator is left where it was."""
     with torch.random.fork_rng(devices=[]):
         model = build(spec)
-    restore(model, state)
+    model.load_state_dict(dict(state))
     return model
-
-
-def restore(model: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Load a state that was kept as arrays by name, without the versions that some networks look for in theirs."""
-    versioned = OrderedDict(state)
-    versioned._metadata = model.state_dict()._metadata  # type: ignore[attr-defined]
-    model.load_state_dict(versioned)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import inspect
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -96,6 +97,8 @@ def _torchvision(name: str, classes: int, channels: int, size: int, arguments: d
         model: nn.Module = zoo.get_model(name, weights=None, **own, **arguments)
     except (TypeError, ValueError) as error:
         raise NetworkError(f"torchvision does not build {name} with these arguments: {error}") from None
+    if isinstance(model, zoo.MNASNet):  # its own method refuses tensors by name, which have no version
+        model._load_from_state_dict = partial(nn.Module._load_from_state_dict, model)
     return model if channels == 3 else _with_channels(model, channels)
 
 

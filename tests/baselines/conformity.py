@@ -58,6 +58,7 @@ def plain_step(architecture: str) -> int:
     return memory.most["peak"]
 
 
+@cache
 def limits(architecture: str, by_sample: bool) -> Limits:
     model, loaders = tiny_problem(architecture)
     size = sum(p.numel() * p.element_size() for p in model.parameters())
@@ -69,6 +70,7 @@ def limits(architecture: str, by_sample: bool) -> Limits:
     return Limits(peak, COPIES * size)
 
 
+@cache
 def shortened(path: Path) -> dict[str, Any]:
     """Parameters for a run of a moment."""
     defaults = entry.read(path).defaults

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import importlib.util
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -88,6 +89,15 @@ def load_entry(path: Path) -> ModuleType:
 
 def tiny_problem(architecture: str, device: str = "cpu") -> tuple[nn.Module, Loaders]:
     """A small untrained model and the sandbox's loaders; the last batch of R and of F has one sample."""
+    model, data, generator_state = _built_once(architecture)
+    torch.set_rng_state(generator_state)
+    data = {name: tensor.clone() for name, tensor in data.items()}
+    return copy.deepcopy(model).to(device), make_loaders(data, (0.5,), (0.25,), 1, 16, 0, device)
+
+
+@cache
+def _built_once(architecture: str) -> tuple[nn.Module, dict[str, Tensor], Tensor]:
+    """The model and the data of :func:`tiny_problem`, and the state in which drawing them leaves torch's generator."""
     torch.manual_seed(0)
     size = 8 if architecture == "resnet" else 32
     data: dict[str, Tensor] = {}
@@ -95,7 +105,7 @@ def tiny_problem(architecture: str, device: str = "cpu") -> tuple[nn.Module, Loa
         data[f"{name}_images"] = torch.randint(0, 256, (n, 1, size, size), dtype=torch.uint8)
         data[f"{name}_labels"] = torch.randint(0, 4, (n,))
     spec = SPECS.get(architecture) or {**NETWORKS[architecture], "classes": 4, "channels": 1, "image_size": 32}
-    return build(spec).to(device), make_loaders(data, (0.5,), (0.25,), 1, 16, 0, device)
+    return build(spec), data, torch.get_rng_state()
 
 
 def accuracy(model: nn.Module, data: tuple[Tensor, Tensor]) -> float:

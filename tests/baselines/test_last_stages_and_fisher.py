@@ -167,7 +167,11 @@ def test_sample_gradients_equal_those_of_one_sample_at_a_time(spec: dict[str, An
         assert column.abs().max() > 0, name
 
 
-@pytest.mark.parametrize(("spec", "size"), MODELS)
+GHOSTNET = {"name": "timm:ghostnet_050", "classes": 4, "channels": 1, "image_size": 32}
+"""It has batch norms that contain an activation, and a dropout that its outermost module applies."""
+
+
+@pytest.mark.parametrize(("spec", "size"), [*MODELS, pytest.param(GHOSTNET, 32, id="ghostnet")])
 def test_differentiable_eval_computes_what_eval_mode_does(spec: dict[str, Any], size: int) -> None:
     model, images, _ = lived_in(spec, size)
     with torch.no_grad():

@@ -190,9 +190,17 @@ def test_reinitialise_names_what_it_does_not_know() -> None:
         toolkit.reinitialise(nn.Sequential(Odd()))
 
 
-def test_a_network_without_a_linear_layer_has_no_head() -> None:
-    with pytest.raises(toolkit.NotApplicable, match="no linear layer"):
-        toolkit.head(nn.Sequential(nn.Conv2d(1, 4, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten()))
+def test_a_1x1_convolution_is_the_head_of_a_network_without_a_linear_layer() -> None:
+    model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Conv2d(4, 7, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    head = toolkit.head(model)
+    assert head is model[2] and head.out_features == 7
+    assert toolkit.head(nn.Sequential(nn.Linear(2, 3), nn.Conv2d(4, 7, 1))).out_features == 3
+
+
+@pytest.mark.parametrize("layers", [[nn.Conv2d(1, 4, 1), nn.Conv2d(4, 7, 3)], [nn.BatchNorm2d(7)]])
+def test_a_network_without_a_linear_layer_or_a_last_1x1_convolution_has_no_head(layers: list[nn.Module]) -> None:
+    with pytest.raises(toolkit.NotApplicable, match="no linear layer or 1×1 convolution"):
+        toolkit.head(nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten()))
 
 
 def test_train_epoch_lets_gradients_be_changed_before_the_step() -> None:

@@ -58,6 +58,14 @@ def test_a_library_network_answers_small_images_and_comes_back_from_its_state(na
     assert set(models.layout(wanted)) == set(model.state_dict())
 
 
+def test_a_copy_of_mnasnet_takes_tensors_by_name() -> None:
+    model = models.build(spec("torchvision:mnasnet0_5"))
+    copied = copy.deepcopy(model)
+    copied.load_state_dict({name: torch.full_like(tensor, 3) for name, tensor in model.state_dict().items()})
+    assert all((tensor == 3).all() for tensor in copied.state_dict().values())
+    assert not all((tensor == 3).all() for tensor in model.state_dict().values())
+
+
 @pytest.mark.parametrize(
     ("wanted", "what"),
     [
