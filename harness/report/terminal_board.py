@@ -70,7 +70,7 @@ def table(
         lines.append("~ provisional: U-LiRA is not among its attacks")
     if any(unconverged(row) for _, row in board.iterrows()):
         lines.append("^ its search for parameters has not converged: the last third of the trials still found better")
-    if not ((board["kind"] == "baseline") & (board["state"] == "ok")).any():
+    if not ((board["kind"] == "baseline") & board["state"].isin(["ok", NO_BETTER])).any():
         lines.append(f"no baseline has run here: groups mean nothing yet (bench baselines --track {track.name})")
     if floor is not None:
         lines.append(f"overhead floor (the identity entry, median of its seeds): {floor:.2f} s of every run time")

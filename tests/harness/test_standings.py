@@ -131,3 +131,13 @@ def test_a_flattened_copy_stands_where_the_original_of_it_does(standings: pd.Dat
     copy, shipped = standings.loc["flat_eu_k"], standings.loc["eu_k"]
     assert copy[numbers].tolist() == pytest.approx(shipped[numbers].tolist(), abs=1e-6)
     assert copy["group_forgetting"] == shipped["group_forgetting"]
+
+
+def test_a_baseline_that_is_no_better_than_original_sets_groups_all_the_same(
+    standings: pd.DataFrame, default: References
+) -> None:
+    references, bt = standings["state"] == "reference", standings["entry"] == "bt"
+    assert standings.loc[bt, "state"].tolist() == ["no better"]
+    said = "no baseline has run here"
+    assert said not in terminal_board.table(standings[references | bt], default.track, {})
+    assert said in terminal_board.table(standings[references], default.track, {})
