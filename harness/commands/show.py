@@ -24,8 +24,9 @@ from unlearn_bench.harness.commands._verbs import verb
 @click.option(
     "--export",
     "tracker",
-    type=click.Choice(["mlflow", "wandb"]),
-    help="Give the row to MLflow (MLFLOW_TRACKING_URI) or Weights & Biases as a run; again, it replaces that run.",
+    metavar="TRACKER",
+    help="Give the row to mlflow (MLFLOW_TRACKING_URI) or wandb (Weights & Biases) as a run, which takes the place of "
+    "the row's run that is there.",
 )
 @json_option
 def command(entry: str, track: str, secret: Path | None, organiser: bool, tracker: str | None, as_json: bool) -> None:

@@ -28,7 +28,7 @@ from unlearn_bench.harness.tracks.specification import Track
 from unlearn_bench.scoring.groups import GROUPS
 from unlearn_bench.scoring.metric import Metric
 from unlearn_bench.scoring.metric_table import by_weight, leading, ranked, shown, titles
-from unlearn_bench.scoring.seed_rows import NO_BETTER, NOT_APPLICABLE
+from unlearn_bench.scoring.seed_rows import NO_BETTER, NOT_APPLICABLE, OK
 
 WIDTH = 100
 """Columns of the terminal's table."""
@@ -70,7 +70,7 @@ def table(
         lines.append("~ provisional: U-LiRA is not among its attacks")
     if any(unconverged(row) for _, row in board.iterrows()):
         lines.append("^ its search for parameters has not converged: the last third of the trials still found better")
-    if not ((board["kind"] == "baseline") & board["state"].isin(["ok", NO_BETTER])).any():
+    if not ((board["kind"] == "baseline") & board["state"].isin([OK, NO_BETTER])).any():
         lines.append(f"no baseline has run here: groups mean nothing yet (bench baselines --track {track.name})")
     if floor is not None:
         lines.append(f"overhead floor (the identity entry, median of its seeds): {floor:.2f} s of every run time")

@@ -79,11 +79,7 @@ def run(context: UnitContext, unit: Unit, slot: Slot, deadline: float) -> Record
     entry_sources.keep(store, unit.entry)
     stored = None if logits is None else store.put(unit_store.pack(logits))
     record = unit_record(unit, outcome, stored, context.sandbox.trusted, context.hardware)
-    return (
-        record
-        if logits is None
-        else replace(record, weight_distance=distance_from_target(context.references, unit, outcome.weights))
-    )
+    return replace(record, weight_distance=distance_from_target(context.references, unit, outcome.weights))
 
 
 def attempt(

@@ -234,3 +234,8 @@ def test_a_server_of_mlflow_keeps_one_run_of_a_row_which_follows_the_board(
     assert replaced["change"] == "replaced" and left.info.run_id == replaced["run"]
     assert left.data.tags["unlearn_bench.state"] == "disqualified"
     assert client.get_run(first["run"]).info.lifecycle_stage == "deleted"
+
+
+def test_an_unknown_tracker_is_told_which_there_are() -> None:
+    result = run("show", "ft", "--export", "notebook")
+    assert result.exit_code == 2 and "use mlflow or wandb" in result.stderr

@@ -7,24 +7,16 @@ from typing import Any
 import pytest
 from torch import nn
 
-from tests.baselines.conftest import ordinary_loaders
 from tests.baselines.ports.peers import SETTINGS, compare, measures
 from tests.baselines.recording import Digits
 
 SEEDS = 6
 
 
-@pytest.fixture(scope="module")
-def loaders(digits: Digits) -> Any:
-    """Half of R, which both sides get: half the steps."""
-    images, labels = digits["retain"]
-    return ordinary_loaders({**digits, "retain": (images[:448], labels[:448])})
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(SETTINGS))
-def test_agrees_with_the_authors(name: str, original: nn.Module, digits: Digits, loaders: Any) -> None:
-    ours, theirs = compare(name, SEEDS, original, digits, loaders)
+def test_agrees_with_the_authors(name: str, original: nn.Module, digits: Digits, digits_loaders: Any) -> None:
+    ours, theirs = compare(name, SEEDS, original, digits, digits_loaders)
     error = ((ours.var(0) + theirs.var(0)) / SEEDS).sqrt()
     assert ((ours.mean(0) - theirs.mean(0)).abs() < 3 * error + 0.01).all(), (ours.mean(0), theirs.mean(0), error)
     assert measures(original, digits)[3] < ours[:, 3].mean() - 0.02, "there was something to agree on"
