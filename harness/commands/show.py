@@ -25,8 +25,8 @@ from unlearn_bench.harness.commands._verbs import verb
     "--export",
     "tracker",
     metavar="TRACKER",
-    help="Give the row to mlflow (MLFLOW_TRACKING_URI) or wandb (Weights & Biases) as a run, which takes the place of "
-    "the row's run that is there.",
+    help="Give the row to mlflow (MLFLOW_TRACKING_URI) or wandb (Weights & Biases) as a run; see docs/trackers.md for "
+    "what a repetition does.",
 )
 @json_option
 def command(entry: str, track: str, secret: Path | None, organiser: bool, tracker: str | None, as_json: bool) -> None:

@@ -30,7 +30,8 @@ class Exported:
     place: str
     """Address of its page, or the folder of a run that W&B has written offline."""
     change: Change
-    """``unchanged``: the tracker had this row already, and nothing was sent; ``sent``: W&B keeps one run per id."""
+    """``unchanged``: the tracker had this row already, and nothing was sent; ``sent``: to W&B, under the
+    id of earlier exports."""
 
 
 def export(tracker: str, run: TrackedRun) -> Exported:

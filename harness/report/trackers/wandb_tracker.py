@@ -26,7 +26,7 @@ SECONDS = 30
 
 
 def export(run: TrackedRun) -> Exported:
-    """Give a row to W&B under an id of its own, of which W&B keeps one run.
+    """Give a row to W&B under an id of its own, the same in every export.
 
     Raises:
         BenchError: W&B is switched off, nobody is logged in, or it did not take the run.
