@@ -25,7 +25,7 @@ from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.report import terminal_board
 from unlearn_bench.harness.results import board, scores
 from unlearn_bench.harness.support.errors import EXIT_CODES
-from unlearn_bench.harness.units import disclosure, probe_units
+from unlearn_bench.harness.units import disclosure, yardstick_units
 from unlearn_bench.harness.units.blame import BLAME
 from unlearn_bench.harness.units.records import Record, ShadowRecord
 from unlearn_bench.scoring.seed_rows import DOES_NOT_APPLY, NOT_APPLICABLE
@@ -110,7 +110,7 @@ def entry_result(
         records=() if sealed else tuple(records),
         shadow=None
         if sealed or shadow is None
-        else ShadowResult(shadow, probe_units.measured(references, shadow.entry)),
+        else ShadowResult(shadow, yardstick_units.measured(references, shadow.entry)),
     )
 
 

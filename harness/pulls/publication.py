@@ -21,7 +21,7 @@ from unlearn_bench.harness.pulls.git import Repository
 from unlearn_bench.harness.pulls.result import BadResult, EntryResult, PullResult, read_file
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.store import documents
-from unlearn_bench.harness.units import entry_sources, probe_units, shadow_units
+from unlearn_bench.harness.units import entry_sources, shadow_units, yardstick_units
 from unlearn_bench.harness.units.records import Record, ShadowRecord, record_kind, track_folder
 from unlearn_bench.harness.units.unit_kinds import SeedUnit
 from unlearn_bench.sandbox import backends
@@ -105,7 +105,7 @@ def merge(references: References, result: PullResult, checked: list[Checked]) ->
             for content in checked_entry.blobs.values():
                 store.put(content)
             if (shadow := checked_entry.result.shadow) is not None:
-                probe_units.keep(references, shadow.record.entry, shadow.probes)
+                yardstick_units.keep(references, shadow.record.entry, shadow.probes)
                 shadow_units.keep(references, shadow.record)
         for record in new:
             record.save(store)

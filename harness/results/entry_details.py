@@ -14,7 +14,7 @@ from unlearn_bench.harness.results.board_entries import BoardEntry, board_entrie
 from unlearn_bench.harness.results.review import Mark
 from unlearn_bench.harness.results.scores import Scores
 from unlearn_bench.harness.tracks.specification import Track
-from unlearn_bench.harness.units import disclosure, probe_units, tuning
+from unlearn_bench.harness.units import disclosure, tuning, yardstick_units
 from unlearn_bench.harness.units.records import Record, ShadowRecord
 
 
@@ -71,7 +71,7 @@ def entry_details(references: References, name: str) -> EntryDetails:
     attacked = panel_results.shadow_results(references).get(name)
     inconsistent = {
         "U-LiRA": "" if attacked is None else attacked.fault,
-        "SWAP": probe_units.inconsistent_swaps(references, board_entry.entry_id),
+        "SWAP": yardstick_units.inconsistent_swaps(references, board_entry.entry_id),
     }
     return EntryDetails(
         board_entry=board_entry,

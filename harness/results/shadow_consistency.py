@@ -12,7 +12,7 @@ from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.results import scores
 from unlearn_bench.harness.results.board_entries import BoardEntry
 from unlearn_bench.harness.results.scores import ShadowScores
-from unlearn_bench.harness.units import probe_units, shadow_units
+from unlearn_bench.harness.units import shadow_units, yardstick_units
 from unlearn_bench.harness.units.records import ShadowRecord
 
 MOST_DEGENERATE = 0.1
@@ -34,7 +34,7 @@ def fault(
         return ""
     return (
         _degenerate(references, shadow_scores)
-        or probe_units.inconsistent_shadows(references, record)
+        or yardstick_units.inconsistent_shadows(references, record)
         or ("" if board_entry is None else _less_accurate(references, board_entry, record))
     )
 

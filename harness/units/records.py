@@ -86,8 +86,8 @@ class Record:
 
 
 @dataclass(frozen=True)
-class ProbeRecord:
-    """What is kept of one probe unit."""
+class YardstickRecord:
+    """What is kept of one yardstick unit."""
 
     cpu_seconds: float | None
 

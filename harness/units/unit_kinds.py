@@ -19,7 +19,7 @@ from unlearn_bench.harness.references.roles import Role
 from unlearn_bench.harness.support.digests import digest
 from unlearn_bench.harness.support.seeds import derive
 from unlearn_bench.harness.tracks.specification import Track
-from unlearn_bench.harness.units.records import ProbeRecord, Record, ShadowUnitRecord, SwapRecord, track_folder
+from unlearn_bench.harness.units.records import Record, ShadowUnitRecord, SwapRecord, YardstickRecord, track_folder
 
 R = TypeVar("R")
 
@@ -161,11 +161,11 @@ class SeedUnit(_OfModelSeed[Record]):
 
 
 @dataclass(frozen=True)
-class ProbeUnit(_OfModelSeed[ProbeRecord]):
+class YardstickUnit(_OfModelSeed[YardstickRecord]):
     """A seed unit that runs untimed, to measure its work in CPU seconds; from inside it looks like a timed one."""
 
-    folder = "probe-units"
-    record_type = ProbeRecord
+    folder = "probe-units"  # as in stores that exist
+    record_type = YardstickRecord
 
 
 @dataclass(frozen=True)

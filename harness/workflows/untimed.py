@@ -13,11 +13,11 @@ from unlearn_bench.harness.references.roles import shadow_roles, swap_roles
 from unlearn_bench.harness.support.errors import EXIT_CODES, USAGE, BenchError
 from unlearn_bench.harness.support.progress import Progress, span
 from unlearn_bench.harness.tracks.specification import Track
-from unlearn_bench.harness.units import disclosure, probe_units, shadow_units, swap_units
+from unlearn_bench.harness.units import disclosure, shadow_units, swap_units, yardstick_units
 from unlearn_bench.harness.units.blame import BLAME
 from unlearn_bench.harness.units.records import ShadowRecord
 from unlearn_bench.harness.units.runner import Runner, UntimedResult
-from unlearn_bench.harness.units.unit_kinds import ProbeUnit, Unit
+from unlearn_bench.harness.units.unit_kinds import Unit, YardstickUnit
 from unlearn_bench.harness.workflows.training import train_missing
 
 logger = logging.getLogger(__name__)
@@ -74,16 +74,16 @@ def _is_due(record: ShadowRecord | None, track: Track, options: RunOptions) -> b
 def _run_shadows(
     references: References, entries: Sequence[Entry], runner: Runner, options: RunOptions
 ) -> list[tuple[Entry, ShadowRecord]]:
-    probes = {entry.id: probe_units.pending(references, entry) for entry in entries}
+    yardsticks = {entry.id: yardstick_units.pending(references, entry) for entry in entries}
     pending = {entry.id: shadow_units.pending(references, entry) for entry in entries}
     count = sum(map(len, pending.values()))
     costs = [shadow_units.estimate(references, units, runner) for units in pending.values()]
     cost = "" if None in costs else f": about {span(sum(seconds for seconds in costs if seconds is not None))}"
     logger.info("U-LiRA: %d shadow units, %d at a time%s", count, runner.at_once, cost)
     total, records = references.track.protocol.lira_splits // 2, []
-    with options.observer.progress("shadow units", count + sum(map(len, probes.values())), "units") as progress:
+    with options.observer.progress("shadow units", count + sum(map(len, yardsticks.values())), "units") as progress:
         for entry in entries:
-            record = _run_entry(references, entry, probes[entry.id], runner, options, progress)
+            record = _run_entry(references, entry, yardsticks[entry.id], runner, options, progress)
             records.append((entry, record))
             result_text = disclosure.disclosed_status(references.track, record.status, record.reason)
             progress.line(f"{entry.name}: {result_text}, {record.pairs} of {total} pairs of splits")
@@ -93,12 +93,12 @@ def _run_shadows(
 def _run_entry(
     references: References,
     entry: Entry,
-    probes: Sequence[ProbeUnit],
+    yardsticks: Sequence[YardstickUnit],
     runner: Runner,
     options: RunOptions,
     progress: Progress,
 ) -> ShadowRecord:
-    for unit, result in probe_units.measure(references, probes, runner):
+    for unit, result in yardstick_units.measure(references, yardsticks, runner):
         progress.step()
         if result.status != "ok":
             return shadow_units.failed(references, entry, runner, unit, result)
@@ -117,14 +117,14 @@ def run_swaps(references: References, entries: Sequence[Entry], executor: Execut
     pending = [unit for entry in entries for unit in swap_units.pending(references, entry)]
     if not pending:
         return
-    probes = [unit for entry in entries for unit in probe_units.pending(references, entry)]
+    yardsticks = [unit for entry in entries for unit in yardstick_units.pending(references, entry)]
     runner_context, line = executor.untimed(references, entries)
     logger.info(line)
     with (
         runner_context as runner,
-        options.observer.progress("swapped units", len(probes) + len(pending), "units") as progress,
+        options.observer.progress("swapped units", len(yardsticks) + len(pending), "units") as progress,
     ):
-        measured = probe_units.measure(references, probes, runner)
+        measured = yardstick_units.measure(references, yardsticks, runner)
         for unit, result in chain[tuple[Unit, UntimedResult]](measured, swap_units.run(references, pending, runner)):
             progress.step()
             label = unit.entry.name if unit.track.sealed else unit.label

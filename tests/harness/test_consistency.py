@@ -21,7 +21,7 @@ from unlearn_bench.harness.results import board
 from unlearn_bench.harness.results.board_entries import board_entries
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.tracks.loading import load_track
-from unlearn_bench.harness.units import probe_units, shadow_units, swap_units
+from unlearn_bench.harness.units import shadow_units, swap_units, yardstick_units
 from unlearn_bench.harness.units.records import ShadowRecord
 from unlearn_bench.harness.units.runner import UntimedResult
 from unlearn_bench.harness.units.unit_kinds import SeedUnit, ShadowUnit, SwapUnit, Unit
@@ -55,7 +55,7 @@ def default() -> References:
 def attacked(references: References, entry: Entry, timed: float, shadow: float) -> ShadowRecord:
     """The record of an entry whose seed units and shadow units cost so many CPU seconds."""
     cost = Costing(references.examples.dataset.labels, lambda unit: shadow if isinstance(unit, ShadowUnit) else timed)
-    list(probe_units.measure(references, probe_units.pending(references, entry), cost))
+    list(yardstick_units.measure(references, yardstick_units.pending(references, entry), cost))
     return shadow_units.run(references, entry, cost)
 
 
@@ -85,7 +85,7 @@ def test_three_times_the_work_of_a_timed_unit_is_marked(
     default: References, timed: float, shadow: float, marked: bool
 ) -> None:
     record = attacked(default, foreign(), timed, shadow)
-    assert bool(probe_units.inconsistent_shadows(default, record)) == marked
+    assert bool(yardstick_units.inconsistent_shadows(default, record)) == marked
 
 
 @pytest.mark.slow
@@ -118,14 +118,14 @@ def test_u_lira_of_a_marked_row_is_shown_and_does_not_count(default: References)
 
 
 def test_the_yardstick_runs_once_for_foreign_files_and_never_for_shipped_ones(default: References) -> None:
-    assert probe_units.pending(default, baseline("ft")) == []
+    assert yardstick_units.pending(default, baseline("ft")) == []
     entry = foreign()
-    assert [unit.description for unit in probe_units.pending(default, entry)] == ["seed 0", "seed 1"]
+    assert [unit.description for unit in yardstick_units.pending(default, entry)] == ["seed 0", "seed 1"]
     attacked(default, entry, 1.0, 1.0)
-    assert probe_units.pending(default, entry) == []
+    assert yardstick_units.pending(default, entry) == []
     tuned = from_source("mine", b"def unlearn(model, retain, *, lr=0.1):\n    return model\n")
     attacked(default, tuned, 1.0, 1.0)
-    assert len(probe_units.pending(default, tuned.with_parameters({"lr": 0.2}))) == 2, "parameters change the work"
+    assert len(yardstick_units.pending(default, tuned.with_parameters({"lr": 0.2}))) == 2, "parameters change the work"
 
 
 class Ruined(Costing):
@@ -174,10 +174,10 @@ def test_swapped_units_have_the_same_yardstick(default: References) -> None:
     for seed in range(10):  # what they start from; only their cost is looked at
         default.add(Role("swap", seed), b"", half(np.zeros((len(labels), 10))).astype(np.float32), TrainingFacts())
     costs = Costing(labels, lambda unit: 4.0 if isinstance(unit, SwapUnit) else 1.0)
-    list(probe_units.measure(default, probe_units.pending(default, entry), costs))
-    assert probe_units.inconsistent_swaps(default, entry.id) == ""
+    list(yardstick_units.measure(default, yardstick_units.pending(default, entry), costs))
+    assert yardstick_units.inconsistent_swaps(default, entry.id) == ""
     list(swap_units.run(default, swap_units.pending(default, entry), costs))
     assert (
-        probe_units.inconsistent_swaps(default, entry.id)
+        yardstick_units.inconsistent_swaps(default, entry.id)
         == "a swapped unit takes 4.00 CPU s, a timed one 1.00 s: 4.0 times"
     )

@@ -20,8 +20,8 @@ from unlearn_bench.harness.store.store import SHIPPED, Store
 from unlearn_bench.harness.support.errors import StoreError
 from unlearn_bench.harness.tracks.loading import load_track
 from unlearn_bench.harness.units import unit_store
-from unlearn_bench.harness.units.records import ProbeRecord, SwapRecord
-from unlearn_bench.harness.units.unit_kinds import ProbeUnit, SwapUnit
+from unlearn_bench.harness.units.records import SwapRecord, YardstickRecord
+from unlearn_bench.harness.units.unit_kinds import SwapUnit, YardstickUnit
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def test_an_unknown_key_in_what_is_added_to_a_store_leaves_the_board_as_it_is(ho
     ft, record = entries["ft"], entries["ft"].records[0]
     review.keep(references, record, review.Rerun(0, "inconsistent", record.date, record.date))
     review.disqualify(references.store, "ct", entries["ct"].sha256, "a copy")
-    unit_store.write(references.store, ProbeUnit, references.track, ft.entry_id, "0", ProbeRecord(1e-3))
+    unit_store.write(references.store, YardstickUnit, references.track, ft.entry_id, "0", YardstickRecord(1e-3))
     unit_store.write(
         references.store, SwapUnit, references.track, ft.entry_id, "0", SwapRecord("ok", "", None, 9.0, True)
     )

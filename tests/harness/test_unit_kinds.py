@@ -11,9 +11,9 @@ from tests.harness.conftest import with_recipe
 from unlearn_bench.harness.entries.entry import Entry, from_source
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.references.roles import Role
-from unlearn_bench.harness.units.unit_kinds import ProbeUnit, SeedUnit, ShadowUnit, SwapUnit, Unit
+from unlearn_bench.harness.units.unit_kinds import SeedUnit, ShadowUnit, SwapUnit, Unit, YardstickUnit
 
-KINDS = (SeedUnit, ProbeUnit, ShadowUnit, SwapUnit)
+KINDS = (SeedUnit, YardstickUnit, ShadowUnit, SwapUnit)
 
 
 def unit(kind: type[Unit], references: References) -> Unit:
@@ -27,7 +27,7 @@ def unit(kind: type[Unit], references: References) -> Unit:
     ("kind", "key", "random_seed", "second_request"),
     [
         (SeedUnit, "34e73f48f651a8011ebdd1bfcc8614d8e177c67bfc77c2768be385b20d045c70", 307626447, 1301376914),
-        (ProbeUnit, "34e73f48f651a8011ebdd1bfcc8614d8e177c67bfc77c2768be385b20d045c70", 307626447, 1301376914),
+        (YardstickUnit, "34e73f48f651a8011ebdd1bfcc8614d8e177c67bfc77c2768be385b20d045c70", 307626447, 1301376914),
         (ShadowUnit, "4e8cb31dbb80ec7a6369444309eb36c7a877a46241e65050ec0160331f3f2161", 959653083, 2894441163),
         (SwapUnit, "a697f0be05c2cce9dac8526134e5746e1878c5f555ad26c0e61fa6412c33caa0", 3939357645, 2791291461),
     ],
@@ -43,7 +43,7 @@ def test_keys_and_random_seeds_never_change(
     ("kind", "original", "target"),
     [
         (SeedUnit, Role("original", 1), Role("retrained", 1)),
-        (ProbeUnit, Role("original", 1), Role("retrained", 1)),
+        (YardstickUnit, Role("original", 1), Role("retrained", 1)),
         (ShadowUnit, Role("shadow", 1), Role("shadow-retrained", 1, 0)),
         (SwapUnit, Role("swap", 1), Role("retrained", 1)),
     ],

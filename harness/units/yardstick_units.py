@@ -1,8 +1,8 @@
 """Whether an entry does in untimed units the work that it does in timed ones, by CPU seconds.
 
-A timed unit that hurries and a shadow unit that retrains would be fast and private at once. The yardstick is a few
-probe units: seed units that run untimed, in the same place and with the same parameters. To the entry they look like
-timed ones.
+A timed unit that hurries and a shadow unit that retrains would be fast and private at once. What they are compared
+with are a few yardstick units: seed units that run untimed, in the same place and with the same parameters. To the
+entry they look like timed ones.
 """
 
 from __future__ import annotations
@@ -14,36 +14,36 @@ import numpy as np
 from unlearn_bench.harness.entries.entry import Entry
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.units import swap_units, unit_store
-from unlearn_bench.harness.units.records import ProbeRecord, ShadowRecord
+from unlearn_bench.harness.units.records import ShadowRecord, YardstickRecord
 from unlearn_bench.harness.units.runner import Runner, UntimedResult, deadline
-from unlearn_bench.harness.units.unit_kinds import ProbeUnit
+from unlearn_bench.harness.units.unit_kinds import YardstickUnit
 
 LIMIT = 3.0
 """Ratio to the yardstick above which work is marked. Costs that do not shrink with R explain a ratio of 2 at most."""
 LEAST = 0.5
 """CPU seconds below which imports and noise outweigh the method."""
-PROBES = 2
-"""Number of probe units of an entry."""
+YARDSTICKS = 2
+"""Number of yardstick units of an entry."""
 
 
-def pending(references: References, entry: Entry) -> list[ProbeUnit]:
-    """Return the probe units that have not run; an entry that ships needs none."""
+def pending(references: References, entry: Entry) -> list[YardstickUnit]:
+    """Return the yardstick units that have not run; an entry that ships needs none."""
     if entry.kind != "entry":
         return []
     track = references.track
-    todo = [ProbeUnit(entry, track, seed) for seed in range(min(PROBES, track.protocol.seeds))]
+    todo = [YardstickUnit(entry, track, seed) for seed in range(min(YARDSTICKS, track.protocol.seeds))]
     return [unit for unit in todo if unit_store.find(references.store, unit) is None]
 
 
 def measure(
-    references: References, todo: Sequence[ProbeUnit], runner: Runner
-) -> Iterator[tuple[ProbeUnit, UntimedResult]]:
-    """Run probe units and keep their CPU seconds; yield each with its result."""
+    references: References, todo: Sequence[YardstickUnit], runner: Runner
+) -> Iterator[tuple[YardstickUnit, UntimedResult]]:
+    """Run yardstick units and keep their CPU seconds; yield each with its result."""
     if not todo:
         return
     for unit, result in runner.run(todo, deadline(references, todo[0])):
         if result.status == "ok":
-            unit_store.keep(references.store, unit, ProbeRecord(result.cpu_seconds))
+            unit_store.keep(references.store, unit, YardstickRecord(result.cpu_seconds))
         yield unit, result
 
 
@@ -70,15 +70,15 @@ def _reason(kind: str, seconds: float | None, expected: float, share: float) -> 
 
 
 def measured(references: References, entry: str) -> dict[str, float | None]:
-    """Return the CPU seconds of the probe units of an entry (by its id), by seed."""
-    records = unit_store.of_entry(references.store, ProbeUnit, references.track, entry)
+    """Return the CPU seconds of the yardstick units of an entry (by its id), by seed."""
+    records = unit_store.of_entry(references.store, YardstickUnit, references.track, entry)
     return {seed: record.cpu_seconds for seed, record in records.items()}
 
 
 def keep(references: References, entry: str, seconds: Mapping[str, float | None]) -> None:
     """Keep CPU seconds by seed, as :func:`measured` returned them for another store."""
     for seed, value in seconds.items():
-        unit_store.write(references.store, ProbeUnit, references.track, entry, seed, ProbeRecord(value))
+        unit_store.write(references.store, YardstickUnit, references.track, entry, seed, YardstickRecord(value))
 
 
 def _expected(references: References, entry: str) -> float | None:
