@@ -99,12 +99,32 @@ lira_option = click.option(
 swap_option = click.option(
     "--swap", is_flag=True, help="Also run SWAP, on originals that learnt a part of the test set instead of F, untimed."
 )
+probes_option = click.option(
+    "--probes",
+    is_flag=True,
+    help="Also run the probes of the models' weights, on this machine, after the units. The cost is printed first.",
+)
 narrow_option = click.option(
     "--narrow",
     type=click.FloatRange(min=0, min_open=True),
     metavar="WIDTH",
     help="Stop U-LiRA early, once the 95 % interval of its accuracy is within ± WIDTH; the record notes it.",
 )
+
+
+def keep_weights_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--keep-weights`` and ``--keep-half-weights``; see ``harness.units.unlearned_weights``."""
+    half = click.option(
+        "--keep-half-weights", "keep_weights", flag_value="float16", help="The same in half precision: half of the room."
+    )
+    full = click.option(
+        "--keep-weights",
+        "keep_weights",
+        flag_value="float32",
+        help="Keep the unlearned models in the store, for `bench rescore --probe` and `bench export`. Finished units "
+        "whose weights are not there run again.",
+    )
+    return full(half(command))
 
 
 def parse_parameters(ctx: click.Context, option: click.Parameter, values: tuple[str, ...]) -> dict[str, Any]:

@@ -10,8 +10,10 @@ import click
 from unlearn_bench.harness.commands._options import (
     executor_option,
     gpu_option,
+    keep_weights_option,
     lira_option,
     narrow_option,
+    probes_option,
     run_options,
     sandbox_option,
     swap_option,
@@ -36,11 +38,19 @@ if TYPE_CHECKING:
 @lira_option
 @narrow_option
 @swap_option
+@probes_option
+@keep_weights_option
 @click.option("--again", is_flag=True, help="Run every named method again, including finished units.")
 @click.option("--export", type=click.Path(path_type=Path, file_okay=False), help="Write the records as they ship.")
 @run_options
 def command(
-    names: tuple[str, ...], track: str, lira: bool, swap: bool, export: Path | None, options: RunOptions
+    names: tuple[str, ...],
+    track: str,
+    lira: bool,
+    swap: bool,
+    probes: bool,
+    export: Path | None,
+    options: RunOptions,
 ) -> None:
     """Run the shipped methods (all, or NAMES) on every model seed and show the board.
 
@@ -49,7 +59,7 @@ def command(
     from unlearn_bench.harness.report import terminal_board
     from unlearn_bench.harness.workflows.baselines import run_baselines
 
-    result = run_baselines(names, track, options, lira=lira, swap=swap, export=export)
+    result = run_baselines(names, track, options, lira=lira, swap=swap, probes=probes, export=export)
     click.echo(terminal_board.table(result.board, result.track, result.null))
     if result.exported is not None:
         click.echo(f"exported {result.exported} records to {export}")

@@ -13,9 +13,11 @@ from unlearn_bench.harness.commands._options import (
     executor_option,
     gpu_option,
     json_option,
+    keep_weights_option,
     lira_option,
     narrow_option,
     parse_parameters,
+    probes_option,
     run_options,
     sandbox_option,
     swap_option,
@@ -45,6 +47,8 @@ if TYPE_CHECKING:
 @lira_option
 @narrow_option
 @swap_option
+@probes_option
+@keep_weights_option
 @click.option("--again", is_flag=True, help="Run failed and disturbed units again.")
 @json_option
 @run_options
@@ -55,6 +59,7 @@ def command(
     parameters: dict[str, Any],
     lira: bool,
     swap: bool,
+    probes: bool,
     as_json: bool,
     options: RunOptions,
 ) -> None:
@@ -69,7 +74,7 @@ def command(
     from unlearn_bench.harness.units import disclosure
     from unlearn_bench.harness.workflows.submit import submit
 
-    result = submit(path, track, options, seeds=seeds, parameters=parameters, lira=lira, swap=swap)
+    result = submit(path, track, options, seeds=seeds, parameters=parameters, lira=lira, swap=swap, probes=probes)
     verdict = terminal_board.verdict(result.board, result.entry.name) if result.listed else ""
     if as_json:
         row = json.loads(result.board[result.board["entry"] == result.entry.name].to_json(orient="records"))

@@ -13,7 +13,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from unlearn_bench import plugins
 from unlearn_bench.harness.support.errors import USAGE, BenchError
@@ -49,6 +49,8 @@ class RunOptions:
     """Run failed units once more; shipped methods: all of their units."""
     narrow: float | None = None
     """Stop U-LiRA once the 95 % interval of its accuracy is within ± this."""
+    keep_weights: Literal["float32", "float16"] | None = None
+    """Precision in which the weights of unlearned models are kept; ``None``: they are not."""
     observer: Observer = field(default_factory=Unobserved, compare=False)
     """Receives the progress."""
 

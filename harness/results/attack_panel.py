@@ -1,4 +1,4 @@
-"""What every attack reads of an entry, beside retrained models and the original, and the gate of cheap attacks."""
+"""What every attack and probe reads of an entry, beside retrained models and the original, and the gate of cheap attacks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from unlearn_bench.harness.references.references import References
-from unlearn_bench.harness.results import board, scores
+from unlearn_bench.harness.results import board, probed, scores
 from unlearn_bench.harness.results.board_entries import BoardEntry, shadow_records
 from unlearn_bench.harness.results.scores import Scores
 from unlearn_bench.harness.units import shadow_units, swap_units
@@ -18,7 +18,7 @@ from unlearn_bench.scoring.gate import GateResult
 
 @dataclass(frozen=True)
 class AttackNumber:
-    """One number of one attack on an entry, beside what retrained models and the original read."""
+    """One number of one attack or probe on an entry, beside what retrained models and the original read."""
 
     attack: str
     number: str
@@ -53,6 +53,8 @@ def attack_numbers(
             value, at_null, at_original = (_mean(kinds[kind], attack, number) for kind in kinds)
             assert value is not None and at_original is not None
             panel.append(AttackNumber(attack, number, value, at_null, at_original))
+    if has_null:
+        panel += [AttackNumber(*row) for row in probed.numbers(references, board_entry)]
     panel += _swapped(references, board_entry)
     shadows_by_name = (
         {name: result.record for name, result in results.shadows.items()} if results else shadow_records(references)

@@ -9,7 +9,7 @@ import numpy as np
 
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.references.roles import RoleKind
-from unlearn_bench.harness.results import scores, shadow_consistency
+from unlearn_bench.harness.results import probed, scores, shadow_consistency
 from unlearn_bench.harness.results.board_entries import REFERENCES, BoardEntry, board_entries, shadow_records
 from unlearn_bench.harness.results.scores import Scores, ShadowScores
 from unlearn_bench.harness.units import shadow_units
@@ -61,18 +61,33 @@ def panel_results(
     baselines = [name for name, entry in models.items() if entry.kind == "baseline"]
     attacked = any(name in shadows and shadows[name].counts for name in baselines)
     has_null = references.has_null
+    looked_at = _looked_at(references, models)
+    probing = any(any(looked_at[name].values()) for name in baselines)
     results = []
     for name in (*models, *REFERENCES):
         own = _seed_scores(references, name, models.get(name))
         readings = _seed_readings(references, own) if has_null else []
+        probe_readings = probed.readings(references, looked_at[name]) if has_null else []
+        readings += probe_readings
         shadow, reason = shadows.get(name), ""
         if shadow is not None and shadow.counts:
             readings.append(_pair_reading(references, shadow))
         elif attacked and name in models:
             reason = "U-LiRA has not run" if shadow is None else shadow.reason
+        if probing and name in models and not probe_readings and not reason:
+            reason = "the probes have not run"
         numbers = {} if shadow is None else _shadow_columns(shadow)
         results.append(PanelResult(name, references.track.name, tuple(readings), numbers, reason))
     return results
+
+
+def _looked_at(references: References, models: Mapping[str, BoardEntry]) -> dict[str, dict[int, probed.Results]]:
+    """Return what probes found of every row's models, by seed; nothing of the seeds that no probe has looked at."""
+    found = {name: probed.entry_results(references, entry) for name, entry in models.items()}
+    seeds = range(references.track.protocol.seeds)
+    return found | {
+        name: probed.reference_results(references, kind, seeds) for name, kind in REFERENCES.items()
+    }
 
 
 def _seed_scores(references: References, name: str, board_entry: BoardEntry | None) -> dict[int, Scores]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from unlearn_bench.harness.entries.entry import Entry
 from unlearn_bench.harness.store.store import Store
@@ -16,18 +16,25 @@ from unlearn_bench.harness.units.unit_kinds import SeedUnit
 from unlearn_bench.harness.units.unit_run import UnitContext
 
 
-def pending(store: Store, entry: Entry, track: Track, seeds: Sequence[int], again: bool = False) -> list[SeedUnit]:
+def pending(
+    store: Store,
+    entry: Entry,
+    track: Track,
+    seeds: Sequence[int],
+    again: bool = False,
+    lacking: Callable[[SeedUnit], bool] = lambda unit: False,
+) -> list[SeedUnit]:
     """Return the units to run: those without a record.
 
     An entry with a failed unit has no position: none of its units is run, unless ``again`` asks for the failed, missing
-    and disturbed ones.
+    and disturbed ones. Finished units run again where they are ``lacking`` something that only a run gives.
     """
     todo, failed = [], False
     for seed in seeds:
         unit = SeedUnit(entry, track, seed)
         record = unit_store.find(store, unit)
         failed = failed or (record is not None and record.status != "ok")
-        if record is None or record.status != "ok" or (again and record.disturbed):
+        if record is None or record.status != "ok" or (again and record.disturbed) or lacking(unit):
             todo.append(unit)
     return [] if failed and not again else todo
 

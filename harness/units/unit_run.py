@@ -19,11 +19,12 @@ from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.support.device_locks import DeviceLocks
 from unlearn_bench.harness.support.hardware import hardware
 from unlearn_bench.harness.training.inference import logits_of
-from unlearn_bench.harness.units import entry_sources, unit_store
+from unlearn_bench.harness.units import entry_sources, unit_store, unlearned_weights
 from unlearn_bench.harness.units.disturbance import WatchedClock
 from unlearn_bench.harness.units.records import Record, now
 from unlearn_bench.harness.units.slots import Slot
 from unlearn_bench.harness.units.unit_kinds import Unit
+from unlearn_bench.harness.units.unlearned_weights import Precision
 from unlearn_bench.sandbox.text import tail
 from unlearn_bench.sandbox.types import MIB, Job, Limits, Outcome, Sandbox
 from unlearn_bench.scoring.distances import weight_distance
@@ -42,6 +43,10 @@ class UnitContext:
     stop: threading.Event = field(default_factory=threading.Event)
     """Set to end everything that runs."""
     hardware: dict[str, Any] = field(default_factory=hardware)
+    keep_weights: Precision | None = None
+    """Precision in which the weights of unlearned models are kept; ``None``: they are not."""
+    hold_weights: bool = False
+    """Whether the weights are held for probes, which run after the units."""
     elsewhere: Callable[[Unit, Slot, float, UnitContext], tuple[NDArray[np.float32] | None, Outcome]] | None = None
     """Replaces :func:`attempt` where units run on other machines; takes a unit, its slot and its deadline."""
 
@@ -78,8 +83,20 @@ def run(context: UnitContext, unit: Unit, slot: Slot, deadline: float) -> Record
     store = context.references.store
     entry_sources.keep(store, unit.entry)
     stored = None if logits is None else store.put(unit_store.pack(logits))
+    if logits is not None and outcome.weights is not None:
+        _store_weights(context, unit, outcome.weights)
     record = unit_record(unit, outcome, stored, context.sandbox.trusted, context.hardware)
     return replace(record, weight_distance=distance_from_target(context.references, unit, outcome.weights))
+
+
+def _store_weights(context: UnitContext, unit: Unit, weights: Mapping[str, Any]) -> None:
+    if unit.entry.kind == "reference":  # its models are reference models, of which the store has the weights
+        return
+    store = context.references.store
+    if context.keep_weights is not None:
+        unlearned_weights.keep(store, unit.track, unit.key, weights, context.keep_weights)
+    elif context.hold_weights:
+        unlearned_weights.hold(store, unit.key, weights)
 
 
 def attempt(

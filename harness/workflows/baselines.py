@@ -16,10 +16,11 @@ from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support.errors import USAGE, BenchError
 from unlearn_bench.harness.tracks.loading import load_track
 from unlearn_bench.harness.tracks.specification import Track
-from unlearn_bench.harness.units import disclosure, timed_units
+from unlearn_bench.harness.units import disclosure, timed_units, unit_store
 from unlearn_bench.harness.units.records import Record, ShadowRecord
 from unlearn_bench.harness.units.tuning import tuned, variant
 from unlearn_bench.harness.units.unit_kinds import SeedUnit
+from unlearn_bench.harness.workflows import probing
 from unlearn_bench.harness.workflows.timed import failure, open_context, run_units
 from unlearn_bench.harness.workflows.untimed import needs_shadows, run_shadows, run_swaps
 
@@ -46,6 +47,7 @@ def run_baselines(
     *,
     lira: bool = False,
     swap: bool = False,
+    probes: bool = False,
     export: Path | None = None,
 ) -> BaselinesRun:
     """Run the units of shipped methods that have no record, and score them.
@@ -56,6 +58,7 @@ def run_baselines(
         options: how to run them; ``again`` also runs units that have a record.
         lira: also run their shadow units.
         swap: also run their swapped units.
+        probes: also run the probes on their models.
         export: a folder to write the records to, as they ship.
 
     Raises:
@@ -70,15 +73,21 @@ def run_baselines(
     attackable = [entry for entry in entries if entry.name != "original"]
     seeds = range(loaded_track.protocol.seeds)
     with connected(options) as executor:
-        context = open_context(loaded_track, executor, options)
+        context = open_context(loaded_track, executor, options, hold_weights=probes)
         references = context.references
+        if probes:
+            probing.require_references(references)
+        lacking = probing.lacking(references, options, probes)
         units: list[SeedUnit] = []
         for entry in entries:
             if options.again:
                 units += [SeedUnit(entry, loaded_track, seed) for seed in seeds]
             else:
-                units += timed_units.pending(store, entry, loaded_track, seeds)
+                units += timed_units.pending(store, entry, loaded_track, seeds, lacking=lacking)
         records: list[Record | ShadowRecord] = [*run_units(context, units, executor, options)]
+        if probes:
+            every = [unit_store.find(store, SeedUnit(entry, loaded_track, seed)) for entry in entries for seed in seeds]
+            probing.run_probes(references, [record for record in every if record is not None], options)
         if lira:
             methods = [entry for entry in attackable if entry.kind != "variant"]
             attacked = [tuned(baseline(entry.name), loaded_track, store, "shadow") for entry in methods]

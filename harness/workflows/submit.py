@@ -21,6 +21,7 @@ from unlearn_bench.harness.tracks.specification import Track
 from unlearn_bench.harness.units import disclosure
 from unlearn_bench.harness.units.records import Record, ShadowRecord
 from unlearn_bench.harness.units.tuning import tuned
+from unlearn_bench.harness.workflows import probing
 from unlearn_bench.harness.workflows.timed import failure, open_context, run_seeds
 from unlearn_bench.harness.workflows.untimed import needs_shadows, run_shadows, run_swaps
 from unlearn_bench.scoring.gate import GateResult
@@ -60,6 +61,7 @@ def submit(
     parameters: Mapping[str, Any] | None = None,
     lira: bool = False,
     swap: bool = False,
+    probes: bool = False,
 ) -> Submitted:
     """Check a submission, run its units that have no record, and score it.
 
@@ -72,6 +74,7 @@ def submit(
         parameters: hyper-parameters, on top of those that ``bench tune`` chose for this file on this track.
         lira: also run its shadow units.
         swap: also run its swapped units.
+        probes: also run the probes on its models.
 
     Raises:
         BenchError: the submission is invalid, it has the name of a shipped method, the quota of a sealed track is used
@@ -89,9 +92,14 @@ def submit(
     entry = tuned(source, loaded_track, store).with_parameters(parameters or {})
     count = min(seeds or loaded_track.protocol.seeds, loaded_track.protocol.seeds)
     with connected(options) as executor:
-        context = open_context(loaded_track, executor, options)
+        context = open_context(loaded_track, executor, options, hold_weights=probes)
         references = context.references
-        records = run_seeds(context, entry, range(count), executor, options)
+        if probes:
+            probing.require_references(references)
+        lacking = probing.lacking(references, options, probes)
+        records = run_seeds(context, entry, range(count), executor, options, lacking)
+        if probes:
+            probing.run_probes(references, list(records.values()), options)
         failed = any(record.status != "ok" for record in records.values())
         shadow = None
         if lira and not failed:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from unlearn_bench.harness.entries.entry import Entry
 from unlearn_bench.harness.executors import Executor, RunOptions
@@ -21,15 +22,19 @@ from unlearn_bench.harness.workflows.training import open_references
 logger = logging.getLogger(__name__)
 
 
-def open_context(track: Track, executor: Executor, options: RunOptions) -> UnitContext:
+def open_context(
+    track: Track, executor: Executor, options: RunOptions, *, hold_weights: bool = False
+) -> UnitContext:
     """Return what the timed units of a track share: the sandbox, and the references, trained where they are missing.
+
+    ``hold_weights``: the weights of unlearned models are held for probes, see ``harness.units.unlearned_weights``.
 
     Raises:
         BenchError: no usable sandbox, a data set that is missing, a damaged store.
     """
     context, line = executor.timed(track, lambda: open_references(track, executor, options))
     logger.info(line)
-    return context
+    return replace(context, keep_weights=options.keep_weights, hold_weights=hold_weights)
 
 
 def run_units(
@@ -52,16 +57,24 @@ def run_units(
 
 
 def run_seeds(
-    context: UnitContext, entry: Entry, seeds: Sequence[int], executor: Executor, options: RunOptions
+    context: UnitContext,
+    entry: Entry,
+    seeds: Sequence[int],
+    executor: Executor,
+    options: RunOptions,
+    lacking: Callable[[SeedUnit], bool] = lambda unit: False,
 ) -> dict[int, Record]:
     """Run the units of an entry that have no record, and keep its source with them; return all records by seed.
+
+    Finished units run again where they are ``lacking`` something that only a run gives.
 
     Raises:
         BenchError: as :func:`run_units`.
     """
     store, track = context.references.store, context.references.track
     entry_sources.keep(store, entry)
-    fresh = run_units(context, timed_units.pending(store, entry, track, seeds, options.again), executor, options)
+    pending = timed_units.pending(store, entry, track, seeds, options.again, lacking)
+    fresh = run_units(context, pending, executor, options)
     stored = [unit_store.find(store, SeedUnit(entry, track, seed)) for seed in seeds]
     records = {record.seed: record for record in [*(record for record in stored if record is not None), *fresh]}
     return dict(sorted(records.items()))

@@ -1,0 +1,88 @@
+"""What probes found of models, as the store keeps it: a document for each model, and arrays by content."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unlearn_bench.harness.references.roles import RoleKind
+from unlearn_bench.harness.store import documents
+from unlearn_bench.harness.store.store import Store
+from unlearn_bench.harness.support.digests import digest
+from unlearn_bench.harness.tracks.specification import Track
+from unlearn_bench.harness.units.records import track_folder
+
+VERSION = 1
+"""Raised whenever the same weights would give other numbers."""
+
+
+@dataclass(frozen=True)
+class ProbeResult:
+    """What one probe found of one model."""
+
+    title: str
+    headline: str
+    """The name of the number that says most; empty where there is none."""
+    evidence: str
+    """The name of the number that counts for an entry's forgetting; empty where none does."""
+    numbers: Mapping[str, float]
+    source: str
+    """SHA-256 of the probe's file."""
+    arrays: str | None = None
+    """SHA-256 of the arrays that the numbers follow from, as safetensors."""
+    fault: str = ""
+    """Why there are no numbers; empty where there are."""
+    cpu_seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class ProbedModel:
+    """What the probes found of one model, by the name of the probe."""
+
+    results: Mapping[str, ProbeResult] = field(default_factory=dict)
+
+
+def read(store: Store, track: Track, name: str) -> ProbedModel:
+    """Return what probes found of a model: of an unlearned one by the key of its unit, or by :func:`reference_name`."""
+    return documents.read(store, _kind(track), name, ProbedModel) or ProbedModel()
+
+
+def write(store: Store, track: Track, name: str, results: Mapping[str, ProbeResult]) -> None:
+    """Keep what probes found of a model, beside what is kept of others."""
+    documents.write(store, _kind(track), name, ProbedModel({**read(store, track, name).results, **results}))
+
+
+def read_all(store: Store, track: Track) -> dict[str, ProbedModel]:
+    """Return what probes found of all models of a track, by name."""
+    return dict(documents.read_all(store, _kind(track), ProbedModel))
+
+
+def reference_name(kind: RoleKind, seed: int) -> str:
+    """Return the name of a reference model's document."""
+    return f"{kind}-{seed}"
+
+
+def put_arrays(store: Store, arrays: Mapping[str, NDArray]) -> str:
+    """Put a probe's arrays into the store, and return their SHA-256."""
+    from safetensors.numpy import save
+
+    return store.put(save({name: np.ascontiguousarray(array) for name, array in arrays.items()}))
+
+
+def get_arrays(store: Store, sha: str) -> dict[str, NDArray]:
+    """Return the arrays of a probe.
+
+    Raises:
+        StoreError: they are missing or damaged.
+    """
+    from safetensors.numpy import load
+
+    return load(store.get(sha))
+
+
+def _kind(track: Track) -> str:
+    settings = {"version": VERSION, "settings": track.probes_digest}
+    return f"probed/{track_folder(track)}/{digest(settings)[:16]}"
