@@ -153,8 +153,36 @@ class Protocol:
 
 
 @dataclass(frozen=True)
+class ProbeSettings:
+    """Hyper-parameters of the probes of ``harness.probes``; the defaults are good for the digits tracks."""
+
+    rate: float = 0.1
+    """Learning rate of fine-tuning, as a share of the recipe's; optimizer and batch size are those of the recipe."""
+    relearning_steps: int = 21
+    """Steps of fine-tuning on R."""
+    few_shot_examples: int = 10
+    """Forget examples that few-shot relearning sees."""
+    few_shot_draws: int = 3
+    """How often they are drawn."""
+    few_shot_steps: int = 10
+    examples: int = 512
+    """The most examples of R, of F and of T that a probe looks at."""
+    penalty: float = 1.0
+    """Of the linear probe's weights (squared, on standardised features), per example."""
+    neighbours: int = 5
+    noise: tuple[float, ...] = (0.25, 0.5, 1.0)
+    """Standard deviations of the noise on normalised images."""
+    noise_draws: int = 4
+    """Perturbed copies of each forget example and standard deviation."""
+    points: int = 5
+    """Equally spaced models on the line between two, both ends included."""
+    bits: tuple[int, ...] = (16, 8)
+    """Precisions of the weights: 16 is half precision, fewer are integers with a scale per output channel."""
+
+
+@dataclass(frozen=True)
 class Analysis:
-    """What is computed from stored logits, and the tuning budget; changing it orphans no unit."""
+    """What is computed from stored logits and weights, and the tuning budget; changing it orphans no unit."""
 
     umia_seed: int = 0
     max_epochs: int = 10
@@ -162,6 +190,7 @@ class Analysis:
     trials: int = 100
     tuning_seeds: int = 3
     title: str = ""
+    probes: ProbeSettings = ProbeSettings()
 
 
 @dataclass(frozen=True)
@@ -234,4 +263,5 @@ def _declared(table: Any) -> dict[str, Any]:
     Fields with the metadata ``rule`` say what may be sent in, not how it is run.
     """
     fields = [f for f in dataclasses.fields(table) if "rule" not in f.metadata]
-    return {f.name: getattr(table, f.name) for f in fields if getattr(table, f.name) != f.default}
+    differing = {f.name: getattr(table, f.name) for f in fields if getattr(table, f.name) != f.default}
+    return {name: _declared(value) if dataclasses.is_dataclass(value) else value for name, value in differing.items()}

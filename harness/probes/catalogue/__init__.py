@@ -1,0 +1,1 @@
+"""The panel's probes: one file each, found by folder; see ``harness.probes.panel``."""
