@@ -115,7 +115,10 @@ narrow_option = click.option(
 def keep_weights_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add ``--keep-weights`` and ``--keep-half-weights``; see ``harness.units.unlearned_weights``."""
     half = click.option(
-        "--keep-half-weights", "keep_weights", flag_value="float16", help="The same in half precision: half of the room."
+        "--keep-half-weights",
+        "keep_weights",
+        flag_value="float16",
+        help="The same in half precision, in half of the room.",
     )
     full = click.option(
         "--keep-weights",

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import click
 
-from unlearn_bench.harness.commands._options import json_option, track_option
+from unlearn_bench.harness.commands._options import gpu_option, json_option, track_option
 from unlearn_bench.harness.commands._verbs import verb
 
 
 @verb(
     "look",
     "Compute all metrics again from stored logits",
-    epilog="Examples: bench rescore; bench rescore --attack my_attack.py --json",
+    epilog="Examples: bench rescore; bench rescore --attack my_attack.py --json; bench rescore --probe my_probe.py",
 )
 @track_option
 @click.option(
@@ -24,16 +24,35 @@ from unlearn_bench.harness.commands._verbs import verb
     help="A file of yours with attack(model), attack(shadows) or attack(swap), which is run, or the name of an attack "
     "that an installed package adds. See scoring/README.md.",
 )
+@click.option(
+    "--probe",
+    metavar="FILE|NAME",
+    help="A file of yours with probe(context), which is run, or the name of a probe of the panel. See "
+    "harness/probes/README.md.",
+)
+@gpu_option
 @json_option
-def command(track: str, secret: Path | None, attack: str | None, as_json: bool) -> None:
+def command(
+    track: str, secret: Path | None, attack: str | None, probe: str | None, gpu: int | None, as_json: bool
+) -> None:
     """Compute every metric again from stored logits, without running anything.
 
-    With --attack, score every stored entry with an attack of your own, beside what it reads of retrained models.
+    With --attack, score every stored entry with an attack of your own, beside what it reads of retrained models. With
+    --probe, look with a probe of your own at every model whose weights are kept (--keep-weights), on the CPU or --gpu.
     """
     from unlearn_bench.harness.commands._progress import TerminalObserver
     from unlearn_bench.harness.report import attack_text
     from unlearn_bench.harness.workflows import rescore
 
+    if attack is not None and probe is not None:
+        raise click.UsageError("--attack and --probe are two commands: run one after the other")
+    if probe is not None:
+        found = rescore.probe_with(probe, track, gpu, secret, TerminalObserver())
+        if as_json:
+            click.echo(json.dumps(dataclasses.asdict(found), indent=1))
+        else:
+            click.echo("\n".join([attack_text.attack(found.title, found.entries), *found.faults]))
+        return
     if attack is None:
         result = rescore.rescore(track, secret, TerminalObserver())
         if as_json:

@@ -188,6 +188,7 @@ class _Look:
         self._probes: dict[str, Probe] = {}
         self._base: ProbeContext | None = None
         self._seed = -1
+        self._last: tuple[ProbedSubject, ProbeContext] | None = None
         _ = references.examples.dataset  # the first probe must not pay for loading it
 
     def at(self, subject: ProbedSubject, name: str, begin: Callable[[], None]) -> Found:
@@ -201,16 +202,22 @@ class _Look:
                 measurement = probe.measure(context)
             except InvalidProbe as error:
                 if error.changed:
-                    self._base = None
+                    self._base = self._last = None
                 return Found({}, {}, time.process_time() - start, str(error))
             return Found(measurement.arrays, measurement.numbers, time.process_time() - start)
 
     def _context(self, subject: ProbedSubject) -> ProbeContext:
+        if self._last is not None and self._last[0] == subject:
+            return self._last[1]
         if self._base is None or self._seed != subject.seed:
             self._base, self._seed = seed_context(self._references, subject.seed, self._device), subject.seed
-        references = {"original": self._base.of_original, "retrained": self._base.of_retrained, "null": self._base.of_null}
+        self._last = subject, self._under_test(self._base, subject)
+        return self._last[1]
+
+    def _under_test(self, base: ProbeContext, subject: ProbedSubject) -> ProbeContext:
         if subject.kind is not None:
-            return references[subject.kind]()
+            kinds = {"original": base.of_original, "retrained": base.of_retrained, "null": base.of_null}
+            return kinds[subject.kind]()
         weights = unlearned_weights.read(self._references.store, self._references.track, subject.key)
         assert weights is not None
-        return replace(self._base, model=model_of(self._references, save(weights), self._device))
+        return replace(base, model=model_of(self._references, save(weights), self._device))

@@ -1,4 +1,4 @@
-"""What every attack and probe reads of an entry, beside retrained models and the original, and the gate of cheap attacks."""
+"""What every attack and probe reads of an entry, beside the null and the original, and the gate of cheap attacks."""
 
 from __future__ import annotations
 

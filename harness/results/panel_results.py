@@ -85,9 +85,7 @@ def _looked_at(references: References, models: Mapping[str, BoardEntry]) -> dict
     """Return what probes found of every row's models, by seed; nothing of the seeds that no probe has looked at."""
     found = {name: probed.entry_results(references, entry) for name, entry in models.items()}
     seeds = range(references.track.protocol.seeds)
-    return found | {
-        name: probed.reference_results(references, kind, seeds) for name, kind in REFERENCES.items()
-    }
+    return found | {name: probed.reference_results(references, kind, seeds) for name, kind in REFERENCES.items()}
 
 
 def _seed_scores(references: References, name: str, board_entry: BoardEntry | None) -> dict[int, Scores]:

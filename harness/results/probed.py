@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from unlearn_bench.harness.probes import stored
 from unlearn_bench.harness.probes.stored import ProbeResult
@@ -14,6 +16,8 @@ from unlearn_bench.harness.results.board_entries import BoardEntry
 from unlearn_bench.scoring.forgetting import Reading
 
 Results = Mapping[str, ProbeResult]
+Values = NDArray[np.float64]
+_OTHERS: tuple[RoleKind, RoleKind] = ("null", "original")
 
 
 def entry_results(references: References, board_entry: BoardEntry) -> dict[int, Results]:
@@ -32,25 +36,18 @@ def reference_results(references: References, kind: RoleKind, seeds: Sequence[in
 def readings(references: References, own: Mapping[int, Results]) -> list[Reading]:
     """Return the evidence of every probe that has looked at all seeds of an entry, or of a reference row."""
     return [
-        Reading(results[0][probe].title, "seed", *(_values(side, probe, evidence) for side in (results, null, original)))
-        for probe, evidence, results, null, original in _compared(references, own)
-        if evidence
+        Reading(each.title, "seed", *each.values(each.evidence)) for each in _compared(references, own) if each.evidence
     ]
 
 
-def numbers(
-    references: References, board_entry: BoardEntry
-) -> list[tuple[str, str, float, float, float]]:
+def numbers(references: References, board_entry: BoardEntry) -> list[tuple[str, str, float, float, float]]:
     """Return probe, number, and its mean over the seeds for an entry, the null models and the originals."""
     rows = []
-    for probe, _, results, null, original in _compared(references, entry_results(references, board_entry)):
-        headline = results[0][probe].headline
-        names = [headline, *(name for name in results[0][probe].numbers if name != headline)]
-        for name in names:
-            if all(name in each[probe].numbers for side in (results, null, original) for each in side):
-                means = [float(_values(side, probe, name).mean()) for side in (results, null, original)]
-                rows.append((probe, name, *means))
-    return rows  # type: ignore[return-value]
+    for each in _compared(references, entry_results(references, board_entry)):
+        for number in each.numbers:
+            entry, null, original = (float(values.mean()) for values in each.values(number))
+            rows.append((each.probe, number, entry, null, original))
+    return rows
 
 
 def faults(references: References, board_entry: BoardEntry) -> list[str]:
@@ -63,21 +60,43 @@ def faults(references: References, board_entry: BoardEntry) -> list[str]:
     ]
 
 
-def _compared(
-    references: References, own: Mapping[int, Results]
-) -> list[tuple[str, str, list[Results], list[Results], list[Results]]]:
-    """Return probes that succeeded on all seeds of one side and on their nulls and originals, with all results."""
+@dataclass(frozen=True)
+class _Compared:
+    """What one probe found of a row, of the null models and of the originals of the same seeds."""
+
+    probe: str
+    sides: tuple[Sequence[ProbeResult], Sequence[ProbeResult], Sequence[ProbeResult]]
+
+    @property
+    def title(self) -> str:
+        return self.sides[0][0].title
+
+    @property
+    def evidence(self) -> str:
+        return self.sides[0][0].evidence
+
+    @property
+    def numbers(self) -> list[str]:
+        """The headline first; those that every model has."""
+        first = self.sides[0][0]
+        names = [first.headline, *(name for name in first.numbers if name != first.headline)]
+        return [name for name in names if all(name in result.numbers for side in self.sides for result in side)]
+
+    def values(self, number: str) -> tuple[Values, Values, Values]:
+        """Return a number [seeds] of each side."""
+        entry, null, original = (np.array([result.numbers[number] for result in side]) for side in self.sides)
+        return entry, null, original
+
+
+def _compared(references: References, own: Mapping[int, Results]) -> list[_Compared]:
+    """Return the probes that succeeded on all models of all sides."""
     if not own:
         return []
-    sides = [list(own.values())]
-    sides += [list(reference_results(references, kind, list(own)).values()) for kind in ("null", "original")]
-    first = sides[0][0]
-    return [
-        (probe, first[probe].evidence, sides[0], sides[1], sides[2])
-        for probe in first
-        if all(probe in results and not results[probe].fault for side in sides for results in side)
-    ]
-
-
-def _values(side: Sequence[Results], probe: str, number: str) -> np.ndarray:
-    return np.array([results[probe].numbers[number] for results in side])
+    others = [reference_results(references, kind, list(own)) for kind in _OTHERS]
+    sides = [list(side.values()) for side in (own, *others)]
+    compared = []
+    for probe in sides[0][0]:
+        if all(probe in results and not results[probe].fault for side in sides for results in side):
+            entry, null, original = ([results[probe] for results in side] for side in sides)
+            compared.append(_Compared(probe, (entry, null, original)))
+    return compared

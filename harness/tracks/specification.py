@@ -176,6 +176,8 @@ class ProbeSettings:
     """Perturbed copies of each forget example and standard deviation."""
     points: int = 5
     """Equally spaced models on the line between two, both ends included."""
+    deadline: float = field(default=60.0, metadata={"rule": True})
+    """Seconds that one probe may take for one model; in no digest."""
     bits: tuple[int, ...] = (16, 8)
     """Precisions of the weights: 16 is half precision, fewer are integers with a scale per output channel."""
 
@@ -243,6 +245,11 @@ class Track:
     def analysis_digest(self) -> str:
         """Identifies what is computed from the logits."""
         return self._digest(_declared(self.analysis))
+
+    @cached_property
+    def probes_digest(self) -> str:
+        """Identifies what probes do with a model's weights."""
+        return self._digest(_declared(self.analysis.probes))
 
     def _digest(self, content: dict[str, Any]) -> str:
         return digest({**content, "salt": self.salt} if self.sealed else content)

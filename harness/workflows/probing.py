@@ -7,7 +7,6 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
 from unlearn_bench.harness.executors import RunOptions
 from unlearn_bench.harness.probes import panel, stored
@@ -66,8 +65,8 @@ def lacking(references: References, options: RunOptions, probes: bool) -> Callab
             return False
         if options.keep_weights is not None and unlearned_weights.find_kept(store, track, unit.key) is None:
             return True
-        return probes and bool(_missing(references, unit.key)) and not unlearned_weights.available(
-            store, track, unit.key
+        return (
+            probes and bool(_missing(references, unit.key)) and not unlearned_weights.available(store, track, unit.key)
         )
 
     return lacks
@@ -140,7 +139,9 @@ def measure_with(
         what = f"the store has no weights of unlearned models of {track.name}, which probes look at"
         raise BenchError(what, "your command", "run `bench submit --keep-weights` or `bench baselines` with it", USAGE)
     tasks = sorted((Task(subject, (file,)) for subject in named), key=lambda task: task.subject.seed)
-    found = [(task.subject, results[file]) for task, results in _observed(references, tasks, gpu, observer, probe.title)]
+    found = [
+        (task.subject, results[file]) for task, results in _observed(references, tasks, gpu, observer, probe.title)
+    ]
     entries: dict[str, list[dict[str, float]]] = {}
     faults = []
     for subject, result in sorted(found, key=lambda item: (named[item[0]], item[0].seed)):

@@ -10,11 +10,14 @@ from typing import Any
 
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.results import rescoring
+from unlearn_bench.harness.results.board_entries import board_entries
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support.errors import USAGE, BenchError
 from unlearn_bench.harness.support.progress import Observer
 from unlearn_bench.harness.tracks.loading import load_track
 from unlearn_bench.harness.units import disclosure
+from unlearn_bench.harness.workflows import probing
+from unlearn_bench.harness.workflows.probing import ProbeNumbers
 from unlearn_bench.scoring.panel import InvalidAttack, named
 
 
@@ -39,7 +42,7 @@ class AttackScores:
 
 
 def rescore(track: str, secret: Path | None, observer: Observer) -> Rescored:
-    """Compute every metric again from stored logits, and keep the scores.
+    """Compute every metric again from stored logits, and the numbers of probes from their arrays, and keep them.
 
     Args:
         track: a track's name, or the path of a TOML file.
@@ -54,6 +57,7 @@ def rescore(track: str, secret: Path | None, observer: Observer) -> Rescored:
     started = time.perf_counter()
     with observer.progress("scoring", len(scorable), "models") as progress:
         count = sum(1 for _ in rescoring.rescore(references, scorable, progress.at))
+    probing.renumber(references)
     return Rescored(count, time.perf_counter() - started)
 
 
@@ -88,3 +92,22 @@ def score_with(attack: str, track: str, secret: Path | None, observer: Observer)
     for scored, numbers in sorted(scores, key=lambda item: (rescoring.name(item[0]), getattr(item[0], "seed", 0))):
         rows.setdefault(rescoring.name(scored), []).append(numbers)
     return AttackScores(user_attack.name, title, models, rows)
+
+
+def probe_with(probe: str, track: str, gpu: int | None, secret: Path | None, observer: Observer) -> ProbeNumbers:
+    """Look with a probe of the user's own at every model whose weights are kept, beside reference models.
+
+    Args:
+        probe: a Python file with ``probe(context)``, which is run, or the name of a probe of the panel.
+        track: a track's name, or the path of a TOML file.
+        gpu: index of a CUDA device to compute on.
+        secret: of a sealed track, which is refused.
+        observer: receives the progress.
+
+    Raises:
+        BenchError: an invalid probe, a sealed track, or no weights that it could look at.
+    """
+    references = References(load_track(track, secret), Store())
+    disclosure.not_public(references.track, "a probe of one's own")
+    records = [record for entry in board_entries(references) for record in entry.records.values()]
+    return probing.measure_with(references, records, probe, gpu, observer)

@@ -22,9 +22,7 @@ from unlearn_bench.harness.workflows.training import open_references
 logger = logging.getLogger(__name__)
 
 
-def open_context(
-    track: Track, executor: Executor, options: RunOptions, *, hold_weights: bool = False
-) -> UnitContext:
+def open_context(track: Track, executor: Executor, options: RunOptions, *, hold_weights: bool = False) -> UnitContext:
     """Return what the timed units of a track share: the sandbox, and the references, trained where they are missing.
 
     ``hold_weights``: the weights of unlearned models are held for probes, see ``harness.units.unlearned_weights``.
