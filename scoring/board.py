@@ -48,7 +48,7 @@ def track_board(
     * ``indisc_of_mean`` (float): Indisc of the mean MIA accuracy; it hides swings between seeds
     * for each metric of shadow models ``<m>``, ``<m>_low``, ``<m>_high`` (float) from ``panel``
     * ``forgetting``, ``forgetting_low``, ``forgetting_high`` (float), ``forgetting_attack`` (string): the strongest
-      evidence of all attacks, see ``scoring.forgetting``; ``provisional`` (string): why U-LiRA is not among them
+      evidence of all attacks, see ``scoring.forgetting``; ``provisional`` (string): what is not among them
     * for each grouped metric ``<m>``: ``group_<m>`` (string): G1, G2, G3, F; NA for references, for methods that
       do not apply, and where the metric is unknown, which then counts in no group. ``keep_<m>`` (float): the share of
       resamples in which the row keeps its group; NaN unless that is one of G1 to G3
@@ -102,7 +102,7 @@ def overall_board(
       how many tracks, as in Table 1 of the paper; for the latter ``paper_rank_<m>`` (Int64)
     * ``G1``, ``G2``, ``G3``, ``F``, ``position``, ``position_last``, ``position_low``, ``position_high``, ``ahead``: as
       ``track_board``, over metrics and tracks
-    * ``provisional`` (string): why U-LiRA is missing on a track where other entries have it
+    * ``provisional`` (string): what is missing on a track where baselines have it
     """
     if not seeds:
         raise ValueError("a board needs at least one track")

@@ -97,6 +97,35 @@ def forgetting(readings: Sequence[Reading]) -> Forgetting | None:
     )
 
 
+@dataclass(frozen=True)
+class Share:
+    """What one attack finds of an entry, on the scale from its null (0) to Original (1).
+
+    Attributes:
+        attack: its title.
+        value: negative where an entry lies on the other side of the null than Original, which is evidence, too.
+        low, high: 95 % interval, corrected for the number of attacks.
+    """
+
+    attack: str
+    value: float
+    low: float
+    high: float
+
+
+def shares(readings: Sequence[Reading]) -> list[Share]:
+    """Return what every attack that finds Original finds of an entry, the strongest evidence first.
+
+    Raises:
+        ValueError: as :func:`forgetting`.
+    """
+    found = []
+    for reading in (powerful := telling(readings)):
+        ratio, half = (float(each[0]) for each in _ratio(reading, len(powerful), {}))
+        found.append(Share(reading.attack, ratio, ratio - half, ratio + half))
+    return sorted(found, key=lambda share: (-max(share.low, -share.high, 0.0), -abs(share.value)))
+
+
 def groups(readings: Sequence[Reading], draws: Mapping[str, Draws]) -> NDArray[np.int8]:
     """Return the group in each resample [k] of an entry's units, -1 without an attack; ``draws`` [k, n] by unit."""
     powerful = telling(readings)
@@ -126,23 +155,28 @@ def telling(readings: Sequence[Reading]) -> list[Reading]:
 
 
 def _ends(readings: Sequence[Reading], draws: Mapping[str, Draws]) -> tuple[Array, Array, Array]:
-    """Return evidence and both ends [attacks, resamples]; without draws of the units as they are, one column.
+    """Return evidence and both ends [attacks, resamples]; without draws of the units as they are, one column."""
+    rows = []
+    for reading in readings:
+        ratio, half = _ratio(reading, len(readings), draws)
+        size = np.abs(ratio)
+        rows.append((size, np.maximum(size - half, 0.0), size + half))
+    value, low, high = (np.stack(part) for part in zip(*rows, strict=True))
+    return value, low, high
+
+
+def _ratio(reading: Reading, attacks: int, draws: Mapping[str, Draws]) -> tuple[Array, Array]:
+    """Return an entry's share of Original's distance from the null and half of its interval, each [resamples].
 
     The ratio of two means has the interval of its first-order residuals (the delta method): of Original itself it is 1
     without an error.
     """
-    rows = []
-    for reading in readings:
-        from_null, whole = reading.entry - reading.null, reading.original - reading.null
-        drawn = draws.get(reading.unit, np.arange(len(whole))[None])
-        from_null, whole = from_null[drawn], whole[drawn]
-        scale = whole.mean(axis=1, keepdims=True)
-        ratio = from_null.mean(axis=1, keepdims=True) / scale
-        half = _half_width((from_null - ratio * whole) / scale, len(readings), reading.stretch)
-        size = np.abs(ratio[:, 0])
-        rows.append((size, np.maximum(size - half, 0.0), size + half))
-    value, low, high = (np.stack(part) for part in zip(*rows, strict=True))
-    return value, low, high
+    from_null, whole = reading.entry - reading.null, reading.original - reading.null
+    drawn = draws.get(reading.unit, np.arange(len(whole))[None])
+    from_null, whole = from_null[drawn], whole[drawn]
+    scale = whole.mean(axis=1, keepdims=True)
+    ratio = from_null.mean(axis=1, keepdims=True) / scale
+    return ratio[:, 0], _half_width((from_null - ratio * whole) / scale, attacks, reading.stretch)
 
 
 def _half_width(values: Array, attacks: int, stretch: float) -> Array:

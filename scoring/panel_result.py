@@ -16,8 +16,8 @@ class PanelResult:
         entry, track: names.
         readings: of every attack that ran on it and counts.
         shadows: metrics that read shadow models, with their ``_low`` and ``_high``, where these have run.
-        provisional: why U-LiRA is not among the readings where other entries of the track have it; empty where it is,
-            or where the track has no shadow models.
+        provisional: which reading of U-LiRA or of the probes is missing although baselines of the track have it;
+            empty where none is.
     """
 
     entry: str

@@ -18,10 +18,9 @@ from unlearn_bench.harness.probes.panel import Arrays, InvalidProbe, Probe, name
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.references.roles import RoleKind
 from unlearn_bench.harness.store.store import Store
-from unlearn_bench.harness.support import device_locks
+from unlearn_bench.harness.support import device_locks, workers
 from unlearn_bench.harness.support.device_locks import DeviceLocks
 from unlearn_bench.harness.support.lifeline import end_with
-from unlearn_bench.harness.support.workers import WorkerContext
 from unlearn_bench.harness.tracks.specification import Track
 from unlearn_bench.harness.units import unlearned_weights
 
@@ -134,7 +133,7 @@ class _Process:
 
     def _connected(self) -> Connection:
         if self._connection is None:
-            context = WorkerContext()
+            context = workers.WorkerContext()
             self._connection, other = context.Pipe()
             self._process = context.Process(target=_serve, args=(os.getpid(), other, *self._arguments), daemon=True)
             self._process.start()

@@ -39,7 +39,10 @@ _ENTRY: dict[str, Column] = {
     ),
     "hardware": ("string", "classes of machine that the timed units ran on"),
     "date": ("string", "day of the newest unit"),
-    "provisional": ("string", "why U-LiRA is not among the attacks although others have it; empty when all is well"),
+    "provisional": (
+        "string",
+        "what has not looked at the row although it has looked at others (U-LiRA, the probes); empty when all is well",
+    ),
     "seeds_ok": ("Int64", "seeds that ended `ok`"),
     "seeds_total": ("Int64", "seeds that the track wants"),
 }

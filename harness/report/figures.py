@@ -14,13 +14,14 @@ import pandas as pd
 
 from unlearn_bench.harness.report.cells import group
 from unlearn_bench.harness.report.site.board_plots import MOST, free_spot, pareto, shortened, ulira_rows
-from unlearn_bench.harness.report.site.entry_plots import LABELS
+from unlearn_bench.harness.report.site.entry_plots import LABELS, LIMIT
 from unlearn_bench.harness.report.site.page_data import LETTERS
 from unlearn_bench.harness.report.site.svg import WIDTH
 from unlearn_bench.harness.results.badges import UNRANKED
 from unlearn_bench.harness.results.curves import Curves
 from unlearn_bench.harness.support.errors import EXIT_CODES, USAGE, BenchError
 from unlearn_bench.scoring.curves import EDGES, FPR
+from unlearn_bench.scoring.forgetting import Share
 from unlearn_bench.scoring.group_membership import FORGETTING
 from unlearn_bench.scoring.metric_table import grouped, metric_named
 
@@ -66,6 +67,30 @@ def trade_off(board: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ax.set_ylabel("left of F (low is better)")
     if len(rows) <= MOST:
         _name_points(ax, rows, radii)
+    return ax
+
+
+def panel(shares: Sequence[Share], ax: Axes | None = None) -> Axes:
+    """Draw what every attack and probe finds of an entry, from its null (0) to Original (1), with 95 % intervals.
+
+    Args:
+        shares: as ``unlearn_bench.scoring.forgetting.shares`` returns them.
+        ax: where to draw; default: a new figure.
+
+    Raises:
+        BenchError: no attack finds Original.
+    """
+    if not shares:
+        raise _nothing("no attack tells this track's originals from retrained models", "choose another track")
+    ax = _axes(ax, 0.9 + ROW * len(shares))
+    ax.axvline(0.0, color=SOFT, linewidth=0.8)
+    ax.axvline(1.0, color=OTHER, linewidth=0.8)
+    for place, share in enumerate(shares):
+        ax.plot([share.low, share.high], [place, place], color=MARK, linewidth=1.5)
+        ax.plot([share.value], [place], marker="o", markersize=4, color=MARK)
+    _methods(ax, [share.attack for share in shares])
+    ax.set_xlim(max(ax.get_xlim()[0], -LIMIT), min(ax.get_xlim()[1], LIMIT))
+    ax.set_xlabel("0: a second retrained model · 1: Original")
     return ax
 
 

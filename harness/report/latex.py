@@ -72,7 +72,7 @@ def escaped(text: str) -> str:
 def _caption(board: pd.DataFrame, track: Track) -> str:
     date = max((str(day) for day in board["date"].dropna() if day), default="")
     signs = [
-        *(["$p$: provisional, without U-LiRA"] if (board["provisional"] != "").any() else []),
+        *(["$p$: provisional, without U-LiRA or probes"] if (board["provisional"] != "").any() else []),
         *(["$=$: no better than Original"] if (board["state"] == NO_BETTER).any() else []),
         *(["$s$: its search has not converged"] if any(unconverged(row) for _, row in board.iterrows()) else []),
     ]

@@ -3,17 +3,39 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache
 
 from markupsafe import Markup
 
-from unlearn_bench.harness.report.site.svg import across, linear, picture, tag, text, up
+from unlearn_bench.harness.report.site.svg import across, line, linear, picture, steps, tag, text, up
 from unlearn_bench.harness.results.curves import Curves
 from unlearn_bench.scoring.curves import EDGES, FPR
+from unlearn_bench.scoring.forgetting import Share
 
 WIDTH, HEIGHT, LEFT, TOP, BOTTOM = 480, 300, 52, 30, 250
+PANEL_LEFT, ROW, LIMIT = 170, 20, 3.0
+"""Of the panel: where its scale begins, the height of a line, and where long intervals are cut."""
 LABELS = {"own": "this entry", "original": "Original", "retrained": "Retrain"}
+
+
+def panel(shares: Sequence[Share]) -> Markup:
+    """Draw what every attack and probe finds, from its null (0) to Original (1), with its interval; strongest first."""
+    height = 64 + ROW * len(shares)
+    low = min(-0.25, *(max(share.low, -LIMIT) for share in shares))
+    high = max(1.25, *(min(share.high, LIMIT) for share in shares))
+    x, bottom = linear(low, high, PANEL_LEFT, WIDTH - 12), height - 44
+    ticks = steps(low, high, 5)
+    parts = across(x, ticks, 8, bottom, [f"{tick:g}" for tick in ticks])
+    parts += [line(x(at), 8, x(at), bottom, kind) for at, kind in ((0.0, "mark"), (1.0, "other"))]
+    for place, share in enumerate(shares):
+        y = 8 + ROW * (place + 0.5)
+        ends = [x(min(max(end, low), high)) for end in (share.low, share.high)]
+        parts.append(text(PANEL_LEFT - 8, y + 4, share.attack, "end"))
+        parts.append(line(ends[0], y, ends[1], y, "mark", stroke_width=2))
+        parts.append(tag("circle", class_="mark", cx=x(min(max(share.value, low), high)), cy=y, r=3.5))
+    parts.append(text(WIDTH / 2, height - 8, "0: a second retrained model · 1: Original", "middle", soft=True))
+    return picture("What every attack and probe finds of the entry", height, parts, width=WIDTH)
 
 
 def losses(curves: Curves) -> Markup:

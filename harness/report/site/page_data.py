@@ -14,6 +14,7 @@ import pandas as pd
 
 from unlearn_bench.harness.entries.entry import NAME
 from unlearn_bench.harness.results.curves import Curves
+from unlearn_bench.scoring.forgetting import Share
 from unlearn_bench.scoring.metric import Metric
 
 LETTERS = ("G1", "G2", "G3", "F")
@@ -77,7 +78,7 @@ class Row:
     seeds_total: int = 0
     inconsistent: str = ""
     provisional: str = ""
-    """Why U-LiRA is not among its attacks although others have it."""
+    """What has not looked at it although it has looked at others."""
     unconverged: bool = False
     """Whether its search for hyper-parameters has not converged."""
     attack: str = ""
@@ -154,6 +155,8 @@ class EntryPage:
     attack_numbers: tuple[tuple[str, str, float, float | None, float], ...]
     """Attack, number, value, null where there is one, Original."""
     numbers: tuple[tuple[Metric, Number], ...]
+    shares: tuple[Share, ...] = ()
+    """What every attack and probe finds, from the null to Original."""
     summary: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)
     digests: Mapping[str, str] = field(default_factory=dict)

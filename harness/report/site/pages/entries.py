@@ -51,9 +51,20 @@ def _page(site: Site, results: Results, name: str, reference_curves: Callable[[]
 
 def _plots(page: EntryPage) -> list[tuple[str, str, Any]]:
     """Heading, words below it, and picture."""
+    plots: list[tuple[str, str, Any]] = []
+    if page.shares:
+        plots.append(
+            (
+                "Everything that looked for F",
+                "On the scale from what retrained models read to what Original reads, the strongest evidence first; "
+                "intervals hold for all lines together.",
+                entry_plots.panel(page.shares),
+            )
+        )
     if not page.curves:
-        return []
+        return plots
     return [
+        *plots,
         (
             "Losses on F and T",
             "Pooled over the seeds: after perfect unlearning both look the same.",
