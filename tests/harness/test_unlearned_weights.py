@@ -13,6 +13,7 @@ from tests.harness.conftest import run
 from tests.harness.test_submit import FINE_TUNE
 from unlearn_bench.harness.entries.entry import read
 from unlearn_bench.harness.references.references import References
+from unlearn_bench.harness.results import board
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.training.inference import logits_of
 from unlearn_bench.harness.units import unit_store, unlearned_weights
@@ -87,11 +88,10 @@ def test_exported_weights_are_the_kept_ones_and_score_as_checkpoints(
     exported = load_file(files[0])
     assert all(np.array_equal(exported[name], expected[name]) for name in expected)
 
-    scored = run("score", str(folder), "--track", str(small), "--name", "read-back", "--json")
+    scored = run("score", str(folder), "--track", str(small), "--name", "read-back")
     assert scored.exit_code == 0, scored.output
-    board = json.loads(run("leaderboard", "--track", str(small), "--format", "json").stdout)["rows"]
-    mine, read_back = (next(row for row in board if row["entry"] == name) for name in ("mine", "read-back"))
-    assert mine["retdev"] == read_back["retdev"]
+    rows = board.board(kept).set_index("entry")
+    assert rows.loc["read-back", "retdev"] == rows.loc["mine", "retdev"]
 
 
 def test_without_kept_weights_export_and_probe_say_how_to_keep_them(
