@@ -61,31 +61,31 @@ def panel_results(
     baselines = [name for name, entry in models.items() if entry.kind == "baseline"]
     attacked = any(name in shadows and shadows[name].counts for name in baselines)
     has_null = references.has_null
-    looked_at = _looked_at(references, models)
-    probing = any(any(looked_at[name].values()) for name in baselines)
+    by_probes = _probe_readings(references, models) if has_null else {}
+    probing = any(by_probes.get(name) for name in baselines)
     results = []
     for name in (*models, *REFERENCES):
         own = _seed_scores(references, name, models.get(name))
         readings = _seed_readings(references, own) if has_null else []
-        probe_readings = probed.readings(references, looked_at[name]) if has_null else []
-        readings += probe_readings
+        readings += by_probes.get(name, [])
         shadow, reason = shadows.get(name), ""
         if shadow is not None and shadow.counts:
             readings.append(_pair_reading(references, shadow))
         elif attacked and name in models:
             reason = "U-LiRA has not run" if shadow is None else shadow.reason
-        if probing and name in models and not probe_readings and not reason:
-            reason = "the probes have not run"
+        if probing and name in models and not by_probes[name] and not reason:
+            reason = "no probe has looked at all of its models"
         numbers = {} if shadow is None else _shadow_columns(shadow)
         results.append(PanelResult(name, references.track.name, tuple(readings), numbers, reason))
     return results
 
 
-def _looked_at(references: References, models: Mapping[str, BoardEntry]) -> dict[str, dict[int, probed.Results]]:
-    """Return what probes found of every row's models, by seed; nothing of the seeds that no probe has looked at."""
+def _probe_readings(references: References, models: Mapping[str, BoardEntry]) -> dict[str, list[Reading]]:
+    """Return the evidence of probes in every row's models."""
     found = {name: probed.entry_results(references, entry) for name, entry in models.items()}
     seeds = range(references.track.protocol.seeds)
-    return found | {name: probed.reference_results(references, kind, seeds) for name, kind in REFERENCES.items()}
+    found |= {name: probed.reference_results(references, kind, seeds) for name, kind in REFERENCES.items()}
+    return {name: probed.readings(references, results) for name, results in found.items()}
 
 
 def _seed_scores(references: References, name: str, board_entry: BoardEntry | None) -> dict[int, Scores]:

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from unlearn_bench.scoring.forgetting import Reading, forgetting, groups, telling
+from unlearn_bench.scoring.forgetting import Reading, forgetting, groups, shares, telling
 
 
 def reading(
@@ -114,3 +114,18 @@ def test_the_interval_covers_the_worst_of_all_attacks(effect: float, seeds: int)
         )
         covered += found is None or found.low <= effect <= found.high
     assert covered / runs > 0.93
+
+
+def test_shares_keep_the_side_of_the_null_and_begin_with_the_strongest_evidence() -> None:
+    found = shares([reading(0.1, "weak"), reading(-0.6, "over"), reading(0.3, "vague", spread=0.5)])
+    assert [share.attack for share in found] == ["over", "weak", "vague"]
+    assert [share.value for share in found] == pytest.approx([-0.6, 0.1, 0.3])
+    assert found[0].high < 0 < found[1].low and found[2].low < 0
+
+
+def test_the_first_share_is_the_evidence_that_the_board_names() -> None:
+    readings = [reading(0.2, "one"), reading(-0.5, "two"), reading(0.4, "three", spread=0.3)]
+    worst = forgetting(readings)
+    assert worst is not None
+    first = shares(readings)[0]
+    assert (first.attack, abs(first.value), -first.high) == pytest.approx((worst.attack, worst.value, worst.low))

@@ -1,0 +1,99 @@
+"""What probes found counts for forgetting as attacks do, and is shown beside their null and Original."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.harness.conftest import run
+from unlearn_bench.harness.probes import stored
+from unlearn_bench.harness.probes.stored import ProbeResult
+from unlearn_bench.harness.references.references import References
+from unlearn_bench.harness.results import attack_panel, board
+from unlearn_bench.harness.results.board_entries import BoardEntry, board_entries
+from unlearn_bench.harness.store.store import Store
+from unlearn_bench.harness.tracks.loading import load_track
+
+SEEDS = range(10)
+NULL, ORIGINAL = 0.5, 0.9
+
+
+def result(value: float, fault: str = "") -> ProbeResult:
+    numbers = {} if fault else {"recall": value, "another": -value}
+    return ProbeResult("linear probe", "" if fault else "recall", "recall", numbers, "0" * 64, fault=fault)
+
+
+def found_of(references: References, names: dict[int, str], mean: float, fault_at: int | None = None) -> None:
+    """Let a probe have found ``mean`` ± .02 of models, by seed."""
+    for seed, name in names.items():
+        spread = 0.02 * (-1) ** seed
+        outcome = result(mean + spread, "took longer than 1 s" if seed == fault_at else "")
+        stored.write(references.store, references.track, name, {"linear_probe": outcome})
+
+
+@pytest.fixture
+def shipped() -> References:
+    """The default track as it ships, with what a probe found of its reference models."""
+    references = References(load_track("digits-resnet18"), Store())
+    for kind, mean in (("null", NULL), ("retrained", NULL), ("original", ORIGINAL)):
+        found_of(references, {seed: stored.reference_name(kind, seed) for seed in SEEDS}, mean)
+    return references
+
+
+def entry(references: References, name: str) -> BoardEntry:
+    return next(each for each in board_entries(references) if each.name == name)
+
+
+def keys(references: References, name: str) -> dict[int, str]:
+    return {seed: record.key for seed, record in entry(references, name).records.items()}
+
+
+def rows(references: References) -> pd.DataFrame:
+    return board.board(references).set_index("entry")
+
+
+def test_a_probe_that_finds_f_names_the_row_and_the_others_are_provisional(shipped: References) -> None:
+    before = rows(shipped)
+    found_of(shipped, keys(shipped, "ct"), NULL + 0.8 * (ORIGINAL - NULL))
+    after = rows(shipped)
+    assert after.loc["ct", "forgetting_attack"] == "linear probe" != before.loc["ct", "forgetting_attack"]
+    assert after.loc["ct", "forgetting"] == pytest.approx(0.8)
+    assert after.loc["ct", "provisional"] == ""
+    assert after.loc["msg", "provisional"] == "no probe has looked at all of its models"
+    assert after.loc["msg", "forgetting"] == before.loc["msg", "forgetting"]
+
+
+def test_a_probe_that_finds_nothing_leaves_the_evidence_with_the_attacks(shipped: References) -> None:
+    before = rows(shipped).loc["ct"]
+    found_of(shipped, keys(shipped, "ct"), NULL)
+    after = rows(shipped).loc["ct"]
+    assert (after["forgetting_attack"], after["forgetting"]) == (before["forgetting_attack"], before["forgetting"])
+    assert after["forgetting_low"] <= before["forgetting_low"], "the interval holds for one attack more"
+
+
+def test_a_probe_without_a_number_of_one_seed_does_not_count(shipped: References) -> None:
+    before = rows(shipped).loc["ct"]
+    found_of(shipped, keys(shipped, "ct"), ORIGINAL, fault_at=3)
+    pd.testing.assert_series_equal(rows(shipped).loc["ct"], before)
+
+
+def test_the_panel_shows_every_number_with_the_headline_first(shipped: References) -> None:
+    found_of(shipped, keys(shipped, "ct"), 0.6)
+    numbers = attack_panel.attack_numbers(shipped, entry(shipped, "ct"))
+    of_probe = [n for n in numbers if n.attack == "linear_probe"]
+    assert [(n.number, round(n.value, 6), round(n.null or 0, 6), round(n.original, 6)) for n in of_probe] == [
+        ("recall", 0.6, NULL, ORIGINAL),
+        ("another", -0.6, -NULL, -ORIGINAL),
+    ]
+
+
+def test_probes_need_the_weights_of_retrained_models_and_say_how_to_get_them(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("def unlearn(model, retain, forget, val):\n    return model\n")
+    refused = run("submit", str(tmp_path / "mine.py"), "--sandbox", "process", "--probes")
+    assert refused.exit_code == 2
+    assert "no weights of retrained/0 of digits-resnet18" in refused.stderr
+    assert "bench prepare digits-resnet18 --from-scratch" in refused.stderr
+    assert np.all([word not in refused.stderr for word in ("[1/", "to run")]), "before anything runs"
