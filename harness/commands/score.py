@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from unlearn_bench.harness.commands._options import gpu_option, json_option, track_option
+from unlearn_bench.harness.commands._options import gpu_option, json_option, probes_option, track_option
 from unlearn_bench.harness.commands._verbs import verb
 
 SECONDS = click.FloatRange(min=0, min_open=True)
@@ -24,6 +24,7 @@ SECONDS = click.FloatRange(min=0, min_open=True)
 @click.option("--name", metavar="NAME", help="FOLDER: the row's name; default: the folder's.")
 @click.option("--seconds", type=SECONDS, help="FOLDER: how long it took you to unlearn one model; shown as declared.")
 @click.option("--retrain-seconds", type=SECONDS, help="FOLDER: how long retraining took on the same machine.")
+@probes_option
 @gpu_option
 @json_option
 def command(
@@ -33,6 +34,7 @@ def command(
     name: str | None,
     seconds: float | None,
     retrain_seconds: float | None,
+    probes: bool,
     gpu: int | None,
     as_json: bool,
 ) -> None:
@@ -50,10 +52,10 @@ def command(
     from unlearn_bench.harness.results import outputs
 
     if path.is_dir():
-        _checkpoints(path, track, secret, name, _times(seconds, retrain_seconds), gpu, as_json)
+        _checkpoints(path, track, secret, name, _times(seconds, retrain_seconds), probes, gpu, as_json)
         return
-    if name is not None or seconds is not None or retrain_seconds is not None or gpu is not None:
-        raise click.UsageError(f"--name, times and --gpu go with a folder of checkpoints, and {path} is none")
+    if name is not None or seconds is not None or retrain_seconds is not None or probes or gpu is not None:
+        raise click.UsageError(f"--name, times, --probes and --gpu go with a folder of checkpoints, and {path} is none")
     arrays = outputs.read(path)
     if "forgotten" in arrays:
         numbers = outputs.shadow_score(outputs.shadow_evidence(arrays))
@@ -77,6 +79,7 @@ def _checkpoints(
     secret: Path | None,
     name: str | None,
     times: tuple[float, float] | None,
+    probes: bool,
     gpu: int | None,
     as_json: bool,
 ) -> None:
@@ -88,7 +91,7 @@ def _checkpoints(
 
     declared = None if times is None else checkpoints.DeclaredTimes(*times)
     result = checkpoints.score_checkpoints(
-        folder, track, TerminalObserver(), name=name, times=declared, secret=secret, gpu=gpu
+        folder, track, TerminalObserver(), name=name, times=declared, secret=secret, gpu=gpu, probes=probes
     )
     verdict = terminal_board.verdict(result.board, result.name)
     if as_json:

@@ -6,11 +6,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from unlearn_bench.harness.entries.entry import NAME, Entry, InvalidEntry, has_shipped_name
+from unlearn_bench.harness.executors import RunOptions
 from unlearn_bench.harness.references import model_files
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.results import board
@@ -19,9 +21,10 @@ from unlearn_bench.harness.support.digests import file_digest
 from unlearn_bench.harness.support.errors import USAGE, BenchError
 from unlearn_bench.harness.support.progress import Observer
 from unlearn_bench.harness.tracks.loading import load_track
-from unlearn_bench.harness.units import disclosure, unit_store
+from unlearn_bench.harness.units import disclosure, unit_store, unlearned_weights
 from unlearn_bench.harness.units.records import Record
 from unlearn_bench.harness.units.unit_kinds import SeedUnit
+from unlearn_bench.harness.workflows import probing
 from unlearn_bench.sandbox.types import Outcome
 
 
@@ -55,6 +58,7 @@ def score_checkpoints(
     times: DeclaredTimes | None = None,
     secret: Path | None = None,
     gpu: int | None = None,
+    probes: bool = False,
 ) -> ScoredCheckpoints:
     """Score models that were unlearned from a track's originals, and keep them as a self-reported row of its board.
 
@@ -66,6 +70,7 @@ def score_checkpoints(
         times: what the author measured, from which the row's speed is computed; default: it has none.
         secret: of a sealed track, which is refused.
         gpu: index of a CUDA device to compute on.
+        probes: also run the probes on the models.
 
     Raises:
         BenchError: a name that is not allowed, reference models that are missing, a file that is not a checkpoint of
@@ -79,6 +84,8 @@ def score_checkpoints(
         what = f"{missing[0].name} of {loaded_track.name} is not stored, and checkpoints are compared with it"
         remedy = f"run `bench prepare {track}`, or `bench references import {track}` with your models"
         raise BenchError(what, "your command", remedy, USAGE)
+    if probes:
+        probing.require_references(references)
     files = model_files.by_seed(folder, loaded_track.protocol.seeds, all_seeds=False)
     digests = {seed: file_digest(path) for seed, path in files.items()}
     if len(set(digests.values())) < len(digests):
@@ -88,12 +95,16 @@ def score_checkpoints(
     with observer.progress(f"scoring {row_name}", len(files), "models") as progress:
         for seed, path in files.items():
             unit = SeedUnit(entry, loaded_track, seed)
-            records.append(
-                _record(references, unit, path, digests[seed], times, "cpu" if gpu is None else f"cuda:{gpu}")
-            )
+            weights = model_files.read(path, model_files.network_layout(loaded_track))
+            device = "cpu" if gpu is None else f"cuda:{gpu}"
+            records.append(_record(references, unit, weights, path, digests[seed], times, device))
+            if probes:
+                unlearned_weights.hold(references.store, unit.key, weights)
             progress.step()
     for record in records:
         record.save(references.store)
+    if probes:
+        probing.run_probes(references, records, RunOptions(gpu=gpu, observer=observer))
     return ScoredCheckpoints(row_name, references, files, board.board(references), board.null(references))
 
 
@@ -106,14 +117,19 @@ def _check_name(name: str) -> None:
 
 
 def _record(
-    references: References, unit: SeedUnit, path: Path, sha256: str, times: DeclaredTimes | None, device: str
+    references: References,
+    unit: SeedUnit,
+    weights: Mapping[str, Any],
+    path: Path,
+    sha256: str,
+    times: DeclaredTimes | None,
+    device: str,
 ) -> Record:
     from unlearn_bench.harness.support.hardware import torch_version
     from unlearn_bench.harness.training.inference import logits_of
     from unlearn_bench.harness.units.unit_run import distance_from_target, unit_record
 
     track = references.track
-    weights = model_files.read(path, model_files.network_layout(track))
     logits = logits_of(track, weights, references.examples.dataset.images, device)
     if not np.isfinite(logits).all():
         remedy = "leave the seed out if its model diverged: the row is then incomplete"
