@@ -100,6 +100,7 @@ def evaluate(
     parameters: Mapping[str, Any] | None = None,
     lira: bool = False,
     swap: bool = False,
+    probes: bool = False,
 ) -> Submitted:
     """Run an unlearning method on the models of a track, score it, and return it with its place on the board.
 
@@ -118,6 +119,7 @@ def evaluate(
         parameters: hyper-parameters, in the place of its defaults.
         lira: also run its shadow units, for U-LiRA, KLoM and ε.
         swap: also run its swapped units.
+        probes: of a file, also run the probes on its models.
 
     Raises:
         BenchError: the method breaks the contract of submissions, or the machine failed. A unit of a file that failed
@@ -130,6 +132,9 @@ def evaluate(
         if sandbox is not None:
             what = "a function runs in this process and in no sandbox"
             raise BenchError(what, "your command", "write it to a file and pass the file's path", USAGE)
+        if probes:
+            what = "of a function no weights are kept, which probes look at"
+            raise BenchError(what, "your command", "write it to a file and pass the file's path", USAGE)
         given: dict[str, Any] = {"seeds": seeds, "parameters": parameters, "lira": lira, "swap": swap}
         return evaluate.evaluate(method, track, options, name=name, **given)
     from unlearn_bench.harness.workflows.submit import submit
@@ -138,7 +143,8 @@ def evaluate(
         what = "a file has the name that it is called by"
         raise BenchError(what, "your command", "leave name=… out, or rename the file", USAGE)
     options = options if sandbox is None else replace(options, sandbox=sandbox)
-    return submit(Path(method), track, options, seeds=seeds, parameters=parameters, lira=lira, swap=swap)
+    given = {"seeds": seeds, "parameters": parameters, "lira": lira, "swap": swap, "probes": probes}
+    return submit(Path(method), track, options, **given)
 
 
 def run_baselines(
@@ -148,11 +154,12 @@ def run_baselines(
     *,
     lira: bool = False,
     swap: bool = False,
+    probes: bool = False,
 ) -> BaselinesRun:
     """Run shipped methods and score them; see :func:`harness.workflows.baselines.run_baselines`."""
     from unlearn_bench.harness.workflows.baselines import run_baselines
 
-    return run_baselines(names, track, options or RunOptions(), lira=lira, swap=swap)
+    return run_baselines(names, track, options or RunOptions(), lira=lira, swap=swap, probes=probes)
 
 
 def prepare(

@@ -13,7 +13,7 @@ from unlearn_bench.harness.commands._verbs import verb
 if TYPE_CHECKING:
     from unlearn_bench.harness.doctor.disk import Heap
 
-KINDS = ("inputs", "partial", "checkpoints", "logs", "orphans", "image", "unreferenced")
+KINDS = ("inputs", "partial", "checkpoints", "held-weights", "logs", "orphans", "image", "unreferenced")
 
 
 @verb(
@@ -24,6 +24,7 @@ KINDS = ("inputs", "partial", "checkpoints", "logs", "orphans", "image", "unrefe
 @click.option("--inputs", is_flag=True, help="Data of units in the store; it is written again when needed.")
 @click.option("--partial", is_flag=True, help="Downloads that were not finished.")
 @click.option("--checkpoints", is_flag=True, help="What interrupted trainings would resume from.")
+@click.option("--held-weights", is_flag=True, help="Weights of unlearned models that wait for their probes.")
 @click.option("--logs", is_flag=True, help="Logs of failed units and of errors.")
 @click.option("--orphans", is_flag=True, help="Containers, processes and folders that killed runs left behind.")
 @click.option("--image", is_flag=True, help="The benchmark's container images; `bench image` makes them again.")
@@ -43,7 +44,9 @@ def command(everything: bool, dry_run: bool, yes: bool, as_json: bool, **chosen:
 
     store = Store()
     heaps = list(disk.heaps(store))
-    wanted = {f"--{kind}" for kind in KINDS if everything or chosen[kind]} | ({"--all"} if everything else set())
+    wanted = {f"--{kind}" for kind in KINDS if everything or chosen[kind.replace("-", "_")]} | (
+        {"--all"} if everything else set()
+    )
     selected = [heap for heap in heaps if heap.option in wanted and heap.count]
     freed = bool(selected) and not dry_run and (yes or _agreed(selected, str(store.root)))
     if freed:

@@ -23,6 +23,7 @@ REBUILT = {
     "inputs": "data of units, written again when needed",
     "partial": "downloads that were not finished",
     "checkpoints": "trainings that were interrupted; without them they begin anew",
+    "held-weights": "weights that wait for their probes; without them their units run again",
     "logs": "logs of failed units and of errors",
 }
 """Folders of the store that can be removed at any time."""

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from unlearn_bench.harness.report import figures
 from unlearn_bench.harness.report.site import entry_data
 from unlearn_bench.harness.report.site.page_data import slug
-from unlearn_bench.harness.results import board, curves
+from unlearn_bench.harness.results import board, curves, relearning
 from unlearn_bench.harness.results.board import Results
+from unlearn_bench.harness.results.board_entries import REFERENCES
 from unlearn_bench.harness.support.errors import EXIT_CODES, BenchError
 from unlearn_bench.scoring.forgetting import shares
 from unlearn_bench.scoring.metric_table import by_weight
@@ -96,6 +97,9 @@ def _of_board(results: Results, place: str, table: pd.DataFrame) -> Iterator[Fig
         for metric in by_weight():
             if metric.spread and results.rows[metric.name].notna().any():
                 yield f"{place}seeds-{metric.name}", partial(figures.seeds, results.rows, metric.name)
+    regained = relearning.curves(results.references, results.entries)
+    if regained.keys() - REFERENCES.keys():
+        yield f"{place}relearning", partial(figures.relearning, regained)
     if _grouped(table):
         yield f"{place}groups", partial(figures.groups, table)
 

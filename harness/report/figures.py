@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -18,11 +18,14 @@ from unlearn_bench.harness.report.site.entry_plots import LABELS, LIMIT
 from unlearn_bench.harness.report.site.page_data import LETTERS
 from unlearn_bench.harness.report.site.svg import WIDTH
 from unlearn_bench.harness.results.badges import UNRANKED
+from unlearn_bench.harness.results.board_entries import REFERENCES
 from unlearn_bench.harness.results.curves import Curves
+from unlearn_bench.harness.results.relearning import RelearningCurve
 from unlearn_bench.harness.support.errors import EXIT_CODES, USAGE, BenchError
 from unlearn_bench.scoring.curves import EDGES, FPR
 from unlearn_bench.scoring.forgetting import Share
 from unlearn_bench.scoring.group_membership import FORGETTING
+from unlearn_bench.scoring.intervals import mean_interval
 from unlearn_bench.scoring.metric_table import grouped, metric_named
 
 if TYPE_CHECKING:
@@ -92,6 +95,44 @@ def panel(shares: Sequence[Share], ax: Axes | None = None) -> Axes:
     ax.set_xlim(max(ax.get_xlim()[0], -LIMIT), min(ax.get_xlim()[1], LIMIT))
     ax.set_xlabel("0: a second retrained model · 1: Original")
     return ax
+
+
+def relearning(curves: Mapping[str, RelearningCurve], ax: Axes | None = None) -> Axes:
+    """Draw how the accuracy on F changes while models are trained on R, means over the seeds with 95 % intervals.
+
+    Drawn are Original, Retrain, and the five methods whose accuracy rises most.
+
+    Args:
+        curves: by row, as ``harness.results.relearning.curves`` returns them.
+        ax: where to draw; default: a new figure.
+
+    Raises:
+        BenchError: the probe has looked at no method.
+    """
+    methods = sorted((name for name in curves if name not in REFERENCES), key=lambda name: -_rise(curves[name]))
+    if not methods:
+        raise _nothing("no method has been looked at by the relearning probe", "run `bench baselines --probes`")
+    ax = _axes(ax, 4.4)
+    styles: dict[str, dict[str, Any]] = {
+        "original": {"color": OTHER, "linestyle": "--"},
+        "retrain": {"color": INK, "linestyle": ":"},
+    }
+    for name in [*methods[:5], *(name for name in styles if name in curves)]:
+        curve = curves[name]
+        intervals = [mean_interval(column) for column in curve.accuracy.T]
+        means = [interval.mean for interval in intervals]
+        (drawn,) = ax.plot(curve.steps, means, marker="o", markersize=3, label=name, **styles.get(name, {}))
+        if len(curve.accuracy) > 1:
+            low, high = zip(*((i.mean - i.half_width, i.mean + i.half_width) for i in intervals), strict=True)
+            ax.fill_between(curve.steps, low, high, color=drawn.get_color(), alpha=0.12, linewidth=0)
+    ax.set_xlabel("steps of training on R")
+    ax.set_ylabel("accuracy on F")
+    ax.legend(fontsize=8, frameon=False)
+    return ax
+
+
+def _rise(curve: RelearningCurve) -> float:
+    return float((curve.accuracy[:, -1] - curve.accuracy[:, 0]).mean())
 
 
 def ulira(board: pd.DataFrame, null: Mapping[str, float] | None = None, ax: Axes | None = None) -> Axes:
