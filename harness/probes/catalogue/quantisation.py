@@ -29,7 +29,7 @@ def probe(context: ProbeContext) -> dict[str, NDArray[Any]]:
 
 
 def numbers(arrays: Mapping[str, NDArray[Any]]) -> dict[str, float]:
-    """Return what outputs say about F at the most telling precision, what comes back there, and the headline at each."""
+    """Return what outputs say about F at the most telling precision, what comes back, and the headline at each."""
     full, *rounded = (outputs.found(arrays, row) for row in range(len(arrays["forget_hits"])))
     headline = next(iter(full))
     worst = max(rounded, key=lambda row: row[headline])
