@@ -165,10 +165,10 @@ class ProbeSettings:
     few_shot_draws: int = 3
     """How often they are drawn."""
     few_shot_steps: int = 10
-    examples: int = 512
+    examples: int = 1024
     """The most examples of R, of F and of T that a probe looks at."""
-    penalty: float = 1.0
-    """Of the linear probe's weights (squared, on standardised features), per example."""
+    penalty: float = 100.0
+    """On half the squared weights of the linear probe, beside the cross-entropy summed over the examples."""
     neighbours: int = 5
     noise: tuple[float, ...] = (0.25, 0.5, 1.0)
     """Standard deviations of the noise on normalised images."""
