@@ -45,12 +45,12 @@ def attack(title: str, rows: Mapping[str, Sequence[Mapping[str, float]]]) -> str
 
 def panel(attack_numbers: Sequence[AttackNumber]) -> str:
     """Return every attack's numbers on an entry beside the null and Original."""
-    lines = [f"{'attack':<16}{'number':<24}{'entry':>9}{'zero line':>11}{'Original':>10}"]
+    lines = [f"{'attack':<20}{'number':<24}{'entry':>9}{'zero line':>11}{'Original':>10}"]
     previous = ""
     for reading in attack_numbers:
         name = "" if reading.attack == previous else reading.attack
         previous = reading.attack
         null = NONE if reading.null is None else f"{reading.null:.3f}"
-        lines.append(f"{name:<16}{reading.number:<24}{reading.value:>9.3f}{null:>11}{reading.original:>10.3f}")
+        lines.append(f"{name:<20}{reading.number:<24}{reading.value:>9.3f}{null:>11}{reading.original:>10.3f}")
     lines.append("zero line: retrained models; collateral: U-LiRA on retained examples, Original is before unlearning")
     return "\n".join(lines)

@@ -1,0 +1,45 @@
+"""``--probes``: every probe looks at the models of an entry and at the reference models, once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.harness.conftest import run
+from tests.harness.test_submit import FINE_TUNE
+from unlearn_bench.harness.entries.entry import read
+from unlearn_bench.harness.probes import panel, stored
+from unlearn_bench.harness.references.references import References
+from unlearn_bench.harness.units.unit_kinds import SeedUnit
+
+
+@pytest.mark.slow
+def test_the_panel_looks_at_every_model_once_and_its_numbers_follow_from_stored_arrays(
+    prepared: References, small: Path, tmp_path: Path
+) -> None:
+    entry = tmp_path / "mine.py"
+    entry.write_text(FINE_TUNE)
+    arguments = ("submit", str(entry), "--track", str(small), "--sandbox", "process", "--probes")
+    first = run(*arguments)
+    assert first.exit_code == 0, first.output
+    assert "probes: 8 models, about " in first.stderr
+
+    unit = SeedUnit(read(entry), prepared.track, 1)
+    found = stored.read_all(prepared.store, prepared.track)
+    references = {f"{kind}-{seed}" for kind in ("original", "retrained", "null") for seed in range(2)}
+    assert found.keys() == references | {SeedUnit(read(entry), prepared.track, 0).key, unit.key}
+    assert all(sorted(model.results) == panel.names() for model in found.values())
+    assert not any(result.fault for model in found.values() for result in model.results.values())
+    assert not list((prepared.store.root / "held-weights").iterdir()), "weights are not kept unless asked for"
+
+    assert "to run" not in (again := run(*arguments).stderr) and "probes:" not in again
+    result = found[unit.key].results["relearning"]
+    stored.write(
+        prepared.store, prepared.track, unit.key, {"relearning": stored.ProbeResult(**vars(result) | {"numbers": {}})}
+    )
+    assert run("rescore", "--track", str(small)).exit_code == 0
+    assert stored.read(prepared.store, prepared.track, unit.key).results["relearning"].numbers == result.numbers
+
+    text = run("show", "mine", "--track", str(small)).stdout
+    assert all(name in text for name in panel.names())
