@@ -79,7 +79,9 @@ def _merge(base: Mapping[str, Any], table: Mapping[str, Any]) -> dict[str, Any]:
         value = table.get(key)
         if not isinstance(base_value, Mapping) or not isinstance(value, Mapping):
             continue
-        if key != "model" or not value.keys() & {"name", "file"}:
+        if key == "analysis":
+            merged[key] = _merge(base_value, value)  # with the table of the probes in it
+        elif key != "model" or not value.keys() & {"name", "file"}:
             merged[key] = {**base_value, **value}
     return merged
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import math
 import re
 from collections.abc import Iterator, Mapping
 from functools import cache
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from unlearn_bench import plugins
-from unlearn_bench.harness.tracks.specification import PRETRAINED, Data, Recipe, Splits, Track
+from unlearn_bench.harness.tracks.specification import PRETRAINED, Data, ProbeSettings, Recipe, Splits, Track
 
 LIBRARIES = ("torchvision", "timm")
 """Libraries whose image classifiers a track can name."""
@@ -43,6 +44,7 @@ def contradictions(track: Track) -> Iterator[str]:
         yield f"protocol.requests is {track.protocol.requests}; allowed: 1 … {track.splits.forget}, splits.forget"
     if track.protocol.seeds < 1:
         yield f"protocol.seeds is {track.protocol.seeds}; allowed: 1 or more"
+    yield from _probes(track.analysis.probes)
 
 
 def _model(model: Mapping[str, Any]) -> Iterator[str]:
@@ -153,6 +155,22 @@ def _forgetting(splits: Splits, classes: int) -> Iterator[str]:
         yield f"splits.forget_rule is {splits.forget_rule!r}; with rule = 'file' F is what the file says: leave it out"
     if splits.groups is not None and (splits.rule in ("paper", "file") or splits.forget_rule != "random"):
         yield "splits.groups goes with rule = 'per-seed' or 'fixed', and with forget_rule = 'random'"
+
+
+def _probes(settings: ProbeSettings) -> Iterator[str]:
+    least = {"relearning_steps": 1, "few_shot_examples": 1, "few_shot_draws": 1, "few_shot_steps": 1, "examples": 2}
+    for key, allowed in {**least, "neighbours": 1, "points": 3}.items():
+        if getattr(settings, key) < allowed:
+            yield f"analysis.probes.{key} is {getattr(settings, key)}; allowed: {allowed} or more"
+    for key in ("rate", "penalty"):
+        if not 0 < getattr(settings, key) < math.inf:
+            yield f"analysis.probes.{key} is {getattr(settings, key)}; allowed: more than 0"
+    if not all(0 < size < math.inf for size in settings.noise):
+        yield f"analysis.probes.noise is {list(settings.noise)}; allowed: standard deviations above 0"
+    if not 1 <= settings.noise_draws <= 255:
+        yield f"analysis.probes.noise_draws is {settings.noise_draws}; allowed: 1 … 255"
+    if not all(2 <= bits <= 16 for bits in settings.bits):
+        yield f"analysis.probes.bits is {list(settings.bits)}; allowed: 2 … 16"
 
 
 @cache
