@@ -69,7 +69,7 @@ def put_arrays(store: Store, arrays: Mapping[str, NDArray]) -> str:
     """Put a probe's arrays into the store, and return their SHA-256."""
     from safetensors.numpy import save
 
-    return store.put(save({name: np.ascontiguousarray(array) for name, array in arrays.items()}))
+    return store.put(save({name: np.array(array, order="C") for name, array in arrays.items()}))
 
 
 def get_arrays(store: Store, sha: str) -> dict[str, NDArray]:
