@@ -67,11 +67,10 @@ def tug_of_war(accuracies: Sequence[float], retrained: Sequence[float]) -> float
 
 
 def adaptive_unlearning_score(test: float, original_test: float, delta: float) -> float:
-    """Return (1 − (A_original − A)) / (1 + Δ), AUS, of accuracies on test examples (Cotogni et al. 2023, "DUCK",
-    arXiv:2312.02052, section on metrics).
+    """Return (1 − (A_original − A)) / (1 + |Δ|) of accuracies A on test examples.
 
-    ``delta``: where a class is forgotten, the accuracy on its test examples; otherwise |A_forget − A|, the distance of
-    the accuracies on F and on test examples.
+    AUS (Cotogni et al. 2023, "DUCK", arXiv:2312.02052, section on metrics). ``delta``: where a class is forgotten, the
+    accuracy on its test examples; otherwise the accuracy on F minus A.
     """
     return (1.0 - (original_test - test)) / (1.0 + abs(delta))
 

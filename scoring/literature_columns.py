@@ -1,4 +1,4 @@
-"""The columns of ``bench leaderboard --columns literature``: declared like metrics, shown nowhere else, never ranked."""
+"""The columns of ``bench leaderboard --columns literature``: declared as metrics are, and never ranked."""
 
 from __future__ import annotations
 
@@ -128,8 +128,7 @@ UNTRAINED = "zrf"
 
 
 def computable(known: Mapping[str, float | None], untrained: bool) -> Sequence[Metric]:
-    """Return the columns that are not among the ``known`` ones and can be computed, with an untrained network or
-    without."""
+    """Return the columns that are not ``known`` and can be computed; ``untrained``: whether there is such a network."""
     return [each for each in COLUMNS if each.name not in known and (untrained or each.name != UNTRAINED)]
 
 

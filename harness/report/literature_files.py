@@ -59,12 +59,10 @@ def terminal(table: LiteratureRows) -> str:
     references = table.rows["state"] == "reference"
     lines += [_line(row) for _, row in table.rows[~references].iterrows()]
     lines += ["─" * len(head), *(_line(row) for _, row in table.rows[references].iterrows())]
-    lines.append(
-        "means over the seeds, in the order of the names: nothing here is ranked; null: a second retrained model"
-    )
+    lines.append("means over the seeds, in the order of names; nothing is ranked; null model: a second retrained one")
     lines.append("gap, ToW, JS and act compare with Retrain of the same seed; what each can see: docs/literature.md")
     if (~table.rows["state"].isin(COMPLETE)).any():
-        lines.append("* not all of its seeds ended in a model that can be used: see bench leaderboard")
+        lines.append("* its state on the board is not ok: see bench leaderboard")
     return "\n".join([*lines, *table.notes])
 
 
@@ -156,7 +154,7 @@ def _caption(table: LiteratureRows) -> str:
     meanings = "; ".join(f"{_heading(column)}: {column.meaning.partition(':')[0]}" for column in COLUMNS[-6:])
     sentences = [
         escaped(track.analysis.title or track.name),
-        "Means over seeds with 95\\,\\% intervals; no column is ranked; null: a second retrained model",
+        "Means over seeds with 95\\,\\% intervals; no column is ranked; null model: a second retrained one",
         f"UA: 1 $-$ accuracy on the forget set; MIA-efficacy: share of it that an SVM on {_signals()} takes for unseen",
         escaped(meanings),
         f"Track {escaped(track.name)}, reference {track.reference_digest[:12]}, protocol {track.protocol_digest[:12]}",

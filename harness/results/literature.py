@@ -1,4 +1,4 @@
-"""The literature's numbers of every entry, of Original, Retrain and the null, kept by the arrays that they come from."""
+"""The literature's numbers of every entry, of Original, Retrain and the null, each computed once and kept."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ VERSION = 1
 """Raised whenever the same logits would give other numbers."""
 CHUNK = 5
 """Models that are measured in one go, between two looks at the progress."""
-NULL = "null"
-"""Name of the row of a second retrained model."""
+NULL = "null model"
+"""Name of the row of a second retrained model; pandas would read the word alone as a missing value."""
 ABOUT = ("entry", "kind", "state", "badge", "seeds_ok", "seeds_total")
 """What a row says of its entry before the numbers."""
 Numbers = Mapping[str, float | None]
@@ -103,8 +103,10 @@ def stored_models(references: References) -> list[Model]:
 def numbers(
     references: References, models: Sequence[Model], on_done: Callable[[int], None]
 ) -> Iterator[tuple[Model, Numbers]]:
-    """Yield the numbers of every model, from the store where they are kept; what is computed is kept. One process per
-    core."""
+    """Yield the numbers of every model, from the store or computed and kept; one process per core.
+
+    ``on_done`` is called with the number of models that are done.
+    """
     networks = {model.seed: untrained(references, model.seed) for model in models}
     known = {model: _known(references, model) for model in models}
     todo = [model for model in models if computable(known[model], networks[model.seed] is not None)]

@@ -43,7 +43,7 @@ def literature_table(track: str, secret: Path | None, observer: Observer, *, pub
         BenchError: unknown track, a sealed track, a damaged store, or reference models that are not stored.
     """
     references = References(load_track(track, secret), Snapshot())
-    disclosure.not_public(references.track, "the literature's columns, a second look at every unit,")
+    disclosure.not_public(references.track, "a table of the literature's columns")
     models = literature.stored_models(references)
     notes = _evaluate_untrained(references)
     with observer.progress("the literature's columns", len(models), "models") as progress:
