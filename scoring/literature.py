@@ -23,7 +23,8 @@ def js_divergence(logits: ArrayLike, others: ArrayLike) -> float:
     """Return the mean Jensen–Shannon divergence of the outputs of two models [n, classes], in nats: 0 … log 2.
 
     ½ KL(p ‖ m) + ½ KL(q ‖ m) with m = (p + q) / 2, averaged over the examples (Chundawat et al. 2023, "Can Bad
-    Teaching Induce Forgetting?", arXiv:2205.08096, section on the zero retrain forgetting metric).
+    Teaching Induce Forgetting?", arXiv:2205.08096, where ZRF is defined). Their code, ``metrics.py`` of
+    vikram2000b/bad-teaching-unlearning, divides by the number of classes, too, and exchanges the sides of both terms.
 
     Raises:
         ValueError: different shapes, no examples, or logits that are not finite.
@@ -37,7 +38,7 @@ def activation_distance(logits: ArrayLike, others: ArrayLike) -> float:
     """Return the mean Euclidean distance between the outputs of two models [n, classes]: 0 … √2.
 
     Chundawat et al. 2023 (arXiv:2205.08096), after Golatkar et al. 2021 (arXiv:2012.13431); the "final activations"
-    are probabilities.
+    are probabilities, as in ``metrics.py`` of vikram2000b/bad-teaching-unlearning.
 
     Raises:
         ValueError: as :func:`js_divergence`.
@@ -61,7 +62,8 @@ def zrf(logits: ArrayLike, untrained: ArrayLike) -> float:
 def tug_of_war(accuracies: Sequence[float], retrained: Sequence[float]) -> float:
     """Return the product of 1 − |a − a_retrained| over the accuracies on F, R and test examples: 1 is best.
 
-    ToW (Zhao et al. 2024, "What makes unlearning hard and what to do about it", arXiv:2406.01257, section 3).
+    ToW (Zhao et al. 2024, "What makes unlearning hard and what to do about it", arXiv:2406.01257;
+    ``surgical_plugins/analysis.py`` of kairanzhao/RUM).
     """
     return float(np.prod([1.0 - abs(own - other) for own, other in zip(accuracies, retrained, strict=True)]))
 
@@ -69,8 +71,8 @@ def tug_of_war(accuracies: Sequence[float], retrained: Sequence[float]) -> float
 def adaptive_unlearning_score(test: float, original_test: float, delta: float) -> float:
     """Return (1 − (A_original − A)) / (1 + |Δ|) of accuracies A on test examples.
 
-    AUS (Cotogni et al. 2023, "DUCK", arXiv:2312.02052, section on metrics). ``delta``: where a class is forgotten, the
-    accuracy on its test examples; otherwise the accuracy on F minus A.
+    AUS (Cotogni et al. 2023, "DUCK", arXiv:2312.02052; ``src/main_def.py`` of OcraM17/DUCK). ``delta``: where a class
+    is forgotten, the accuracy on its test examples; otherwise the accuracy on F minus A.
     """
     return (1.0 - (original_test - test)) / (1.0 + abs(delta))
 
@@ -78,8 +80,8 @@ def adaptive_unlearning_score(test: float, original_test: float, delta: float) -
 def average_gap(own: Sequence[float], retrained: Sequence[float]) -> float:
     """Return the mean of |x − x_retrained| over UA, RA, TA and MIA-efficacy: 0 is best.
 
-    Avg. Gap of "SalUn" (Fan et al. 2024, arXiv:2310.12508, section 5 and tables 1 and 2). Papers take the difference of
-    means over runs; here each seed is compared with the retrained model of the same seed.
+    Avg. Gap of "SalUn" (Fan et al. 2024, arXiv:2310.12508, in its tables of classification). Papers take
+    the difference of means over runs; here each seed is compared with the retrained model of the same seed.
     """
     return float(np.mean(np.abs(np.asarray(own) - np.asarray(retrained))))
 
@@ -163,7 +165,7 @@ class LiteratureEvidence:
 
     @property
     def ua(self) -> float | None:
-        """Unlearning accuracy: 1 − the accuracy on F (Jia et al. 2023, arXiv:2304.04934, section 3)."""
+        """Unlearning accuracy: 1 − the accuracy on F (Jia et al. 2023, arXiv:2304.04934)."""
         accuracy = self.accuracies(self.model.logits)[0]
         return None if accuracy is None else 1.0 - accuracy
 

@@ -1,7 +1,8 @@
 """MIA-efficacy: a support vector machine that tells retained from test examples is asked about the forgotten ones.
 
-The attack of "Model Sparsity Can Simplify Machine Unlearning" (Jia et al. 2023, arXiv:2304.04934, appendix on
-metrics) and of "SalUn" (Fan et al. 2024, arXiv:2310.12508), on the five signals of Song and Mittal (2021,
+The attack of "Model Sparsity Can Simplify Machine Unlearning" (Jia et al. 2023, arXiv:2304.04934: MIA-efficacy is
+TN / |F|) and of "SalUn" (Fan et al. 2024, arXiv:2310.12508), with kernel and penalty of their code
+(``evaluation/SVC_MIA.py`` of OPTML-Group/Unlearn-Saliency), on the five signals of Song and Mittal (2021,
 arXiv:2003.10595), each on its own. See ``docs/literature.md`` for what other papers call MIA.
 """
 
@@ -37,7 +38,7 @@ def entropy(logits: Values, labels: NDArray[np.integer]) -> Values:
 
 
 def modified_entropy(logits: Values, labels: NDArray[np.integer]) -> Values:
-    """Return −(1 − p_y) log p_y − Σ p_i log(1 − p_i) over i ≠ y, in nats: [n, 1] (Song and Mittal, equation 8)."""
+    """Return −(1 − p_y) log p_y − Σ p_i log(1 − p_i) over i ≠ y, in nats: [n, 1] (Song and Mittal 2021)."""
     probabilities, rows = np.asarray(softmax(logits, axis=1)), np.arange(len(labels))
     others = probabilities * np.log(np.maximum(1.0 - probabilities, TINY))
     others[rows, labels] = 0.0

@@ -6,6 +6,7 @@ import io
 import json
 import re
 import shutil
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -239,3 +240,22 @@ def test_the_page_says_what_each_column_reads_on_the_default_track(monkeypatch: 
         numbers = ([each[column.name] for each in values[row]] for row in ("original", "retrain", literature.NULL))
         means = (number(float(np.mean([value for value in each if value is not None])), 3) for each in numbers)
         assert f"| {column.title} | {' | '.join(means)} |" in page
+
+
+PAPER = r"""\documentclass{article}
+\usepackage{booktabs}
+\usepackage[margin=1cm]{geometry}
+\begin{document}
+\input{cifar10-mini-literature.tex}
+\end{document}
+"""
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed: apt-get install texlive")
+@pytest.mark.slow
+def test_the_table_compiles_and_fits_on_a_page(stored: References, tmp_path: Path) -> None:
+    assert command("--format", "latex", "--out", str(tmp_path)).exit_code == 0
+    (tmp_path / "paper.tex").write_text(PAPER)
+    compiler = ["pdflatex", "-halt-on-error", "paper"]
+    done = subprocess.run(compiler, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0 and "Overfull" not in done.stdout, done.stdout
