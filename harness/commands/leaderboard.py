@@ -27,6 +27,7 @@ ENDINGS = {
     "look",
     "Show the board of a track, or build the site",
     epilog="Examples: bench leaderboard; bench leaderboard --format csv --out site/; "
+    "bench leaderboard --columns literature --format latex; "
     "bench leaderboard --format html --out site/; bench leaderboard --figures figures/",
 )
 @click.option(
@@ -48,9 +49,17 @@ ENDINGS = {
     "table for a paper (booktabs); bibtex: what its methods cite.",
 )
 @click.option(
+    "--columns",
+    type=click.Choice(["board", "literature"]),
+    default="board",
+    show_default=True,
+    help="literature: what papers report (UA, RA, TA, MIA-efficacy, ToW, ZRF, …), never ranked, with Original, Retrain "
+    "and a second retrained model; see docs/literature.md.",
+)
+@click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Write TRACK.<ending>, or the site, into this folder.",
+    help="Write TRACK.<ending>, TRACK-literature.<ending> or the site into this folder.",
 )
 @click.option(
     "--figures",
@@ -60,7 +69,13 @@ ENDINGS = {
 )
 @click.option("--public", is_flag=True, help="Rank only rows whose units come from trusted back ends (docker).")
 def command(
-    names: tuple[str, ...], secret: Path | None, form: str, out: Path | None, figures: Path | None, public: bool
+    names: tuple[str, ...],
+    secret: Path | None,
+    form: str,
+    columns: str,
+    out: Path | None,
+    figures: Path | None,
+    public: bool,
 ) -> None:
     """Show the board of a track, from what is stored; nothing is run.
 
@@ -70,9 +85,14 @@ def command(
     """
     from unlearn_bench.harness.commands._progress import TerminalObserver
     from unlearn_bench.harness.report.board_files import board_file
+    from unlearn_bench.harness.report.literature_files import literature_file
     from unlearn_bench.harness.support.errors import USAGE, BenchError
     from unlearn_bench.harness.workflows.leaderboard import build_site, leaderboard, write_figures
+    from unlearn_bench.harness.workflows.literature import literature_table
 
+    if columns == "literature" and (figures is not None or form in ("html", "ulira")):
+        what = f"{'--figures' if figures is not None else f'--format {form}'} shows the board's columns only"
+        raise BenchError(what, "your command", "leave out --columns literature, or choose another --format", USAGE)
     if figures is not None:
         count = write_figures(names, figures, secret, TerminalObserver(), public=public)
         click.echo(f"wrote {count} figures to {figures}, each as PDF and as SVG")
@@ -87,12 +107,16 @@ def command(
         click.echo(f"wrote {count} pages; open {out / 'index.html'}")
         return
     for name in names or (DEFAULT_TRACK,):
-        board = leaderboard(name, secret, public=public)
-        content = board_file(board, form)
+        if columns == "literature":
+            table = literature_table(name, secret, TerminalObserver(), public=public)
+            content, stem = literature_file(table, form), f"{table.track.name}-literature"
+        else:
+            board = leaderboard(name, secret, public=public)
+            content, stem = board_file(board, form), board.track.name
         if out is None:
             click.echo(content.decode(), nl=False)
             continue
         out.mkdir(parents=True, exist_ok=True)
-        path = out / f"{board.track.name}.{ENDINGS[form]}"
+        path = out / f"{stem}.{ENDINGS[form]}"
         path.write_bytes(content)
         click.echo(f"wrote {path}")
