@@ -71,15 +71,15 @@ def boards(tracks: Sequence[Results], public: bool) -> tuple[list[Board], dict[s
                 if (letter := group(row, metric.name)) in LETTERS:
                     cells.setdefault(str(row["entry"]), {})[(name, metric.name)] = letter
     several = []
-    for tier in dict.fromkeys(map(_tier, tracks)):  # no board mixes them: what entries get to read differs
+    for tier in sorted(set(map(_tier, tracks)), key=lambda tier: (tier != "full", tier)):  # no board mixes them
         of_tier = [results for results in tracks if _tier(results) == tier]
-        if len(of_tier) > 1:
-            several.append((OVERALL, "All tracks", of_tier))
+        several += [(OVERALL, "All tracks", of_tier)] if len(of_tier) > 1 else []
         for family, key in ((ARCHITECTURES, _architecture), (DATA_SETS, _data_set)):
             for name in sorted({key(results) for results in of_tier}):
                 members = [results for results in of_tier if key(results) == name]
                 if 1 < len(members) < len(of_tier):
                     several.append((family, name, members))
+    several.sort(key=lambda arguments: (OVERALL, ARCHITECTURES, DATA_SETS).index(arguments[0]))
     work: list[Callable[[], Board]] = [partial(_several, *arguments, tables, cells, public) for arguments in several]
     work += [partial(_track, results, tables[results.references.track.name], cells) for results in tracks]
     return list(side_by_side(lambda board: board(), work)), tables
@@ -182,7 +182,7 @@ def _several(
     prefix = {OVERALL: "all", ARCHITECTURES: f"architecture-{name}", DATA_SETS: f"data-{name}"}[family]
     tier = _tier(members[0])
     return Board(
-        slug=slug(prefix if tier == "full" else f"{prefix}-{tier}"),
+        slug=slug(prefix if tier == "full" else f"{prefix}-{tier.replace(', ', '-').replace(' ', '-')}"),
         title=plain(name if tier == "full" else f"{name} ({tier})"),
         about=f"{len(names)} tracks: {', '.join(map(plain, names))}",
         family=family,
