@@ -22,6 +22,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader
 
 from .inside.adapter import NotApplicable as NotApplicable
+from .inside.adapter import Withheld as Withheld
 from .inside.augmentation import crop_boxes, moved, resized_crops
 from .inside.randaugment import choices, randaugmented
 from .inside.recipe import Schedule, recipe_optimizer, recipe_schedule

@@ -50,7 +50,9 @@ class Job:
     weights: bytes
     """The original model, as safetensors."""
     data: Path
-    """A safetensors file: ``{retain,forget,val}_images`` uint8 [n, c, h, w] and ``…_labels`` int64 [n]."""
+    """A safetensors file: ``{retain,forget,val}_images`` uint8 [n, c, h, w] and ``…_labels`` int64 [n].
+
+    What the track's access tier withholds is not in it."""
     mean: tuple[float, ...]
     std: tuple[float, ...]
     """Per-channel normalisation of images scaled to [0, 1]."""

@@ -70,14 +70,20 @@ def command(
         click.echo(json.dumps([_described(*file) for file in files], indent=1))
         return
     width = max(len(path.stem) for _, path in files)
-    click.echo(f"{'track':<{width}}  {'retain':>7} {'forget':>7} {'val':>6} {'test':>6}  seeds  title")
+    tiers = max(len(_access(table)) for table, _ in files)
+    head = f"{'track':<{width}}  {'retain':>7} {'forget':>7} {'val':>6} {'test':>6}  seeds"
+    click.echo(f"{head}  {'access':<{tiers}}  title")
     for table, path in files:
         splits = table["splits"]
         click.echo(
             f"{path.stem:<{width}}  {splits['retain']:>7,} {splits['forget']:>7,} {splits['val']:>6,} "
             f"{splits['test']:>6,}  "
-            f"{table['protocol']['seeds']:>5}  {table.get('analysis', {}).get('title', '')}"
+            f"{table['protocol']['seeds']:>5}  {_access(table):<{tiers}}  {table.get('analysis', {}).get('title', '')}"
         )
+
+
+def _access(table: dict[str, Any]) -> str:
+    return str(table["protocol"].get("access", "full"))
 
 
 def _argument(text: str) -> tuple[str, Any]:

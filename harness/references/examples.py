@@ -120,6 +120,27 @@ class Examples:
         parts, forget = self.parts(seed), self.substitute(seed)
         return {**parts, "forget": forget, "test": np.setdiff1d(parts["test"], forget)}
 
+    def few_shot(self, indices: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
+        """Return ``protocol.retain_per_class`` of these examples of each of their classes, sorted.
+
+        They come first in an order of all examples that the track's seed and this one draw: of two sets the same
+        examples are taken as far as both have them, and a larger number takes a superset.
+
+        Raises:
+            TrackError: one of the classes has fewer.
+        """
+        track, wanted = self.track, self.track.protocol.retain_per_class
+        order = np.random.RandomState(derive(track.splits.seed, seed, 5)).permutation(len(self.labels))
+        drawn = order[np.isin(order, indices)]
+        chosen = []
+        for label in np.unique(self.labels[indices]):
+            of_class = drawn[self.labels[drawn] == label]
+            if len(of_class) < wanted:
+                what = f"track {track.name}: protocol.retain_per_class is {wanted}, and a unit's R or V has only "
+                raise TrackError(f"{what}{len(of_class)} examples of class {label}", "set a smaller number")
+            chosen.append(of_class[:wanted])
+        return np.sort(np.concatenate(chosen))
+
     def training_set(self, role: Role) -> NDArray[np.int64]:
         """Return the indices that a reference model is trained on."""
         if role.kind == "shadow":

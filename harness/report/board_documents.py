@@ -67,10 +67,11 @@ def parquet(board: pd.DataFrame) -> bytes:
 def as_json(
     board: pd.DataFrame, track: Track, null: Mapping[str, float], floor: float | None, provenance: str = ""
 ) -> str:
-    """Return track, digests, who trained imported reference models, nulls, overhead floor in seconds, and rows."""
+    """Return track, access tier, digests, who trained imported models, nulls, overhead floor in seconds, and rows."""
     content = {
         "track": track.name,
         "title": track.analysis.title,
+        "access": track.protocol.tier,
         "reference_digest": track.reference_digest,
         "protocol_digest": track.protocol_digest,
         "analysis_digest": track.analysis_digest,

@@ -9,6 +9,7 @@ import pandas as pd
 
 from unlearn_bench.harness.entries.entry import ORACLE_FREE, baseline, baseline_names
 from unlearn_bench.harness.report.cells import NONE, group, position, position_range, unconverged
+from unlearn_bench.harness.report.track_notes import access
 from unlearn_bench.harness.results.badges import SELF_REPORTED, UNRANKED
 from unlearn_bench.harness.tracks.specification import Track
 from unlearn_bench.scoring.groups import GROUPS
@@ -79,6 +80,7 @@ def _caption(board: pd.DataFrame, track: Track) -> str:
     ran = f", units up to {date}" if date else ""
     sentences = [
         f"{escaped(track.analysis.title or track.name)}",
+        *([f"Access {escaped(tier)}"] if (tier := access(track)) else []),
         "; ".join(["Means over seeds with 95\\,\\% intervals; bold: best group", *signs]),
         f"Track {escaped(track.name)}, reference {track.reference_digest[:12]}, "
         f"protocol {track.protocol_digest[:12]}{ran}",

@@ -21,7 +21,7 @@ from unlearn_bench.harness.report.cells import (
     unconverged,
 )
 from unlearn_bench.harness.report.neighbours import told_apart
-from unlearn_bench.harness.report.pretraining import pretraining
+from unlearn_bench.harness.report.track_notes import access, pretraining
 from unlearn_bench.harness.results.badges import DISQUALIFIED, SELF_REPORTED, UNTRUSTED
 from unlearn_bench.harness.results.review import NOT_REPRODUCED, VERIFIED
 from unlearn_bench.harness.tracks.specification import Track
@@ -50,7 +50,10 @@ def table(
     """
     columns = _columns()
     head = "".join(format(name, width) for name, width, _ in columns).rstrip()
-    lines = [f"{track.name} — {track.analysis.title}", head, "─" * len(head)]
+    lines = [f"{track.name} — {track.analysis.title}"]
+    if tier := access(track):
+        lines.append(f"access: {tier}")
+    lines += [head, "─" * len(head)]
     references = board["state"] == "reference"
     rows = [
         "".join(format(cell(row), width) for _, width, cell in columns).rstrip() for _, row in board.iterrows()

@@ -18,6 +18,7 @@ from unlearn_bench.harness.results.board_entries import REFERENCES, BoardEntry, 
 from unlearn_bench.harness.results.panel_results import ShadowReading
 from unlearn_bench.harness.results.review import Mark, marks
 from unlearn_bench.harness.results.scores import Scores
+from unlearn_bench.harness.support.errors import USAGE, BenchError
 from unlearn_bench.harness.support.hardware import hardware_class
 from unlearn_bench.harness.tracks.specification import Track
 from unlearn_bench.harness.units import shadow_units as shadows
@@ -211,7 +212,15 @@ def overall(tracks: Sequence[Results], public: bool = False) -> pd.DataFrame:
     """Return the board over several tracks: the columns of ``scoring.board.overall_board``, ``badge`` and ``trusted``.
 
     Entries that stand on every track with the same source; on a ``public`` board also trusted everywhere.
+
+    Raises:
+        BenchError: the tracks have different access tiers.
     """
+    tiers = {results.references.track.protocol.tier: results.references.track.name for results in tracks}
+    if len(tiers) > 1:
+        named = " and ".join(f"{name} ({tier})" for tier, name in sorted(tiers.items()))
+        what = f"one board cannot rank over different access tiers: {named}"
+        raise BenchError(what, "your command", "rank the tracks of each tier by themselves", USAGE)
     sources: dict[str, set[str]] = {}
     for results in tracks:
         for name, board_entry in results.entries.items():

@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 from unlearn_bench.harness.support.digests import digest
 
+Access = Literal["full", "no-retain", "few-shot-retain", "no-forget-images"]
+"""What a track's units give an entry to read: R, F and V in full, or less."""
 PRETRAINED = ("pretrained", "pretrained_sha256")
 """Keys of ``[model]`` that say what weights a network starts from."""
 
@@ -144,12 +146,21 @@ class Protocol:
     """Half-splits of U-LiRA's shadow models, in complementary pairs."""
     lira_forget_sets: int = 0
     """Forget sets that partition the half of each shadow split."""
+    access: Access = "full"
+    """What entries get to read of R, F and V. Retrain, the yardstick of time, gets everything."""
+    retain_per_class: int = 0
+    """With ``few-shot-retain``, how many examples of each class entries get of R, and of V."""
     requests: int = 1
     """F is deleted in this many requests of one size, one after the other (sequential deletion)."""
     contract: int = 1
     """Version of the submission contract."""
     packages: bool = field(default=False, metadata={"rule": True})
     """Whether an entry may have several files. It is in no digest: to allow it orphans no unit."""
+
+    @property
+    def tier(self) -> str:
+        """The access tier with its number: what all tracks of one board share."""
+        return f"{self.access}, {self.retain_per_class} per class" if self.retain_per_class else self.access
 
 
 @dataclass(frozen=True)

@@ -42,9 +42,27 @@ def contradictions(track: Track) -> Iterator[str]:
         yield f"sealed.quota is {track.sealed.quota}; allowed: 0 (no limit) or more"
     if not 1 <= track.protocol.requests <= track.splits.forget:
         yield f"protocol.requests is {track.protocol.requests}; allowed: 1 … {track.splits.forget}, splits.forget"
+    yield from _access(track)
     if track.protocol.seeds < 1:
         yield f"protocol.seeds is {track.protocol.seeds}; allowed: 1 or more"
     yield from _probes(track.analysis.probes)
+
+
+def _access(track: Track) -> Iterator[str]:
+    protocol, splits = track.protocol, track.splits
+    n, most = protocol.retain_per_class, min(splits.retain, splits.val)
+    if protocol.access != "few-shot-retain" and n:
+        yield f"protocol.retain_per_class is {n}; it goes with access = 'few-shot-retain', not {protocol.access!r}"
+    if protocol.access == "few-shot-retain" and not 1 <= n <= most:
+        yield (
+            f"protocol.retain_per_class is {n}; allowed with access = 'few-shot-retain': 1 … {most}, the smaller of "
+            "splits.retain and splits.val"
+        )
+    if protocol.access == "no-forget-images" and protocol.requests > 1:
+        yield (
+            f"protocol.requests is {protocol.requests}; allowed with access = 'no-forget-images': 1, since R holds the "
+            "images of later requests"
+        )
 
 
 def _model(model: Mapping[str, Any]) -> Iterator[str]:

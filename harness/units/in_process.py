@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from unlearn_bench.harness.entries.entry import NAME, Entry, InvalidEntry
 from unlearn_bench.harness.references.references import References
+from unlearn_bench.harness.units import access
 from unlearn_bench.harness.units.runner import U, UntimedResult
 from unlearn_bench.harness.units.unit_kinds import Unit
 
@@ -44,17 +45,13 @@ def unlearned_logits(
     from unlearn_bench.sandbox.inside import models
     from unlearn_bench.sandbox.inside.request import DeletionRequest
 
-    track, dataset = unit.track, references.examples.dataset
+    track, examples = unit.track, references.examples
     state = load(references.weights(unit.original))
-    for number, parts in enumerate(unit.requests(references.examples)):
-        data: dict[str, Any] = {}
-        for part, indices in parts.items():
-            data[f"{part}_images"] = torch.from_numpy(dataset.images[indices])
-            data[f"{part}_labels"] = torch.from_numpy(dataset.labels[indices])
+    for number, given in enumerate(access.given(unit, examples)):
         request = DeletionRequest(
             track.model_spec,
             state,
-            data,
+            {name: torch.from_numpy(array) for name, array in given.arrays(examples.dataset).items()},
             mean=track.data.mean,
             std=track.data.std,
             batch_size=track.protocol.batch_size,
@@ -63,7 +60,7 @@ def unlearned_logits(
         )
         state = request.unlearn(load_entry, dict(unit.entry.overrides))
     unlearned = models.load(track.model_spec, state)
-    return infer(unlearned, torch.from_numpy(dataset.images), normaliser(track, device), device)
+    return infer(unlearned, torch.from_numpy(examples.dataset.images), normaliser(track, device), device)
 
 
 @dataclass(frozen=True)

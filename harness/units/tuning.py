@@ -166,6 +166,8 @@ class Study:
         if setting != "seed":
             protocol = track.protocol
             identity |= {"setting": setting, "splits": protocol.lira_splits, "sets": protocol.lira_forget_sets}
+        if track.protocol.access != "full":
+            identity |= {"access": track.protocol.access, "retain_per_class": track.protocol.retain_per_class}
         self._name = digest(identity)[:16]
         self._journal = f"tune/{track.name}/{entry.name}-{self._name}.journal"
         path = references.store.root / self._journal

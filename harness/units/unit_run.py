@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import operator
 import threading
@@ -19,7 +18,8 @@ from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.support.device_locks import DeviceLocks
 from unlearn_bench.harness.support.hardware import hardware
 from unlearn_bench.harness.training.inference import logits_of
-from unlearn_bench.harness.units import entry_sources, unit_store, unlearned_weights
+from unlearn_bench.harness.units import access, entry_sources, unit_store, unlearned_weights
+from unlearn_bench.harness.units.access import Given
 from unlearn_bench.harness.units.disturbance import WatchedClock
 from unlearn_bench.harness.units.records import Record, now
 from unlearn_bench.harness.units.slots import Slot
@@ -50,23 +50,16 @@ class UnitContext:
     elsewhere: Callable[[Unit, Slot, float, UnitContext], tuple[NDArray[np.float32] | None, Outcome]] | None = None
     """Replaces :func:`attempt` where units run on other machines; takes a unit, its slot and its deadline."""
 
-    def inputs(self, parts: Mapping[str, NDArray[np.int64]]) -> Path:
-        """Return the safetensors file with R, F and V (indices) of a unit's request: all data that a sandbox gets."""
+    def inputs(self, given: Given) -> Path:
+        """Return the safetensors file with what a unit's request gives: all data that a sandbox gets."""
         from safetensors.numpy import save
 
         from unlearn_bench.harness.support.files import write_file
 
-        name = hashlib.sha256(self.references.track.reference_digest.encode())
-        for indices in parts.values():
-            name.update(indices.tobytes())
-        path = self.references.store.root / "inputs" / f"{name.hexdigest()}.safetensors"
+        name = given.digest(self.references.track.reference_digest)
+        path = self.references.store.root / "inputs" / f"{name}.safetensors"
         if not path.is_file():
-            dataset = self.references.examples.dataset
-            arrays: dict[str, NDArray[Any]] = {}
-            for part, indices in parts.items():
-                arrays[f"{part}_images"] = dataset.images[indices]
-                arrays[f"{part}_labels"] = dataset.labels[indices]
-            write_file(path, save(arrays))
+            write_file(path, save(given.arrays(self.references.examples.dataset)))
         return path
 
 
@@ -112,9 +105,9 @@ def attempt(
     if context.elsewhere is not None:
         return context.elsewhere(unit, slot, deadline, context)
     weights, total = context.references.weights(unit.original), None
-    for number, parts in enumerate(unit.requests(context.references.examples)):
+    for number, given in enumerate(access.given(unit, context.references.examples)):
         remaining = deadline - (0.0 if total is None else total.seconds or 0.0)
-        outcome = _run_job(context, _job(context, unit, slot, remaining, weights, parts, number), slot)
+        outcome = _run_job(context, _job(context, unit, slot, remaining, weights, given, number), slot)
         total = outcome if total is None else _combined(total, outcome)
         if outcome.weights is None:
             break
@@ -166,7 +159,7 @@ def _job(
     slot: Slot,
     deadline: float,
     weights: bytes,
-    parts: Mapping[str, NDArray[np.int64]],
+    given: Given,
     request: int = 0,
 ) -> Job:
     track = unit.track
@@ -178,7 +171,7 @@ def _job(
         parameters=unit.entry.overrides,
         model=track.model_spec,
         weights=weights,
-        data=context.inputs(parts),
+        data=context.inputs(given),
         mean=track.data.mean,
         std=track.data.std,
         batch_size=track.protocol.batch_size,

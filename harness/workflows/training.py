@@ -13,6 +13,7 @@ from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support.errors import USAGE, BenchError
 from unlearn_bench.harness.support.progress import span
 from unlearn_bench.harness.tracks.specification import Track
+from unlearn_bench.harness.units import access
 from unlearn_bench.harness.units.sandbox_choice import devices
 
 logger = logging.getLogger(__name__)
@@ -28,6 +29,7 @@ def open_references(track: Track, executor: Executor, options: RunOptions) -> Re
 
     torch.set_num_threads(1)
     references = References(track, Store())
+    access.require_examples(references.examples)
     train_missing(references, references.seed_roles(), executor, options)
     for _ in references.verify():  # a damaged file is named before anything runs
         pass

@@ -30,6 +30,13 @@ class NotApplicable(Exception):
     """
 
 
+class Withheld(NotApplicable):
+    """Raised where an entry reads what the track's access tier keeps from it: the data is not in the sandbox.
+
+    An entry that lets it pass ends as ``not-applicable``; one that can work without the data may catch it.
+    """
+
+
 def call(module: Any, model: nn.Module, loaders: tuple[Any, Any, Any], parameters: Mapping[str, Any]) -> nn.Module:
     """Call ``module.unlearn`` and return what it returned, or ``model`` if that was ``None``.
 

@@ -1,17 +1,26 @@
 """The data loaders that an entry gets: real ``DataLoader``s whose batches come from tensors on the device.
 
-Images stay uint8 in memory (four times smaller than what an entry sees) and are normalised per batch.
+Images stay uint8 in memory (four times smaller than what an entry sees) and are normalised per batch. What the track's
+access tier withholds is not in the data; the objects in its place say so to whoever reads it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
+
+from .adapter import Withheld
+
+NAMES = {"retain": "retain set", "forget": "forget set", "val": "validation set"}
+WITHHELD_IMAGES = (
+    "this track's access tier withholds the images of the forget set, which the method reads; their labels are "
+    "batch.label and forget.dataset.labels"
+)
 
 
 class Sample(NamedTuple):
@@ -55,25 +64,108 @@ class Samples(Dataset[Sample]):
         image = normalise(self.images[index][None], self.mean, self.std)[0]
         return Sample(image, self.labels[index])
 
+    def on(self, device: torch.device) -> Samples:
+        """Return the same samples as tensors of a device."""
+        return Samples(*(tensor.to(device) for tensor in (self.images, self.labels, self.mean, self.std)))
 
-class ResidentLoader(DataLoader[Sample]):
+    def batch(self, index: Tensor) -> Sample:
+        """Return the samples of these indices [batch] as one batch."""
+        return Sample(normalise(self.images[index], self.mean, self.std), self.labels[index])
+
+
+class LabelSample(Sequence[Tensor]):
+    """A :class:`Sample`, or a batch of them, without its image: ``label``, ``["label"]`` and ``[1]`` answer.
+
+    Whatever reads the image, unpacking included, raises ``Withheld``.
+    """
+
+    def __init__(self, label: Tensor) -> None:
+        self.label = label
+
+    @property
+    def image(self) -> NoReturn:
+        """Not there: the track withholds it."""
+        raise Withheld(WITHHELD_IMAGES)
+
+    def __len__(self) -> int:
+        return len(Sample._fields)
+
+    def __getitem__(self, key: Any) -> Any:
+        if key in ("label", "age_group", 1, -1):
+            return self.label
+        if isinstance(key, str) and key != "image":
+            raise KeyError(f"{key!r}: a sample has 'label' (also called 'age_group'), and this track withholds 'image'")
+        raise Withheld(WITHHELD_IMAGES)
+
+
+class LabelledOnly(Dataset[LabelSample]):
+    """Data set of labels, int64 [n] on the CPU, whose images the track withholds."""
+
+    def __init__(self, labels: Tensor) -> None:
+        self.labels = labels
+
+    @property
+    def images(self) -> NoReturn:
+        """Not there: the track withholds them."""
+        raise Withheld(WITHHELD_IMAGES)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> LabelSample:
+        return self.batch(torch.as_tensor(index))
+
+    def on(self, device: torch.device) -> LabelledOnly:
+        """Return the same labels as a tensor of a device."""
+        return LabelledOnly(self.labels.to(device))
+
+    def batch(self, index: Tensor) -> LabelSample:
+        """Return the labels of these indices [batch] as one batch."""
+        return LabelSample(self.labels[index])
+
+
+class ResidentLoader(DataLoader[Any]):
     """A ``DataLoader`` that indexes tensors on ``device`` batch-wise; ``generator`` shuffles, anew in each epoch."""
 
     def __init__(
-        self, dataset: Samples, batch_size: int, device: torch.device, generator: torch.Generator | None
+        self,
+        dataset: Samples | LabelledOnly,
+        batch_size: int,
+        device: torch.device,
+        generator: torch.Generator | None,
     ) -> None:
         super().__init__(dataset, batch_size=batch_size, shuffle=generator is not None, generator=generator)
-        tensors = (dataset.images, dataset.labels, dataset.mean, dataset.std)
-        self._images, self._labels, self._mean, self._std = (tensor.to(device) for tensor in tensors)
+        self._resident = dataset.on(device)
 
-    def __iter__(self) -> Iterator[Sample]:  # type: ignore[override]
-        count = len(self._labels)
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+        count = len(self._resident)
         order = torch.arange(count) if self.generator is None else torch.randperm(count, generator=self.generator)
-        return self._batches(order.to(self._labels.device))
+        return self._batches(order.to(self._resident.labels.device))
 
-    def _batches(self, order: Tensor) -> Iterator[Sample]:
+    def _batches(self, order: Tensor) -> Iterator[Any]:
         for index in order.split(self.batch_size or 1):
-            yield Sample(normalise(self._images[index], self._mean, self._std), self._labels[index])
+            yield self._resident.batch(index)
+
+
+class WithheldLoader:
+    """Stands in place of the loader of a set that the track withholds: whatever is read from it raises ``Withheld``."""
+
+    def __init__(self, part: str) -> None:
+        self._part = part
+
+    def __iter__(self) -> NoReturn:
+        self._refuse()
+
+    def __len__(self) -> NoReturn:
+        self._refuse()
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if name.startswith("_"):  # Python's own questions, such as those of copy and pickle
+            raise AttributeError(name)
+        self._refuse()
+
+    def _refuse(self) -> NoReturn:
+        raise Withheld(f"this track's access tier withholds the {NAMES[self._part]}, which the method reads")
 
 
 def make_loaders(
@@ -84,13 +176,14 @@ def make_loaders(
     batch_size: int,
     seed: int,
     device: str | torch.device,
-) -> tuple[ResidentLoader, ResidentLoader, ResidentLoader]:
+) -> tuple[Any, Any, Any]:
     """Return loaders of the retain, forget and validation set.
 
     ``data`` holds ``{retain,forget,val}_images`` uint8 [n, c, h, w] and ``…_labels`` int64 [n] on the CPU; images are
     normalised with ``mean`` and ``std`` of images scaled to [0, 1], grey ones repeated to ``channels``. Retain and
     forget set are shuffled, each by a generator of its own from ``seed``; the validation set keeps its order. All
-    examples are used.
+    examples are used. Of a set without images the batches are :class:`LabelSample`; in place of one without labels
+    there is a :class:`WithheldLoader`.
     """
     shape = (channels, 1, 1)
     centre = torch.tensor(mean, dtype=torch.float32).view(-1, 1, 1).expand(shape).contiguous()
@@ -98,8 +191,11 @@ def make_loaders(
     streams = np.random.SeedSequence(seed).spawn(2)
     retain, forget = (torch.Generator().manual_seed(int(s.generate_state(1, np.uint64)[0] >> 1)) for s in streams)
 
-    def loader(name: str, generator: torch.Generator | None) -> ResidentLoader:
-        samples = Samples(data[f"{name}_images"], data[f"{name}_labels"], centre, scale)
+    def loader(name: str, generator: torch.Generator | None) -> ResidentLoader | WithheldLoader:
+        images, labels = data.get(f"{name}_images"), data.get(f"{name}_labels")
+        if labels is None:
+            return WithheldLoader(name)
+        samples = LabelledOnly(labels) if images is None else Samples(images, labels, centre, scale)
         return ResidentLoader(samples, batch_size, torch.device(device), generator)
 
     return loader("retain", retain), loader("forget", forget), loader("val", None)

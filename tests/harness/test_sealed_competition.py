@@ -24,7 +24,7 @@ from unlearn_bench.harness.results.board_entries import board_entries
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.tracks import sealed
 from unlearn_bench.harness.tracks.loading import load_track
-from unlearn_bench.harness.units import unit_store
+from unlearn_bench.harness.units import access, unit_store
 from unlearn_bench.harness.units.records import Record
 from unlearn_bench.harness.units.slots import Slot
 from unlearn_bench.harness.units.unit_kinds import SeedUnit, ShadowUnit, Unit
@@ -246,9 +246,9 @@ def test_an_entry_gets_its_own_unit_and_nothing_of_the_secret(competition: Compe
     references, path = competition.references, tmp_path / "quiet.py"
     path.write_text(QUIET)
     unit = SeedUnit(read(path), references.track, 0)
-    (request,) = unit.requests(references.examples)
+    (given,) = access.given(unit, references.examples)
     bench = UnitContext(references, load("process"), "x")
-    job = _job(bench, unit, Slot(), 5.0, references.weights(unit.original), request)
+    job = _job(bench, unit, Slot(), 5.0, references.weights(unit.original), given)
     with staged(job) as folder:
         content = b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
         keys = set(json.loads((folder / "job.json").read_text()))
@@ -256,8 +256,8 @@ def test_an_entry_gets_its_own_unit_and_nothing_of_the_secret(competition: Compe
     assert keys == {"parameters", "model", "mean", "std", "batch_size", "seed", "device", "threads"}
     assert names == {"job.json", "entry.py", "weights.safetensors", "data.safetensors", "lib"}
     allowed = {f"unit {unit.description} {form}" for form in ("decimal", "hex", "HEX", "little", "big", "float")}
-    given = competition.found_in(content) - allowed
-    assert given <= {"inside", "forget 0 image"}, "F of its own unit, and no part of any test set"
+    told = competition.found_in(content) - allowed
+    assert told <= {"inside", "forget 0 image"}, "F of its own unit, and no part of any test set"
     images, parts = references.examples.dataset.images, references.examples.split(0)
     assert images[parts.forget[0]].tobytes() in content and images[parts.test[0]].tobytes() not in content
 

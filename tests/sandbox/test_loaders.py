@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import copy
 import pickle
+from collections.abc import Callable
 
 import pytest
 import torch
 from torch.utils.data import DataLoader, Subset
 
+from unlearn_bench.sandbox.inside.adapter import Withheld
 from unlearn_bench.sandbox.inside.loaders import Sample, make_loaders
+from unlearn_bench.sandbox.toolkit import tensors
 
 
 def loaders(data: dict[str, torch.Tensor], **changes: object) -> tuple[DataLoader[Sample], ...]:
@@ -99,3 +103,44 @@ def test_data_set_can_be_wrapped_again(data: dict[str, torch.Tensor], workers: i
     assert all(isinstance(batch, Sample) for batch in batches)
     assert torch.equal(torch.cat([batch["image"] for batch in batches]), images(val)[:7])
     assert torch.equal(torch.cat([batch["label"] for batch in batches]), data["val_labels"][:7])
+
+
+def test_labels_without_images_come_in_the_order_of_the_samples(data: dict[str, torch.Tensor]) -> None:
+    labels_only = {name: tensor for name, tensor in data.items() if name != "forget_images"}
+    forget, full = loaders(labels_only, batch_size=4)[1], loaders(data, batch_size=4)[1]
+    assert isinstance(forget, DataLoader) and len(forget) == 2 and len(forget.dataset) == 6  # type: ignore[arg-type]
+    for batch, of_full in zip(forget, full, strict=True):
+        assert (
+            batch.label.equal(of_full.label) and batch["label"].equal(batch[1]) and batch["age_group"].equal(batch[1])
+        )
+    assert forget.dataset.labels.equal(data["forget_labels"]) and forget.dataset[2].label == data["forget_labels"][2]
+
+
+READS = {
+    "unpacking": lambda forget: [image for image, _ in forget],
+    "name": lambda forget: next(iter(forget)).image,
+    "key": lambda forget: next(iter(forget))["image"],
+    "position": lambda forget: next(iter(forget))[0],
+    "sample": lambda forget: tuple(forget.dataset[0]),
+    "tensor": lambda forget: forget.dataset.images,
+    "toolkit": tensors,
+    "another loader": lambda forget: next(iter(DataLoader(forget.dataset, batch_size=2))),
+    "its workers": lambda forget: next(iter(DataLoader(Subset(forget.dataset, [1, 2]), batch_size=2, num_workers=1))),
+}
+
+
+@pytest.mark.parametrize("read", READS.values(), ids=READS)
+def test_whatever_reads_a_withheld_image_says_so(data: dict[str, torch.Tensor], read: Callable[..., object]) -> None:
+    forget = loaders({name: tensor for name, tensor in data.items() if name != "forget_images"})[1]
+    with pytest.raises(Withheld, match="withholds the images of the forget set"):
+        read(forget)
+
+
+@pytest.mark.parametrize(
+    "read", [iter, len, list, bool, tensors, lambda retain: retain.dataset, lambda r: r.batch_size]
+)
+def test_whatever_reads_a_withheld_set_says_so(data: dict[str, torch.Tensor], read: Callable[..., object]) -> None:
+    retain = loaders({name: tensor for name, tensor in data.items() if "retain" not in name})[0]
+    for loader in (retain, copy.deepcopy(retain), pickle.loads(pickle.dumps(retain))):
+        with pytest.raises(Withheld, match="withholds the retain set"):
+            read(loader)

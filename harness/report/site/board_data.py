@@ -13,8 +13,8 @@ import pandas as pd
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.report.cells import NONE, group, unconverged
 from unlearn_bench.harness.report.neighbours import told_apart
-from unlearn_bench.harness.report.pretraining import pretraining
 from unlearn_bench.harness.report.site.page_data import LETTERS, Board, Number, Part, Row, number, plain, position, slug
+from unlearn_bench.harness.report.track_notes import access, pretraining
 from unlearn_bench.harness.results import board, scores
 from unlearn_bench.harness.results.badges import UNTRUSTED
 from unlearn_bench.harness.results.board import Results
@@ -70,15 +70,23 @@ def boards(tracks: Sequence[Results], public: bool) -> tuple[list[Board], dict[s
             for metric in grouped():
                 if (letter := group(row, metric.name)) in LETTERS:
                     cells.setdefault(str(row["entry"]), {})[(name, metric.name)] = letter
-    several = [(OVERALL, "All tracks", tracks)] if len(tracks) > 1 else []
-    for family, key in ((ARCHITECTURES, _architecture), (DATA_SETS, _data_set)):
-        for name in sorted({key(results) for results in tracks}):
-            members = [results for results in tracks if key(results) == name]
-            if 1 < len(members) < len(tracks):
-                several.append((family, name, members))
+    several = []
+    for tier in sorted(set(map(_tier, tracks)), key=lambda tier: (tier != "full", tier)):  # no board mixes them
+        of_tier = [results for results in tracks if _tier(results) == tier]
+        several += [(OVERALL, "All tracks", of_tier)] if len(of_tier) > 1 else []
+        for family, key in ((ARCHITECTURES, _architecture), (DATA_SETS, _data_set)):
+            for name in sorted({key(results) for results in of_tier}):
+                members = [results for results in of_tier if key(results) == name]
+                if 1 < len(members) < len(of_tier):
+                    several.append((family, name, members))
+    several.sort(key=lambda arguments: (OVERALL, ARCHITECTURES, DATA_SETS).index(arguments[0]))
     work: list[Callable[[], Board]] = [partial(_several, *arguments, tables, cells, public) for arguments in several]
     work += [partial(_track, results, tables[results.references.track.name], cells) for results in tracks]
     return list(side_by_side(lambda board: board(), work)), tables
+
+
+def _tier(results: Results) -> str:
+    return results.references.track.protocol.tier
 
 
 def _architecture(results: Results) -> str:
@@ -117,6 +125,7 @@ def _track(results: Results, table: pd.DataFrame, cells: Mapping[str, Mapping[tu
         ("Data", f"{_data_set(results)}, {size}"),
         ("Model", _architecture(results)),
         ("Examples", parts),
+        *([("Access", tier)] if (tier := access(track)) else []),
         ("Model seeds", str(track.protocol.seeds)),
         *([("Reference models", provenance)] if (provenance := results.references.provenance) else []),
         ("Zero line", _zero_line(null)),
@@ -171,9 +180,10 @@ def _several(
     absent = {str(entry) for track in names for entry in tables[track]["entry"]} - {r.name for r in rows}
     notes = (f"Not here, since they have not run all {len(names)} tracks with one source: {len(absent)} entries.",)
     prefix = {OVERALL: "all", ARCHITECTURES: f"architecture-{name}", DATA_SETS: f"data-{name}"}[family]
+    tier = _tier(members[0])
     return Board(
-        slug=slug(prefix),
-        title=plain(name),
+        slug=slug(prefix if tier == "full" else f"{prefix}-{tier.replace(', ', '-').replace(' ', '-')}"),
+        title=plain(name if tier == "full" else f"{name} ({tier})"),
         about=f"{len(names)} tracks: {', '.join(map(plain, names))}",
         family=family,
         tracks=names,

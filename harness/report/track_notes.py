@@ -1,0 +1,23 @@
+"""What a board says of its track, as text for every form of it: the access tier, pretrained weights."""
+
+from __future__ import annotations
+
+from unlearn_bench.harness.tracks.specification import Track
+
+
+def access(track: Track) -> str:
+    """Return the access tier of a track and what it means for entries, as a clause; empty where nothing is withheld."""
+    given = {
+        "full": "",
+        "no-retain": "entries get neither R nor V",
+        "few-shot-retain": "all that entries get of R, and of V",
+        "no-forget-images": "entries get the labels of F",
+    }[track.protocol.access]
+    return given and f"{track.protocol.tier}: {given}"
+
+
+def pretraining(track: Track) -> list[str]:
+    """Return a line on the pretrained weights of a track, if it has any."""
+    if "pretrained" not in track.model:
+        return []
+    return [f"all models start from {track.model['pretrained']}: what it was pretrained on cannot be unlearned"]
