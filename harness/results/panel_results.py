@@ -10,7 +10,13 @@ import numpy as np
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.references.roles import RoleKind
 from unlearn_bench.harness.results import scores, shadow_consistency
-from unlearn_bench.harness.results.board_entries import REFERENCES, BoardEntry, board_entries, shadow_records
+from unlearn_bench.harness.results.board_entries import (
+    REFERENCES,
+    BoardEntry,
+    board_entries,
+    reference_rows,
+    shadow_records,
+)
 from unlearn_bench.harness.results.scores import Scores, ShadowScores
 from unlearn_bench.harness.units import shadow_units
 from unlearn_bench.harness.units.records import ShadowRecord
@@ -62,7 +68,7 @@ def panel_results(
     attacked = any(name in shadows and shadows[name].counts for name in baselines)
     has_null = references.has_null
     results = []
-    for name in (*models, *REFERENCES):
+    for name in (*models, *reference_rows(references.track)):
         own = _seed_scores(references, name, models.get(name))
         readings = _seed_readings(references, own) if has_null else []
         shadow, reason = shadows.get(name), ""

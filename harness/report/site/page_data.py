@@ -105,6 +105,8 @@ class Board:
     facts: tuple[tuple[str, str], ...] = ()
     null: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    corruption: str = ""
+    """Of the training data of its track; empty where that is clean."""
 
     @property
     def single(self) -> bool:
@@ -154,6 +156,8 @@ class EntryPage:
     attack_numbers: tuple[tuple[str, str, float, float | None, float], ...]
     """Attack, number, value, null where there is one, Original."""
     numbers: tuple[tuple[Metric, Number], ...]
+    corruption: str = ""
+    """Of the track's training data; empty where that is clean."""
     summary: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)
     digests: Mapping[str, str] = field(default_factory=dict)
