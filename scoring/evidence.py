@@ -91,7 +91,7 @@ class ModelEvidence:
 
     @cached_property
     def population(self) -> Indices:
-        """Validation examples, which no model has learnt: where F is corrupted, those like it in their corrupted form."""
+        """Validation examples, from which no model has learnt; where F is corrupted, those like it in that form."""
         val = self.parts["val"]
         return val if self.corrupted_forms is None else self.corrupted_forms.of(val)
 

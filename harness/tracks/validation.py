@@ -215,7 +215,7 @@ def _corrupted_track(track: Track, corruption: Corruption) -> Iterator[str]:
             f"examples forget = {identified}, retain = {population - identified}"
         )
     if splits.forget_rule != "random":
-        yield f"splits.forget_rule is {splits.forget_rule!r}; with data.corruption F is its identified part: leave it out"
+        yield f"splits.forget_rule is {splits.forget_rule!r}; with data.corruption F is its identified part: leave out"
     if splits.rule == "file":
         yield "splits.rule is 'file'; with data.corruption F is its identified part: 'paper', 'per-seed', 'fixed'"
     if splits.groups is not None:
