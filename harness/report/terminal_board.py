@@ -63,6 +63,10 @@ def table(
     lines.append("left: what the worst attack finds, from 0 (a retrained model) to 1 (Original), and which it is")
     if board["ulira"].notna().any():
         lines.append("LiRA: accuracy of U-LiRA, forgotten against never seen; .5 is chance")
+    if track.corruption:
+        lines.append("healed: accuracy on affected test examples, their true labels counting; other: on the rest")
+    if track.corruption == "backdoor":
+        lines.append("ASR: share of test images with the trigger that are taken for its class")
     lines += [*told_apart(board), *pretraining(track)]
     if (board["state"] == NO_BETTER).any():
         lines.append("= no better than Original: no position")

@@ -26,6 +26,7 @@ METRICS = (
         compute=_of_corrupted(lambda forms, model: forms.corrected_accuracy(model.logits, model.labels, model.test)),
         better="high",
         corruptions=frozenset({"confusion", "mislabel", "backdoor"}),
+        null=False,
         shown=SHOWN,
     ),
     Metric(
@@ -36,6 +37,7 @@ METRICS = (
         compute=_of_corrupted(lambda forms, model: forms.attack_success(model.logits, model.test)),
         better="low",
         corruptions=frozenset({"backdoor"}),
+        null=False,
         shown=SHOWN,
     ),
     Metric(
@@ -47,6 +49,7 @@ METRICS = (
         compute=_of_corrupted(lambda forms, model: forms.accuracy_elsewhere(model.logits, model.labels, model.test)),
         better="high",
         corruptions=frozenset({"confusion", "backdoor"}),
+        null=False,
         shown=SHOWN,
     ),
 )
