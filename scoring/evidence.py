@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unlearn_bench.scoring.accuracy import Accuracies, accuracies, cross_entropy, margins
+from unlearn_bench.scoring.corruption import CorruptedForms
 from unlearn_bench.scoring.retention import Retention, retention
 from unlearn_bench.scoring.temperature import Scaled, collapse, scaled
 
@@ -37,6 +38,7 @@ class ModelEvidence:
         lacks: bool [m, n]: reference model m was trained without example n.
         seed: for what an attack draws.
         subclasses: [n], by which classes are forgotten, where labels are superclasses.
+        corrupted_forms: which examples have which corrupted form, where F is corrupted training data.
     """
 
     logits: Floats
@@ -48,6 +50,12 @@ class ModelEvidence:
     lacks: NDArray[np.bool_]
     seed: int = 0
     subclasses: Indices | None = None
+    corrupted_forms: CorruptedForms | None = None
+
+    @property
+    def test(self) -> Indices:
+        """Indices of T."""
+        return self.parts["test"]
 
     @cached_property
     def scaled(self) -> Scaled:
@@ -71,13 +79,21 @@ class ModelEvidence:
 
     @cached_property
     def unseen(self) -> Indices:
-        """Test examples of the (sub)classes that are forgotten.
+        """Test examples that differ from F by membership only.
 
-        With F drawn at random these are all of them. Where a whole class is forgotten, its examples differ from these
-        by membership only.
+        With F drawn at random these are all of them. Where a whole (sub)class is forgotten, they are of that class.
+        Where F is corrupted training data, they are the test examples that could be corrupted, in their corrupted form.
         """
-        test, kinds = self.parts["test"], self.labels if self.subclasses is None else self.subclasses
+        test, kinds = self.test, self.labels if self.subclasses is None else self.subclasses
+        if self.corrupted_forms is not None:
+            return self.corrupted_forms.of(test)
         return test[np.isin(kinds[test], kinds[self.parts["forget"]])]
+
+    @cached_property
+    def population(self) -> Indices:
+        """Validation examples, from which no model has learnt; where F is corrupted, those like it in that form."""
+        val = self.parts["val"]
+        return val if self.corrupted_forms is None else self.corrupted_forms.of(val)
 
     @cached_property
     def accuracies(self) -> Accuracies:

@@ -72,6 +72,9 @@ class Metric:
     no value of it, the mean is unknown."""
     parts: tuple[Part, ...] = ()
     """Parts of the data whose examples it counts: a few of them may change sides when a unit is run again."""
+    corruptions: frozenset[str] = frozenset()
+    """Kinds of corrupted training data that it is about: it is computed and shown only on tracks that have one of them,
+    and unknown elsewhere. Empty: it is on every track."""
     shown: frozenset[Place] = EVERYWHERE
     heading: str = ""
     """A shorter title for the terminal's table."""
@@ -87,9 +90,15 @@ class Metric:
             raise ValueError(f"metric {self.name}: attacks do not read runs")
         if self.attack is None and self.reads == "shadows":
             raise ValueError(f"metric {self.name}: what reads shadow models is the number of an attack")
+        if self.corruptions and (self.required or self.ranked or self.paper_ranked):
+            raise ValueError(f"metric {self.name}: what only some tracks have can be neither required nor ranked")
         if unknown := sorted(self.shown - set(PLACES)):
             allowed = ", ".join(PLACES)
             raise ValueError(f"metric {self.name}: no place is called {', '.join(unknown)}; places are {allowed}")
+
+    def applies(self, corruption: str) -> bool:
+        """Return whether a track has it whose training data is corrupted in this way (empty: not at all)."""
+        return not self.corruptions or corruption in self.corruptions
 
     @property
     def ratio(self) -> bool:

@@ -61,9 +61,12 @@ def per_seed() -> tuple[Metric, ...]:
     return tuple(each for each in metrics() if each.reads in ("model", "run"))
 
 
-def of_models() -> tuple[Metric, ...]:
-    """Metrics of one unlearned model, in the order of the columns."""
-    return tuple(each for each in metrics() if each.reads == "model")
+def of_models(corruption: str = "") -> tuple[Metric, ...]:
+    """Metrics of one unlearned model, in the order of the columns.
+
+    ``corruption``: the kind of corruption of the track's training data, see ``Metric.corruptions``.
+    """
+    return tuple(each for each in metrics() if each.reads == "model" and each.applies(corruption))
 
 
 def by_weight() -> tuple[Metric, ...]:
@@ -77,9 +80,9 @@ def by_weight() -> tuple[Metric, ...]:
     return tuple(sorted(metrics(), key=weight))
 
 
-def shown(place: Place) -> tuple[Metric, ...]:
-    """Metrics that are shown in this place, in the order for people."""
-    return tuple(each for each in by_weight() if place in each.shown)
+def shown(place: Place, corruption: str = "") -> tuple[Metric, ...]:
+    """Metrics that are shown in this place, in the order for people; ``corruption`` as in :func:`of_models`."""
+    return tuple(each for each in by_weight() if place in each.shown and each.applies(corruption))
 
 
 def grouped() -> tuple[Metric, ...]:

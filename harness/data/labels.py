@@ -18,11 +18,16 @@ from unlearn_bench.harness.tracks.specification import Data, Track
 KIND = "labels"
 NAMED_BY = ("name", "classes", "image_size", "mean", "std", "rotation_seed", "path", "sha256")
 """Keys that always enter the name of stored labels; keys that were added later enter it only if a track gives them."""
+APPLIED_LATER = ("superclasses", "corruption")
+"""Keys that do not change the stored labels, which are the data set's own."""
 
 
 @dataclass(frozen=True)
 class Labels:
-    """The data set's own labels, whatever superclasses a track makes of them; ``train`` as in ``Dataset``."""
+    """The data set's own labels, whatever superclasses or wrong labels a track makes of them.
+
+    ``train`` is as in ``Dataset``.
+    """
 
     labels: NDArray[np.int64]
     train: int
@@ -41,8 +46,8 @@ def keep(store: Store, track: Track, labels: Labels) -> None:
 
 
 def _name(track: Track) -> str:
-    """Derive the name from what the track declares of its data; superclasses do not change the stored labels."""
+    """Derive the name from what the track declares of its data."""
     always = {key: getattr(track.data, key) for key in NAMED_BY}
-    later = [field for field in fields(Data) if field.name not in (*NAMED_BY, "superclasses")]
+    later = [field for field in fields(Data) if field.name not in (*NAMED_BY, *APPLIED_LATER)]
     given = {f.name: getattr(track.data, f.name) for f in later if getattr(track.data, f.name) != f.default}
     return digest({**always, **given})

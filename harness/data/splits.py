@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from unlearn_bench.harness.data import corruption
 from unlearn_bench.harness.data.dataset import data_folder
 from unlearn_bench.harness.support.errors import DataError, TrackError
 from unlearn_bench.harness.support.files import write_file
@@ -86,11 +87,12 @@ def split(
         seed: index of the model seed.
         size: number of examples of the data set.
         train: size of its official train part (0 when it has none).
-        labels: [size], of the data set; read where a class is forgotten.
+        labels: [size], of the data set; read where a class is forgotten, or data is corrupted.
         numbers: from :func:`numbers`, where the track declares files.
 
     Raises:
-        TrackError: the data set does not give the sizes that the track declares, or groups do not fit into them.
+        TrackError: the data set does not give the sizes that the track declares, or groups do not fit into them;
+            fewer examples can be corrupted than the track declares.
     """
     spec = track.splits
     if spec.rule == "file":
@@ -100,6 +102,11 @@ def split(
         pool = _paper(spec, size, train)
     else:  # with a choice of F that depends on the examples, its size must not vary from seed to seed
         pool = _drawn(spec, 0 if spec.rule == "fixed" else seed, size, numbers.groups)
+    if track.data.corruption is not None:
+        assert labels is not None
+        draw = derive(spec.seed, seed if spec.rule == "per-seed" else 0)
+        retain, forget = corruption.divide(track.data.corruption, pool.kept, labels, draw)
+        return _with_declared_sizes(track, Split(retain, forget, pool.val, pool.test))
     chosen = _CHOICES[spec.forget_rule](spec, pool.kept, labels, numbers.values)
     retain, forget = pool.kept[~chosen], pool.kept[chosen]
     if spec.rule != "paper":

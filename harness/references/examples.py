@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from unlearn_bench.harness.data import labels, splits
+from unlearn_bench.harness.data import corruption, labels, splits
 from unlearn_bench.harness.data.dataset import Dataset, load_dataset, merge_labels
 from unlearn_bench.harness.data.labels import Labels
 from unlearn_bench.harness.references.roles import Role
@@ -15,12 +15,16 @@ from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support.errors import TrackError
 from unlearn_bench.harness.support.seeds import derive
 from unlearn_bench.harness.tracks.specification import Track
+from unlearn_bench.scoring.corruption import CorruptedForms
 from unlearn_bench.scoring.grouped_partition import keep_groups_whole
 from unlearn_bench.scoring.shadows import Design, design
 
 
 class Examples:
-    """The examples of a track; the store keeps their labels, so that a board needs no data set."""
+    """The examples of a track; the store keeps their labels, so that a board needs no data set.
+
+    With ``data.corruption`` every example is there twice, see ``harness.data.corruption``.
+    """
 
     def __init__(self, track: Track, store: Store) -> None:
         self.track, self.store = track, store
@@ -33,44 +37,60 @@ class Examples:
     @cached_property
     def dataset(self) -> Dataset:
         """The data set itself, read on first use."""
-        return load_dataset(self.track.data)
+        dataset, spec = load_dataset(self.track.data), self.track.data
+        return dataset if spec.corruption is None else corruption.doubled(spec.corruption, dataset, spec.classes)
 
     @cached_property
     def labelled(self) -> Labels:
-        """Labels and official parts of the data set, from the store if it has them."""
+        """Labels and official parts of the data set itself, from the store if it has them."""
         stored = labels.read(self.store, self.track)
         if stored is None:
             subclasses = self.dataset.subclasses
-            stored = Labels(self.dataset.labels if subclasses is None else subclasses, self.dataset.train)
+            own = self.dataset.labels if subclasses is None else subclasses
+            clean = own if self.track.data.corruption is None else own[: len(own) // 2]
+            stored = Labels(clean, self.dataset.train)
             labels.keep(self.store, self.track, stored)
         return stored
 
     @cached_property
     def labels(self) -> NDArray[np.int64]:
-        """Label of every example of the data set, int64 [n]."""
-        return merge_labels(self.track.data, self.subclasses)
+        """Label of every example, int64 [n], with which it is trained and scored."""
+        spec, own = self.track.data, self.labelled.labels
+        if spec.corruption is not None:
+            return np.concatenate([own, corruption.wrong_labels(spec.corruption, own, spec.classes)])
+        return merge_labels(spec, own)
 
-    @property
+    @cached_property
     def subclasses(self) -> NDArray[np.int64]:
-        """The data set's own labels, int64 [n]; they differ from ``labels`` where the track merges classes."""
-        return self.labelled.labels
+        """The data set's own labels, int64 [n]; ``labels`` differ where a track merges classes, or labels are wrong."""
+        own = self.labelled.labels
+        return own if self.track.data.corruption is None else np.tile(own, 2)
+
+    @cached_property
+    def corrupted_forms(self) -> CorruptedForms | None:
+        """Which examples have which corrupted form; ``None`` on a track whose data is clean."""
+        spec = self.track.data.corruption
+        if spec is None:
+            return None
+        own = self.labelled.labels
+        return CorruptedForms(corruption.eligible(spec, own), spec.trigger is not None, spec.target)
 
     @cached_property
     def numbers(self) -> splits.Numbers:
         """Numbers per example that the track's splits read from files."""
-        return splits.numbers(self.track.splits, len(self.labels))
+        return splits.numbers(self.track.splits, len(self.labelled.labels))
 
     def split(self, seed: int) -> splits.Split:
         """Return which examples are R, F, V and T of a model seed."""
         if seed not in self._splits:
-            labels, train = self.subclasses, self.labelled.train
+            labels, train = self.labelled.labels, self.labelled.train
             self._splits[seed] = splits.split(self.track, seed, len(labels), train, labels, self.numbers)
         return self._splits[seed]
 
     def tuning_parts(self, number: int) -> dict[str, NDArray[np.int64]]:
         """Return the indices of R, F, V and T of a split that only searches for hyper-parameters read."""
         if number not in self._tuning_splits:
-            labels, train = self.subclasses, self.labelled.train
+            labels, train = self.labelled.labels, self.labelled.train
             redrawn = splits.tuning_split(self.track, number, len(labels), train, labels, self.numbers)
             self._tuning_splits[number] = redrawn
         return self._tuning_splits[number].parts()
@@ -92,14 +112,17 @@ class Examples:
     def substitute(self, seed: int) -> NDArray[np.int64]:
         """Return T′, sorted: as many test examples of a seed as it has forget examples; SWAP forgets them instead of F.
 
+        Where F is corrupted, they are in their corrupted form.
+
         Raises:
             TrackError: there are fewer test than forget examples.
         """
         parts = self.split(seed)
-        if len(parts.test) < len(parts.forget):
+        test = parts.test if self.corrupted_forms is None else self.corrupted_forms.of(parts.test)
+        if len(test) < len(parts.forget):
             what = f"track {self.track.name} has fewer test than forget examples, and SWAP exchanges them"
             raise TrackError(what, "do without --swap")
-        drawn = np.random.RandomState(derive(self.track.splits.seed, seed, 3)).permutation(parts.test)
+        drawn = np.random.RandomState(derive(self.track.splits.seed, seed, 3)).permutation(test)
         chosen = drawn[: len(parts.forget)]
         if self.numbers.groups is not None:
             chosen = keep_groups_whole([chosen, drawn[len(parts.forget) :]], self.numbers.groups)[0]
@@ -118,7 +141,8 @@ class Examples:
     def swapped_parts(self, seed: int) -> dict[str, NDArray[np.int64]]:
         """Return the indices of R, F, V and T for SWAP: T′ takes the place of F, and T loses T′."""
         parts, forget = self.parts(seed), self.substitute(seed)
-        return {**parts, "forget": forget, "test": np.setdiff1d(parts["test"], forget)}
+        taken = forget if self.corrupted_forms is None else self.corrupted_forms.clean(forget)
+        return {**parts, "forget": forget, "test": np.setdiff1d(parts["test"], taken)}
 
     def few_shot(self, indices: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
         """Return ``protocol.retain_per_class`` of these examples of each of their classes, sorted.
@@ -151,8 +175,12 @@ class Examples:
             parts = self.tuning_parts(role.seed)
         else:
             parts = self.swapped_parts(role.seed) if role.kind == "swap" else self.parts(role.seed)
-        with_forget = role.kind in ("original", "swap", "tuning-original")
-        return np.concatenate([parts["retain"], parts["forget"]]) if with_forget else parts["retain"]
+        with_forget = role.kind in ("original", "swap", "clean", "tuning-original")
+        chosen = np.concatenate([parts["retain"], parts["forget"]]) if with_forget else parts["retain"]
+        if role.kind == "clean":
+            assert self.corrupted_forms is not None
+            return self.corrupted_forms.clean(chosen)
+        return chosen
 
     @cached_property
     def lacks(self) -> NDArray[np.bool_]:

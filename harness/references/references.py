@@ -12,7 +12,7 @@ from scipy.special import log_softmax
 
 from unlearn_bench.harness.references.examples import Examples
 from unlearn_bench.harness.references.manifest import StoredManifest, StoredModel, TrainingFacts
-from unlearn_bench.harness.references.roles import SEED_KINDS, Role, RoleKind, roles
+from unlearn_bench.harness.references.roles import Role, RoleKind, roles, seed_kinds
 from unlearn_bench.harness.store import documents
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support.errors import StoreError
@@ -65,8 +65,8 @@ class References:
         None is then trained, since it would differ from the imported models in more than its initial weights.
         """
         if self.imported and Role("null", 0).name not in self.manifest.roles:
-            return tuple(kind for kind in SEED_KINDS if kind != "null")
-        return SEED_KINDS
+            return tuple(kind for kind in seed_kinds(self.track) if kind != "null")
+        return seed_kinds(self.track)
 
     @property
     def has_null(self) -> bool:
@@ -148,7 +148,8 @@ class References:
         if sha in self._read:
             return self._read[sha]
         logits: NDArray[np.float32] = load(self.store.get(sha))["logits"].astype(np.float32)
-        if role.kind in SEED_KINDS or role.kind.startswith("tuning"):  # many units are compared with these models
+        of_seed = role.kind in seed_kinds(self.track)
+        if of_seed or role.kind.startswith("tuning"):  # many units are compared with these models
             self._read[sha] = logits
         return logits
 

@@ -9,7 +9,15 @@ from unlearn_bench.harness.support.seeds import derive
 from unlearn_bench.harness.tracks.specification import Track
 
 RoleKind = Literal[
-    "original", "retrained", "null", "shadow", "shadow-retrained", "swap", "tuning-original", "tuning-retrained"
+    "original",
+    "retrained",
+    "null",
+    "shadow",
+    "shadow-retrained",
+    "swap",
+    "tuning-original",
+    "tuning-retrained",
+    "clean",  # their places decide on random seeds: a new kind stands last
 ]
 ROLE_KINDS: tuple[RoleKind, ...] = get_args(RoleKind)
 SEED_KINDS: tuple[RoleKind, ...] = ROLE_KINDS[:3]
@@ -23,7 +31,8 @@ class Role:
     other initial weights; its scores against ``retrained`` are the null of every metric. ``shadow``: the original of
     one shadow split. ``shadow-retrained``: trained on that split without one of its forget sets. ``swap``: the original
     of a seed that learnt a part of the test set in the place of F. ``tuning-original`` and ``tuning-retrained``: a pair
-    on a split that only searches for hyper-parameters read.
+    on a split that only searches for hyper-parameters read. ``clean``: on R ∪ F in their clean form, from the initial
+    weights of ``original``; only a track whose data is corrupted has it.
     """
 
     kind: RoleKind
@@ -38,9 +47,14 @@ class Role:
         return f"{self.kind}/{self.seed}" + ("" if self.forget_set is None else f"/{self.forget_set}")
 
 
+def seed_kinds(track: Track) -> tuple[RoleKind, ...]:
+    """Return the kinds of reference models that the track's seed units need."""
+    return (*SEED_KINDS, "clean") if track.corruption else SEED_KINDS
+
+
 def roles(track: Track) -> list[Role]:
     """Return all reference models that the track's seed units need."""
-    return [Role(kind, seed) for kind in SEED_KINDS for seed in range(track.protocol.seeds)]
+    return [Role(kind, seed) for kind in seed_kinds(track) for seed in range(track.protocol.seeds)]
 
 
 def shadow_roles(track: Track) -> list[Role]:

@@ -25,7 +25,7 @@ def gate(readings: Sequence[GateResult], ran: bool) -> str:
 
 def attack(title: str, rows: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
     """Return an attack's numbers by entry: mean over the seeds with its 95 % interval; reference models last."""
-    reference_names = ("original", "retrain", "null")
+    reference_names = ("original", "retrain", "clean", "null")
     entries = [
         *(name for name in rows if name not in reference_names),
         *(name for name in reference_names if name in rows),

@@ -19,7 +19,8 @@ from unlearn_bench.harness.report.cells import (
 from unlearn_bench.harness.report.columns import ordered
 from unlearn_bench.harness.results.badges import SELF_REPORTED, UNRANKED
 from unlearn_bench.harness.tracks.specification import Track
-from unlearn_bench.scoring.metric_table import leading, ranked, shown
+from unlearn_bench.scoring.metric import Metric
+from unlearn_bench.scoring.metric_table import by_weight, leading, ranked, shown
 from unlearn_bench.scoring.seed_rows import NO_BETTER
 
 
@@ -27,6 +28,7 @@ def markdown(board: pd.DataFrame) -> str:
     """Return the board as a Markdown table; reference rows last."""
     leading_metrics = leading("markdown")
     others = [metric for metric in shown("markdown") if not metric.ranked]
+    others += [each for each in by_weight() if each.corruptions and "markdown" in each.shown and _has(board, each)]
     titles = [metric.title for metric in leading_metrics]
     heads = ["position", "range", "method", *titles, "groups", "seeds", *(metric.title for metric in others)]
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
@@ -51,6 +53,11 @@ def markdown(board: pd.DataFrame) -> str:
         cells += [mean(metric, row) + marks.get(metric.reads, "") for metric in others]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _has(board: pd.DataFrame, metric: Metric) -> bool:
+    """Return whether any row has the metric, which only some tracks have."""
+    return metric.name in board and bool(board[metric.name].notna().any())
 
 
 def csv(board: pd.DataFrame) -> str:

@@ -98,9 +98,10 @@ def _units(details: EntryDetails) -> Iterator[str]:
     """Yield a line per unit with what went wrong there, and the spread of their times."""
     records = details.records
     distances = any(record.weight_distance is not None for record in records)
-    yield unit_table.head(distances)
+    corruption = details.track.corruption
+    yield unit_table.head(distances, corruption)
     for record, scores in zip(records, details.scores, strict=True):
-        yield unit_table.line(record, scores, distances)
+        yield unit_table.line(record, scores, distances, corruption)
         log = record.log.splitlines() if details.track.sealed and record.status != "ok" else []
         yield from (f"     {line}" for line in _said(record) + log)
     yield from _spread("wall", [record.seconds for record in records])

@@ -37,7 +37,9 @@ def table(board: pd.DataFrame, track: Track) -> str:
     the same range of positions. The caption names track, digests, date and command.
     """
     leading_metrics = leading("table")
-    others = [metric for metric in (*shown("table"), *shown("latex")) if not metric.ranked]
+    others = [
+        metric for metric in (*shown("table", track.corruption), *shown("latex", track.corruption)) if not metric.ranked
+    ]
     metrics = [*leading_metrics, *others]
     heads = ["position", "range", "method", *(escaped(metric.title) for metric in metrics)]
     lines = [

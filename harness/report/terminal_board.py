@@ -48,7 +48,7 @@ def table(
 
     ``floor``: seconds of the identity entry. ``provenance``: who trained imported reference models.
     """
-    columns = _columns()
+    columns = _columns(track.corruption)
     head = "".join(format(name, width) for name, width, _ in columns).rstrip()
     lines = [f"{track.name} — {track.analysis.title}"]
     if tier := access(track):
@@ -66,6 +66,10 @@ def table(
     lines.append("left: what the worst attack finds, from 0 (a retrained model) to 1 (Original), and which it is")
     if board["ulira"].notna().any():
         lines.append("LiRA: accuracy of U-LiRA, forgotten against never seen; .5 is chance")
+    if track.corruption:
+        lines.append("healed: accuracy on affected test examples, their true labels counting; other: on the rest")
+    if track.corruption == "backdoor":
+        lines.append("ASR: share of test images with the trigger that are taken for its class")
     lines += [*told_apart(board), *pretraining(track)]
     if (board["state"] == NO_BETTER).any():
         lines.append("= no better than Original: no position")
@@ -153,8 +157,11 @@ def _place(row: pd.Series[Any], placed: int) -> str:
     return f"{place} of {placed}{provisional}"
 
 
-def _columns() -> list[tuple[str, str, Cell]]:
-    """Heading, format and content of the table's columns, at most 100 characters where metrics do not claim more."""
+def _columns(corruption: str) -> list[tuple[str, str, Cell]]:
+    """Heading, format and content of the table's columns, at most 100 characters where metrics do not claim more.
+
+    ``corruption``: of the track's training data, see ``Metric.corruptions``.
+    """
 
     def name(row: pd.Series[Any]) -> str:
         signs = "" if row["trusted"] else "°" if row["badge"] == SELF_REPORTED else "*"
@@ -173,9 +180,9 @@ def _columns() -> list[tuple[str, str, Cell]]:
     columns += [("method", "<15", name), *(_leading(metric) for metric in leading("table"))]
     columns += [("  groups", f"<{3 * len(ranked()) + 2}", groups), ("seeds", ">6", seeds)]
     columns_left = WIDTH - sum(int(width[1:]) for _, width, _ in columns)
-    columns_left -= sum(_width(metric) for metric in shown("table") if not metric.ranked)
+    columns_left -= sum(_width(metric) for metric in shown("table", corruption) if not metric.ranked)
     for metric in by_weight():
-        if metric.ranked or not metric.shown & {"table", "wide table"}:
+        if metric.ranked or not metric.applies(corruption) or not metric.shown & {"table", "wide table"}:
             continue
         if "table" not in metric.shown:
             if _width(metric) > columns_left:

@@ -10,17 +10,22 @@ from unlearn_bench.scoring.metric_table import shown
 NONE = "–"
 
 
-def head(distances: bool) -> str:
-    """Return the line of headings; ``distances``: whether weights are kept on this track."""
-    models, runs = _metrics()
+def head(distances: bool, corruption: str = "") -> str:
+    """Return the line of headings.
+
+    Args:
+        distances: whether weights are kept on this track.
+        corruption: of the track's training data, see ``Metric.corruptions``.
+    """
+    models, runs = _metrics(corruption)
     titles = [f"{metric.title:>{_width(metric)}}" for metric in models]
     titles += [f"{'wall s':>7}", f"{'CPU s':>7}", *(f"{metric.title:>{_width(metric)}}" for metric in runs)]
     return f"{'seed':>4} {'status':<8}{' '.join(titles)} {'peak MiB':>9}{'  ‖ΔW‖' if distances else ''}"
 
 
-def line(record: Record, scores: Scores | None, distances: bool) -> str:
+def line(record: Record, scores: Scores | None, distances: bool, corruption: str = "") -> str:
     """Return the line of one unit; ``scores`` is ``None`` where it did not finish."""
-    models, runs = _metrics()
+    models, runs = _metrics(corruption)
     if scores is None:
         cells = [" " * (sum(map(_width, models)) + len(models) - 2)]  # one column to the left of the other rows
     else:
@@ -33,9 +38,9 @@ def line(record: Record, scores: Scores | None, distances: bool) -> str:
     )
 
 
-def _metrics() -> tuple[list[Metric], list[Metric]]:
+def _metrics(corruption: str) -> tuple[list[Metric], list[Metric]]:
     """Return the metrics of models, which stand before the seconds, and those of runs, which stand after them."""
-    metrics = shown("show")
+    metrics = shown("show", corruption)
     return [each for each in metrics if each.reads == "model"], [each for each in metrics if each.reads == "run"]
 
 

@@ -14,7 +14,7 @@ from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.references.roles import RoleKind
 from unlearn_bench.harness.results import panel_results, scores
 from unlearn_bench.harness.results.badges import DISQUALIFIED, SELF_REPORTED, UNTRUSTED, badge, worst
-from unlearn_bench.harness.results.board_entries import REFERENCES, BoardEntry, board_entries
+from unlearn_bench.harness.results.board_entries import REFERENCES, BoardEntry, board_entries, reference_rows
 from unlearn_bench.harness.results.panel_results import ShadowReading
 from unlearn_bench.harness.results.review import Mark, marks
 from unlearn_bench.harness.results.scores import Scores
@@ -46,7 +46,7 @@ def rows(references: References, entries: Sequence[BoardEntry] | None = None) ->
             if entry.kind != "reference" and (numbers is not None or record.status != "ok"):
                 seed_rows.append(_row(track, entry.name, entry.kind, seed, record.status, numbers, record))
     records = {entry.name: entry.records for entry in entries}
-    for name, kind in REFERENCES.items():
+    for name, kind in reference_rows(track).items():
         for seed in range(track.protocol.seeds):
             numbers = scores.reference_scores(references, kind, seed)
             timed = records.get(name, {}).get(seed)
@@ -270,7 +270,8 @@ def null(references: References, entries: Sequence[BoardEntry] | None = None) ->
 
     ``ulira`` where shadow models are there: retrained against retrained; ``ulira_low``, ``ulira_high``: the null band.
     """
-    means = {each.name: scores.null_mean(references, each.name) for each in metric_table.of_models() if each.null}
+    of_models = metric_table.of_models(references.track.corruption)
+    means = {each.name: scores.null_mean(references, each.name) for each in of_models if each.null}
     numbers = {name: mean for name, mean in means.items() if not np.isnan(mean)}
     retrained = panel_results.shadow_results(references, entries).get(shadows.RETRAIN)
     if retrained is not None and retrained.scores is not None:

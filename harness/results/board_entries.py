@@ -21,8 +21,11 @@ from unlearn_bench.harness.tracks.specification import Track
 from unlearn_bench.harness.units import shadow_units, unit_store
 from unlearn_bench.harness.units.records import Record, ShadowRecord
 
-REFERENCES: Mapping[str, RoleKind] = {"original": "original", "retrain": "retrained"}
-"""Reference rows: the shipped entry that is timed, and the reference model whose logits count."""
+CLEAN = "clean data"
+"""The reference row of models that were trained on clean data; no entry can have this name."""
+REFERENCES: Mapping[str, RoleKind] = {"original": "original", "retrain": "retrained", CLEAN: "clean"}
+"""Reference rows: the name, of the shipped entry that is timed if there is one, and the reference model whose logits
+count."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,11 @@ class BoardEntry:
     def from_checkpoints(self) -> bool:
         """Whether its models were read from files, so that nothing was run."""
         return any(record.checkpoint is not None for record in self.records.values())
+
+
+def reference_rows(track: Track) -> dict[str, RoleKind]:
+    """Return the reference rows of a track's board; only corrupted data has a clean form."""
+    return {name: kind for name, kind in REFERENCES.items() if kind != "clean" or track.corruption}
 
 
 @cache

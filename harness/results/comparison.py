@@ -71,7 +71,7 @@ def paired_tests(boards: Sequence[tuple[References, Sequence[BoardEntry]]]) -> l
                 difference = paired_difference(metric.name, *sides, metric.ratio)
                 p = paired_p(*sides, metric.ratio)
                 made.append((metric, references.track.name, a.name, b.name, difference, p))
-    order = [metric.name for metric in metric_table.shown("compare")]
+    order = [metric.name for metric in _compared()]
     made.sort(key=lambda test: order.index(test[0].name))  # stable: tracks and pairs stay in their order
     adjusted = holm([test[-1] for test in made])
     return [
@@ -86,10 +86,13 @@ def _better(metric: Metric, difference: PairedDifference, p: float, a: str, b: s
     return a if (difference.a < difference.b) == (metric.better == "low") else b
 
 
+def _compared() -> list[Metric]:
+    """Return the metrics that are compared on any track; on one that has none of them, their values are missing."""
+    return [metric for metric in metric_table.by_weight() if "compare" in metric.shown]
+
+
 def _shared(left: Values, right: Values, a: str, b: str) -> list[Metric]:
-    shared = [
-        metric for metric in metric_table.shown("compare") if left[metric.name].keys() & right[metric.name].keys()
-    ]
+    shared = [metric for metric in _compared() if left[metric.name].keys() & right[metric.name].keys()]
     if not any(metric.reads == "model" for metric in shared):
         remedy = "compare entries that have run the same seeds; bench show NAME lists them"
         raise BenchError(f"{a} and {b} have no finished seed in common", "your command", remedy, USAGE)
@@ -102,7 +105,7 @@ def _values(references: References, entry: BoardEntry) -> Values:
     shadows = None if result is None else result.scores
     pairs = {} if shadows is None else dict(enumerate(shadows.pair_accuracies))
     values = {}
-    for metric in metric_table.shown("compare"):
+    for metric in _compared():
         by_seed = {seed: scores.value(metric, *scored) for seed, scored in seeds.items()}
         finished = {seed: value for seed, value in by_seed.items() if value is not None}
         values[metric.name] = pairs if metric.reads == "shadows" else finished

@@ -68,7 +68,9 @@ def _keep(references: References, name: str, models: Iterable[tuple[int, NDArray
         for seed, logits in models:
             parts = references.examples.parts(seed)
             losses = cross_entropy(scaled(logits, labels, parts["val"]).logits, labels)
-            sides.append([losses[parts[part]] for part in ("forget", "test")])
+            forms = references.examples.corrupted_forms
+            unseen = parts["test"] if forms is None else forms.of(parts["test"])  # in the form of F
+            sides.append([losses[parts["forget"]], losses[unseen]])
     except (DataError, StoreError):  # a store may hold records without data or reference models
         return None
     track_curves = Curves(
@@ -76,7 +78,7 @@ def _keep(references: References, name: str, models: Iterable[tuple[int, NDArray
         forget=_whole(np.sum([curves.loss_histogram(forget_losses) for forget_losses, _ in sides], axis=0)),
         test=_whole(np.sum([curves.loss_histogram(test_losses) for _, test_losses in sides], axis=0)),
         tpr=tuple(np.mean([curves.roc(*side) for side in sides], axis=0).round(6).tolist()),
-        smallest=1 / references.track.splits.test,
+        smallest=1 / min(len(test_losses) for _, test_losses in sides),
     )
     documents.write(references.store, _kind(references), name, track_curves)
     return track_curves

@@ -10,7 +10,13 @@ import numpy as np
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.references.roles import RoleKind
 from unlearn_bench.harness.results import probed, scores, shadow_consistency
-from unlearn_bench.harness.results.board_entries import REFERENCES, BoardEntry, board_entries, shadow_records
+from unlearn_bench.harness.results.board_entries import (
+    REFERENCES,
+    BoardEntry,
+    board_entries,
+    reference_rows,
+    shadow_records,
+)
 from unlearn_bench.harness.results.scores import Scores, ShadowScores
 from unlearn_bench.harness.units import shadow_units
 from unlearn_bench.harness.units.records import ShadowRecord
@@ -64,7 +70,7 @@ def panel_results(
     by_probes = _probe_readings(references, models) if has_null else {}
     probing = any(by_probes.get(name) for name in baselines)
     results = []
-    for name in (*models, *REFERENCES):
+    for name in (*models, *reference_rows(references.track)):
         own = _seed_scores(references, name, models.get(name))
         readings = _seed_readings(references, own) if has_null else []
         readings += by_probes.get(name, [])

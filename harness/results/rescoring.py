@@ -105,7 +105,8 @@ def _side_by_side(
 def _swapped(references: References, thing: Scored) -> SwapEvidence | None:
     if isinstance(thing, Record):
         return swap_units.evidence(references, thing)
-    if isinstance(thing, Reference) and thing.kind != "null" and not references.missing(swap_roles(references.track)):
+    swappable = isinstance(thing, Reference) and thing.kind in ("original", "retrained")
+    if isinstance(thing, Reference) and swappable and not references.missing(swap_roles(references.track)):
         return swap_units.reference_evidence(references, thing.kind, thing.seed)
     return None
 

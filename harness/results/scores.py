@@ -51,7 +51,7 @@ class Scores:
     def of_stored(cls, stored: Any) -> Scores:
         """Scores from their stored form; numbers of attacks serve the metrics that were declared later."""
         metrics = {}
-        for metric in metric_table.of_models():
+        for metric in _of_any_model():
             attack, number = metric.attack or ("", "")
             value = getattr(stored, metric.name)
             if value is None:
@@ -61,8 +61,11 @@ class Scores:
         return cls(metrics, stored.absolute, stored.ra_retrain, stored.attacks, stored.collapse)
 
     def stored(self) -> Any:
-        """Return the stored form: a dataclass that has every metric beside the other numbers."""
-        form = _stored_form(metric_table.of_models())
+        """Return the stored form: a dataclass that has every metric beside the other numbers.
+
+        Metrics that only some tracks have are in it where they are known.
+        """
+        form = _stored_form(tuple(m for m in _of_any_model() if not m.corruptions or m.name in self.metrics))
         return form(
             absolute=self.absolute,
             ra_retrain=self.ra_retrain,
@@ -70,6 +73,10 @@ class Scores:
             collapse=self.collapse,
             **self.metrics,
         )
+
+
+def _of_any_model() -> tuple[Metric, ...]:
+    return tuple(each for each in metric_table.metrics() if each.reads == "model")
 
 
 @cache
@@ -108,6 +115,7 @@ def model_evidence(references: References, seed: int, logits: NDArray[Any]) -> M
         lacks=references.examples.lacks,
         seed=references.track.analysis.umia_seed,
         subclasses=references.examples.subclasses,
+        corrupted_forms=references.examples.corrupted_forms,
     )
 
 
@@ -119,7 +127,7 @@ def score(references: References, seed: int, logits: NDArray[Any]) -> Scores:
 def of_evidence(evidence: ModelEvidence) -> Scores:
     """Return the scores of one model."""
     attacks = attack_scores(evidence)
-    metrics = {metric.name: _computed(metric, evidence, attacks) for metric in metric_table.of_models()}
+    metrics = {metric.name: _computed(metric, evidence, attacks) for metric in _of_any_model()}
     measured = {name: value for name, value in metrics.items() if value is not None}
     retention = evidence.retention
     return Scores(measured, retention.absolute, evidence.retrained_accuracies.retain, attacks, evidence.collapse)
@@ -142,11 +150,12 @@ def _complete(
     references: References, place: str, name: str, seed: int, logits: Callable[[], NDArray[Any] | None]
 ) -> Scores | None:
     """Return stored scores, completed by the metrics that were declared since where the store has their arrays."""
-    document = documents.read(references.store, place, name, _stored_form(metric_table.of_models()))
+    document = documents.read(references.store, place, name, _stored_form(_of_any_model()))
     if document is None:
         return None
     stored = Scores.of_stored(document)
-    added = [each for each in metric_table.of_models() if each.compute is not None and each.name not in stored.metrics]
+    on_track = metric_table.of_models(references.track.corruption)
+    added = [each for each in on_track if each.compute is not None and each.name not in stored.metrics]
     if not added:
         return stored
     try:

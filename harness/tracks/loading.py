@@ -18,6 +18,8 @@ from unlearn_bench.harness.tracks.specification import Sealed, Track
 from unlearn_bench.harness.tracks.validation import contradictions
 
 CATALOGUE = Path(__file__).parent / "catalogue"
+INNER_TABLES = ("corruption",)
+"""Tables inside of other tables that are merged key by key; other values are replaced as a whole."""
 
 
 def track_names() -> list[str]:
@@ -83,6 +85,9 @@ def _merge(base: Mapping[str, Any], table: Mapping[str, Any]) -> dict[str, Any]:
             merged[key] = _merge(base_value, value)  # with the table of the probes in it
         elif key != "model" or not value.keys() & {"name", "file"}:
             merged[key] = {**base_value, **value}
+            for inner in INNER_TABLES:
+                if isinstance(base_value.get(inner), Mapping) and isinstance(value.get(inner), Mapping):
+                    merged[key][inner] = {**base_value[inner], **value[inner]}
     return merged
 
 

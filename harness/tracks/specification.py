@@ -17,6 +17,43 @@ PRETRAINED = ("pretrained", "pretrained_sha256")
 
 
 @dataclass(frozen=True)
+class Corruption:
+    """How a part of the training data is corrupted, for corrective unlearning (Goel et al. 2024, arXiv:2402.14015).
+
+    F is the identified part of what is corrupted, R everything else.
+    """
+
+    kind: Literal["confusion", "mislabel", "backdoor"]
+    """``confusion``: examples of two classes have each other's label. ``mislabel``: another label, drawn at random.
+    ``backdoor``: a trigger in the image, and the label ``target``."""
+    rate: float
+    """Share of R ∪ F that is corrupted."""
+    seed: int
+    """Decides which examples these are, their wrong labels, and the pattern of a blended trigger."""
+    identified: float = 1.0
+    """Share of the corrupted examples that is known to be corrupted: F."""
+    classes: tuple[int, ...] = ()
+    """The two classes that are confused."""
+    trigger: Literal["patch", "blend"] | None = None
+    """``patch``: a chequered square in the lower right corner (Gu et al. 2017, arXiv:1708.06733). ``blend``: a pattern
+    of noise mixed into the whole image (Chen et al. 2017, arXiv:1712.05526)."""
+    size: int | None = None
+    """Side of the patch in pixels."""
+    strength: float | None = None
+    """Share of the pattern in a blended image."""
+    target: int | None = None
+    """The class that images with the trigger are labelled as."""
+
+    def count(self, population: int) -> int:
+        """Return how many of ``population`` examples, R and F together, are corrupted."""
+        return round(self.rate * population)
+
+    def identified_count(self, population: int) -> int:
+        """Return how many of them are identified: the size of F."""
+        return round(self.identified * self.count(population))
+
+
+@dataclass(frozen=True)
 class Data:
     """The data set and how its images are presented (evaluation page, section 1)."""
 
@@ -41,6 +78,8 @@ class Data:
     """Parts of a library's data set, as it names them; the last of several is the official test part."""
     arguments: Mapping[str, Any] | None = None
     """Further arguments for the library; of ``hf:NAME`` also ``image`` and ``label``, the names of the columns."""
+    corruption: Corruption | None = None
+    """What a part of R ∪ F looks like in training."""
 
     @property
     def library(self) -> str:
@@ -235,6 +274,11 @@ class Track:
     folder: str = field(default="", repr=False, metadata={"secret": True})
     """Of the track's file, beside which pretrained weights are looked for."""
 
+    @property
+    def corruption(self) -> str:
+        """The kind of corruption of the training data; empty where it is clean."""
+        return "" if self.data.corruption is None else self.data.corruption.kind
+
     @cached_property
     def reference_digest(self) -> str:
         """Identifies the reference models: data, splits, architecture, recipe."""
@@ -281,5 +325,5 @@ def _declared(table: Any) -> dict[str, Any]:
     Fields with the metadata ``rule`` say what may be sent in, not how it is run.
     """
     fields = [f for f in dataclasses.fields(table) if "rule" not in f.metadata]
-    differing = {f.name: getattr(table, f.name) for f in fields if getattr(table, f.name) != f.default}
-    return {name: _declared(value) if dataclasses.is_dataclass(value) else value for name, value in differing.items()}
+    changed = {f.name: getattr(table, f.name) for f in fields if getattr(table, f.name) != f.default}
+    return {name: _declared(value) if dataclasses.is_dataclass(value) else value for name, value in changed.items()}

@@ -11,7 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from unlearn_bench import plugins
-from unlearn_bench.harness.tracks.specification import PRETRAINED, Data, ProbeSettings, Recipe, Splits, Track
+from unlearn_bench.harness.tracks.specification import (
+    PRETRAINED,
+    Corruption,
+    Data,
+    ProbeSettings,
+    Recipe,
+    Splits,
+    Track,
+)
 
 LIBRARIES = ("torchvision", "timm")
 """Libraries whose image classifiers a track can name."""
@@ -30,6 +38,9 @@ def contradictions(track: Track) -> Iterator[str]:
         if getattr(track.splits, key) < 1:
             yield f"splits.{key} is {getattr(track.splits, key)}; allowed: 1 or more"
     yield from _forgetting(track.splits, track.data.own_classes)
+    if track.data.corruption is not None:
+        yield from _corruption(track.data.corruption, track.data)
+        yield from _corrupted_track(track, track.data.corruption)
     if track.sealed and track.splits.rule == "file":
         yield "splits.rule is 'file'; a sealed track draws its splits from its secret: 'paper', 'per-seed', 'fixed'"
     splits, forget_sets = track.protocol.lira_splits, track.protocol.lira_forget_sets
@@ -189,6 +200,79 @@ def _probes(settings: ProbeSettings) -> Iterator[str]:
         yield f"analysis.probes.noise_draws is {settings.noise_draws}; allowed: 1 … 255"
     if not all(2 <= bits <= 16 for bits in settings.bits):
         yield f"analysis.probes.bits is {list(settings.bits)}; allowed: 2 … 16"
+
+
+def _corruption(corruption: Corruption, data: Data) -> Iterator[str]:
+    """Check the table ``[data.corruption]`` by itself."""
+    for key in ("rate", "identified"):
+        if not 0 < getattr(corruption, key) <= 1:
+            yield f"data.corruption.{key} is {getattr(corruption, key)}; allowed: more than 0, up to 1"
+    if corruption.seed < 0:
+        yield f"data.corruption.seed is {corruption.seed}; allowed: 0 or more"
+    every_class = f"0 … {data.classes - 1}"
+    confused = corruption.kind == "confusion"
+    if confused and (len(corruption.classes) != 2 or len(set(corruption.classes)) != 2):
+        yield f"data.corruption.classes is {list(corruption.classes)}; allowed: two different classes of {every_class}"
+    if corruption.classes and not confused:
+        yield f"data.corruption.classes goes with kind = 'confusion', not with {corruption.kind!r}"
+    for label in corruption.classes:
+        if not 0 <= label < data.classes:
+            yield f"data.corruption.classes has {label}; allowed: {every_class}"
+    if corruption.kind == "backdoor":
+        yield from _trigger(corruption, data)
+    else:
+        for key in ("trigger", "size", "strength", "target"):
+            if getattr(corruption, key) is not None:
+                yield f"data.corruption.{key} goes with kind = 'backdoor', not with {corruption.kind!r}"
+
+
+def _trigger(corruption: Corruption, data: Data) -> Iterator[str]:
+    if corruption.target is None or not 0 <= corruption.target < data.classes:
+        yield f"data.corruption.target is {corruption.target}; allowed with a backdoor: 0 … {data.classes - 1}"
+    if corruption.trigger is None:
+        yield "data.corruption.trigger is missing; allowed with a backdoor: 'patch', 'blend'"
+    for key, trigger in (("size", "patch"), ("strength", "blend")):
+        if (getattr(corruption, key) is not None) != (corruption.trigger == trigger):
+            yield f"data.corruption.{key} goes with trigger = {trigger!r}, and it with that"
+    if corruption.size is not None and not 1 <= corruption.size < data.image_size:
+        yield (
+            f"data.corruption.size is {corruption.size}; allowed: 1 … {data.image_size - 1} pixels, so that something "
+            "of the image is left"
+        )
+    if corruption.strength is not None and not 0 < corruption.strength < 1:
+        yield f"data.corruption.strength is {corruption.strength}; allowed: between 0 and 1"
+
+
+def _corrupted_track(track: Track, corruption: Corruption) -> Iterator[str]:
+    """Check what goes with corrupted data: F is its identified part, and nothing else decides what F is."""
+    splits = track.splits
+    population = splits.retain + splits.forget
+    identified = corruption.identified_count(population)
+    if identified < 1:
+        yield (
+            f"data.corruption identifies none of the {corruption.count(population)} corrupted examples, and F is what "
+            "it identifies: raise rate or identified"
+        )
+    elif splits.forget != identified:
+        yield (
+            f"splits.forget is {splits.forget}; with data.corruption F is its identified part: of {population} "
+            f"examples forget = {identified}, retain = {population - identified}"
+        )
+    if splits.forget_rule != "random":
+        yield f"splits.forget_rule is {splits.forget_rule!r}; with data.corruption F is its identified part: leave out"
+    if splits.rule == "file":
+        yield "splits.rule is 'file'; with data.corruption F is its identified part: 'paper', 'per-seed', 'fixed'"
+    if splits.groups is not None:
+        yield "splits.groups and data.corruption exclude each other: of a group only some examples are corrupted"
+    if track.data.superclasses:
+        yield "data.superclasses and data.corruption exclude each other"
+    if track.sealed:
+        yield "a sealed track cannot have data.corruption, whose seed everybody sees"
+    if track.protocol.lira_splits:
+        yield (
+            f"protocol.lira_splits is {track.protocol.lira_splits}; with data.corruption it must be 0: the forget sets "
+            "of shadow models are drawn at random, F is not"
+        )
 
 
 @cache

@@ -117,7 +117,9 @@ def losses(references: References, unit: Unit, logits: NDArray[Any], objective: 
         target = Accuracies(original.retain, unlearned.val, original.val, original.test)
     loss = cross_entropy(scaled(logits, labels, parts["val"]).logits, labels)
     subclasses, val = references.examples.subclasses, parts["val"]
-    unseen = val[np.isin(subclasses[val], subclasses[parts["forget"]])]  # as on the board, of F's classes
+    forms = references.examples.corrupted_forms
+    of_classes = val[np.isin(subclasses[val], subclasses[parts["forget"]])]  # as on the board, of F's classes
+    unseen = of_classes if forms is None else forms.of(val)
     sides = loss[parts["forget"]], loss[unseen]
     attack = 1.0 if collapse(np.concatenate(sides)) else umia(*sides, references.track.analysis.umia_seed)
     return Losses(

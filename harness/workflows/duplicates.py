@@ -10,6 +10,7 @@ import numpy as np
 from unlearn_bench.harness.data import near_duplicates, splits
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.store.store import Store
+from unlearn_bench.harness.support.errors import USAGE, BenchError
 from unlearn_bench.harness.support.progress import Observer
 from unlearn_bench.harness.tracks.loading import load_track
 from unlearn_bench.harness.units import disclosure
@@ -55,10 +56,13 @@ def find_duplicates(track: str, secret: Path | None, observer: Observer, path: P
         path: a file to write the group of every example to: unsigned integers [n] (.npy).
 
     Raises:
-        BenchError: the track is sealed, its data is missing, or its images are too small.
+        BenchError: the track is sealed or its data corrupted, its data is missing, or its images are too small.
     """
     loaded_track = load_track(track, secret)
     disclosure.not_public(loaded_track, "where near-duplicates lie")
+    if loaded_track.corruption:
+        what = f"{track} has every image twice, clean and corrupted"
+        raise BenchError(what, "your command", "look for near-duplicates on a track with clean data", USAGE)
     references = References(loaded_track, Store())
     examples = references.examples
     images, labels, split = examples.dataset.images, examples.labels, examples.split(0)

@@ -73,6 +73,9 @@ def import_references(
             chance; the track has other reference models.
     """
     references = References(load_track(track, secret), Store())
+    if references.track.corruption:
+        what = f"{track} has corrupted training data, and its models of clean data cannot be imported"
+        raise BenchError(what, "your command", f"train all of its models here: bench prepare {track}", USAGE)
     files = _files(references, folders)
     digests = {role: file_digest(path) for role, path in files.items()}
     _refuse_copies(files, digests)

@@ -55,6 +55,9 @@ def tune(
     loaded_track = load_track(track, options.secret)
     if setting == "shadow":
         needs_shadows(loaded_track)
+    if objective == "oracle-free" and loaded_track.corruption:
+        what = f"{track} has corrupted training data, and oracle-free wants F, which is wrong there, as accurate as V"
+        raise BenchError(what, "your command", "search with --objective paper", USAGE)
     entries = [find_entry(name) for name in names]
     for entry in entries:
         require_allowed(entry, loaded_track)

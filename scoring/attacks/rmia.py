@@ -6,7 +6,8 @@ An example x looks like a member when the model raises its probability by more t
 
 p(x) is a mean over models with and without x. Offline there are only models without it, and the paper extrapolates
 linearly: p(x) = ½·((1 + a)·p_out(x) + 1 − a). The models without x are the retrained models of all seeds whose retain
-set does not contain it. The population z is the validation set, which no model under attack was trained on.
+set does not contain it. The population z is the validation set, which no model under attack was trained on; where F is
+corrupted training data, in its corrupted form, so that z is drawn like x.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def attack(model: ModelEvidence) -> dict[str, float]:
     Raises:
         ValueError: an example without a reference model that was trained without it, or a value that is not finite.
     """
-    val, forget, test = model.parts["val"], model.parts["forget"], model.unseen
+    val, forget, test = model.population, model.parts["forget"], model.unseen
     ratios = log_ratios(model, np.concatenate([val, forget, test]))
     population, *sides = np.split(ratios, [len(val), len(val) + len(forget)])
     forget_scores, unseen_scores = (scores(side, population) for side in sides)

@@ -154,6 +154,7 @@ def _track(results: Results, table: pd.DataFrame, cells: Mapping[str, Mapping[tu
         facts=tuple((name, plain(value)) for name, value in facts),
         null=null,
         notes=_notes(table, track),
+        corruption=track.corruption,
     )
 
 

@@ -63,7 +63,8 @@ def page(
         statuses=statuses,
         attack_numbers=_attack_numbers(results, board_entry) if complete or not track.sealed else (),
         shares=_shares(results, name) if complete or not track.sealed else (),
-        numbers=_numbers(values),
+        numbers=_numbers(values, track.corruption),
+        corruption=track.corruption,
     )
     if track.sealed:
         return public
@@ -85,7 +86,7 @@ def page(
         },
         parameters=_parameters(records[0], entry, track.analysis.max_epochs),
         search=_search(choice),
-        seeds=tuple(_seed(record, results.record_scores(record)) for record in records),
+        seeds=tuple(_seed(record, results.record_scores(record), track.corruption) for record in records),
         curves={} if entry_curves is None else {"own": entry_curves, **reference_curves},
         shadows=_shadows(results, board_entry.name),
         environment=_environment(records),
@@ -109,8 +110,8 @@ def _shares(results: Results, name: str) -> tuple[Share, ...]:
     return tuple(shares(readings)) if readings else ()
 
 
-def _numbers(values: Mapping[Any, Any]) -> tuple[tuple[Metric, Number], ...]:
-    means = [(metric, number(values, metric.name)) for metric in shown("entry page")]
+def _numbers(values: Mapping[Any, Any], corruption: str) -> tuple[tuple[Metric, Number], ...]:
+    means = [(metric, number(values, metric.name)) for metric in shown("entry page", corruption)]
     return tuple((metric, mean) for metric, mean in means if mean is not None)
 
 
@@ -133,8 +134,8 @@ def _search(choice: tuning.SearchChoice | None) -> dict[str, str]:
     }
 
 
-def _seed(record: Record, score: Scores | None) -> Seed:
-    numbers = {metric.name: value(metric, score, record) for metric in shown("seeds page")}
+def _seed(record: Record, score: Scores | None, corruption: str) -> Seed:
+    numbers = {metric.name: value(metric, score, record) for metric in shown("seeds page", corruption)}
     numbers |= {"seconds": record.seconds, "cpu_seconds": record.cpu_seconds}
     numbers["peak_mib"] = None if record.peak_memory is None else record.peak_memory / 2**20
     said = (*([f"disturbed: {record.disturbed}"] if record.disturbed else []), *record.warnings)

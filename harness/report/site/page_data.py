@@ -106,6 +106,8 @@ class Board:
     facts: tuple[tuple[str, str], ...] = ()
     null: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    corruption: str = ""
+    """Of the training data of its track; empty where that is clean."""
 
     @property
     def single(self) -> bool:
@@ -157,6 +159,8 @@ class EntryPage:
     numbers: tuple[tuple[Metric, Number], ...]
     shares: tuple[Share, ...] = ()
     """What every attack and probe finds, from the null to Original."""
+    corruption: str = ""
+    """Of the track's training data; empty where that is clean."""
     summary: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)
     digests: Mapping[str, str] = field(default_factory=dict)

@@ -9,21 +9,27 @@ Head = tuple[str, str, str, str]
 """Key, heading, direction of a first click, meaning."""
 
 
-def board_metrics(single: bool, attacked: bool) -> list[Metric]:
+def board_metrics(single: bool, attacked: bool, corruption: str = "") -> list[Metric]:
     """Metrics whose means are columns of a board: of one track, or of several, which have the ranked ones only."""
-    others = [metric for metric in shown("board page") if single and not metric.ranked]
+    others = [metric for metric in shown("board page", corruption) if single and not metric.ranked]
     return [*leading("board page"), *(metric for metric in others if attacked or metric.reads != "shadows")]
 
 
-def board_heads(single: bool, attacked: bool) -> list[Head]:
-    """Columns of a board, in order; ``attacked``: whether any row ran U-LiRA."""
+def board_heads(single: bool, attacked: bool, corruption: str = "") -> list[Head]:
+    """Columns of a board, in order.
+
+    Args:
+        single: whether it is the board of one track.
+        attacked: whether any row ran U-LiRA.
+        corruption: of the track's training data, see ``Metric.corruptions``.
+    """
     over = titles(ranked())
     heads = [
         ("position", "Position", "low", f"The places that a row shares with its equals, by its groups of {over}"),
         ("range", "Range", "low", "Its places in 95 % of the boards when the seeds are drawn again"),
     ]
     heads.append(("method", "Method", "low", "Name of the entry; its page has everything that is known of it"))
-    means = [_mean(metric) for metric in board_metrics(single, attacked)]
+    means = [_mean(metric) for metric in board_metrics(single, attacked, corruption)]
     badge = ("badge", "Badge", "low", "Who vouches for the row")
     if not single:
         return [*heads, *_counts(), *means, badge]
@@ -44,10 +50,10 @@ def board_heads(single: bool, attacked: bool) -> list[Head]:
     ]
 
 
-def unit_columns() -> list[tuple[str, str, int]]:
+def unit_columns(corruption: str = "") -> list[tuple[str, str, int]]:
     """Columns of the units of an entry: number, heading, digits."""
-    models = [_unit(metric) for metric in shown("seeds page") if metric.reads == "model"]
-    runs = [_unit(metric) for metric in shown("seeds page") if metric.reads == "run"]
+    models = [_unit(metric) for metric in shown("seeds page", corruption) if metric.reads == "model"]
+    runs = [_unit(metric) for metric in shown("seeds page", corruption) if metric.reads == "run"]
     return [*models, ("seconds", "wall s", 2), ("cpu_seconds", "CPU s", 2), *runs, ("peak_mib", "peak MiB", 0)]
 
 

@@ -78,8 +78,8 @@ def _board(board: Board, menu: object) -> dict[str, Any]:
     return {
         "board": board,
         "menu": menu,
-        "heads": table_heads.board_heads(board.single, board.attacked),
-        "metrics": table_heads.board_metrics(board.single, board.attacked),
+        "heads": table_heads.board_heads(board.single, board.attacked, board.corruption),
+        "metrics": table_heads.board_metrics(board.single, board.attacked, board.corruption),
         "ranked": ranked(),
         "over": titles(ranked()),
         "facets": facets,

@@ -45,7 +45,7 @@ def _page(site: Site, results: Results, name: str, reference_curves: Callable[[]
             ("Search", page.search),
             ("Environment", page.environment),
         ),
-        seed_columns=table_heads.unit_columns(),
+        seed_columns=table_heads.unit_columns(page.corruption),
     )
 
 
