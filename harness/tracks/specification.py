@@ -206,7 +206,7 @@ class Protocol:
 class ProbeSettings:
     """Hyper-parameters of the probes of ``harness.probes``; the defaults are good for the digits tracks."""
 
-    rate: float = 0.1
+    rate: float = 0.25
     """Learning rate of fine-tuning, as a share of the recipe's; optimizer and batch size are those of the recipe."""
     relearning_steps: int = 21
     """Steps of fine-tuning on R."""

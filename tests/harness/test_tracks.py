@@ -176,3 +176,41 @@ def test_a_track_that_extends_another_is_written_out_before_it_is_sealed(tmp_pat
     assert refused.exit_code == 2 and "bench tracks" in refused.stderr
     path.write_text(run("tracks", str(path)).stdout)
     assert run("seal", str(path), "--secret", str(tmp_path / "secret.toml")).exit_code == 0
+
+
+def test_settings_of_probes_change_the_analysis_digest_only_where_they_differ_from_their_defaults(
+    tmp_path: Path,
+) -> None:
+    path, base = tmp_path / "digits-resnet18.toml", load_track("digits-resnet18")
+    path.write_text('extends = "digits-resnet18"\n[analysis.probes]\nneighbours = 5\n')
+    assert load_track(str(path)).analysis_digest == base.analysis_digest
+    path.write_text('extends = "digits-resnet18"\n[analysis.probes]\nneighbours = 6\n')
+    changed = load_track(str(path))
+    assert changed.analysis_digest != base.analysis_digest
+    assert (changed.reference_digest, changed.protocol_digest) == (base.reference_digest, base.protocol_digest)
+    assert (changed.analysis.title, changed.analysis.probes.points) == (base.analysis.title, 5)
+
+
+def test_settings_of_probes_are_extended_key_by_key(tmp_path: Path) -> None:
+    (tmp_path / "base.toml").write_text('extends = "digits-resnet18"\n[analysis.probes]\nneighbours = 7\n')
+    (tmp_path / "top.toml").write_text('extends = "base.toml"\n[analysis.probes]\nbits = [4]\n')
+    probes = load_track(str(tmp_path / "top.toml")).analysis.probes
+    assert (probes.neighbours, probes.bits) == (7, (4,))
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("points = 2", "analysis.probes.points is 2; allowed: 3 or more"),
+        ("rate = 0", r"analysis.probes.rate is 0.0; allowed: more than 0"),
+        ("noise = [0.1, -1]", r"analysis.probes.noise is \[0.1, -1\]; allowed: standard deviations above 0"),
+        ("noise_draws = 256", "analysis.probes.noise_draws is 256; allowed: 1 … 255"),
+        ("bits = [1]", r"analysis.probes.bits is \[1\]; allowed: 2 … 16"),
+        ("neighbors = 5", "analysis.probes.neighbors is not a key; allowed: rate, "),
+    ],
+)
+def test_a_wrong_setting_of_probes_is_named(line: str, words: str, tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(f'extends = "digits-resnet18"\n[analysis.probes]\n{line}\n')
+    with pytest.raises(TrackError, match=words):
+        load_track(str(path))
