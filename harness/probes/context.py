@@ -17,6 +17,7 @@ from unlearn_bench.harness.tracks.specification import ProbeSettings, Recipe
 from unlearn_bench.harness.training.inference import EVALUATION_BATCH, normaliser
 from unlearn_bench.sandbox.inside import models
 from unlearn_bench.sandbox.toolkit import head
+from unlearn_bench.scoring.corruption import CorruptedForms
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class ProbeContext:
         classes: how many classes the models tell apart.
         recipe: how the reference models were trained.
         settings: the hyper-parameters of the probes on this track.
+        corrupted_forms: which examples have which corrupted form, where F is corrupted training data.
         seed: for what a probe draws; the same for every model of a model seed, so that they are compared in pairs.
     """
 
@@ -56,11 +58,14 @@ class ProbeContext:
     recipe: Recipe
     settings: ProbeSettings
     seed: int = 0
+    corrupted_forms: CorruptedForms | None = None
 
     @cached_property
     def unseen(self) -> Tensor:
-        """Test examples of the forgotten (sub)classes, int64 indices; see ``scoring.evidence``."""
+        """Test examples that differ from F by membership only, int64 indices; see ``scoring.evidence``."""
         test = self.parts["test"]
+        if self.corrupted_forms is not None:
+            return torch.from_numpy(self.corrupted_forms.of(test.cpu().numpy())).to(test.device)
         return test[torch.isin(self.subclasses[test], self.subclasses[self.parts["forget"]])]
 
     @property
@@ -169,6 +174,7 @@ def seed_context(references: References, seed: int, device: str = "cpu") -> Prob
         recipe=track.recipe,
         settings=track.analysis.probes,
         seed=derive(track.analysis.umia_seed, 0, seed),
+        corrupted_forms=examples.corrupted_forms,
     )
 
 
