@@ -173,6 +173,14 @@ def test_a_unit_that_runs_again_has_new_numbers(stored: References) -> None:
     assert rows()["ft"]["mia_confidence"] > before + 0.1
 
 
+def test_a_mean_without_one_of_its_seeds_is_unknown(stored: References) -> None:
+    records = unit_store.seed_records(stored.store, stored.track)
+    (record,) = (each for each in records if (each.name, each.seed) == ("ft", 2))
+    next(stored.store.root.glob(f"blobs/*/{record.logits}")).unlink()
+    found = rows()
+    assert {found["ft"][name] for name in NAMES} == {None} and found["ct"]["ua"] is not None
+
+
 def test_without_the_images_only_zrf_is_unknown_and_it_comes_later(stored: References, home: Path) -> None:
     expected = rows()
     shutil.rmtree(home / "untrained")

@@ -80,9 +80,9 @@ def literal_js(p: list[float], q: list[float]) -> float:
     return (left + sum(b * math.log(b / m) for b, m in zip(q, middle, strict=True))) / 2
 
 
-@pytest.mark.parametrize("forgotten", [None, 2])
-def test_every_column_equals_its_definition_written_out(forgotten: int | None) -> None:
-    evidence = model(forgotten=forgotten)
+@pytest.mark.parametrize(("seed", "forgotten"), [(0, None), (9, None), (0, 2)], ids=["FA > TA", "FA < TA", "class"])
+def test_every_column_equals_its_definition_written_out(seed: int, forgotten: int | None) -> None:
+    evidence = model(seed, forgotten=forgotten)
     forget, retain, test = (evidence.parts[part] for part in ("forget", "retain", "test"))
     untrained = np.random.default_rng(9).normal(size=(len(forget), 4))
     found = LiteratureEvidence(evidence, untrained)
