@@ -182,9 +182,9 @@ def test_boundary_shrink_finds_the_wrong_class_one_signed_step_away(entry: Entry
     x = pair[0].clone().requires_grad_(True)
     F.cross_entropy(model(x), pair[1]).backward()
     assert x.grad is not None
-    logits = model((x + 0.2 * (white - black) * x.grad.sign()).clamp(black, white)).detach()
+    logits = model((x + 0.6 * (white - black) * x.grad.sign()).clamp(black, white)).detach()
     expected = [next(c for c in z.argsort(descending=True) if c != y) for z, y in zip(logits, pair[1], strict=True)]
-    found = entry("boundary_shrink").neighbours(model, *pair, 0.2, 7)
+    found = entry("boundary_shrink").neighbours(model, *pair, 0.6, 7)
     assert found.tolist() == torch.stack(expected).tolist()
     second = entry("boundary_shrink").neighbours(model, *pair, 0.0, 30)
     assert (second != pair[1]).all(), "also where no boundary is crossed"
