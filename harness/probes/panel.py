@@ -43,7 +43,7 @@ class InvalidProbe(ValueError):
 
 
 @dataclass(frozen=True)
-class Measurement:
+class ProbeMeasurement:
     """What a probe found of one model: arrays, which are stored, and the numbers that follow from them."""
 
     arrays: Arrays
@@ -73,7 +73,7 @@ class Probe:
     compute: Callable[[Mapping[str, NDArray[Any]]], Mapping[str, float]]
     source: str
 
-    def measure(self, context: ProbeContext) -> Measurement:
+    def measure(self, context: ProbeContext) -> ProbeMeasurement:
         """Look at the model under test, with torch's generators seeded by the context's seed, and leave them as before.
 
         Raises:
@@ -91,7 +91,7 @@ class Probe:
         if difference := before.difference(Fingerprint.of(context)):
             raise InvalidProbe(f"{self.name} changed {difference}; it must work on copies", changed=True)
         arrays = self._arrays(result)
-        return Measurement(arrays, self.numbers(arrays))
+        return ProbeMeasurement(arrays, self.numbers(arrays))
 
     def numbers(self, arrays: Mapping[str, NDArray[Any]]) -> dict[str, float]:
         """Return the numbers of arrays that the probe returned before, the headline first.
