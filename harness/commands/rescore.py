@@ -28,7 +28,7 @@ from unlearn_bench.harness.commands._verbs import verb
     "--probe",
     metavar="FILE|NAME",
     help="A file of yours with probe(context), which is run, or the name of a probe of the panel. See "
-    "harness/probes/README.md.",
+    "docs/probes.md.",
 )
 @gpu_option
 @json_option

@@ -128,7 +128,7 @@ def measure_with(
     try:
         probe = panel.named(file)
     except InvalidProbe as error:
-        raise BenchError(str(error), "your command", "see harness/probes/README.md", USAGE) from None
+        raise BenchError(str(error), "your command", "see docs/probes.md", USAGE) from None
     store, track = references.store, references.track
     subjects = {ProbedSubject(seed, kind=kind): kind for seed in range(track.protocol.seeds) for kind in SUBJECTS}
     named = {subject: {"retrained": "retrain"}.get(kind, kind) for subject, kind in subjects.items()}
