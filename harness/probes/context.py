@@ -98,13 +98,14 @@ class ProbeContext:
             raise ValueError("the track has no null model")
         return self.null
 
-    def sample(self, name: str) -> Tensor:
-        """Return the examples of a part, or of ``unseen``, to look at: at most ``settings.examples``, sorted."""
+    def sample(self, name: str, most: int | None = None) -> Tensor:
+        """Return at most ``most`` examples of a part, or of ``unseen``; default: ``settings.examples``."""
         part = self.unseen if name == "unseen" else self.parts[name]
-        if len(part) <= self.settings.examples:
+        count = min(most or self.settings.examples, self.settings.examples)
+        if len(part) <= count:
             return part
         order = torch.randperm(len(part), generator=torch.Generator().manual_seed(self.seed))
-        return part[order[: self.settings.examples].sort().values.to(part.device)]
+        return part[order[:count].sort().values.to(part.device)]
 
     def copy(self, model: nn.Module) -> nn.Module:
         """Return a copy of a model whose parameters all require gradients, in eval mode."""

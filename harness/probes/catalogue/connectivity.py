@@ -24,14 +24,16 @@ from unlearn_bench.scoring.distances import weight_distance
 
 TITLE = "linear mode connectivity"
 UNIT = "nats"
+EXAMPLES = 512
+"""The most of R and of F; losses at many points need no more."""
 
 
 def probe(context: ProbeContext) -> dict[str, NDArray[Any]]:
     """Return losses in nats on R and F along both lines, [points], and the normalised distances of the weights."""
     shares, arrays = np.linspace(0, 1, context.settings.points), dict[str, NDArray[Any]]()
-    weights = _numpy(context.model)
+    weights, start = _numpy(context.model), losses_between(context, context.model, context.model, 0.0)
     for name, other in (("original", context.original), ("retrained", context.retrained)):
-        losses = [losses_between(context, context.model, other, float(share)) for share in shares]
+        losses = [start, *(losses_between(context, context.model, other, float(share)) for share in shares[1:])]
         arrays[f"{name}_retain"], arrays[f"{name}_forget"] = np.array(losses).T
         arrays[f"{name}_distance"] = np.array(weight_distance(weights, _numpy(other)))
     return {**arrays, "shares": shares}
@@ -55,7 +57,7 @@ def losses_between(context: ProbeContext, first: nn.Module, second: nn.Module, s
     for name, tensor in model.state_dict().items():
         if tensor.is_floating_point():
             tensor.copy_(tensor.lerp(states[name], share))
-    retain, forget = context.sample("retain"), context.sample("forget")
+    retain, forget = (context.sample(part, EXAMPLES) for part in ("retain", "forget"))
     for module in model.modules():
         if isinstance(module, _BatchNorm):
             module.reset_running_stats()

