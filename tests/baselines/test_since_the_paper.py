@@ -184,7 +184,10 @@ def test_boundary_shrink_finds_the_wrong_class_one_signed_step_away(entry: Entry
     assert x.grad is not None
     logits = model((x + 0.6 * (white - black) * x.grad.sign()).clamp(black, white)).detach()
     expected = [next(c for c in z.argsort(descending=True) if c != y) for z, y in zip(logits, pair[1], strict=True)]
+    asked: list[Tensor] = []
+    model.register_forward_pre_hook(lambda _, given: asked.append(given[0].detach()))
     found = entry("boundary_shrink").neighbours(model, *pair, 0.6, 7)
+    assert all(black <= images.min() and images.max() <= white for images in asked), "the step ends at the range"
     assert found.tolist() == torch.stack(expected).tolist()
     second = entry("boundary_shrink").neighbours(model, *pair, 0.0, 30)
     assert (second != pair[1]).all(), "also where no boundary is crossed"
