@@ -27,8 +27,7 @@ from unlearn_bench.harness.commands._verbs import verb
 @click.option(
     "--probe",
     metavar="FILE|NAME",
-    help="A file of yours with probe(context), which is run, or the name of a probe of the panel. See "
-    "docs/probes.md.",
+    help="A file of yours with probe(context), which is run, or the name of a probe of the panel. See docs/probes.md.",
 )
 @gpu_option
 @json_option
