@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.references.roles import Role, RoleKind
 from unlearn_bench.harness.results import scores
-from unlearn_bench.harness.results.board_entries import REFERENCES, board_entries
+from unlearn_bench.harness.results.board_entries import REFERENCES, board_entries, reference_rows
 from unlearn_bench.harness.store import documents
 from unlearn_bench.harness.support.digests import digest
 from unlearn_bench.harness.support.parallel import side_by_side
@@ -81,13 +81,13 @@ def stored_models(references: References) -> list[Model]:
         StoreError: a reference model is missing.
     """
     roles, seeds = references.manifest.roles, range(references.track.protocol.seeds)
-    kinds: dict[str, RoleKind] = {**REFERENCES, **({NULL: "null"} if references.has_null else {})}
+    kinds: dict[str, RoleKind] = {**reference_rows(references.track), **({NULL: "null"} if references.has_null else {})}
     for role in (Role(kind, seed) for kind in kinds.values() for seed in seeds):
         if role.name not in roles:
             references.logits(role)  # raises the error that says what to do
 
     def model(row: str, seed: int, logits: str) -> Model:
-        others = [roles[Role(kind, seed).name].logits for kind in REFERENCES.values()]
+        others = [roles[Role(kind, seed).name].logits for kind in reference_rows(references.track).values()]
         return Model(row, seed, logits, digest([logits, *others, seed]))
 
     models = [model(row, seed, roles[Role(kind, seed).name].logits) for row, kind in kinds.items() for seed in seeds]
@@ -142,7 +142,7 @@ def table(references: References, board: pd.DataFrame, found: Sequence[tuple[Mod
     listed = board[~board["entry"].isin(REFERENCES)].sort_values("entry")
     about = [{name: row[name] for name in ABOUT} for _, row in listed.iterrows()]
     seeds = references.track.protocol.seeds
-    for name in (*REFERENCES, *([NULL] if references.has_null else [])):
+    for name in (*reference_rows(references.track), *([NULL] if references.has_null else [])):
         reference = {"entry": name, "kind": "reference", "state": "reference", "badge": "reference"}
         about.append({**reference, "seeds_ok": seeds, "seeds_total": seeds})
     rows = [{**each, **_means(by_row.get(str(each["entry"]), {}), int(each["seeds_ok"]))} for each in about]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from unlearn_bench.harness.probes import stored
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.results import probed
-from unlearn_bench.harness.results.board_entries import REFERENCES, BoardEntry
+from unlearn_bench.harness.results.board_entries import BoardEntry, reference_rows
 
 PROBE = "relearning"
 Floats = NDArray[np.float64]
@@ -36,7 +36,10 @@ def curves(references: References, entries: Mapping[str, BoardEntry]) -> dict[st
     """Return the curves of entries that the probe has looked at, and of the reference rows, by name."""
     seeds = range(references.track.protocol.seeds)
     rows = {name: probed.entry_results(references, entry) for name, entry in entries.items()}
-    rows |= {name: probed.reference_results(references, kind, seeds) for name, kind in REFERENCES.items()}
+    rows |= {
+        name: probed.reference_results(references, kind, seeds)
+        for name, kind in reference_rows(references.track).items()
+    }
     found = {name: _curve(references, results) for name, results in rows.items()}
     return {name: curve for name, curve in found.items() if curve is not None}
 

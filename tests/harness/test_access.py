@@ -28,7 +28,7 @@ from unlearn_bench.harness.units.in_process import function_entry
 from unlearn_bench.harness.units.records import track_folder
 from unlearn_bench.harness.units.slots import Slot
 from unlearn_bench.harness.units.tuning import Study
-from unlearn_bench.harness.units.unit_kinds import ProbeUnit, SeedUnit, ShadowUnit, SwapUnit, TuningUnit, Unit
+from unlearn_bench.harness.units.unit_kinds import SeedUnit, ShadowUnit, SwapUnit, TuningUnit, Unit, YardstickUnit
 from unlearn_bench.harness.units.unit_run import UnitContext, _job
 from unlearn_bench.harness.units.worker_runner import WorkerRunner
 from unlearn_bench.sandbox.backends import load
@@ -47,7 +47,7 @@ def of_tier(references: References, tier: str, n: int | None = None) -> Referenc
 
 def units(references: References, entry: Entry = IDENTITY) -> list[Unit]:
     track = references.track
-    of_seed = [kind(entry, track, 1) for kind in (SeedUnit, ProbeUnit, SwapUnit, TuningUnit)]
+    of_seed = [kind(entry, track, 1) for kind in (SeedUnit, YardstickUnit, SwapUnit, TuningUnit)]
     return [*of_seed, ShadowUnit(entry, track, 1, 0)]
 
 

@@ -15,7 +15,7 @@ from torch import nn
 
 from tests.harness.conftest import SMALL, run
 from unlearn_bench.harness.references.roles import Role
-from unlearn_bench.harness.report.pretraining import pretraining
+from unlearn_bench.harness.report.track_notes import pretraining
 from unlearn_bench.harness.support.errors import DataError, TrackError
 from unlearn_bench.harness.tracks.loading import load_track
 from unlearn_bench.harness.tracks.specification import Track
