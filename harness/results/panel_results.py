@@ -90,10 +90,8 @@ def _probe_readings(references: References, models: Mapping[str, BoardEntry]) ->
     """Return the evidence of probes in every row's models."""
     found = {name: probed.entry_results(references, entry) for name, entry in models.items()}
     seeds = range(references.track.protocol.seeds)
-    found |= {
-        name: probed.reference_results(references, kind, seeds)
-        for name, kind in reference_rows(references.track).items()
-    }
+    kinds = reference_rows(references.track)
+    found |= {name: probed.reference_results(references, kind, seeds) for name, kind in kinds.items()}
     return {name: probed.readings(references, results) for name, results in found.items()}
 
 

@@ -36,10 +36,8 @@ def curves(references: References, entries: Mapping[str, BoardEntry]) -> dict[st
     """Return the curves of entries that the probe has looked at, and of the reference rows, by name."""
     seeds = range(references.track.protocol.seeds)
     rows = {name: probed.entry_results(references, entry) for name, entry in entries.items()}
-    rows |= {
-        name: probed.reference_results(references, kind, seeds)
-        for name, kind in reference_rows(references.track).items()
-    }
+    kinds = reference_rows(references.track)
+    rows |= {name: probed.reference_results(references, kind, seeds) for name, kind in kinds.items()}
     found = {name: _curve(references, results) for name, results in rows.items()}
     return {name: curve for name, curve in found.items() if curve is not None}
 
