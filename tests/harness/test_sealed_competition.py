@@ -83,7 +83,7 @@ def canaries(references: References, records: list[Record]) -> dict[str, bytes]:
         found[f"{record.name} {record.seed} logits"] = (record.logits or "no logits")[:32].encode()
         own = None if record.status != "ok" or record.name == "retrain" else scores.record_scores(references, record)
         numbers = {"seconds": record.seconds or 0.0, "CPU": record.cpu_seconds or 0.0}
-        numbers |= {} if own is None else {name: own.metrics[name] for name in ("retdev", "umia")}
+        numbers |= {} if own is None else {name: own.metrics[name] for name in ("retdev", "temperature")}
         for name, number in numbers.items():
             for form, text in {"rounded": f"{number:.6g}", "cut": repr(number)[:8]}.items():
                 if len(text.replace(".", "").lstrip("0")) >= 5:  # fewer digits turn up by chance: no fingerprint
@@ -227,7 +227,7 @@ def test_the_organiser_sees_what_participants_do_not(competition: Competition) -
     shown = [run("show", name, *options, "--json") for name in ("nosy", "quiet")]
     sung = competition.found_in(b"".join(result.stdout_bytes for result in shown))
     assert {"inside", "unit seed 0 decimal", "quiet 1 logits"} <= sung
-    assert {"quiet 0 retdev cut", "quiet 1 retdev cut", "quiet 0 umia cut", "quiet 1 umia cut"} & sung
+    assert {"quiet 0 retdev cut", "quiet 1 retdev cut", "quiet 0 temperature cut", "quiet 1 temperature cut"} & sung
     assert MARK in run("show", "nosy", *options).stdout
 
 
