@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from unlearn_bench.harness.probes.context import ProbeContext
 from unlearn_bench.scoring.accuracy import margins
 from unlearn_bench.scoring.attacks.rmia import auc
+from unlearn_bench.scoring.temperature import scaled
 
 EVIDENCE = ("recall", "membership")
 """Of probes that end with outputs; see :func:`found`."""
@@ -25,14 +26,19 @@ Arrays = Mapping[str, NDArray[Any]]
 
 
 def outputs(context: ProbeContext, model: nn.Module) -> dict[str, NDArray[Any]]:
-    """Return what a model in eval mode makes of the sampled F and unseen examples; see :func:`described`."""
-    sides = [context.sample(name) for name in ("forget", "unseen")]
-    logits = context.logits(model, torch.cat(sides))
-    return described(context, logits, context.labels)
+    """Return what a model in eval mode makes of the sampled F and unseen examples; see :func:`described`.
+
+    As before every attack, confidence is taken out of the logits by V, so that rescaling them gains nothing.
+    """
+    rows = torch.cat([context.sample(name) for name in ("forget", "unseen", "val")])
+    asked = len(rows) - len(context.sample("val"))
+    logits, labels = context.logits(model, rows).cpu().numpy(), context.labels[rows].cpu().numpy()
+    values = scaled(logits, labels, np.arange(asked, len(rows))).logits[:asked]
+    return described(context, torch.from_numpy(values), context.labels)
 
 
 def described(context: ProbeContext, logits: Tensor, targets: Tensor) -> dict[str, NDArray[Any]]:
-    """Return φ (float32) and whether the answers are right (bool), of F and of unseen examples.
+    """Return φ (float32) and whether the answers are right (bool), of F and of unseen examples, from these logits.
 
     Args:
         context: what the logits are of.
@@ -41,7 +47,7 @@ def described(context: ProbeContext, logits: Tensor, targets: Tensor) -> dict[st
     """
     forget, unseen = (context.sample(name) for name in ("forget", "unseen"))
     right = targets[torch.cat([forget, unseen])]
-    hits = (logits.argmax(1) == right).cpu().numpy()
+    hits = (logits.argmax(1).to(right.device) == right).cpu().numpy()
     phi = margins(logits.double().cpu().numpy(), right.cpu().numpy()).astype(np.float32)
     named = {"phi": phi, "hits": hits}
     return {

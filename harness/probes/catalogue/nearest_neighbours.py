@@ -36,7 +36,7 @@ def probe(context: ProbeContext) -> dict[str, NDArray[Any]]:
 
 
 def votes(queries: Tensor, known: Tensor, classes: Tensor, count: int, neighbours: int) -> Tensor:
-    """Return the shares [q, count] of the classes in the votes on each query; an example does not vote on itself.
+    """Return the shares [q, count] of the classes in the votes on each query.
 
     Args:
         queries: features [q, d].

@@ -10,7 +10,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
-from unlearn_bench.harness.probes import panel
+from unlearn_bench.harness.probes import outputs, panel
 from unlearn_bench.harness.probes.catalogue.cka import linear_cka
 from unlearn_bench.harness.probes.catalogue.connectivity import barrier
 from unlearn_bench.harness.probes.catalogue.nearest_neighbours import votes
@@ -154,3 +154,15 @@ def test_a_probe_of_outputs_is_not_misled_by_damage(tiny: ProbeContext) -> None:
         arrays[f"{side}_hits"] = np.zeros_like(arrays[f"{side}_hits"])
     found = probe.numbers(arrays)
     assert (found["membership"], found["accuracy"]) == (0.5, 0.0)
+
+
+@pytest.mark.parametrize("factor", [1e-12, 30.0])
+def test_a_rescaled_classifier_reads_the_same(factor: float, tiny: ProbeContext) -> None:
+    rescaled = tiny.copy(tiny.model).requires_grad_(False)
+    for parameter in rescaled.fc.parameters():
+        parameter.mul_(factor)
+    plain, other = (outputs.outputs(tiny, model) for model in (tiny.model, rescaled))
+    assert outputs.found(outputs.stacked(tiny, [other]), 0)["membership"] == pytest.approx(
+        outputs.found(outputs.stacked(tiny, [plain]), 0)["membership"], abs=1e-6
+    )
+    np.testing.assert_allclose(other["forget_phi"], plain["forget_phi"], rtol=1e-3)
