@@ -212,7 +212,9 @@ def unlearn(model, retain):
 
 def test_weights_stored_in_the_file_are_the_same_for_every_seed_and_score_badly(tmp_path: Path) -> None:
     path = tmp_path / "learnt.toml"
-    path.write_text(SMALL.replace("epochs = 5", "epochs = 40").replace("width = 8", "width = 4"))
+    # R of one seed has two thirds of F of the other
+    more = SMALL.replace("retain = 192", "retain = 1200").replace("batch_size = 16", "batch_size = 64")
+    path.write_text(more.replace("epochs = 5", "epochs = 20").replace("width = 8", "width = 4"))
     # where AVX2 is the best a CPU has, oneDNN overflows its buffers in training with 4 channels
     environment = {**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX"}
     subprocess.run([sys.executable, "-m", "unlearn_bench.harness", "prepare", str(path)], env=environment, check=True)
@@ -239,7 +241,7 @@ def test_weights_stored_in_the_file_are_the_same_for_every_seed_and_score_badly(
         "it is the retrained model of one seed, and learnt F of the other"
     )
     null = scores.reference_scores(references, "null", 1)
-    assert found[1].metrics["fa"] > null.metrics["fa"] + 0.05
+    assert found[1].metrics["fa"] > null.metrics["fa"] + 0.1
 
 
 RECOGNISES = """
