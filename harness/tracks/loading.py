@@ -18,7 +18,7 @@ from unlearn_bench.harness.tracks.specification import Sealed, Track
 from unlearn_bench.harness.tracks.validation import contradictions
 
 CATALOGUE = Path(__file__).parent / "catalogue"
-INNER_TABLES = ("corruption",)
+INNER_TABLES = ("corruption", "probes")
 """Tables inside of other tables that are merged key by key; other values are replaced as a whole."""
 
 
@@ -81,9 +81,7 @@ def _merge(base: Mapping[str, Any], table: Mapping[str, Any]) -> dict[str, Any]:
         value = table.get(key)
         if not isinstance(base_value, Mapping) or not isinstance(value, Mapping):
             continue
-        if key == "analysis":
-            merged[key] = _merge(base_value, value)  # with the table of the probes in it
-        elif key != "model" or not value.keys() & {"name", "file"}:
+        if key != "model" or not value.keys() & {"name", "file"}:
             merged[key] = {**base_value, **value}
             for inner in INNER_TABLES:
                 if isinstance(base_value.get(inner), Mapping) and isinstance(value.get(inner), Mapping):
