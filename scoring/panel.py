@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import inspect
 import math
 import pkgutil
@@ -79,8 +78,6 @@ def named(name: str) -> Attack:
         InvalidAttack: there is none, or it cannot be used.
     """
     if name.endswith(".py") or Path(name).is_file():
-        if not Path(name).is_file():
-            raise InvalidAttack(f"there is no file {name}")
         return load_file(Path(name))
     if name in names():
         return load(name)
@@ -102,14 +99,10 @@ def load_file(path: Path) -> Attack:
     Raises:
         InvalidAttack: it cannot be imported, or has no such function.
     """
-    spec = importlib.util.spec_from_file_location(f"attack_{path.stem}", path)
-    if spec is None or spec.loader is None:
-        raise InvalidAttack(f"{path} is not a Python file")
-    module = importlib.util.module_from_spec(spec)
     try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise InvalidAttack(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
+        module = plugins.load_file(path)
+    except plugins.PluginError as error:
+        raise InvalidAttack(str(error)) from error
     return _parse(module, path.stem)
 
 

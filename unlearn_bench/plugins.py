@@ -1,4 +1,4 @@
-"""What installed packages add to the benchmark, by entry points in the groups ``unlearn_bench.…``.
+"""What installed packages add to the benchmark, by entry points in the groups ``unlearn_bench.…``, or a user's file.
 
 An entry point names a module of the kind that a file of the benchmark's own folder would be. Nothing is imported
 before it is used by its name; metrics are the exception, since every board asks for all of them.
@@ -7,8 +7,10 @@ before it is used by its name; metrics are the exception, since every board asks
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Literal
 
 Group = Literal["methods", "attacks", "metrics", "datasets", "architectures", "executors"]
@@ -18,7 +20,7 @@ with ``load(spec, download)``. ``architectures``: with ``build(classes, channels
 
 
 class PluginError(Exception):
-    """An installed package adds something that cannot be used; the message names the package and the entry point."""
+    """Something that is added cannot be used; the message names the package and the entry point, or the file."""
 
 
 def names(group: Group) -> list[str]:
@@ -41,6 +43,25 @@ def load(group: Group, name: str) -> Any:
         return point.load()
     except Exception as error:  # the package may raise anything; the message names it
         raise PluginError(f"{_described(point)} cannot be imported: {type(error).__name__}: {error}") from error
+
+
+def load_file(path: Path) -> ModuleType:
+    """Run a user's own Python file, and return it as a module.
+
+    Raises:
+        PluginError: there is no such file, it is no Python file, or it raised something.
+    """
+    if not path.is_file():
+        raise PluginError(f"there is no file {path}")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise PluginError(f"{path} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # the file may raise anything; the message names it
+        raise PluginError(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
+    return module
 
 
 def source_file(group: Group, name: str) -> Path:

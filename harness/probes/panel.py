@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import inspect
 import pkgutil
 from collections.abc import Callable, Mapping
@@ -19,6 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from unlearn_bench import plugins
 from unlearn_bench.harness.probes import catalogue
 from unlearn_bench.harness.probes.context import ProbeContext
 from unlearn_bench.harness.probes.guard import Fingerprint
@@ -162,16 +162,10 @@ def load_file(path: Path) -> Probe:
     Raises:
         InvalidProbe: there is no such file, it cannot be imported, or it has no such function.
     """
-    if not path.is_file():
-        raise InvalidProbe(f"there is no file {path}")
-    spec = importlib.util.spec_from_file_location(f"probe_{path.stem}", path)
-    if spec is None or spec.loader is None:
-        raise InvalidProbe(f"{path} is not a Python file")
-    module = importlib.util.module_from_spec(spec)
     try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise InvalidProbe(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
+        module = plugins.load_file(path)
+    except plugins.PluginError as error:
+        raise InvalidProbe(str(error)) from error
     return _parse(module, path.stem)
 
 
