@@ -20,12 +20,10 @@ from unlearn_bench.harness.references.roles import RoleKind
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support import device_locks, workers
 from unlearn_bench.harness.support.device_locks import DeviceLocks
+from unlearn_bench.harness.support.errors import EXIT_CODES, BenchError
 from unlearn_bench.harness.support.lifeline import end_with
 from unlearn_bench.harness.tracks.specification import Track
 from unlearn_bench.harness.units import unlearned_weights
-
-START = 120.0
-"""Seconds that a process may take to begin: it imports torch and reads the data set."""
 
 
 @dataclass(frozen=True)
@@ -67,26 +65,32 @@ def side_by_side(
         tasks: what to do.
         device: ``cpu``: a process per core; otherwise one process on that CUDA device.
         deadline: seconds that one probe may take for one model.
+
+    Raises:
+        BenchError: a process ended before it began, or could not read the track.
     """
     waiting: queue.SimpleQueue[Task] = queue.SimpleQueue()
     done: queue.SimpleQueue[tuple[Task, dict[str, Found]] | BaseException] = queue.SimpleQueue()
     for task in tasks:
         waiting.put(task)
     count = min(len(os.sched_getaffinity(0)), len(tasks)) if device == "cpu" else min(1, len(tasks))
-    processes = [_Process(references.track, device, deadline) for _ in range(count)]
+    stop = threading.Event()
+    processes = [_Process(references.track, device, deadline, stop) for _ in range(count)]
 
     def follow(process: _Process) -> None:
         try:
             while True:
                 task = waiting.get_nowait()
                 done.put((task, process.run(task)))
-        except queue.Empty:
-            process.close()
+        except (queue.Empty, _Stopped):
+            pass
         except BaseException as error:
             done.put(error)
+        finally:
+            process.close()
 
-    for process in processes:
-        threading.Thread(target=follow, args=(process,), daemon=True).start()
+    for number, process in enumerate(processes):
+        threading.Thread(target=follow, args=(process,), name=f"probes-{number}", daemon=True).start()
     try:
         for _ in tasks:
             outcome = done.get()
@@ -94,15 +98,21 @@ def side_by_side(
                 raise outcome
             yield outcome
     finally:
+        stop.set()
         for process in processes:
-            process.close()
+            process.kill()
+
+
+class _Stopped(Exception):
+    """Raised in a thread whose command no longer waits for results."""
 
 
 class _Process:
     """A process that probes one model at a time. It is replaced where a probe took too long or ended it."""
 
-    def __init__(self, track: Track, device: str, deadline: float) -> None:
-        self._arguments, self._deadline = (track, device), deadline
+    def __init__(self, track: Track, device: str, deadline: float, stop: threading.Event) -> None:
+        self._arguments, self._deadline, self._stop = (track, device), deadline, stop
+        self._lock = threading.Lock()
         self._process: Any = None
         self._connection: Connection | None = None
 
@@ -133,19 +143,34 @@ class _Process:
 
     def _connected(self) -> Connection:
         if self._connection is None:
-            context = workers.WorkerContext()
-            self._connection, other = context.Pipe()
+            self._connection = self._started()
+            try:
+                error = self._connection.recv()
+            except EOFError:
+                if self._stop.is_set():
+                    raise _Stopped from None
+                what = "a process for probes ended before it began (usually by lack of memory)"
+                remedy = "free memory, then run the same command again: it resumes where it stopped"
+                error = BenchError(what, "this machine", remedy, EXIT_CODES["infra"])
+            if error is not None:
+                raise error
+        return self._connection
+
+    def _started(self) -> Connection:
+        context = workers.WorkerContext()
+        connection, other = context.Pipe()
+        with self._lock, other:
+            if self._stop.is_set():
+                raise _Stopped
             self._process = context.Process(target=_serve, args=(os.getpid(), other, *self._arguments), daemon=True)
             self._process.start()
-            other.close()
-            if not self._connection.poll(START):
-                self.close()
-                raise TimeoutError(f"no process for probes began within {START:g} s")
-            first = self._connection.recv()
-            if isinstance(first, BaseException):
-                self.close()
-                raise first
-        return self._connection
+        return connection
+
+    def kill(self) -> None:
+        """End the process from another thread; the one that follows it notices."""
+        with self._lock:
+            if self._process is not None:
+                self._process.kill()
 
     def close(self) -> None:
         """End the process."""

@@ -47,6 +47,7 @@ def document(details: EntryDetails) -> dict[str, Any]:
         "row": _row(details),
         "panel": [dataclasses.asdict(finding) for finding in details.panel],
         "inconsistent": details.inconsistent,
+        "probe_faults": list(details.probe_faults),
         "search": None if details.search is None else dataclasses.asdict(details.search),
         "digests": details.digests,
         "marks": None if details.mark is None else dataclasses.asdict(details.mark),
@@ -128,6 +129,7 @@ def _attacks(details: EntryDetails) -> Iterator[str]:
     if mark.disqualified:
         yield f"disqualified {mark.disqualified}"
     yield from (f"inconsistent {attack}: {why}" for attack, why in details.inconsistent.items())
+    yield from (f"probe failed {fault}" for fault in details.probe_faults)
     if details.panel:
         yield attack_text.panel(details.panel)
 

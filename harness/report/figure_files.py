@@ -14,7 +14,6 @@ from unlearn_bench.harness.results import board, curves, relearning
 from unlearn_bench.harness.results.board import Results
 from unlearn_bench.harness.results.board_entries import REFERENCES
 from unlearn_bench.harness.support.errors import EXIT_CODES, BenchError
-from unlearn_bench.scoring.forgetting import shares
 from unlearn_bench.scoring.metric_table import by_weight
 
 if TYPE_CHECKING:
@@ -110,8 +109,7 @@ def _of_entries(results: Results, place: str) -> Iterator[Figure]:
         records = [record for _, record in sorted(entry.records.items())]
         own = None if entry.kind == "reference" else curves.entry_curves(results.references, records)
         if own is not None:
-            readings = next((found.readings for found in results.panel if found.entry == name), ())
-            if found_shares := shares(readings):
+            if found_shares := results.shares(name):
                 yield f"{place}{slug(name)}-panel", partial(figures.panel, found_shares)
             yield f"{place}{slug(name)}-losses", partial(figures.losses, own)
             yield f"{place}{slug(name)}-roc", partial(figures.roc, {"own": own, **reference_curves})

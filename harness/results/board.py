@@ -26,6 +26,7 @@ from unlearn_bench.harness.units import tuning
 from unlearn_bench.harness.units.records import Record
 from unlearn_bench.scoring import metric_table
 from unlearn_bench.scoring.board import RESAMPLES, overall_board, seed_columns, track_board
+from unlearn_bench.scoring.forgetting import Share, shares
 from unlearn_bench.scoring.group_membership import GroupMembership, membership
 from unlearn_bench.scoring.groups import GROUPS
 from unlearn_bench.scoring.panel_result import PanelResult
@@ -87,6 +88,11 @@ class Results:
         if parsed is None:
             parsed = self._scores[kind, seed] = scores.reference_scores(self.references, kind, seed)
         return parsed
+
+    def shares(self, name: str) -> list[Share]:
+        """Return what every attack and probe finds of an entry, from its null (0) to Original (1)."""
+        readings = next((found.readings for found in self.panel if found.entry == name), ())
+        return shares(readings)
 
     @cached_property
     def _groups(self) -> dict[frozenset[str], GroupMembership]:

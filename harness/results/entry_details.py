@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from unlearn_bench.harness.references.references import References
-from unlearn_bench.harness.results import attack_panel, board, panel_results, review, scores
+from unlearn_bench.harness.results import attack_panel, board, panel_results, probed, review, scores
 from unlearn_bench.harness.results.attack_panel import AttackNumber
 from unlearn_bench.harness.results.board_entries import BoardEntry, board_entries, find
 from unlearn_bench.harness.results.review import Mark
@@ -53,6 +53,8 @@ class EntryDetails:
     """Reruns and disqualification, where there are any."""
     weight_null: float | None
     """Distance between the weights of two retrained models."""
+    probe_faults: Sequence[str]
+    """Why probes have no numbers of its models, by seed."""
 
     @property
     def digests(self) -> dict[str, str]:
@@ -85,6 +87,7 @@ def entry_details(references: References, name: str) -> EntryDetails:
         search=tuning.choice(name, records[0].sha256, track, references.store),
         mark=review.marks(references).get(name),
         weight_null=scores.weight_null(references),
+        probe_faults=probed.faults(references, board_entry),
     )
 
 

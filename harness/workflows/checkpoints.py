@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -95,15 +94,16 @@ def score_checkpoints(
     with observer.progress(f"scoring {row_name}", len(files), "models") as progress:
         for seed, path in files.items():
             unit = SeedUnit(entry, loaded_track, seed)
-            weights = model_files.read(path, model_files.network_layout(loaded_track))
-            device = "cpu" if gpu is None else f"cuda:{gpu}"
-            records.append(_record(references, unit, weights, path, digests[seed], times, device))
-            if probes:
-                unlearned_weights.hold(references.store, unit.key, weights)
+            records.append(
+                _record(references, unit, path, digests[seed], times, "cpu" if gpu is None else f"cuda:{gpu}")
+            )
             progress.step()
     for record in records:
         record.save(references.store)
     if probes:
+        layout = model_files.network_layout(loaded_track)
+        for record in records:
+            unlearned_weights.hold(references.store, record.key, model_files.read(files[record.seed], layout))
         probing.run_probes(references, records, RunOptions(gpu=gpu, observer=observer))
     return ScoredCheckpoints(row_name, references, files, board.board(references), board.null(references))
 
@@ -117,19 +117,14 @@ def _check_name(name: str) -> None:
 
 
 def _record(
-    references: References,
-    unit: SeedUnit,
-    weights: Mapping[str, Any],
-    path: Path,
-    sha256: str,
-    times: DeclaredTimes | None,
-    device: str,
+    references: References, unit: SeedUnit, path: Path, sha256: str, times: DeclaredTimes | None, device: str
 ) -> Record:
     from unlearn_bench.harness.support.hardware import torch_version
     from unlearn_bench.harness.training.inference import logits_of
     from unlearn_bench.harness.units.unit_run import distance_from_target, unit_record
 
     track = references.track
+    weights = model_files.read(path, model_files.network_layout(track))
     logits = logits_of(track, weights, references.examples.dataset.images, device)
     if not np.isfinite(logits).all():
         remedy = "leave the seed out if its model diverged: the row is then incomplete"

@@ -75,8 +75,8 @@ def lacking(references: References, options: RunOptions, probes: bool) -> Callab
 def run_probes(references: References, records: Sequence[Record], options: RunOptions) -> None:
     """Run the panel's missing probes on finished units and on the reference models, and keep what they find.
 
-    It says first what that costs. A probe that fails is named, and the others stand. Weights that were held for the
-    probes are removed. Ctrl-C keeps what is finished.
+    It says first what that costs. A probe that fails is named, and the others stand; on a sealed track it is named
+    without the seed and the reason. Weights that were held for the probes are removed. Ctrl-C keeps what is finished.
 
     Args:
         references: of the track.
@@ -104,7 +104,7 @@ def run_probes(references: References, records: Sequence[Record], options: RunOp
         for result in kept.values():
             if result.fault:
                 subject = names.get(task.subject.key) or f"{task.subject.kind}/{task.subject.seed}"
-                logger.warning("%s: %s", subject, result.fault)
+                logger.warning(f"{result.title} failed" if track.sealed else f"{subject}: {result.fault}")
     for record in finished:
         unlearned_weights.release(store, record.key)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -88,6 +89,12 @@ def test_the_panel_shows_every_number_with_the_headline_first(shipped: Reference
         ("recall", 0.6, NULL, ORIGINAL),
         ("another", -0.6, -NULL, -ORIGINAL),
     ]
+
+
+def test_show_says_why_a_probe_has_no_number(shipped: References) -> None:
+    found_of(shipped, keys(shipped, "ct"), ORIGINAL, fault_at=3)
+    assert "probe failed seed 3: took longer than 1 s" in run("show", "ct").stdout.splitlines()
+    assert json.loads(run("show", "ct", "--json").stdout)["probe_faults"] == ["seed 3: took longer than 1 s"]
 
 
 def test_probes_need_the_weights_of_retrained_models_and_say_how_to_get_them(tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.conftest import run
+from tests.harness.conftest import SMALL, run
+from tests.harness.sealed_track import sealed_track
 from tests.harness.test_submit import FINE_TUNE
 from unlearn_bench.harness.entries.entry import read
 from unlearn_bench.harness.probes import panel, stored
@@ -43,3 +44,16 @@ def test_the_panel_looks_at_every_model_once_and_its_numbers_follow_from_stored_
 
     text = run("show", "mine", "--track", str(small)).stdout
     assert all(name in text for name in panel.names())
+
+
+@pytest.mark.slow
+def test_on_a_sealed_track_a_probe_that_fails_says_neither_seed_nor_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    track = sealed_track(SMALL + "\n[analysis.probes]\ndeadline = 0.001\n", tmp_path, monkeypatch)
+    monkeypatch.setattr(panel, "names", lambda: ["cka"])
+    (tmp_path / "mine.py").write_text(FINE_TUNE)
+    told = run("submit", str(tmp_path / "mine.py"), "--track", str(track), "--sandbox", "process", "--probes")
+    assert told.exit_code == 0, told.output
+    assert "CKA failed" in told.stderr
+    assert "longer" not in told.stderr and "mine, seed" not in told.stderr

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ from safetensors.numpy import load_file
 from tests.harness.conftest import run
 from tests.harness.test_submit import FINE_TUNE
 from unlearn_bench.harness.entries.entry import read
+from unlearn_bench.harness.probes.work import ProbedSubject, Task, side_by_side
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.results import board
 from unlearn_bench.harness.store.store import Store
@@ -162,3 +165,38 @@ def test_a_probe_that_changes_a_model_is_named_and_the_others_stand(
     assert found["faults"] == [f"original, seed {seed}: {why}" for seed in range(2)]
     assert {name: len(rows) for name, rows in found["entries"].items()} == {"mine": 2, "null": 2, "retrain": 2}
     assert all(row["norm"] > 0 for rows in found["entries"].values() for row in rows)
+
+
+def test_who_wants_no_more_results_leaves_no_process(kept: References, tmp_path: Path) -> None:
+    (tmp_path / "quick.py").write_text(SIZE)
+    for name in ("slow.py", "slow_too.py"):
+        (tmp_path / name).write_text("import time\n\ndef probe(context):\n    time.sleep(600)\n")
+    probes = [("quick.py",), ("slow.py", "slow_too.py"), ("slow.py",)]
+    tasks = [Task(ProbedSubject(0, kind="null"), tuple(str(tmp_path / name) for name in names)) for names in probes]
+    results = side_by_side(kept, tasks, "cpu", deadline=600)
+    task, found = next(results)
+    assert task == tasks[0] and not found[task.probes[0]].fault
+    results.close()
+    for thread in [each for each in threading.enumerate() if each.name.startswith("probes")]:
+        thread.join(20)
+    assert not [each for each in threading.enumerate() if each.name.startswith("probes")], "none goes on"
+    assert multiprocessing.active_children() == []
+
+
+def test_a_row_that_is_refused_leaves_no_weights_behind(kept: References, small: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "models"
+    run("export", "mine", "--weights", str(folder), "--track", str(small))
+    (folder / "seed-1.safetensors").write_bytes(b"not a checkpoint")
+    refused = run("score", str(folder), "--track", str(small), "--name", "other", "--probes")
+    assert refused.exit_code != 0
+    assert not list((kept.store.root / "held-weights").glob("*"))
+
+
+@pytest.mark.slow
+def test_checkpoints_are_probed(kept: References, small: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "models"
+    run("export", "mine", "--weights", str(folder), "--track", str(small))
+    scored = run("score", str(folder), "--track", str(small), "--name", "other", "--probes")
+    assert scored.exit_code == 0, scored.output
+    assert "relearning" in run("show", "other", "--track", str(small)).stdout
+    assert not list((kept.store.root / "held-weights").glob("*"))

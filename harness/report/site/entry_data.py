@@ -18,7 +18,6 @@ from unlearn_bench.harness.results.scores import Scores, value
 from unlearn_bench.harness.units import disclosure, entry_sources, tuning
 from unlearn_bench.harness.units.records import Record
 from unlearn_bench.harness.units.search_space import in_words
-from unlearn_bench.scoring.forgetting import Share, shares
 from unlearn_bench.scoring.metric import Metric
 from unlearn_bench.scoring.metric_table import shown
 
@@ -62,7 +61,7 @@ def page(
         sealed=track.sealed is not None,
         statuses=statuses,
         attack_numbers=_attack_numbers(results, board_entry) if complete or not track.sealed else (),
-        shares=_shares(results, name) if complete or not track.sealed else (),
+        shares=tuple(results.shares(name)) if complete or not track.sealed else (),
         numbers=_numbers(values, track.corruption),
         corruption=track.corruption,
     )
@@ -103,11 +102,6 @@ def _attack_numbers(
         return ()
     table = attack_panel.attack_numbers(results.references, board_entry, results)
     return tuple((each.attack, each.number, each.value, each.null, each.original) for each in table)
-
-
-def _shares(results: Results, name: str) -> tuple[Share, ...]:
-    readings = next((found.readings for found in results.panel if found.entry == name), ())
-    return tuple(shares(readings)) if readings else ()
 
 
 def _numbers(values: Mapping[Any, Any], corruption: str) -> tuple[tuple[Metric, Number], ...]:

@@ -31,7 +31,8 @@ def _ranking() -> tuple[str, ...]:
         "Forgetting is the worst of all attacks that ran, each read against retrained models (0) and Original (1), in "
         "both directions, with an interval that is corrected for their number. It is G1 only where the interval "
         "reaches 0, G2 below one half, otherwise G3. Before any attack confidence is taken out of the outputs: "
-        "rescaling them gains nothing. A row that has not run U-LiRA where the baselines have is provisional, and "
+        "rescaling them gains nothing. A row that U-LiRA or the probes have not looked at "
+        "where they have looked at baselines is provisional, and "
         "stands behind its equals.",
         "Speed is RTE, clustered on a log scale like RetDev, and G3 where a method is no faster than retraining. It "
         "counts only for methods that are G1 in retention and in forgetting.",
