@@ -68,7 +68,7 @@ def seen(references: References, indices: np.ndarray, content: bytes) -> np.ndar
 
 
 @pytest.mark.parametrize("tier", TIERS)
-@pytest.mark.parametrize("kind", range(5), ids=["seed", "probe", "swap", "tuning", "shadow"])
+@pytest.mark.parametrize("kind", range(5), ids=["seed", "yardstick", "swap", "tuning", "shadow"])
 def test_the_folder_of_a_unit_holds_no_image_that_its_tier_withholds(
     prepared: References, tier: str, kind: int
 ) -> None:
