@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 INK, MARK, OTHER, SOFT, BAND = "#1f2328", "#0550ae", "#a40e26", "#59636e", "#d7e8d4"
 GROUP_COLOURS = {"G1": "#b7dfb9", "G2": "#f3e3a2", "G3": "#f0c19a", "F": "#e5a3a3"}
 LINES = {"own": (MARK, "-"), "original": (OTHER, "--"), "retrained": (INK, ":")}
+METHODS = ("#0550ae", "#bc6c00", "#1a7f37", "#8250df", "#0a7ea4")
+"""Colours of the lines of several methods in one plot."""
 ROW = 0.24
 """Inches that a method takes in a plot with one line per method."""
 
@@ -113,21 +115,22 @@ def relearning(curves: Mapping[str, RelearningCurve], ax: Axes | None = None) ->
     if not methods:
         raise _nothing("no method has been looked at by the relearning probe", "run `bench baselines --probes`")
     ax = _axes(ax, 4.4)
-    styles: dict[str, dict[str, Any]] = {
+    styles: dict[str, dict[str, Any]] = {name: {"color": c} for name, c in zip(methods, METHODS, strict=False)}
+    styles |= {
         "original": {"color": OTHER, "linestyle": "--"},
         "retrain": {"color": INK, "linestyle": ":"},
     }
-    for name in [*methods[:5], *(name for name in styles if name in curves)]:
+    for name in (name for name in styles if name in curves):
         curve = curves[name]
         intervals = [mean_interval(column) for column in curve.accuracy.T]
         means = [interval.mean for interval in intervals]
-        (drawn,) = ax.plot(curve.steps, means, marker="o", markersize=3, label=name, **styles.get(name, {}))
+        (drawn,) = ax.plot(curve.steps, means, marker="o", markersize=3, label=name, **styles[name])
         if len(curve.accuracy) > 1:
             low, high = zip(*((i.mean - i.half_width, i.mean + i.half_width) for i in intervals), strict=True)
             ax.fill_between(curve.steps, low, high, color=drawn.get_color(), alpha=0.12, linewidth=0)
     ax.set_xlabel("steps of training on R")
     ax.set_ylabel("accuracy on F")
-    ax.legend(fontsize=8, frameon=False)
+    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4, fontsize=8, frameon=False)
     return ax
 
 

@@ -13,7 +13,8 @@ from tests.harness.conftest import run
 from unlearn_bench.harness.probes import stored
 from unlearn_bench.harness.probes.stored import ProbeResult
 from unlearn_bench.harness.references.references import References
-from unlearn_bench.harness.results import attack_panel, board
+from unlearn_bench.harness.report import figures
+from unlearn_bench.harness.results import attack_panel, board, relearning
 from unlearn_bench.harness.results.board_entries import BoardEntry, board_entries
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.tracks.loading import load_track
@@ -89,6 +90,29 @@ def test_the_panel_shows_every_number_with_the_headline_first(shipped: Reference
         ("recall", 0.6, NULL, ORIGINAL),
         ("another", -0.6, -NULL, -ORIGINAL),
     ]
+
+
+def relearnt(references: References, names: dict[int, str], hits: list[list[bool]]) -> None:
+    """Let the relearning probe have seen ``hits`` [rows, F] of models, by seed."""
+    phi = np.where(hits, 2.0, -2.0).astype(np.float32)
+    arrays = {"steps": np.array([0, 5]), "forget_hits": np.array(hits), "forget_phi": phi}
+    for name in names.values():
+        sha = stored.put_arrays(references.store, arrays)
+        outcome = ProbeResult("relearning on R", "recall", "", {"recall": 0.5}, "0" * 64, arrays=sha)
+        stored.write(references.store, references.track, name, {"relearning": outcome})
+
+
+def test_curves_of_relearning_are_drawn_beside_original_and_retrain(shipped: References) -> None:
+    for kind, hits in (("original", [[True, True]] * 2), ("retrained", [[False, False]] * 2)):
+        relearnt(shipped, {seed: stored.reference_name(kind, seed) for seed in SEEDS}, hits)
+    relearnt(shipped, keys(shipped, "ct"), [[False, False], [True, False]])
+    found = relearning.curves(shipped, {"ct": entry(shipped, "ct"), "msg": entry(shipped, "msg")})
+    assert found.keys() == {"ct", "original", "retrain"}, "msg has not been looked at"
+    assert (found["ct"].accuracy == [0.0, 0.5]).all() and found["ct"].steps == (0, 5)
+    expected = np.log1p(np.exp([[2.0, 2.0], [-2.0, 2.0]])).mean(axis=1)
+    np.testing.assert_allclose(found["ct"].loss[0], expected)
+    drawn = {line.get_label(): list(line.get_ydata()) for line in figures.relearning(found).get_lines()}
+    assert drawn == {"ct": [0.0, 0.5], "original": [1.0, 1.0], "retrain": [0.0, 0.0]}
 
 
 def test_show_says_why_a_probe_has_no_number(shipped: References) -> None:
