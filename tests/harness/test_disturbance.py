@@ -19,6 +19,7 @@ from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.results import board
 from unlearn_bench.harness.store import documents
 from unlearn_bench.harness.support.progress import Unobserved
+from unlearn_bench.harness.tracks.loading import load_track
 from unlearn_bench.harness.units import core_spin, disturbance, timed_units, unit_run, unit_store
 from unlearn_bench.harness.units.disturbance import CoreAccount, WatchedClock, account
 from unlearn_bench.harness.units.records import Record, track_folder
@@ -215,11 +216,12 @@ def load_on_every_core() -> Iterator[None]:
 def test_beside_a_load_of_twice_the_cores_a_time_is_marked_or_right(
     prepared: References, small: Path, tmp_path: Path, watched_clock: None, load_on_every_core: None
 ) -> None:
+    small.write_text(small.read_text().replace("deadline_floor = 6", "deadline_floor = 60"))
     path = tmp_path / "mine.py"
     path.write_text(FINE_TUNE.replace("epochs=1", "epochs=8"))
     result = run("submit", str(path), "--track", str(small), "--sandbox", "process", "--json")
     assert result.exit_code == 0, result.output
-    records = [each for each in unit_store.seed_records(prepared.store, prepared.track) if each.name == "mine"]
+    records = [each for each in unit_store.seed_records(prepared.store, load_track(str(small))) if each.name == "mine"]
     assert len(records) == 2
     for record in records:
         assert record.cpu_seconds is not None and record.seconds is not None
