@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from unlearn_bench.harness.references.roles import RoleKind
 from unlearn_bench.harness.store import documents
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support.digests import digest
@@ -46,23 +45,18 @@ class ProbedModel:
 
 
 def read(store: Store, track: Track, name: str) -> ProbedModel:
-    """Return what probes found of a model: of an unlearned one by the key of its unit, or by :func:`reference_name`."""
-    return documents.read(store, _kind(track), name, ProbedModel) or ProbedModel()
+    """Return what probes found of a model by its name of ``units.result_names``."""
+    return documents.read(store, document_kind(track), name, ProbedModel) or ProbedModel()
 
 
 def write(store: Store, track: Track, name: str, results: Mapping[str, ProbeResult]) -> None:
     """Keep what probes found of a model, beside what is kept of others."""
-    documents.write(store, _kind(track), name, ProbedModel({**read(store, track, name).results, **results}))
+    documents.write(store, document_kind(track), name, ProbedModel({**read(store, track, name).results, **results}))
 
 
 def read_all(store: Store, track: Track) -> dict[str, ProbedModel]:
     """Return what probes found of all models of a track, by name."""
-    return dict(documents.read_all(store, _kind(track), ProbedModel))
-
-
-def reference_name(kind: RoleKind, seed: int) -> str:
-    """Return the name of a reference model's document."""
-    return f"{kind}-{seed}"
+    return dict(documents.read_all(store, document_kind(track), ProbedModel))
 
 
 def put_arrays(store: Store, arrays: Mapping[str, NDArray]) -> str:
@@ -83,6 +77,7 @@ def get_arrays(store: Store, sha: str) -> dict[str, NDArray]:
     return load(store.get(sha))
 
 
-def _kind(track: Track) -> str:
+def document_kind(track: Track) -> str:
+    """Return the kind under which the store has the documents of a track."""
     settings = {"version": VERSION, "settings": track.probes_digest}
     return f"probed/{track_folder(track)}/{digest(settings)[:16]}"

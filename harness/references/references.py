@@ -122,7 +122,7 @@ class References:
             self.store.write("references", digest, document)
 
     def has_weights(self, role: Role) -> bool:
-        """Return whether the store has a role's weights; of shipped and shadow retrained models it has only logits."""
+        """Return whether the store has a role's weights; of the shadow retrained models it has only logits."""
         model = self.manifest.roles.get(role.name)
         return model is not None and model.weights is not None and self.store.has(model.weights)
 
@@ -130,7 +130,7 @@ class References:
         """Return the model's state as safetensors, float32.
 
         Raises:
-            StoreError: the role's weights are damaged or not stored (of shipped retrained models only the logits are).
+            StoreError: the role's weights are damaged or not stored (of shadow retrained models only the logits are).
         """
         from safetensors.numpy import load, save
 

@@ -13,7 +13,7 @@ from unlearn_bench.harness.references.roles import Role, RoleKind
 from unlearn_bench.harness.store import documents
 from unlearn_bench.harness.support.digests import digest
 from unlearn_bench.harness.support.errors import DataError, StoreError
-from unlearn_bench.harness.units import unit_store
+from unlearn_bench.harness.units import result_names, unit_store
 from unlearn_bench.harness.units.records import Record, track_folder
 from unlearn_bench.scoring import curves
 from unlearn_bench.scoring.accuracy import cross_entropy
@@ -40,7 +40,7 @@ def entry_curves(references: References, records: Iterable[Record]) -> Curves | 
     """Return curves over the finished seeds of an entry; ``None`` where logits or the data set are missing."""
     store = references.store
     finished = [record for record in records if record.status == "ok" and record.logits is not None]
-    name = digest(sorted(record.key for record in finished))
+    name = digest(sorted(result_names.of_unit(references, record) for record in finished))
     if (stored := _read(references, name)) is not None:
         return stored
     if not finished or not all(store.has(record.logits) for record in finished if record.logits):
@@ -51,10 +51,11 @@ def entry_curves(references: References, records: Iterable[Record]) -> Curves | 
 
 def reference_curves(references: References, kind: RoleKind) -> Curves | None:
     """Return curves over the reference models of all seeds; ``None`` where logits or the data set are missing."""
-    if (stored := _read(references, kind)) is not None:
-        return stored
     seeds = range(references.track.protocol.seeds)
-    return _keep(references, kind, ((seed, references.logits(Role(kind, seed))) for seed in seeds))
+    name = f"{kind}-{digest([result_names.of_reference(references, kind, seed) for seed in seeds])}"
+    if (stored := _read(references, name)) is not None:
+        return stored
+    return _keep(references, name, ((seed, references.logits(Role(kind, seed))) for seed in seeds))
 
 
 def _read(references: References, name: str) -> Curves | None:

@@ -13,6 +13,7 @@ from unlearn_bench.harness.probes.stored import ProbeResult
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.references.roles import RoleKind
 from unlearn_bench.harness.results.board_entries import BoardEntry
+from unlearn_bench.harness.units import result_names
 from unlearn_bench.scoring.forgetting import Reading
 
 Results = Mapping[str, ProbeResult]
@@ -24,13 +25,15 @@ def entry_results(references: References, board_entry: BoardEntry) -> dict[int, 
     """Return what probes found of an entry's finished seeds, by seed and probe; empty for a seed without any."""
     store, track = references.store, references.track
     finished = {seed: record for seed, record in sorted(board_entry.records.items()) if record.status == "ok"}
-    return {seed: stored.read(store, track, record.key).results for seed, record in finished.items()}
+    names = {seed: result_names.of_unit(references, record) for seed, record in finished.items()}
+    return {seed: stored.read(store, track, name).results for seed, name in names.items()}
 
 
 def reference_results(references: References, kind: RoleKind, seeds: Sequence[int]) -> dict[int, Results]:
     """Return what probes found of the reference models of a kind, by seed and probe."""
     store, track = references.store, references.track
-    return {seed: stored.read(store, track, stored.reference_name(kind, seed)).results for seed in seeds}
+    names = {seed: result_names.of_reference(references, kind, seed) for seed in seeds}
+    return {seed: stored.read(store, track, name).results for seed, name in names.items()}
 
 
 def readings(references: References, own: Mapping[int, Results]) -> list[Reading]:

@@ -10,7 +10,7 @@ from unlearn_bench.harness.references.roles import Role, RoleKind, swap_roles
 from unlearn_bench.harness.results import scores
 from unlearn_bench.harness.results.board_entries import board_entries, shadow_records
 from unlearn_bench.harness.support.parallel import side_by_side
-from unlearn_bench.harness.units import shadow_units, swap_units, unit_store
+from unlearn_bench.harness.units import result_names, shadow_units, swap_units, unit_store
 from unlearn_bench.harness.units.records import Record, ShadowRecord
 from unlearn_bench.scoring import panel
 from unlearn_bench.scoring.evidence import SwapEvidence
@@ -66,10 +66,14 @@ def rescore(references: References, things: Sequence[Scored], on_done: Callable[
             scores.put_shadows(references, thing, thing_scores)
         else:
             assert isinstance(thing_scores, scores.Scores)
-            scores.put(
-                references, thing.key if isinstance(thing, Record) else f"{thing.kind}-{thing.seed}", thing_scores
-            )
+            scores.put(references, _name(references, thing), thing_scores)
         yield thing
+
+
+def _name(references: References, thing: Record | Reference) -> str:
+    if isinstance(thing, Record):
+        return result_names.of_unit(references, thing)
+    return result_names.of_reference(references, thing.kind, thing.seed)
 
 
 def attacked(

@@ -20,7 +20,7 @@ from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support.digests import digest
 from unlearn_bench.harness.support.errors import DataError, StoreError
 from unlearn_bench.harness.tracks.specification import Track
-from unlearn_bench.harness.units import shadow_units, unit_store
+from unlearn_bench.harness.units import result_names, shadow_units, unit_store
 from unlearn_bench.harness.units.records import Record, ShadowRecord, track_folder
 from unlearn_bench.scoring import metric_table, panel
 from unlearn_bench.scoring.distances import weight_distance
@@ -186,16 +186,17 @@ def record_scores(references: References, record: Record) -> Scores | None:
     store, kind = references.store, _kind(references.track)
     if record.status != "ok":
         return None
-    stored = _complete(references, kind, record.key, record.seed, lambda: unit_store.logits(store, record))
+    name = result_names.of_unit(references, record)
+    stored = _complete(references, kind, name, record.seed, lambda: unit_store.logits(store, record))
     if stored is not None:
         return stored
     logits = unit_store.logits(store, record)
-    return None if logits is None else keep(store, kind, record.key, score(references, record.seed, logits))
+    return None if logits is None else keep(store, kind, name, score(references, record.seed, logits))
 
 
 def reference_scores(references: References, kind: RoleKind, seed: int) -> Scores:
     """Scores of a reference model: Retrain's RetDev is 0 by definition, ``null`` is the null of every number."""
-    store, place, name = references.store, _kind(references.track), f"{kind}-{seed}"
+    store, place, name = references.store, _kind(references.track), result_names.of_reference(references, kind, seed)
     stored = _complete(references, place, name, seed, lambda: references.logits(Role(kind, seed)))
     if stored is not None:
         return stored
@@ -224,7 +225,7 @@ def weight_null(references: References) -> float | None:
 
 
 def put(references: References, name: str, model_scores: Scores) -> None:
-    """Keep scores under a record's key, or a reference model's ``kind-seed``."""
+    """Keep scores under a name of ``units.result_names``."""
     keep(references.store, _kind(references.track), name, model_scores)
 
 
@@ -243,12 +244,13 @@ def copy(references: References, record: Record, target: Store) -> None:
     """Put a record's scores into another store."""
     stored = record_scores(references, record)
     if stored is not None:
-        keep(target, _kind(references.track), record.key, stored)
+        keep(target, _kind(references.track), result_names.of_unit(references, record), stored)
 
 
 def copy_reference(references: References, kind: RoleKind, seed: int, target: Store) -> None:
     """Put a reference model's scores into another store."""
-    keep(target, _kind(references.track), f"{kind}-{seed}", reference_scores(references, kind, seed))
+    name = result_names.of_reference(references, kind, seed)
+    keep(target, _kind(references.track), name, reference_scores(references, kind, seed))
 
 
 def _kind(track: Track) -> str:

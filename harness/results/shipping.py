@@ -2,37 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from unlearn_bench.harness.data import labels
+from unlearn_bench.harness.probes import stored
+from unlearn_bench.harness.probes.stored import ProbedModel
 from unlearn_bench.harness.references.manifest import StoredManifest
 from unlearn_bench.harness.references.references import HALF_MAX, References, half
 from unlearn_bench.harness.results import scores
-from unlearn_bench.harness.results.board_entries import board_entries, shadow_records
+from unlearn_bench.harness.results.board_entries import BoardEntry, board_entries, shadow_records
 from unlearn_bench.harness.store import documents
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support.errors import TrackError
-from unlearn_bench.harness.units import shadow_units, unit_store
+from unlearn_bench.harness.units import result_names, shadow_units, unit_store
 from unlearn_bench.harness.units.records import Record, ShadowRecord, record_kind
 
 
 def export_references(references: References, target: Store) -> int:
     """Copy a complete reference set, compressed; returns the size of the target in bytes.
 
-    It holds weights and logits of originals, only the logits of retrained models, and the labels of the data set.
+    It holds weights and logits of the models of all seeds, and the labels of the data set.
 
     Raises:
         TrackError: the track keeps full-precision references, which are too large to ship.
     """
     if references.track.recipe.weights != "float16":
         raise TrackError(f"{references.track.name} has full-precision references", 'set recipe.weights = "float16"')
-    stored, shipped = references.manifest.roles, {}
+    models, shipped = references.manifest.roles, {}
     for role in references.seed_roles():
-        model = stored[role.name]
-        shipped[role.name] = model if role.kind == "original" else replace(model, weights=None)
-        for sha in (shipped[role.name].weights, model.logits):
+        shipped[role.name] = model = models[role.name]
+        for sha in (model.weights, model.logits):
             if sha is not None:
                 target.put(references.store.get(sha), compress=True)
     manifest = StoredManifest(references.track.name, shipped)
@@ -44,13 +46,15 @@ def export_references(references: References, target: Store) -> int:
 def export_records(references: References, target: Store) -> int:
     """Copy what is stored of the shipped methods, in half precision; returns the number of records.
 
-    Seed units with their logits, shadow units as φ of what attacks compare, and the scores of both. The target's
-    records are replaced; what only they referred to is removed.
+    Seed units with their logits, shadow units as φ of what attacks compare, the scores of both, and what probes found
+    of the models. The target's records are replaced; what only they referred to is removed.
     """
     track = references.track
     shipped = References(track, Store(target.root, behind=references.store.root))
     present, shadows = board_entries(references), shadow_records(references)  # the target may be what ships
-    for kind in (record_kind(track.reference_digest, track.protocol_digest), shadow_units.document_kind(references)):
+    probed_units, probed_references = _probed(references, present)
+    units = record_kind(track.reference_digest, track.protocol_digest)
+    for kind in (units, shadow_units.document_kind(references), stored.document_kind(track)):
         target.clear(kind)
     scores.clear(References(track, target))
     count = 0
@@ -61,11 +65,14 @@ def export_records(references: References, target: Store) -> int:
             if board_entry.kind == "reference":  # timed; its logits are those of the reference models
                 replace(unit, logits=None).save(target)
             else:
-                _ship_record(references, unit, target)
+                ships = _ship_record(references, unit, target)
+                _ship_probed(references, probed_units[unit.key], result_names.of_unit(references, ships), target)
             count += 1
     for kind in references.kinds:
         for seed in range(track.protocol.seeds):
             scores.copy_reference(references, kind, seed, target)
+            name = result_names.of_reference(references, kind, seed)
+            _ship_probed(references, probed_references[name], name, target)
     entries = {board_entry.name for board_entry in present if board_entry.kind == "entry"}
     rounded = [_ship_shadows(references, record, target) for name, record in shadows.items() if name not in entries]
     for record in rounded:  # only when all are stored, since each is compared with the rounded reference rows
@@ -74,14 +81,15 @@ def export_records(references: References, target: Store) -> int:
     return count
 
 
-def _ship_record(references: References, record: Record, target: Store) -> None:
+def _ship_record(references: References, record: Record, target: Store) -> Record:
+    """Return the record as it ships."""
     from safetensors.numpy import load
 
     store = references.store
     if record.logits is None or not store.has(record.logits):
         record.save(target)
         scores.copy(references, record, target)
-        return
+        return record
     content = store.get(record.logits)
     logits = load(content)["logits"]
     if logits.dtype != np.float16:
@@ -90,7 +98,8 @@ def _ship_record(references: References, record: Record, target: Store) -> None:
     record = replace(record, logits=target.put(content, compress=True))
     record.save(target)
     model_scores = scores.score(references, record.seed, logits.astype(np.float32))
-    scores.put(References(references.track, target), record.key, model_scores)
+    scores.put(References(references.track, target), result_names.of_unit(references, record), model_scores)
+    return record
 
 
 def _ship_shadows(references: References, record: ShadowRecord, target: Store) -> ShadowRecord:
@@ -104,6 +113,26 @@ def _ship_shadows(references: References, record: ShadowRecord, target: Store) -
     return record
 
 
+def _probed(
+    references: References, present: Sequence[BoardEntry]
+) -> tuple[dict[str, ProbedModel], dict[str, ProbedModel]]:
+    """Return what probes found of units, by key, and of reference models, by name."""
+    track, store = references.track, references.store
+    records = [unit for each in present if each.kind != "entry" for unit in each.records.values()]
+    seeds = range(track.protocol.seeds)
+    names = [result_names.of_reference(references, kind, seed) for kind in references.kinds for seed in seeds]
+    units = {unit.key: stored.read(store, track, result_names.of_unit(references, unit)) for unit in records}
+    return units, {name: stored.read(store, track, name) for name in names}
+
+
+def _ship_probed(references: References, model: ProbedModel, name: str, target: Store) -> None:
+    for result in model.results.values():
+        if result.arrays is not None:
+            target.put(references.store.get(result.arrays), compress=True)
+    if model.results:
+        stored.write(target, references.track, name, model.results)
+
+
 def _blobs(target: Store) -> set[str]:
     """SHA-256 of every blob that a document of the target points to."""
     wanted = set()
@@ -111,6 +140,7 @@ def _blobs(target: Store) -> set[str]:
         wanted |= {sha for model in manifest.roles.values() for sha in (model.weights, model.logits)}
     wanted |= {document["logits"] for _, document in target.all("units")}
     wanted |= {document["values"] for _, document in target.all("shadows")}
+    wanted |= {result["arrays"] for _, document in target.all("probed") for result in document["results"].values()}
     return {sha for sha in wanted if sha is not None}
 
 

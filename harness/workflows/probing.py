@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -17,7 +17,7 @@ from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.references.roles import Role, RoleKind
 from unlearn_bench.harness.support.errors import USAGE, BenchError
 from unlearn_bench.harness.support.progress import Observer, span
-from unlearn_bench.harness.units import unlearned_weights
+from unlearn_bench.harness.units import result_names, unit_store, unlearned_weights
 from unlearn_bench.harness.units.records import Record
 from unlearn_bench.harness.units.sandbox_choice import device_name
 from unlearn_bench.harness.units.unit_kinds import SeedUnit
@@ -66,9 +66,10 @@ def lacking(references: References, options: RunOptions, probes: bool) -> Callab
             return False
         if options.keep_weights is not None and unlearned_weights.find_kept(store, track, unit.key) is None:
             return True
-        return (
-            probes and bool(_missing(references, unit.key)) and not unlearned_weights.available(store, track, unit.key)
-        )
+        record = unit_store.find(store, unit) if probes else None
+        if record is None or unlearned_weights.available(store, track, unit.key):
+            return False
+        return bool(_missing(references, result_names.of_unit(references, record)))
 
     return lacks
 
@@ -93,7 +94,9 @@ def run_probes(references: References, records: Sequence[Record], options: RunOp
         for record in finished
         if unlearned_weights.available(store, track, record.key)
     ]
-    tasks = [Task(each, tuple(_missing(references, _name(each), options.again))) for each in subjects]
+    by_key = {record.key: record for record in finished}
+    places = {each: _name(references, each, by_key) for each in subjects}
+    tasks = [Task(each, tuple(_missing(references, places[each], options.again))) for each in subjects]
     tasks = sorted((task for task in tasks if task.probes), key=lambda task: task.subject.seed)
     names = {record.key: f"{record.name}, seed {record.seed}" for record in finished}
     if tasks:
@@ -101,7 +104,7 @@ def run_probes(references: References, records: Sequence[Record], options: RunOp
         logger.info("probes: %d models, about %s of CPU time", len(tasks), span(seconds))
     for task, results in _observed(references, tasks, options.gpu, options.observer, "probes"):
         kept = {name: _result(references, panel.load(name), found) for name, found in results.items()}
-        stored.write(store, track, _name(task.subject), kept)
+        stored.write(store, track, places[task.subject], kept)
         for result in kept.values():
             if result.fault:
                 subject = names.get(task.subject.key) or f"{task.subject.kind}/{task.subject.seed}"
@@ -207,8 +210,10 @@ def _result(references: References, probe: Probe, found: Found, arrays: str | No
     )
 
 
-def _name(subject: ProbedSubject) -> str:
-    return subject.key if subject.kind is None else stored.reference_name(subject.kind, subject.seed)
+def _name(references: References, subject: ProbedSubject, records: Mapping[str, Record]) -> str:
+    if subject.kind is None:
+        return result_names.of_unit(references, records[subject.key])
+    return result_names.of_reference(references, subject.kind, subject.seed)
 
 
 def _seconds(references: References) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +14,14 @@ from tests.harness.conftest import run
 from unlearn_bench.harness.probes import stored
 from unlearn_bench.harness.probes.stored import ProbeResult
 from unlearn_bench.harness.references.references import References
+from unlearn_bench.harness.references.roles import Role
 from unlearn_bench.harness.report import figures
 from unlearn_bench.harness.results import attack_panel, board, relearning
 from unlearn_bench.harness.results.board_entries import BoardEntry, board_entries
+from unlearn_bench.harness.results.shipping import export_records
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.tracks.loading import load_track
+from unlearn_bench.harness.units import result_names
 
 SEEDS = range(10)
 NULL, ORIGINAL = 0.5, 0.9
@@ -37,11 +41,12 @@ def found_of(references: References, names: dict[int, str], mean: float, fault_a
 
 
 @pytest.fixture
-def shipped() -> References:
-    """The default track as it ships, with what a probe found of its reference models."""
+def shipped(monkeypatch: pytest.MonkeyPatch) -> References:
+    """The default track as it ships, with what a probe found of its reference models instead of what ships of that."""
+    monkeypatch.setattr(stored, "VERSION", 0)
     references = References(load_track("digits-resnet18"), Store())
     for kind, mean in (("null", NULL), ("retrained", NULL), ("original", ORIGINAL)):
-        found_of(references, {seed: stored.reference_name(kind, seed) for seed in SEEDS}, mean)
+        found_of(references, {seed: result_names.of_reference(references, kind, seed) for seed in SEEDS}, mean)
     return references
 
 
@@ -50,7 +55,8 @@ def entry(references: References, name: str) -> BoardEntry:
 
 
 def keys(references: References, name: str) -> dict[int, str]:
-    return {seed: record.key for seed, record in entry(references, name).records.items()}
+    records = entry(references, name).records
+    return {seed: result_names.of_unit(references, record) for seed, record in records.items()}
 
 
 def rows(references: References) -> pd.DataFrame:
@@ -104,7 +110,7 @@ def relearnt(references: References, names: dict[int, str], hits: list[list[bool
 
 def test_curves_of_relearning_are_drawn_beside_original_and_retrain(shipped: References) -> None:
     for kind, hits in (("original", [[True, True]] * 2), ("retrained", [[False, False]] * 2)):
-        relearnt(shipped, {seed: stored.reference_name(kind, seed) for seed in SEEDS}, hits)
+        relearnt(shipped, {seed: result_names.of_reference(shipped, kind, seed) for seed in SEEDS}, hits)
     relearnt(shipped, keys(shipped, "ct"), [[False, False], [True, False]])
     found = relearning.curves(shipped, {"ct": entry(shipped, "ct"), "msg": entry(shipped, "msg")})
     assert found.keys() == {"ct", "original", "retrain"}, "msg has not been looked at"
@@ -121,10 +127,25 @@ def test_show_says_why_a_probe_has_no_number(shipped: References) -> None:
     assert json.loads(run("show", "ct", "--json").stdout)["probe_faults"] == ["seed 3: took longer than 1 s"]
 
 
-def test_probes_need_the_weights_of_retrained_models_and_say_how_to_get_them(tmp_path: Path) -> None:
+def test_probes_need_the_weights_of_retrained_models_and_say_how_to_get_them(
+    prepared: References, small: Path, tmp_path: Path
+) -> None:
+    role = Role("retrained", 0)
+    prepared.keep(role, replace(prepared.manifest.roles[role.name], weights=None))
     (tmp_path / "mine.py").write_text("def unlearn(model, retain, forget, val):\n    return model\n")
-    refused = run("submit", str(tmp_path / "mine.py"), "--sandbox", "process", "--probes")
+    command = ("submit", str(tmp_path / "mine.py"), "--track", str(small), "--sandbox", "process", "--probes")
+    refused = run(*command)
     assert refused.exit_code == 2
-    assert "no weights of retrained/0 of digits-resnet18" in refused.stderr
-    assert "bench prepare digits-resnet18 --from-scratch" in refused.stderr
+    assert f"no weights of retrained/0 of {prepared.track.name}" in refused.stderr
+    assert f"bench prepare {prepared.track.name} --from-scratch" in refused.stderr
     assert np.all([word not in refused.stderr for word in ("[1/", "to run")]), "before anything runs"
+
+
+@pytest.mark.slow
+def test_what_probes_found_ships_with_the_records(shipped: References, tmp_path: Path) -> None:
+    found_of(shipped, keys(shipped, "ct"), 0.7)
+    target = Store(tmp_path / "ships", behind=None)
+    export_records(shipped, target)
+    for name in (keys(shipped, "ct")[3], result_names.of_reference(shipped, "null", 0)):
+        assert stored.read(target, shipped.track, name) == stored.read(shipped.store, shipped.track, name)
+    assert stored.read(target, shipped.track, keys(shipped, "msg")[3]).results == {}

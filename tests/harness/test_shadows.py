@@ -23,7 +23,7 @@ from unlearn_bench.harness.results.board_entries import board_entries
 from unlearn_bench.harness.results.shipping import export_records
 from unlearn_bench.harness.store.store import SHIPPED, Store
 from unlearn_bench.harness.tracks.loading import load_track
-from unlearn_bench.harness.units import shadow_units, worker_runner
+from unlearn_bench.harness.units import result_names, shadow_units, worker_runner
 from unlearn_bench.harness.units.runner import UntimedResult
 from unlearn_bench.harness.units.sandbox_runner import SandboxRunner
 from unlearn_bench.harness.units.unit_kinds import SeedUnit, Unit
@@ -134,7 +134,7 @@ def test_what_is_stored_is_scored_again_to_the_same_numbers(scored: References, 
     record = next(iter(board_entries(scored)[0].records.values()))
     right = scores.record_scores(scored, record)
     assert right is not None
-    scores.put(scored, record.key, replace(right, metrics={**right.metrics, "ra": 0.123}))
+    scores.put(scored, result_names.of_unit(scored, record), replace(right, metrics={**right.metrics, "ra": 0.123}))
     run("rescore", "--track", str(small))
     assert scores.record_scores(scored, record) == right
 

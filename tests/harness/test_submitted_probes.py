@@ -12,6 +12,8 @@ from tests.harness.test_submit import FINE_TUNE
 from unlearn_bench.harness.entries.entry import read
 from unlearn_bench.harness.probes import panel, stored
 from unlearn_bench.harness.references.references import References
+from unlearn_bench.harness.references.roles import RoleKind
+from unlearn_bench.harness.units import result_names, unit_store
 from unlearn_bench.harness.units.unit_kinds import SeedUnit
 
 
@@ -26,21 +28,23 @@ def test_the_panel_looks_at_every_model_once_and_its_numbers_follow_from_stored_
     assert first.exit_code == 0, first.output
     assert "probes: 8 models, about " in first.stderr
 
-    unit = SeedUnit(read(entry), prepared.track, 1)
     found = stored.read_all(prepared.store, prepared.track)
-    references = {f"{kind}-{seed}" for kind in ("original", "retrained", "null") for seed in range(2)}
-    assert found.keys() == references | {SeedUnit(read(entry), prepared.track, 0).key, unit.key}
+    kinds: tuple[RoleKind, ...] = ("original", "retrained", "null")
+    references = {result_names.of_reference(prepared, kind, seed) for kind in kinds for seed in range(2)}
+    records = [unit_store.find(prepared.store, SeedUnit(read(entry), prepared.track, seed)) for seed in range(2)]
+    units = [result_names.of_unit(prepared, record) for record in records if record is not None]
+    assert found.keys() == references | set(units)
     assert all(sorted(model.results) == panel.names() for model in found.values())
     assert not any(result.fault for model in found.values() for result in model.results.values())
     assert not list((prepared.store.root / "held-weights").iterdir()), "weights are not kept unless asked for"
 
     assert "to run" not in (again := run(*arguments).stderr) and "probes:" not in again
-    result = found[unit.key].results["relearning"]
+    result = found[units[1]].results["relearning"]
     stored.write(
-        prepared.store, prepared.track, unit.key, {"relearning": stored.ProbeResult(**vars(result) | {"numbers": {}})}
+        prepared.store, prepared.track, units[1], {"relearning": stored.ProbeResult(**vars(result) | {"numbers": {}})}
     )
     assert run("rescore", "--track", str(small)).exit_code == 0
-    assert stored.read(prepared.store, prepared.track, unit.key).results["relearning"].numbers == result.numbers
+    assert stored.read(prepared.store, prepared.track, units[1]).results["relearning"].numbers == result.numbers
 
     text = run("show", "mine", "--track", str(small)).stdout
     assert all(name in text for name in panel.names())

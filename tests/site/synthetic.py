@@ -20,7 +20,7 @@ from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support.digests import digest
 from unlearn_bench.harness.tracks.loading import load_track
 from unlearn_bench.harness.tracks.specification import Track
-from unlearn_bench.harness.units import entry_sources
+from unlearn_bench.harness.units import entry_sources, result_names
 from unlearn_bench.harness.units.records import Record, record_kind
 from unlearn_bench.harness.units.unit_kinds import SeedUnit
 from unlearn_bench.scoring.curves import EDGES, FPR
@@ -77,9 +77,11 @@ def fill(root: Path, tracks: Sequence[str], entries: Sequence[Entry], drawn_curv
         for kind in SEED_KINDS:
             base = {"original": 0.28, "retrained": 0.0, "null": 0.08}[kind]
             for seed in range(track.protocol.seeds):
-                _put(root, place, f"{kind}-{seed}", dataclasses.asdict(_scores(rng, base).stored()))
+                model = result_names.of_reference(references, kind, seed)
+                _put(root, place, model, dataclasses.asdict(_scores(rng, base).stored()))
             if drawn_curves:
-                _put(root, curves._kind(references), kind, dataclasses.asdict(_curves(rng)))
+                models = [result_names.of_reference(references, kind, seed) for seed in range(track.protocol.seeds)]
+                _put(root, curves._kind(references), f"{kind}-{digest(models)}", dataclasses.asdict(_curves(rng)))
         for entry in entries:
             _entry(root, references, entry, rng, place, drawn_curves)
 
@@ -89,10 +91,10 @@ def _entry(root: Path, references: References, entry: Entry, rng: Any, place: st
     level, speed, keys = rng.gamma(2.0, 0.1), float(np.exp(rng.normal(0.7, 0.7))), []
     for seed in range(track.protocol.seeds):
         record = _record(track, entry, seed, 10.0 / speed * float(np.exp(rng.normal(0, 0.05))))
-        keys.append(record.key)
+        keys.append(result_names.of_unit(references, record))
         folder = record_kind(record.reference_digest, record.protocol_digest)
         _put(root, folder, record.key, dataclasses.asdict(record))
-        _put(root, place, record.key, dataclasses.asdict(_scores(rng, level).stored()))
+        _put(root, place, keys[-1], dataclasses.asdict(_scores(rng, level).stored()))
     if drawn_curves:
         _put(root, curves._kind(references), digest(sorted(keys)), dataclasses.asdict(_curves(rng)))
 
