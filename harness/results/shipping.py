@@ -12,7 +12,7 @@ from unlearn_bench.harness.probes import stored
 from unlearn_bench.harness.probes.stored import ProbedModel
 from unlearn_bench.harness.references.manifest import StoredManifest
 from unlearn_bench.harness.references.references import HALF_MAX, References, half
-from unlearn_bench.harness.results import scores
+from unlearn_bench.harness.results import relearning, scores
 from unlearn_bench.harness.results.board_entries import BoardEntry, board_entries, shadow_records
 from unlearn_bench.harness.store import documents
 from unlearn_bench.harness.store.store import Store
@@ -126,11 +126,13 @@ def _probed(
 
 
 def _ship_probed(references: References, model: ProbedModel, name: str, target: Store) -> None:
-    for result in model.results.values():
-        if result.arrays is not None:
-            target.put(references.store.get(result.arrays), compress=True)
-    if model.results:
-        stored.write(target, references.track, name, model.results)
+    """Write the numbers of all probes, and the arrays of the one that pages draw."""
+    results = {probe: replace(found, arrays=None) for probe, found in model.results.items()}
+    drawn = model.results.get(relearning.PROBE)
+    if drawn is not None and drawn.arrays is not None:
+        results[relearning.PROBE] = replace(drawn, arrays=target.put(references.store.get(drawn.arrays), compress=True))
+    if results:
+        stored.write(target, references.track, name, results)
 
 
 def _blobs(target: Store) -> set[str]:
