@@ -1,4 +1,4 @@
-"""What a board says of its track, as text for every form of it: the access tier, pretrained weights."""
+"""What a board says of its track, as text for every form of it: what is forgotten, access, pretrained weights."""
 
 from __future__ import annotations
 

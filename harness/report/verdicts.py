@@ -94,6 +94,25 @@ def headline(table: pd.DataFrame, names: Mapping[str, str]) -> str:
     return f"{sentence} It shares its place with {_listed(others)}."
 
 
+def headline_over(table: pd.DataFrame, names: Mapping[str, str], tracks: int) -> str:
+    """Return which method comes first over several tracks, and on how many of them it passes; empty without one.
+
+    Args:
+        table: the ranked board over the tracks.
+        names: what methods are called, by the name of the entry.
+        tracks: how many there are.
+    """
+    placed = table[table["position"].notna()]
+    if placed.empty:
+        return ""
+    first = placed.iloc[0]
+    found, kept = (int(first[f"G1_{metric}"]) for metric in (FORGETTING, "retdev"))
+    return (
+        f"{_called(first, names)} comes first over these {tracks} tracks: nothing of F is found on {found} of them, "
+        f"and on {kept} it answers like Retrain."
+    )
+
+
 def _called(row: Any, names: Mapping[str, str]) -> str:
     entry = str(row["entry"])
     name = names.get(entry, entry)

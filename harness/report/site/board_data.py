@@ -16,7 +16,7 @@ from unlearn_bench.harness.report.methods import Method, method
 from unlearn_bench.harness.report.neighbours import told_apart
 from unlearn_bench.harness.report.site.page_data import LETTERS, Board, Number, Part, Row, number, plain, position, slug
 from unlearn_bench.harness.report.track_notes import access, forgetting, pretraining
-from unlearn_bench.harness.report.verdicts import headline, like_original, verdict
+from unlearn_bench.harness.report.verdicts import headline, headline_over, like_original, verdict
 from unlearn_bench.harness.results import board, scores
 from unlearn_bench.harness.results.badges import UNTRUSTED
 from unlearn_bench.harness.results.board import Results
@@ -222,6 +222,7 @@ def _several(
         tracks=names,
         rows=tuple(rows),
         notes=notes if absent else (),
+        headline=plain(headline_over(table, {each: found.name for each, found in methods.items()}, len(names))),
     )
 
 
