@@ -17,9 +17,9 @@ from unlearn_bench.harness.cli import bench
 DOCS = Path(__file__).parents[1] / "docs"
 TRACK = "digits-resnet18"
 SHOTS = {
-    "board": ("index.html", 1400, 980, "light"),
-    "board-dark": ("index.html", 1400, 980, "dark"),
-    "board-phone": ("index.html", 390, 844, "light"),
+    "board": (f"{TRACK}.html", 1400, 980, "light"),
+    "board-dark": (f"{TRACK}.html", 1400, 980, "dark"),
+    "board-phone": (f"{TRACK}.html", 390, 844, "light"),
     "entry": (f"entries/{TRACK}/ct.html", 1280, 1400, "light"),
 }
 

@@ -9,6 +9,7 @@ import pandas as pd
 
 from unlearn_bench.harness.entries.entry import ORACLE_FREE, baseline, baseline_names
 from unlearn_bench.harness.report.cells import NONE, group, position, position_range, unconverged
+from unlearn_bench.harness.report.methods import method
 from unlearn_bench.harness.report.track_notes import access
 from unlearn_bench.harness.results.badges import SELF_REPORTED, UNRANKED
 from unlearn_bench.harness.tracks.specification import Track
@@ -119,17 +120,14 @@ def _cell(row: pd.Series[Any], metric: Metric) -> str:
 
 def _bibtex(name: str) -> str:
     entry = baseline(name)
-    paper, authors = str(entry.metadata["paper"]), str(entry.metadata["authors"])
-    arxiv = re.search(r"arxiv\.org/abs/([\d.]+)", paper)
-    docstring = " ".join(entry.source.decode("utf-8").split('"""')[1].split())
-    cited = arxiv and re.search(rf'(\d{{4}}), "([^"]+)", arXiv:{arxiv[1]}', docstring)
-    fields = {"author": f"{{{authors}}}", "title": f"{{{escaped(entry.summary.partition(':')[0])}}}"}
-    if cited:
+    paper, authors, described = str(entry.metadata["paper"]), str(entry.metadata["authors"]), method(entry)
+    fields = {"author": f"{{{authors}}}", "title": f"{{{escaped(described.name)}}}"}
+    if described.work:
         people = re.sub(r",?\s+et al\.", " and others", re.sub(r"[,;] ", " and ", authors))
-        fields = {"author": people, "title": f"{{{escaped(cited[2])}}}", "year": cited[1]}
-    elif year := re.search(r"\b20\d\d\b", docstring):
-        fields["year"] = year[0]
-    if arxiv:
+        fields = {"author": people, "title": f"{{{escaped(described.work)}}}"}
+    if described.year:
+        fields["year"] = described.year
+    if arxiv := re.search(r"arxiv\.org/abs/([\d.]+)", paper):
         fields |= {"eprint": arxiv[1], "archiveprefix": "arXiv"}
     body = ",\n".join(f"  {key} = {{{value}}}" for key, value in {**fields, "url": paper}.items())
     return f"@misc{{{name},\n{body}\n}}"

@@ -1,4 +1,4 @@
-"""What a board says of its track, as text for every form of it: the access tier, pretrained weights."""
+"""What a board says of its track, as text for every form of it: what is forgotten, access, pretrained weights."""
 
 from __future__ import annotations
 
@@ -21,3 +21,18 @@ def pretraining(track: Track) -> list[str]:
     if "pretrained" not in track.model:
         return []
     return [f"all models start from {track.model['pretrained']}: what it was pretrained on cannot be unlearned"]
+
+
+def forgetting(track: Track) -> str:
+    """Return in words what is forgotten on a track."""
+    splits = track.splits
+    if track.corruption:
+        return f"corrupted training data ({track.corruption}), of which a part is identified"
+    if splits.forget_rule == "class":
+        part = "a part of a class" if track.data.superclasses else "a class"
+        return part if len(splits.forget_classes) == 1 else f"{len(splits.forget_classes)} classes"
+    if splits.forget_rule == "highest":
+        return "the most memorised examples"
+    share = splits.forget / (splits.retain + splits.forget)
+    requests = f", in {track.protocol.requests} requests" if track.protocol.requests > 1 else ""
+    return f"{share:.0%} of the training examples at random{requests}".replace("%", " %")

@@ -329,7 +329,7 @@ def test_the_tier_is_on_every_form_of_the_board(prepared: References, small: Pat
     assert json.loads(run("leaderboard", *track, "--format", "json").stdout)["access"] == "few-shot-retain, 2 per class"
     assert f"Access {line}" in run("leaderboard", *track, "--format", "latex").stdout
     assert run("leaderboard", *track, "--format", "html", "--out", str(tmp_path / "site")).exit_code == 0
-    assert line in (tmp_path / "site" / "index.html").read_text()
+    assert line in (tmp_path / "site" / f"{load_track(str(small)).name}.html").read_text()
     listed = {text.split()[0]: text for text in run("tracks").stdout.splitlines()}
     assert " no-retain " in listed["digits-no-retain"] and " full " in listed["digits-resnet18"]
 
@@ -343,5 +343,5 @@ def test_no_board_ranks_over_tracks_of_different_tiers(tmp_path: Path) -> None:
         board.overall(results)
     options = [option for name in reversed(names) for option in ("--track", name)]
     assert run("leaderboard", *options, "--format", "html", "--out", str(tmp_path)).exit_code == 0
-    index = (tmp_path / "index.html").read_text()
+    index = (tmp_path / "all.html").read_text()
     assert "2 tracks: digits-sequential, digits-resnet18" in index

@@ -267,7 +267,7 @@ def test_a_board_tells_healing_from_retraining_on_what_is_left(tmp_path: Path, h
     assert "Corrected" in run("leaderboard", "--track", path, "--format", "markdown").stdout
     assert "Corrected" in run("leaderboard", "--track", path, "--format", "latex").stdout
     assert run("leaderboard", "--track", path, "--format", "html", "--out", str(tmp_path / "site")).exit_code == 0
-    assert 'data-key="corrected"' in (tmp_path / "site" / "index.html").read_text()
+    assert 'data-key="corrected"' in (tmp_path / "site" / f"{references.track.name}.html").read_text()
     assert '<th scope="row">Corrected</th>' in next((tmp_path / "site").rglob("ft.html")).read_text()
 
 

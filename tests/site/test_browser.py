@@ -16,7 +16,7 @@ from tests.site.synthetic import fill, methods
 from unlearn_bench.harness.report.site.page_data import slug
 
 pytestmark = pytest.mark.browser
-NAMES = "[...document.querySelectorAll('#board tbody.%s tr:not([hidden]) th a')].map(a => a.textContent)"
+NAMES = "[...document.querySelectorAll('#board tbody.%s tr:not([hidden])')].map(row => row.dataset.name)"
 
 
 @dataclass
@@ -36,7 +36,8 @@ class Visit:
         found: list[str] = self.tab.evaluate(NAMES % part)
         return found
 
-    def column(self, place: int, part: str = "ranked") -> list[float]:
+    def column(self, key: str, part: str = "ranked") -> list[float]:
+        place = f"[...document.querySelectorAll('#board thead th')].findIndex(th => th.dataset.key === '{key}')"
         cells = f"[...document.querySelectorAll('#board tbody.{part} tr')].map(r => r.cells[{place}].dataset.s)"
         return [float(value) for value in self.tab.evaluate(cells) if value]
 
@@ -71,13 +72,14 @@ def test_a_click_sorts_and_a_second_one_turns_the_order_round(visit: Visit) -> N
     tab = visit.open(f"{TRACK}.html")
     assert visit.sorting() == {"position": "ascending"}
     tab.click("th[data-key=rte] button")
-    speeds = visit.column(5)
+    speeds = visit.column("rte")
     assert speeds == sorted(speeds, reverse=True) and len(set(speeds)) > 10
     assert visit.sorting() == {"rte": "descending"}
     tab.click("th[data-key=rte] button")
-    assert visit.column(5) == sorted(speeds) and visit.sorting() == {"rte": "ascending"}
+    assert visit.column("rte") == sorted(speeds) and visit.sorting() == {"rte": "ascending"}
     tab.click("th[data-key=method] button")
-    names = visit.names()
+    shown = "[...document.querySelectorAll('#board tbody.ranked tr th')].map(th => th.innerText.trim())"
+    names = tab.evaluate(shown)
     assert names == sorted(names, key=str.lower)
     assert visit.names("reference") == ["original", "retrain"], "reference rows stay apart"
 
@@ -85,7 +87,7 @@ def test_a_click_sorts_and_a_second_one_turns_the_order_round(visit: Visit) -> N
 def test_text_and_facets_filter_and_say_how_many_rows_are_left(visit: Visit) -> None:
     tab = visit.open(f"{TRACK}.html")
     everyone = visit.names()
-    tab.fill("input[name=q]", "CT")
+    tab.fill("input[name=q]", "convolution transpose")
     assert visit.names() == ["ct"]
     assert re.fullmatch(r"\d+ of \d+ rows", tab.text_content("#count"))
     tab.fill("input[name=q]", "")
@@ -116,9 +118,41 @@ def test_the_state_is_in_the_address_survives_a_reload_and_goes_along_to_another
     tab.go_back()
     tab.wait_for_url("**/cifar10-resnet18.html*")
     assert visit.names() == seen
-    visit.open("index.html", f"#track={MADE_UP[1]}&q=ct")  # an address names its board, whichever page it opens
+    visit.open("all.html", f"#track={MADE_UP[1]}&q=ct")  # an address names its board, whichever page it opens
     tab.wait_for_url(f"**/{MADE_UP[1]}.html*")
     assert visit.names() + visit.names("unranked") == ["ct"]
+
+
+def test_ticked_rows_are_compared_and_chosen_columns_stay_in_the_address(visit: Visit) -> None:
+    tab = visit.open(f"{TRACK}.html")
+    for name in ("ct", "ft"):
+        tab.check(f"tr[data-name={name}] input")
+    tab.click("#compare")
+    assert sorted(visit.names()) == ["ct", "ft"] and visit.names("reference") == ["retrain", "original"]
+    tab.click("#columns summary")
+    tab.check("#columns input[name=spread]")
+    tab.uncheck("#columns input[name=rte]")
+    tab.reload()
+    assert "compare=ct%2Cft" in tab.url and sorted(visit.names()) == ["ct", "ft"]
+    assert tab.is_visible("th[data-key=spread]") and not tab.is_visible("th[data-key=rte]")
+    tab.click("#compare")
+    assert len(visit.names()) > 10
+
+
+@pytest.mark.parametrize("visit", [{"viewport": {"width": 390, "height": 844}}], indirect=True)
+def test_on_a_phone_the_headline_columns_fit(visit: Visit) -> None:
+    tab = visit.open(f"{TRACK}.html")
+    shown = "[...document.querySelectorAll('#board thead th')].filter(th => th.offsetWidth).map(th => th.dataset.key)"
+    assert tab.evaluate(shown) == ["position", "method", "retdev", "forgetting", "rte"]
+    table = "document.querySelector('#board').parentElement"
+    assert tab.evaluate(f"{table}.scrollWidth <= {table}.clientWidth")
+
+
+def test_a_row_has_an_address(visit: Visit) -> None:
+    tab = visit.open(f"entries/{TRACK}/ft.html")
+    tab.click("text=on the board")
+    tab.wait_for_url(f"**/{TRACK}.html#row-ft")
+    assert tab.is_visible("#row-ft")
 
 
 def test_nonsense_in_the_address_does_no_harm(visit: Visit) -> None:
@@ -161,16 +195,16 @@ def test_a_long_board_shows_its_first_rows_and_all_when_asked(
     assert result.exit_code == 0, result.output
     tab = chromium.new_page()
     visit = Visit(Built(tmp_path / "home", tmp_path / "site"), tab)
-    visit.open("index.html")
+    visit.open(f"{MADE_UP[1]}.html")
     total = tab.evaluate("document.querySelectorAll('#board tbody tr').length")
     assert len(visit.names() + visit.names("unranked")) == 200 and total == 230
     assert tab.text_content("#count") == "230 of 230 rows, the first 202 shown"
     assert len(visit.names("reference")) == 2, "what all are compared with"
     tab.click("th[data-key=rte] button")
-    speeds = visit.column(5)
+    speeds = visit.column("rte")
     assert speeds == sorted(speeds, reverse=True)
     rows = "[...document.querySelectorAll('#board tbody.unranked tr')]"
-    last = tab.evaluate(f"{rows}.at(-1).querySelector('th').firstChild.innerText")
+    last = tab.evaluate(f"{rows}.at(-1).dataset.name")
     assert last not in visit.names("unranked")
     tab.fill("input[name=q]", last)
     assert last in visit.names("unranked") and not tab.is_visible("#more")
@@ -184,7 +218,7 @@ def test_a_long_board_shows_its_first_rows_and_all_when_asked(
 
 @pytest.mark.parametrize("visit", [{"java_script_enabled": False}], indirect=True)
 def test_without_script_there_is_a_sorted_table_and_no_control_that_does_nothing(visit: Visit) -> None:
-    tab = visit.open("index.html")
+    tab = visit.open("all.html")
     assert not tab.is_visible("#controls") and tab.locator("#board button").count() == 0
     ranks = [float(cell.get_attribute("data-s")) for cell in tab.locator("#board tbody.ranked tr td:first-child").all()]
     assert ranks == sorted(ranks) and len(ranks) > 10
@@ -193,7 +227,14 @@ def test_without_script_there_is_a_sorted_table_and_no_control_that_does_nothing
     assert tab.is_visible("text=What every attack finds")
 
 
-PAGES = ("index.html", f"{TRACK}.html", "rules.html", f"entries/{TRACK}/ct.html", f"entries/{TRACK}/{slug(EVIL)}.html")
+PAGES = (
+    "index.html",
+    "all.html",
+    f"{TRACK}.html",
+    "rules.html",
+    f"entries/{TRACK}/ct.html",
+    f"entries/{TRACK}/{slug(EVIL)}.html",
+)
 
 
 @pytest.mark.parametrize("visit", [{"viewport": {"width": 360, "height": 740}}], indirect=True)

@@ -6,12 +6,15 @@ import re
 from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
+from xml.etree import ElementTree
 
+import pandas as pd
 import pytest
 
 from tests.harness.conftest import run
 from tests.site.conftest import EVIL, MADE_UP, SHOWN, TRACK, Built
 from tests.site.synthetic import fill, methods
+from unlearn_bench.harness.entries.entry import baseline, baseline_names
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.report.site.board_plots import pareto
 from unlearn_bench.harness.report.site.build import build
@@ -22,8 +25,8 @@ from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.tracks.loading import load_track
 from unlearn_bench.scoring.curves import EDGES, FPR, loss_histogram, roc
 
-BADGE, COLUMNS = 11, 14
-"""Of the table of the default track's board."""
+PAPERS = {str(baseline(name).metadata["paper"]) for name in baseline_names()}
+"""Addresses that pages link although they lie elsewhere."""
 
 
 class Page(HTMLParser):
@@ -33,21 +36,27 @@ class Page(HTMLParser):
         super().__init__()
         self.elements: list[tuple[str, dict[str, str | None]]] = []
         self.text = ""
-        self.rows: dict[str, list[str]] = {}
+        self.rows: dict[str, dict[str, str]] = {}
+        """Name of the entry → key of the column → text."""
+        self._keys: list[str] = []
         self._row: list[str] | None = None
+        self._name = ""
         self.feed(content)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.elements.append((tag, dict(attrs)))
         if tag == "tr":
-            self._row = []
+            self._row, self._name = [], dict(attrs).get("data-name") or ""
+        elif tag == "th" and (key := dict(attrs).get("data-key")):
+            self._keys.append(key)
         elif tag in ("td", "th") and self._row is not None:
             self._row.append("")
 
     def handle_endtag(self, tag: str) -> None:
-        if tag == "tr" and self._row:
-            name = next((cell.split()[0] for cell in self._row[2:3] if cell.split()), "")
-            self.rows.setdefault(name, [" ".join(cell.split()) for cell in self._row])
+        if tag == "tr":
+            if self._name and self._row:
+                cells = [" ".join(cell.split()) for cell in self._row]
+                self.rows[self._name] = dict(zip(self._keys, cells, strict=True))
             self._row = None
 
     def handle_data(self, data: str) -> None:
@@ -74,7 +83,9 @@ def test_text_of_participants_is_text(built: Built) -> None:
             assert tag not in ("img", "iframe", "object", "embed", "style"), path
             assert tag != "script" or set(attributes) == {"src", "defer"}, path
             assert not any(key.startswith("on") or key == "style" for key in attributes), path
-            assert not str(attributes.get("href", "")).lower().startswith(("javascript:", "http", "data:", "//")), path
+            address = str(attributes.get("href", ""))
+            assert not address.lower().startswith(("javascript:", "http:", "data:", "//")), path
+            assert not address.startswith("https:") or address in PAPERS, path
     own = pages[built.place / "entries" / TRACK / f"{slug(EVIL)}.html"].text
     assert own.count(SHOWN) >= 8, "name, title, summary, metadata, parameter, value, search, source, log, environment"
     assert "49" not in own[own.index("{{ 7") : own.index("{{ 7") + 12]
@@ -97,7 +108,8 @@ def test_names_that_are_no_file_names_get_one() -> None:
 def test_every_link_leads_to_a_file(built: Built) -> None:
     for path in all_pages(built):
         for tag, attributes in Page(path.read_text()).elements:
-            if (target := attributes.get("href") or attributes.get("src")) and not target.startswith("#"):
+            target = (attributes.get("href") or attributes.get("src") or "").partition("#")[0]
+            if target and target not in PAPERS:
                 assert (path.parent / target).resolve().is_file(), f"{path}: {tag} {target}"
 
 
@@ -111,17 +123,46 @@ def test_boards_are_light(built: Built) -> None:
 
 def test_there_is_a_board_for_every_track_architecture_and_data_set_that_has_several(built: Built) -> None:
     assert {path.stem for path in built.place.glob("*.html")} == {
-        "index", "rules", TRACK, *MADE_UP, "architecture-resnet18", "data-mnist",
+        "index", "all", "rules", TRACK, *MADE_UP, "architecture-resnet18", "data-mnist",
     }  # fmt: skip
     overall = Page(built.read("data-mnist.html"))
-    ranked = [row for row in overall.rows.values() if row[0].isdigit() or "–" in row[0][1:]]
+    ranked = [row for row in overall.rows.values() if row["position"].isdigit() or "–" in row["position"][1:]]
     assert ranked
     for row in ranked:
-        assert [sum(map(int, cell.split("·"))) for cell in row[3:6]] == [2, 2, 2], "memberships on two tracks"
+        counts = [cell for key, cell in row.items() if key.startswith("g-")]
+        assert [sum(map(int, cell.split("·"))) for cell in counts] == [2, 2, 2], "memberships on two tracks"
+    whole = Page(built.read("all.html"))
+    assert f"entries/{MADE_UP[0]}/ft.html" in built.read("all.html")
+    assert "checked" not in whole.rows, "it ran on one of four tracks"
+    assert "ft" in whole.rows and "have not run all 4 tracks" in whole.text
+
+
+def test_the_start_page_has_a_card_and_a_column_for_every_track(built: Built) -> None:
     index = Page(built.read("index.html"))
-    assert f"entries/{MADE_UP[0]}/ft.html" in built.read("index.html")
-    assert "checked" not in index.rows, "it ran on one of four tracks"
-    assert "ft" in index.rows and "have not run all 4 tracks" in index.text
+    for track in (TRACK, *MADE_UP):
+        assert index.text.count(track) == 2, "its card and its column"
+    linked = [attributes.get("href") for tag, attributes in index.elements if tag == "a"]
+    assert f"entries/{MADE_UP[0]}/ft.html" in linked and "all.html" in linked
+    assert "12 % of the training examples at random" in " ".join(index.text.split())
+
+
+def test_a_board_says_which_method_to_take_and_every_row_what_its_numbers_mean(built: Built) -> None:
+    page = Page(built.read(f"{TRACK}.html"))
+    text = " ".join(page.text.split())
+    assert "is the method to take: nothing finds more of F in it than in a retrained model" in text
+    assert page.rows["bt"]["verdict"].startswith("leaks as Original does: ")
+    assert page.rows["original"]["verdict"] == "nothing is unlearned"
+    assert page.rows["failed"]["verdict"].startswith("fails: ")
+    assert page.rows["bt"]["method"].startswith("Bad teacher bt 2023")
+
+
+def test_a_board_can_be_taken_along(built: Built) -> None:
+    page = built.read(f"{TRACK}.html")
+    csv = pd.read_csv(built.place / "data" / f"{TRACK}.csv")
+    assert {"ft", "checked", "failed"} <= set(csv["entry"])
+    assert f"@misc{{unlearn-bench-{TRACK}," in page and load_track(TRACK).reference_digest[:12] in page
+    figure = ElementTree.parse(built.place / "data" / f"{TRACK}-ulira.svg").getroot()
+    assert figure.tag.endswith("svg")
 
 
 def test_array_files_are_different_data_sets(tmp_path: Path) -> None:
@@ -129,29 +170,29 @@ def test_array_files_are_different_data_sets(tmp_path: Path) -> None:
     fill(tmp_path / "home", names, methods(21), drawn_curves=False)
     store = Store(tmp_path / "home", behind=None)
     build([read_results(References(load_track(name), store)) for name in names], tmp_path / "site")
-    assert {path.stem for path in (tmp_path / "site").glob("*.html")} == {"index", "rules", *names}
+    assert {path.stem for path in (tmp_path / "site").glob("*.html")} == {"index", "all", "rules", *names}
     assert "cifar10-mini, 16 pixels" in Page((tmp_path / "site" / "cifar10-mini.html").read_text()).text
 
 
 def test_marks_and_badges_are_seen_and_marked_rows_have_no_position(built: Built) -> None:
     content = built.read(f"{TRACK}.html")
     rows = Page(content).rows
-    badges = {name: row[BADGE] for name, row in rows.items() if len(row) == COLUMNS}
+    badges = {name: row["badge"] for name, row in rows.items()}
     expected = {"ft": "baseline", "checked": "verified", "bare": "untrusted sandbox", "retrain": "reference"}
     assert {name: badges[name] for name in expected} == expected
     assert badges["failed"] == "self-reported"
-    assert rows["cheat"][0] == "–" and rows["cheat"][2] == "cheat disqualified"
-    assert rows["retrain"][0] == rows["original"][0] == "–"
-    assert rows["ft"][0][0].isdigit() and "G" in rows["ft"][3] and rows["ft"][BADGE - 1] == "10/10"
-    assert rows["failed"][BADGE - 1] == "1/10" and "F" in rows["failed"][3]
+    assert rows["cheat"]["position"] == "–" and rows["cheat"]["method"] == "cheat disqualified"
+    assert rows["retrain"]["position"] == rows["original"]["position"] == "–"
+    assert rows["ft"]["position"][0].isdigit() and "G" in rows["ft"]["retdev"] and rows["ft"]["seeds"] == "10/10"
+    assert rows["failed"]["seeds"] == "1/10" and "F" in rows["failed"]["retdev"]
     order = list(rows)
     assert order[-2:] == ["retrain", "original"] and order.index("cheat") > order.index("failed")
 
 
 def test_on_a_public_site_untrusted_rows_have_no_position(stored: Built, tmp_path: Path) -> None:
     run("leaderboard", "--format", "html", "--out", str(tmp_path), "--track", TRACK, "--public")
-    rows = Page((tmp_path / "index.html").read_text()).rows
-    assert rows["bare"][0] == "–" and rows["checked"][0][0].isdigit()
+    rows = Page((tmp_path / f"{TRACK}.html").read_text()).rows
+    assert rows["bare"]["position"] == "–" and rows["checked"]["position"][0].isdigit()
 
 
 def test_an_entry_page_has_what_is_known(stored: Built) -> None:

@@ -12,9 +12,11 @@ import pandas as pd
 
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.report.cells import NONE, group, unconverged
+from unlearn_bench.harness.report.methods import Method, method
 from unlearn_bench.harness.report.neighbours import told_apart
 from unlearn_bench.harness.report.site.page_data import LETTERS, Board, Number, Part, Row, number, plain, position, slug
-from unlearn_bench.harness.report.track_notes import access, pretraining
+from unlearn_bench.harness.report.track_notes import access, forgetting, pretraining
+from unlearn_bench.harness.report.verdicts import headline, headline_over, like_original, verdict
 from unlearn_bench.harness.results import board, scores
 from unlearn_bench.harness.results.badges import UNTRUSTED
 from unlearn_bench.harness.results.board import Results
@@ -22,6 +24,8 @@ from unlearn_bench.harness.results.board_entries import shipped_kinds
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support.parallel import side_by_side
 from unlearn_bench.harness.tracks.specification import Track
+from unlearn_bench.harness.units import entry_sources
+from unlearn_bench.scoring.group_membership import FORGETTING
 from unlearn_bench.scoring.metric import Metric
 from unlearn_bench.scoring.metric_table import by_weight, grouped, ranked
 from unlearn_bench.scoring.umia import sampling_error
@@ -103,6 +107,7 @@ def _data_set(results: Results) -> str:
 def _track(results: Results, table: pd.DataFrame, cells: Mapping[str, Mapping[tuple[str, str], str]]) -> Board:
     track = results.references.track
     seed_scores = {} if track.sealed else scored(results)
+    methods = _methods(results)
     rows = []
     for values in table.to_dict("records"):
         name = str(values["entry"])
@@ -114,7 +119,7 @@ def _track(results: Results, table: pd.DataFrame, cells: Mapping[str, Mapping[tu
         }
         track_cells = {key: letter for key, letter in cells.get(name, {}).items() if key[0] == track.name}
         linked = f"entries/{slug(track.name)}/{slug(name)}.html" if name in results.entries else ""
-        rows.append(row(values, linked, track_cells, seeds))
+        rows.append(row(values, linked, track_cells, seeds, methods.get(name)))
     entries = list(results.entries.values())
     null, floor = board.null(results.references, entries), board.floor(results.references, entries)
     splits = track.splits
@@ -124,6 +129,7 @@ def _track(results: Results, table: pd.DataFrame, cells: Mapping[str, Mapping[tu
     facts = [
         ("Data", f"{_data_set(results)}, {size}"),
         ("Model", _architecture(results)),
+        ("Forgets", forgetting(track)),
         ("Examples", parts),
         *([("Access", tier)] if (tier := access(track)) else []),
         ("Model seeds", str(track.protocol.seeds)),
@@ -144,6 +150,7 @@ def _track(results: Results, table: pd.DataFrame, cells: Mapping[str, Mapping[tu
             ("Analysis", track.analysis_digest),
         )
     ]
+    names = {name: described.name for name, described in methods.items()}
     return Board(
         slug=slug(track.name),
         title=plain(track.analysis.title or track.name),
@@ -155,7 +162,31 @@ def _track(results: Results, table: pd.DataFrame, cells: Mapping[str, Mapping[tu
         null=null,
         notes=_notes(table, track),
         corruption=track.corruption,
+        headline=plain(headline(table, names)),
+        scales=_scales(table, null),
     )
+
+
+def _methods(results: Results) -> dict[str, Method]:
+    """Return what the entries of a track are called; of a sealed track only the shipped ones have more than a name."""
+    described = {}
+    for name, board_entry in results.entries.items():
+        if results.references.track.sealed and board_entry.kind == "entry":
+            continue
+        entry = entry_sources.find(results.references.store, next(iter(board_entry.records.values())))
+        if entry is not None:
+            described[name] = method(entry)
+    return described
+
+
+def _scales(table: pd.DataFrame, null: Mapping[str, float]) -> dict[str, tuple[float, float]]:
+    scales = {FORGETTING: (0.0, 1.0)}
+    for values in table[table["entry"] == "original"].to_dict("records"):
+        for metric in by_weight():
+            original = values.get(metric.name)
+            if metric.name in null and original is not None and not pd.isna(original) and original != null[metric.name]:
+                scales.setdefault(metric.name, (float(null[metric.name]), float(original)))
+    return scales
 
 
 def _several(
@@ -167,7 +198,7 @@ def _several(
     public: bool,
 ) -> Board:
     names = tuple(results.references.track.name for results in members)
-    table = board.overall(members, public)
+    table, methods = board.overall(members, public), _methods(members[0])
     rows = []
     for values in table.to_dict("records"):
         entry = str(values["entry"])
@@ -177,7 +208,8 @@ def _several(
         }
         first_page = f"entries/{slug(names[0])}/{slug(entry)}.html"  # which links to the entry's other tracks
         linked = first_page if entry in members[0].entries else ""
-        rows.append(row(values, linked, entry_cells, {}, {} if values["state"] == "reference" else counts))
+        described = methods.get(entry)
+        rows.append(row(values, linked, entry_cells, {}, described, {} if values["state"] == "reference" else counts))
     absent = {str(entry) for track in names for entry in tables[track]["entry"]} - {r.name for r in rows}
     notes = (f"Not here, since they have not run all {len(names)} tracks with one source: {len(absent)} entries.",)
     prefix = {OVERALL: "all", ARCHITECTURES: f"architecture-{name}", DATA_SETS: f"data-{name}"}[family]
@@ -190,6 +222,7 @@ def _several(
         tracks=names,
         rows=tuple(rows),
         notes=notes if absent else (),
+        headline=plain(headline_over(table, {each: found.name for each, found in methods.items()}, len(names))),
     )
 
 
@@ -198,9 +231,10 @@ def row(
     link: str,
     cells: Mapping[tuple[str, str], str],
     seeds: Mapping[str, tuple[float, ...]],
+    described: Method | None = None,
     counts: Mapping[str, tuple[int, ...]] | None = None,
 ) -> Row:
-    """Make a row of a page from a row of a board."""
+    """Make a row of a page from a row of a board; ``described`` is what is known of its method."""
     part: Part = (
         "reference" if values["state"] == "reference" else "unranked" if pd.isna(values["position"]) else "ranked"
     )
@@ -210,15 +244,20 @@ def row(
         if mean is not None:
             numbers[metric.name] = mean
     spread = tuple(float(values.get(f"{metric.name}_sd", np.nan)) for metric in _with_spread())
+    found = described or Method(str(values["entry"]))
     groups = {each.name: letter for each in grouped() if (letter := group(values, each.name)) != NONE}
     return Row(
         name=plain(values["entry"]),
+        slug=slug(str(values["entry"])),
         link=link,
         part=part,
         state=str(values["state"]),
         reason=plain(values.get("reason", "")),
         badge=str(values["badge"]),
         position=position(values),
+        method=Method(*(plain(each) for each in (found.name, found.year, found.paper, found.work))),
+        verdict=plain(verdict(values)) if counts is None else "",
+        leaks=counts is None and like_original(values),
         values=numbers,
         groups=groups if counts is None else {},
         counts=counts or {},  # type: ignore[arg-type]

@@ -22,7 +22,7 @@ Named = Sequence[tuple[str, bool, float, float, float]]
 """Name, whether it is a reference row, mean, low, high."""
 
 
-def trade_off(board: Board) -> Markup | None:
+def trade_off(board: Board, standalone: bool = False) -> Markup | None:
     """RetDev against what is left, both better where they are low; the area of a point its speed-up; Pareto front."""
     rows = [row for row in board.rows if {"retdev", FORGETTING} <= set(row.values) and row.state not in UNRANKED]
     if not any(row.part == "ranked" for row in rows):
@@ -59,7 +59,7 @@ def trade_off(board: Board) -> Markup | None:
         if len(rows) <= MOST and (spot := free_spot(row.name, cx, cy, sizes[row.name], boxes)):
             parts.append(text(spot[0], spot[1], row.name, spot[2]))
     title = f"Retention against forgetting of {len(rows)} methods; the Pareto front has {len(front)} of them"
-    return picture(title, height, parts)
+    return picture(title, height, parts, standalone)
 
 
 def pareto(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -144,6 +144,15 @@ def ulira(rows: Named, null: Mapping[str, float], title: str, standalone: bool =
     return picture(title, bottom + 52, parts, standalone)
 
 
+def attacked_rows(board: Board) -> Named:
+    """Return what :func:`ulira` draws of a board's page; nothing where its null band is not known."""
+    if "ulira" not in board.null:
+        return []
+    attacked = [row for row in board.rows if "ulira" in row.values and row.state != DISQUALIFIED]
+    numbers = [(row, row.values["ulira"]) for row in attacked]
+    return [(row.name, row.part == "reference", each.mean, each.low, each.high) for row, each in numbers]
+
+
 def ulira_rows(board: pd.DataFrame) -> Named:
     """Return what :func:`ulira` draws, from the table of a board: not the rows that were disqualified."""
     rows = board[board["ulira"].notna() & (board["state"] != DISQUALIFIED)]
@@ -151,7 +160,7 @@ def ulira_rows(board: pd.DataFrame) -> Named:
     return [(str(name), state == "reference", *map(float, numbers)) for name, state, *numbers in columns]
 
 
-def strips(board: Board) -> Markup | None:
+def strips(board: Board, standalone: bool = False) -> Markup | None:
     """Metrics that declare a spread, of every seed, one line per method: how far a method can be relied on."""
     metrics = [metric for metric in by_weight() if metric.spread]
     rows = [row for row in board.rows if metrics and all(row.seeds.get(metric.name) for metric in metrics)][:MOST]
@@ -175,7 +184,7 @@ def strips(board: Board) -> Markup | None:
             kind = "other" if row.part == "reference" else "mark"
             parts.append(tag("path", tooltip, class_=f"tick {kind}", d=marks, fill="none"))
     parts += [text(NAMES - 12, top + 6 + ROW * (i + 0.5), shortened(row.name), "end") for i, row in enumerate(rows)]
-    return picture(f"{titles(metrics)} of every seed of {len(rows)} methods", bottom + 24, parts)
+    return picture(f"{titles(metrics)} of every seed of {len(rows)} methods", bottom + 24, parts, standalone)
 
 
 def group_map(board: Board) -> Markup | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 
 from unlearn_bench.harness.report.site import board_data, pages
-from unlearn_bench.harness.report.site.contract import INDEX, Page, Rows, Site
+from unlearn_bench.harness.report.site.contract import Page, Rows, Site
 from unlearn_bench.harness.report.site.page_data import slug
 from unlearn_bench.harness.results.board import Results
 from unlearn_bench.harness.support.parallel import side_by_side
@@ -81,9 +81,9 @@ def _write_pages(out: Path, some: Iterable[Page]) -> list[str]:
     return names
 
 
-def _write(path: Path, text: str) -> None:
+def _write(path: Path, content: str | bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8", newline="\n")
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
 
 
 def _site(tracks: Sequence[Results], public: bool, links: Sequence[tuple[str, str]]) -> Site:
@@ -97,5 +97,5 @@ def _site(tracks: Sequence[Results], public: bool, links: Sequence[tuple[str, st
         rows[track] = {name: pair for pair in pairs if (name := str(pair[1]["entry"])) in results.entries}
         for name in rows[track]:
             entry_files.setdefault(name, {})[track] = f"entries/{slug(track)}/{slug(name)}.html"
-    board_files = {board.slug: INDEX if board is boards[0] else f"{board.slug}.html" for board in boards}
-    return Site(tracks, boards, rows, board_files, entry_files, links)
+    board_files = {board.slug: f"{board.slug}.html" for board in boards}
+    return Site(tracks, boards, tables, rows, board_files, entry_files, links)

@@ -1,8 +1,8 @@
 """What a module of ``site/pages`` is given, and what it defines.
 
 * ``pages(site)`` yields each page as the name of its file, relative to the site, and a function without arguments that
-  returns its HTML. Pages are made side by side in copies of this process, so what the functions share should be made
-  when the first of them is called.
+  returns its HTML, or the content of another kind of file. Pages are made side by side in copies of this process, so
+  what the functions share should be made when the first of them is called.
 * ``LINK``, optional: the name of one of its files and a title. Every page of the site then links it in its head.
 
 ``site.templating`` fills templates of the folder ``site/templates`` and templates that stand in the module.
@@ -14,11 +14,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import pandas as pd
+
 from unlearn_bench.harness.report.site.page_data import Board, Row
 from unlearn_bench.harness.results.board import Results
 
-Page = tuple[str, Callable[[], str]]
-"""Name of the file, and what makes its HTML."""
+Page = tuple[str, Callable[[], str | bytes]]
+"""Name of the file, and what makes its HTML or other content."""
 Pages = Callable[["Site"], Iterable[Page]]
 Rows = Mapping[str, tuple[Row, Mapping[Any, Any]]]
 """Entry → its row, as on the page and as in the table of the board."""
@@ -32,6 +34,8 @@ class Site:
     tracks: Sequence[Results]
     boards: Sequence[Board]
     """The first one is the start page."""
+    tables: Mapping[str, pd.DataFrame]
+    """Track → the table of its own board."""
     rows: Mapping[str, Rows]
     """Track → rows of its own board that have an entry page."""
     board_files: Mapping[str, str]

@@ -10,10 +10,11 @@ from typing import Any
 from unlearn_bench.harness.entries.entry import Entry
 from unlearn_bench.harness.references.roles import RoleKind
 from unlearn_bench.harness.report.cells import late_gain
-from unlearn_bench.harness.report.site.page_data import EntryPage, Number, Row, Seed, number, plain, slug
-from unlearn_bench.harness.results import attack_panel, curves
+from unlearn_bench.harness.report.site.page_data import Compared, EntryPage, Row, Seed, number, plain, slug
+from unlearn_bench.harness.results import attack_panel, curves, relearning
 from unlearn_bench.harness.results.board import REFERENCES, Results
 from unlearn_bench.harness.results.board_entries import BoardEntry
+from unlearn_bench.harness.results.relearning import RelearningCurve
 from unlearn_bench.harness.results.scores import Scores, value
 from unlearn_bench.harness.units import disclosure, entry_sources, tuning
 from unlearn_bench.harness.units.records import Record
@@ -39,11 +40,22 @@ def _has_logits(board_entry: BoardEntry) -> bool:
 
 
 def page(
-    results: Results, name: str, row: Row, values: Mapping[Any, Any], reference_curves: Mapping[str, curves.Curves]
+    results: Results,
+    name: str,
+    row: Row,
+    values: Mapping[Any, Any],
+    beside: Mapping[str, Mapping[Any, Any]],
+    reference_curves: Mapping[str, curves.Curves],
 ) -> EntryPage:
     """Return what is on the page of an entry that stands on the track's board.
 
-    ``reference_curves``: as :func:`references` returns them.
+    Args:
+        results: of the track.
+        name: of the entry.
+        row: of the entry, as on the board's page.
+        values: the same as in the table of the board.
+        beside: ``retrain``, ``null`` and ``original``, as in the table of the board.
+        reference_curves: as :func:`references` returns them.
     """
     board_entry = results.entries[name]
     track, store = results.references.track, results.references.store
@@ -62,7 +74,7 @@ def page(
         statuses=statuses,
         attack_numbers=_attack_numbers(results, board_entry) if complete or not track.sealed else (),
         shares=tuple(results.shares(name)) if complete or not track.sealed else (),
-        numbers=_numbers(values, track.corruption),
+        numbers=_numbers(values, beside, track.corruption),
         corruption=track.corruption,
     )
     if track.sealed:
@@ -86,6 +98,7 @@ def page(
         parameters=_parameters(records[0], entry, track.analysis.max_epochs),
         search=_search(choice),
         seeds=tuple(_seed(record, results.record_scores(record), track.corruption) for record in records),
+        relearning=_relearning(results, board_entry),
         curves={} if entry_curves is None else {"own": entry_curves, **reference_curves},
         shadows=_shadows(results, board_entry.name),
         environment=_environment(records),
@@ -104,15 +117,37 @@ def _attack_numbers(
     return tuple((each.attack, each.number, each.value, each.null, each.original) for each in table)
 
 
-def _numbers(values: Mapping[Any, Any], corruption: str) -> tuple[tuple[Metric, Number], ...]:
+def _numbers(
+    values: Mapping[Any, Any], beside: Mapping[str, Mapping[Any, Any]], corruption: str
+) -> tuple[Compared, ...]:
     means = [(metric, number(values, metric.name)) for metric in shown("entry page", corruption)]
-    return tuple((metric, mean) for metric, mean in means if mean is not None)
-
-
-def _parameters(record: Record, entry: Entry | None, max_epochs: int) -> tuple[tuple[str, str, str], ...]:
-    space = {} if entry is None else entry.search_space
     return tuple(
-        (plain(name), plain(repr(value)), plain(in_words(space[name], max_epochs)) if name in space else "not searched")
+        Compared(metric, mean, *(_mean(beside[kind], metric) for kind in ("retrain", "null", "original")))
+        for metric, mean in means
+        if mean is not None
+    )
+
+
+def _mean(values: Mapping[Any, Any], metric: Metric) -> float | None:
+    mean = number(values, metric.name)
+    return None if mean is None else mean.mean
+
+
+def _relearning(results: Results, board_entry: BoardEntry) -> dict[str, RelearningCurve]:
+    found = relearning.curves(results.references, {board_entry.name: board_entry})
+    return found if board_entry.name in found else {}
+
+
+def _parameters(record: Record, entry: Entry | None, max_epochs: int) -> tuple[tuple[str, str, str, str], ...]:
+    space = {} if entry is None else entry.search_space
+    defaults = {} if entry is None else entry.defaults
+    return tuple(
+        (
+            plain(name),
+            plain(repr(value)),
+            plain(repr(defaults[name])) if name in defaults else "–",
+            plain(in_words(space[name], max_epochs)) if name in space else "not searched",
+        )
         for name, value in sorted(record.parameters.items())
     )
 

@@ -1,4 +1,4 @@
-"""Plots of an entry: losses on F against T, and ROC curves of U-MIA's attack on log axes."""
+"""Plots of an entry: the panel, its seeds, relearning, losses on F against T, and ROC curves of U-MIA's attack."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ from functools import cache, lru_cache
 
 from markupsafe import Markup
 
+from unlearn_bench.harness.report.site.page_data import Seed
 from unlearn_bench.harness.report.site.svg import across, line, linear, picture, steps, tag, text, up
 from unlearn_bench.harness.results.curves import Curves
+from unlearn_bench.harness.results.relearning import RelearningCurve
 from unlearn_bench.scoring.curves import EDGES, FPR
 from unlearn_bench.scoring.forgetting import Share
+from unlearn_bench.scoring.metric_table import shown
 
 WIDTH, HEIGHT, LEFT, TOP, BOTTOM = 480, 300, 52, 30, 250
 PANEL_LEFT, ROW, LIMIT = 170, 20, 3.0
@@ -36,6 +39,53 @@ def panel(shares: Sequence[Share]) -> Markup:
         parts.append(tag("circle", class_="mark", cx=x(min(max(share.value, low), high)), cy=y, r=3.5))
     parts.append(text(WIDTH / 2, height - 8, "0: a second retrained model · 1: Original", "middle", soft=True))
     return picture("What every attack and probe finds of the entry", height, parts, width=WIDTH)
+
+
+def seeds(units: Sequence[Seed], scales: Mapping[str, tuple[float, float]]) -> Markup | None:
+    """Draw what the metrics of every seed read, a line each; ``scales``: metric → what the null and Original read."""
+    lines = []
+    for metric in shown("seeds page"):
+        values = [value for unit in units if (value := unit.numbers.get(metric.name)) is not None]
+        if metric.better and metric.name in scales and values:
+            null, original = scales[metric.name]
+            lines.append((metric, values, [(value - null) / (original - null) for value in values]))
+    if not lines:
+        return None
+    height = 64 + ROW * len(lines)
+    drawn = [min(max(share, -LIMIT), LIMIT) for _, _, shares in lines for share in shares]
+    low, high = min(-0.25, *drawn), max(1.25, *drawn)
+    x, bottom = linear(low, high, PANEL_LEFT, WIDTH - 12), height - 44
+    ticks = steps(low, high, 5)
+    parts = across(x, ticks, 8, bottom, [f"{tick:g}" for tick in ticks])
+    parts += [line(x(at), 8, x(at), bottom, kind) for at, kind in ((0.0, "mark"), (1.0, "other"))]
+    for place, (metric, values, shares) in enumerate(lines):
+        y = 8 + ROW * (place + 0.5)
+        marks = "".join(f"M{x(min(max(share, low), high)):.1f} {y - 6:.0f}v12" for share in shares)
+        tooltip = tag("title", f"{metric.title}: " + ", ".join(f"{value:.{metric.digits}f}" for value in values))
+        parts.append(text(PANEL_LEFT - 8, y + 4, metric.title, "end"))
+        parts.append(tag("path", tooltip, class_="tick mark", d=marks, fill="none"))
+    parts.append(text(WIDTH / 2, height - 8, "0: a second retrained model · 1: Original", "middle", soft=True))
+    return picture(f"Every seed by {len(lines)} metrics", height, parts, width=WIDTH)
+
+
+def relearning(curves: Mapping[str, RelearningCurve]) -> Markup:
+    """Draw the accuracy on F along the steps of training on R, mean over the seeds, of an entry and reference rows."""
+    kinds = {name: {"original": "original", "retrain": "retrained"}.get(name, "own") for name in curves}
+    last = max(max(curve.steps) for curve in curves.values())
+    x, y = linear(0, last, LEFT, WIDTH - 12), linear(0, 1, BOTTOM, TOP)
+    levels = [0.0, 0.25, 0.5, 0.75, 1.0]
+    ticks = steps(0, last, 5)
+    parts = [
+        *across(x, ticks, TOP, BOTTOM, [f"{tick:g}" for tick in ticks]),
+        *up(y, levels, LEFT, WIDTH - 12, [f"{level:g}" for level in levels]),
+        text(WIDTH / 2, HEIGHT - 12, "steps of training on R", "middle", soft=True),
+        *_legend([(kind, LABELS[kind]) for kind in kinds.values()]),
+    ]
+    for name, curve in sorted(curves.items(), key=lambda pair: kinds[pair[0]] == "own"):
+        means = curve.accuracy.mean(axis=0)
+        path = "L".join(f"{x(step):.1f} {y(float(mean)):.1f}" for step, mean in zip(curve.steps, means, strict=True))
+        parts.append(tag("path", class_=f"roc {kinds[name]}", d=f"M{path}"))
+    return picture("Accuracy on F while the models are trained on R", HEIGHT, parts, width=WIDTH)
 
 
 def losses(curves: Curves) -> Markup:

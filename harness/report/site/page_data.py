@@ -13,7 +13,9 @@ from typing import Any, Literal
 import pandas as pd
 
 from unlearn_bench.harness.entries.entry import NAME
+from unlearn_bench.harness.report.methods import Method
 from unlearn_bench.harness.results.curves import Curves
+from unlearn_bench.harness.results.relearning import RelearningCurve
 from unlearn_bench.scoring.forgetting import Share
 from unlearn_bench.scoring.metric import Metric
 
@@ -59,6 +61,7 @@ class Row:
     """One method on one board."""
 
     name: str
+    slug: str
     link: str
     """Page of the entry, relative to the board's; empty where it has none."""
     part: Part
@@ -66,6 +69,12 @@ class Row:
     reason: str
     badge: str
     position: Position | None
+    method: Method
+    """What it is called, and where it was published."""
+    verdict: str
+    """What its numbers say in words; empty on a board over several tracks."""
+    leaks: bool
+    """Whether it reads like Original."""
     values: Mapping[str, Number]
     """By metric, where known; over several tracks without intervals (low = high = mean)."""
     groups: Mapping[str, str]
@@ -108,6 +117,10 @@ class Board:
     notes: tuple[str, ...] = ()
     corruption: str = ""
     """Of the training data of its track; empty where that is clean."""
+    headline: str = ""
+    """Which method to take, and why."""
+    scales: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """Metric → what the null and Original read, where they differ: the ends of the bars in its cells."""
 
     @property
     def single(self) -> bool:
@@ -140,6 +153,17 @@ class Seed:
 
 
 @dataclass(frozen=True)
+class Compared:
+    """A number of an entry beside the same of the reference rows; ``None`` where one of them has none."""
+
+    metric: Metric
+    number: Number
+    retrain: float | None
+    null: float | None
+    original: float | None
+
+
+@dataclass(frozen=True)
 class EntryPage:
     """One entry on one track."""
 
@@ -156,7 +180,7 @@ class EntryPage:
     statuses: Mapping[str, int]
     attack_numbers: tuple[tuple[str, str, float, float | None, float], ...]
     """Attack, number, value, null where there is one, Original."""
-    numbers: tuple[tuple[Metric, Number], ...]
+    numbers: tuple[Compared, ...]
     shares: tuple[Share, ...] = ()
     """What every attack and probe finds, from the null to Original."""
     corruption: str = ""
@@ -164,11 +188,13 @@ class EntryPage:
     summary: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)
     digests: Mapping[str, str] = field(default_factory=dict)
-    parameters: tuple[tuple[str, str, str], ...] = ()
-    """Name, value, what was searched."""
+    parameters: tuple[tuple[str, str, str, str], ...] = ()
+    """Name, value, default, what was searched."""
     search: Mapping[str, str] = field(default_factory=dict)
     """The tuning budget and what it cost; empty without a search."""
     seeds: tuple[Seed, ...] = ()
+    relearning: Mapping[str, RelearningCurve] = field(default_factory=dict)
+    """Of the entry and of the reference rows, by name; empty where the probe has not looked at it."""
     curves: Mapping[str, Curves] = field(default_factory=dict)
     """``own``, ``original``, ``retrained``; empty where no logits are here."""
     shadows: str = ""

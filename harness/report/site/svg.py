@@ -15,7 +15,8 @@ svg { --ink: #1f2328; --soft: #59636e; --rule: #d1d9e0; --band: #d7e8d4; --mark:
   --mark: #79c0ff; --other: #ff9492; } }
 text { font: 13px system-ui, sans-serif; fill: var(--ink); } .soft { fill: var(--soft); font-size: 12px; }
 .grid { stroke: var(--rule); } .band { fill: var(--band); } .mark { stroke: var(--mark); fill: var(--mark); }
-.other { stroke: var(--other); fill: var(--other); }
+.other { stroke: var(--other); fill: var(--other); } .dot { fill-opacity: .45; } .tick { stroke-width: 2; fill: none; }
+.front { stroke: var(--soft); stroke-width: 2; stroke-dasharray: 5 4; }
 </style>"""
 )
 """What a plot needs where no page's style sheet is."""

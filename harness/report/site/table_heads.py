@@ -2,52 +2,90 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+from unlearn_bench.harness.report.site.page_data import Board, Row
 from unlearn_bench.scoring.metric import Metric
 from unlearn_bench.scoring.metric_table import by_weight, leading, ranked, shown, titles
 
-Head = tuple[str, str, str, str]
-"""Key, heading, direction of a first click, meaning."""
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a board."""
+
+    key: str
+    label: str
+    best: str
+    """``low`` or ``high``: which end the first click on its heading puts first."""
+    meaning: str
+    leading: bool = False
+    """Whether it is there before a reader chooses columns."""
+    metric: Metric | None = None
+    """The metric whose means it has."""
+    counts: str = ""
+    """The metric whose groups it counts."""
 
 
-def board_metrics(single: bool, attacked: bool, corruption: str = "") -> list[Metric]:
-    """Metrics whose means are columns of a board: of one track, or of several, which have the ranked ones only."""
-    others = [metric for metric in shown("board page", corruption) if single and not metric.ranked]
-    return [*leading("board page"), *(metric for metric in others if attacked or metric.reads != "shadows")]
-
-
-def board_heads(single: bool, attacked: bool, corruption: str = "") -> list[Head]:
-    """Columns of a board, in order.
-
-    Args:
-        single: whether it is the board of one track.
-        attacked: whether any row ran U-LiRA.
-        corruption: of the track's training data, see ``Metric.corruptions``.
-    """
+def board_columns(board: Board) -> list[Column]:
+    """Return the columns of a board in order, with those that say the same of every row."""
     over = titles(ranked())
-    heads = [
-        ("position", "Position", "low", f"The places that a row shares with its equals, by its groups of {over}"),
-        ("range", "Range", "low", "Its places in 95 % of the boards when the seeds are drawn again"),
-    ]
-    heads.append(("method", "Method", "low", "Name of the entry; its page has everything that is known of it"))
-    means = [_mean(metric) for metric in board_metrics(single, attacked, corruption)]
-    badge = ("badge", "Badge", "low", "Who vouches for the row")
-    if not single:
-        return [*heads, *_counts(), *means, badge]
-    spread = " / ".join(metric.title for metric in by_weight() if metric.spread)
-    return [
-        *heads,
-        *means,
-        (
-            "spread",
-            "Spread",
-            "low",
-            f"Reliability: standard deviation over the seeds of {spread}; sorted by the larger one",
+    places = f"The places that a row shares with its equals, by its groups of {over}"
+    columns = [
+        Column("position", "Position", "low", places, leading=True),
+        Column(
+            "method", "Method", "low", "Name, code and year; its page has everything that is known of it", leading=True
         ),
-        ("seeds", "Seeds", "high", "Seeds that ended ok, of those that the track wants"),
-        badge,
-        ("hardware", "Hardware", "low", "Class of machine that timed it: RTE is a ratio within one machine"),
-        ("date", "Date", "high", "Day of the newest unit"),
     ]
+    metrics = _metrics(board)
+    if not board.single:
+        badge = Column("badge", "Badge", "low", "Who vouches for the row", leading=True)
+        return [*columns, *_counts(), *(_mean(metric, leading=True) for metric in metrics), badge]
+    spread = " / ".join(metric.title for metric in by_weight() if metric.spread)
+    drawn = "Its places in 95 % of the boards when the seeds are drawn again"
+    deviations = f"Reliability: standard deviation over the seeds of {spread}; sorted by the larger one"
+    first = {metric.name for metric in metrics if metric.ranked or metric.name == "ulira"}
+    return [
+        *columns,
+        Column("verdict", "Verdict", "low", "What the numbers of the row say in words", leading=True),
+        *(_mean(metric, metric.name in first) for metric in sorted(metrics, key=lambda each: each.name not in first)),
+        Column("range", "Range", "low", drawn),
+        Column("spread", "Spread", "low", deviations),
+        Column("seeds", "Seeds", "high", "Seeds that ended ok, of those that the track wants"),
+        Column("badge", "Badge", "low", "Who vouches for the row", leading=True),
+        Column("hardware", "Hardware", "low", "Class of machine that timed it: RTE is a ratio within one machine"),
+        Column("date", "Date", "high", "Day of the newest unit"),
+    ]
+
+
+FOLDED = {"seeds", "badge", "hardware", "date"}
+"""Columns that leave the table where they say the same of every row that is no reference row."""
+
+
+def folded(board: Board, columns: list[Column]) -> dict[str, str]:
+    """Return what the folded columns say of every row, by key; nothing of a board with one row."""
+    rows = [row for row in board.rows if row.part != "reference"]
+    constant = {}
+    for column in columns:
+        if column.key in FOLDED and len(rows) > 1:
+            values = {_said(row, column.key) for row in rows}
+            if len(values) == 1:
+                constant[column.key] = values.pop()
+    return constant
+
+
+def _said(row: Row, key: str) -> str:
+    return f"{row.seeds_ok}/{row.seeds_total}" if key == "seeds" else str(getattr(row, key))
+
+
+def _metrics(board: Board) -> list[Metric]:
+    on_pages = [
+        *leading("board page"),
+        *(metric for metric in shown("board page", board.corruption) if not metric.ranked),
+    ]
+    if not board.single:
+        return leading("board page")
+    wide = [metric for metric in shown("wide table", board.corruption) if metric not in on_pages]
+    return [metric for metric in (*on_pages, *wide) if board.attacked or metric.reads != "shadows"]
 
 
 def unit_columns(corruption: str = "") -> list[tuple[str, str, int]]:
@@ -57,16 +95,17 @@ def unit_columns(corruption: str = "") -> list[tuple[str, str, int]]:
     return [*models, ("seconds", "wall s", 2), ("cpu_seconds", "CPU s", 2), *runs, ("peak_mib", "peak MiB", 0)]
 
 
-def _mean(metric: Metric) -> Head:
-    return metric.name, metric.title, metric.better or "high", metric.hint or metric.meaning
+def _mean(metric: Metric, leading: bool) -> Column:
+    meaning = metric.hint or metric.meaning
+    return Column(metric.name, metric.title, metric.better or "high", meaning, leading, metric)
 
 
-def _counts() -> list[Head]:
+def _counts() -> list[Column]:
     first, *others = ranked()
     meaning = f"On how many tracks it is in which group by {first.title}; sorted by G1, then G2, then G3"
     meanings = [meaning, *(f"The same by {metric.title}" for metric in others)]
     return [
-        (f"g-{metric.name}", f"{metric.title} G1·G2·G3·F", "high", meaning)
+        Column(f"g-{metric.name}", f"{metric.title} G1·G2·G3·F", "high", meaning, True, counts=metric.name)
         for metric, meaning in zip(ranked(), meanings, strict=True)
     ]
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from functools import cache
+from importlib.metadata import metadata
 from pathlib import Path
 
 import jinja2
 
+from unlearn_bench.harness.report.site.cell_bars import bar
 from unlearn_bench.harness.report.site.contract import Site
 from unlearn_bench.harness.report.site.page_data import Number
 from unlearn_bench.scoring.metric import Metric
@@ -14,12 +16,20 @@ from unlearn_bench.scoring.metric import Metric
 
 def render(site: Site, template: str, root: str = "", **content: object) -> str:
     """HTML from a file of ``site/templates``; ``root``: path from the page's folder to that of the site."""
-    return _environment().get_template(template).render(root=root, links=site.links, **content)
+    return _environment().get_template(template).render(root=root, links=site.links, addresses=addresses(), **content)
 
 
 def render_text(site: Site, template: str, root: str = "", **content: object) -> str:
     """HTML from a template's text, which may extend ``base.html``."""
-    return _environment().from_string(template).render(root=root, links=site.links, **content)
+    return _environment().from_string(template).render(root=root, links=site.links, addresses=addresses(), **content)
+
+
+@cache
+def addresses() -> tuple[tuple[str, str], ...]:
+    """Return the addresses that the distribution names, such as its repository, with their titles."""
+    lines = metadata("unlearn-bench").get_all("Project-URL") or []
+    pairs = [tuple(part.strip() for part in line.split(",", 1)) for line in lines]
+    return tuple((title, address) for title, address in pairs if address.startswith("https://"))
 
 
 @cache
@@ -31,7 +41,7 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"fixed": _fixed, "interval": _interval, "sig": _sig, "order": _order}
+    environment.filters |= {"fixed": _fixed, "middle": _middle, "ends": _ends, "sig": _sig, "order": _order, "bar": bar}
     return environment
 
 
@@ -39,15 +49,17 @@ def _fixed(value: float | None, digits: int) -> str:
     return "–" if value is None else f"{value:.{digits}f}"
 
 
-def _interval(number: Number, metric: Metric) -> str:
-    """``0.079 ± 0.034``; of a ratio and of an accuracy with an interval of its own the two ends."""
+def _middle(number: Number, metric: Metric) -> str:
+    """``0.079``, or a ratio as ``1.7×``."""
+    return f"{number.mean:.{metric.digits}f}" + ("×" if metric.ratio else "")
+
+
+def _ends(number: Number, metric: Metric) -> str:
+    """``± 0.034``; of a ratio and of a number whose interval is not symmetric both ends, and nothing without one."""
     digits = metric.digits
-    ends = f"{number.low:.{digits}f}–{number.high:.{digits}f}"
-    if metric.ratio:
-        return f"{number.mean:.{digits}f}×" + (f" ({ends})" if number.half else "")
-    if metric.reads in ("shadows", "panel"):
-        return f"{number.mean:.{digits}f} ({ends})"
-    return f"{number.mean:.{digits}f}" + (f" ± {number.half:.{digits}f}" if number.half else "")
+    if metric.reads in ("shadows", "panel") or (metric.ratio and number.half):
+        return f"({number.low:.{digits}f}–{number.high:.{digits}f})"
+    return f"± {number.half:.{digits}f}" if number.half else ""
 
 
 def _sig(value: float) -> str:

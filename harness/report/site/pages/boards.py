@@ -10,11 +10,10 @@ from typing import Any
 
 from markupsafe import Markup
 
-from unlearn_bench.harness.report.site import board_plots, table_heads
+from unlearn_bench.harness.report.site import board_plots, downloads, table_heads
 from unlearn_bench.harness.report.site.contract import Page, Site
-from unlearn_bench.harness.report.site.page_data import Board, Number
+from unlearn_bench.harness.report.site.page_data import Board
 from unlearn_bench.harness.report.site.templating import render
-from unlearn_bench.harness.results.badges import DISQUALIFIED
 from unlearn_bench.scoring.metric_table import ranked, titles
 
 
@@ -35,7 +34,16 @@ def pages(site: Site) -> Iterator[Page]:
 
 
 def _page(site: Site, board: Board, menu: object) -> str:
-    return render(site, "board.html", **_board(board, menu))
+    content = _board(board, menu)
+    if board.single:
+        results = next(each for each in site.tracks if each.references.track.name == board.tracks[0])
+        table = site.tables[board.tracks[0]]
+        content |= {
+            "downloads": downloads.links(board),
+            "citation": downloads.citation(results.references.track, table),
+            "changes": downloads.changes(table),
+        }
+    return render(site, "board.html", **content)
 
 
 def _menu(site: Site) -> list[tuple[str, list[Link]]]:
@@ -58,11 +66,7 @@ def _board(board: Board, menu: object) -> dict[str, Any]:
         )
     ]
     if board.attacked and "ulira" in board.null:
-        rows = [
-            (row.name, row.part == "reference", *_triple(row.values["ulira"]))
-            for row in board.rows
-            if "ulira" in row.values and row.state != DISQUALIFIED
-        ]
+        rows = board_plots.attacked_rows(board)
         words = (
             "Accuracy of telling forgotten from never seen examples: .5 is chance; shaded: 95 % of perfect unlearners."
         )
@@ -75,17 +79,17 @@ def _board(board: Board, menu: object) -> dict[str, Any]:
     facets = [("badge", "Badge", board.choices("badge")), ("state", "State", board.choices("state"))]
     if board.single:
         facets.append(("hardware", "Hardware", board.choices("hardware")))
+    columns = table_heads.board_columns(board)
+    constant = table_heads.folded(board, columns)
     return {
         "board": board,
         "menu": menu,
-        "heads": table_heads.board_heads(board.single, board.attacked, board.corruption),
-        "metrics": table_heads.board_metrics(board.single, board.attacked, board.corruption),
-        "ranked": ranked(),
+        "downloads": (),
+        "citation": "",
+        "changes": (),
+        "columns": [column for column in columns if column.key not in constant],
+        "constant": [(column.label, constant[column.key]) for column in columns if column.key in constant],
         "over": titles(ranked()),
-        "facets": facets,
+        "facets": [facet for facet in facets if len(facet[2]) > 1],
         "plots": [(heading, words, svg) for heading, words, svg in drawn if svg is not None],
     }
-
-
-def _triple(number: Number) -> tuple[float, float, float]:
-    return number.mean, number.low, number.high

@@ -8,9 +8,9 @@ from typing import Any
 
 from unlearn_bench.harness.report.site import entry_data, entry_plots, table_heads
 from unlearn_bench.harness.report.site.contract import Page, Site
-from unlearn_bench.harness.report.site.page_data import EntryPage
+from unlearn_bench.harness.report.site.page_data import Board, EntryPage
 from unlearn_bench.harness.report.site.templating import render
-from unlearn_bench.harness.results.board import Results
+from unlearn_bench.harness.results.board import REFERENCES, Results
 from unlearn_bench.harness.results.curves import Curves
 
 
@@ -29,7 +29,9 @@ def _file(site: Site, results: Results, name: str) -> str:
 def _page(site: Site, results: Results, name: str, reference_curves: Callable[[], Mapping[str, Curves]]) -> str:
     track = results.references.track.name
     rows = site.rows[track]
-    page = entry_data.page(results, name, *rows[name], reference_curves())
+    board = next(each for each in site.boards if each.single and each.tracks[0] == track)
+    beside: dict[str, Mapping[Any, Any]] = {kind: rows[kind][1] if kind in rows else {} for kind in REFERENCES}
+    page = entry_data.page(results, name, *rows[name], {**beside, "null": board.null}, reference_curves())
     return render(
         site,
         "entry.html",
@@ -38,7 +40,7 @@ def _page(site: Site, results: Results, name: str, reference_curves: Callable[[]
         board_file=site.board_files[page.board],
         ranked=sum(row.part == "ranked" for row, _ in rows.values()),
         elsewhere=[(other, file) for other, file in site.entry_files[name].items() if other != track],
-        plots=_plots(page),
+        plots=_plots(page, board),
         tables=(
             ("Entry", page.metadata),
             ("Digests", page.digests),
@@ -49,7 +51,7 @@ def _page(site: Site, results: Results, name: str, reference_curves: Callable[[]
     )
 
 
-def _plots(page: EntryPage) -> list[tuple[str, str, Any]]:
+def _plots(page: EntryPage, board: Board) -> list[tuple[str, str, Any]]:
     """Heading, words below it, and picture."""
     plots: list[tuple[str, str, Any]] = []
     if page.shares:
@@ -61,6 +63,14 @@ def _plots(page: EntryPage) -> list[tuple[str, str, Any]]:
                 entry_plots.panel(page.shares),
             )
         )
+    if (seeds := entry_plots.seeds(page.seeds, board.scales)) is not None:
+        words = (
+            "On the scale from what retrained models read to what Original reads: how far the mean can be relied on."
+        )
+        plots.append(("Every seed", words, seeds))
+    if page.relearning:
+        words = "Accuracy on F while the models are trained on R alone: what comes back was hidden, not forgotten."
+        plots.append(("Relearning", words, entry_plots.relearning(page.relearning)))
     if not page.curves:
         return plots
     return [

@@ -1,4 +1,5 @@
-// Sort, filter, facets and the switch of boards; the whole state is in the URL's hash, so that it can be passed on.
+// Sort, filter, facets, columns, comparison of rows and the switch of boards; the whole state is in the URL's hash, so
+// that it can be passed on.
 (() => {
   "use strict";
   const main = document.querySelector("main[data-board]");
@@ -14,6 +15,12 @@
   const first = { sort: "position", down: false };
   const most = 200; // rows of methods that a long board shows at once: a browser lays out 500 in a fifth of a second
   const more = document.createElement("button");
+  const picker = document.querySelector("#columns div");
+  const compare = document.getElementById("compare");
+  const usual = heads.filter((head) => !head.classList.contains("more")).map((head) => head.dataset.key);
+  const chosen = new Set(); // rows that are ticked
+  let comparing = false; // whether only they are shown
+  let columns = new Set(usual);
   let all = false;
   let sorting = { ...first };
 
@@ -47,7 +54,8 @@
     const wanted = form.elements.q.value.trim().toLowerCase().split(/\s+/);
     let found = 0, shown = 0;
     for (const row of standing()) {
-      const fits = wanted.every((word) => words.get(row).includes(word))
+      const fits = (!comparing || chosen.has(row.dataset.name) || row.parentNode.classList.contains("reference"))
+        && wanted.every((word) => words.get(row).includes(word))
         && facets.every((facet) => !facet.value || row.dataset[facet.name] === facet.value);
       row.hidden = !fits || (shown >= most && !all && !row.parentNode.classList.contains("reference"));
       found += fits;
@@ -57,6 +65,26 @@
       `${found} of ${rows.length} rows` + (shown < found ? `, the first ${shown} shown` : "");
     more.hidden = shown === found;
     more.textContent = `Show all ${found} rows`;
+  }
+
+  function showColumns() {
+    heads.forEach((head, place) => {
+      const shown = columns.has(head.dataset.key);
+      for (const cell of [head, ...rows.map((row) => row.cells[place])]) {
+        cell.classList.toggle("picked", shown);
+        cell.classList.toggle("dropped", !shown && !cell.classList.contains("more"));
+      }
+    });
+    for (const box of picker.querySelectorAll("input")) box.checked = columns.has(box.name);
+  }
+
+  function showChosen() {
+    for (const row of rows) {
+      const box = row.querySelector("th input");
+      if (box) box.checked = chosen.has(row.dataset.name);
+    }
+    compare.textContent = comparing ? "Show all rows" : `Compare ${chosen.size || "ticked"} rows`;
+    compare.disabled = !comparing && chosen.size === 0;
   }
 
   function showAll() {
@@ -70,12 +98,15 @@
     const typed = form.elements.q.value.trim();
     if (typed) told.set("q", typed);
     for (const facet of facets) if (facet.value) told.set(facet.name, facet.value);
+    if (comparing) told.set("compare", [...chosen].join(","));
+    const keys = heads.map((head) => head.dataset.key).filter((key) => columns.has(key));
+    if (keys.join() !== usual.join()) told.set("columns", keys.join(","));
     return `#${told}`;
   }
 
   function tell() {
     const told = state(main.dataset.board);
-    if (told !== location.hash) history.replaceState(null, "", told);
+    if (told !== location.hash && (location.hash === "" || location.hash.includes("="))) history.replaceState(null, "", told);
     for (const link of links) link.hash = state(link.dataset.board);
   }
 
@@ -96,9 +127,53 @@
       const one = told.get(facet.name) || "";
       facet.value = [...facet.options].some((option) => option.value === one || option.text === one) ? one : "";
     }
+    const compared = (told.get("compare") || "").split(",").filter(Boolean);
+    for (const name of compared) chosen.add(name);
+    comparing = compared.length > 0;
+    const keys = (told.get("columns") || "").split(",").filter((key) => heads.some((head) => head.dataset.key === key));
+    columns = new Set(keys.length ? keys : usual);
+    showColumns();
+    showChosen();
     sort();
     filter();
     tell();
+  }
+
+  for (const row of rows) {
+    if (row.parentNode.classList.contains("reference")) continue;
+    const box = document.createElement("input");
+    box.type = "checkbox";
+    box.setAttribute("aria-label", `Compare ${row.dataset.name}`);
+    box.addEventListener("change", () => {
+      if (box.checked) chosen.add(row.dataset.name);
+      else chosen.delete(row.dataset.name);
+      showChosen();
+      if (comparing) { filter(); tell(); }
+    });
+    row.querySelector("th").prepend(box);
+  }
+
+  compare.addEventListener("click", () => {
+    comparing = !comparing;
+    showChosen();
+    filter();
+    tell();
+  });
+
+  for (const head of heads) {
+    const label = document.createElement("label");
+    const box = document.createElement("input");
+    box.type = "checkbox";
+    box.name = head.dataset.key;
+    box.disabled = head.dataset.key === "method";
+    box.addEventListener("change", () => {
+      if (box.checked) columns.add(box.name);
+      else columns.delete(box.name);
+      showColumns();
+      tell();
+    });
+    label.append(box, head.textContent);
+    picker.append(label);
   }
 
   for (const head of heads) {
@@ -120,12 +195,17 @@
   addEventListener("beforeprint", showAll);
   table.parentNode.after(more);
   form.addEventListener("submit", (event) => event.preventDefault());
-  form.addEventListener("input", () => { filter(); tell(); });
+  form.addEventListener("input", (event) => { if (event.target.type !== "checkbox") { filter(); tell(); } });
   form.addEventListener("reset", (event) => {
     event.preventDefault();
     sorting = { ...first };
     form.elements.q.value = "";
     for (const facet of facets) facet.value = "";
+    chosen.clear();
+    comparing = false;
+    columns = new Set(usual);
+    showColumns();
+    showChosen();
     sort();
     filter();
     tell();
@@ -134,6 +214,7 @@
     if (location.hash === "" || location.hash.includes("=")) read(); // anything else is an anchor of the page
   });
   table.classList.remove("plain");
+  table.classList.add("js");
   form.hidden = false;
   read();
 })();
