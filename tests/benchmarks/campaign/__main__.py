@@ -34,7 +34,7 @@ RESERVE = 40.0
 """Seconds at the end for ending the work and writing the files; of short sessions a fifth."""
 GRACE = 10.0
 """Seconds that the work has to end by itself."""
-LOOK = 2.0
+LOOK = 10.0
 """Seconds between two looks at how much there is to bring back."""
 SHARE = 0.95
 """Of the room for files, at which no more work is done."""
@@ -90,11 +90,14 @@ def watch(options: argparse.Namespace, earlier: frozenset[str], end: float, stop
     process = multiprocessing.get_context("fork").Process(target=work, args=(options, end, os.getpid()))
     process.start()
     assert process.pid is not None
+    looked = time.monotonic()
     while process.is_alive() and time.monotonic() < end and not stop.is_set():
-        if options.out is not None and bundle.finished_size(root, earlier) > room:
-            logger.info("there is as much to bring back as %g MiB allow", options.max_mib)
-            break
-        process.join(min(LOOK, max(0.0, end - time.monotonic())))
+        process.join(min(1.0, max(0.0, end - time.monotonic())))
+        if options.out is not None and time.monotonic() > looked + LOOK:
+            looked = time.monotonic()
+            if bundle.finished_size(root, earlier) > room:
+                logger.info("there is as much to bring back as %g MiB allow", options.max_mib)
+                break
     if stopped := process.is_alive():
         os.kill(process.pid, signal.SIGINT)  # workflows keep what is finished, and end the processes that they started
         process.join(GRACE)

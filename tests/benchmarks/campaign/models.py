@@ -15,8 +15,6 @@ from unlearn_bench.harness.workflows.tune import keep_choice, run_search
 
 UNMEASURED = 3
 """Models that a GPU trains at first, before it is known what one takes."""
-MARGIN = 1.1
-"""Of estimates: a model that is not finished in time is lost."""
 
 
 @dataclass(frozen=True)
@@ -39,11 +37,12 @@ class ReferenceModels(Step):
         return None if each is None else self.pending() * each / (1 if self.run.gpu else costs.cores())
 
     def least(self) -> float:
-        return self._starting() + MARGIN * (costs.training(self.references, "original", self.run.gpu) or 0.0)
+        return self._starting() + costs.MARGIN * (costs.training(self.references, "original", self.run.gpu) or 0.0)
 
     def work(self, left: Left) -> None:
         while (missing := self._missing()) and (count := self._portion(left())):
-            self.train(missing[:count])
+            if not self.train(missing[:count], left):
+                return
 
     def _portion(self, seconds: float) -> int:
         """Return how many models fit into this time; on a CPU a kill costs little, since models are kept one by one."""
@@ -53,7 +52,7 @@ class ReferenceModels(Step):
             return UNMEASURED
         each = costs.training(self.references, "original", gpu=True)
         assert each is not None
-        return max(0, int((seconds - self._starting()) / (MARGIN * each)))
+        return max(0, int((seconds - self._starting()) / (costs.MARGIN * each)))
 
     def _starting(self) -> float:
         return costs.START if self.run.gpu else 0.0
@@ -90,7 +89,8 @@ class Search(Step):
 
     def work(self, left: Left) -> None:
         references, executor, options = self.references, self.run.executor, self.run.options
-        self.train(self.models())
+        if not self.train(self.models(), left):
+            return
         line = ""
         for entry in self._entries():
             if not self._missing(entry):

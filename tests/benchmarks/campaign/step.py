@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from tests.benchmarks.campaign import costs
 from unlearn_bench.harness.entries.entry import Entry, baseline
 from unlearn_bench.harness.executors import Executor, RunOptions
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.references.roles import Role
+from unlearn_bench.harness.support.progress import span
 from unlearn_bench.harness.units.records import record_kind, track_folder
 from unlearn_bench.harness.units.tuning import Setting, tuned
 from unlearn_bench.harness.units.unit_kinds import ShadowUnit
@@ -87,13 +89,18 @@ class Step(ABC):
         references = self.references
         return [tuned(baseline(name), references.track, references.store, setting) for name in self.run.methods]
 
-    def train(self, roles: Sequence[Role]) -> None:
-        """Train the models that are not on this machine.
+    def train(self, roles: Sequence[Role], left: Left) -> bool:
+        """Train the models that are not on this machine; return whether there was time for that on a GPU.
 
         A model that was trained before and whose weights did not come along may come out differently. Units that ran on
         it are then to be run again, so that all units of an original have run on the same model.
         """
         earlier = self.references.manifest.roles
+        if self.run.gpu and (missing := self.references.missing(roles)):
+            seconds = sum(costs.training(self.references, role.kind, gpu=True) or 0.0 for role in missing)
+            if costs.START + costs.MARGIN * seconds > left():
+                logger.info("there is no time left for %d models, which take %s", len(missing), span(seconds))
+                return False
         train_missing(self.references, roles, self.run.executor, self.run.options)
         trained = self.references.manifest.roles
         for role in roles:
@@ -102,6 +109,7 @@ class Step(ABC):
                 logger.info("%s came out differently: %d units on it are to be run again", role.name, len(outdated))
                 for path in outdated:
                     path.unlink()
+        return True
 
 
 def _resting_on(references: References, role: Role) -> list[Path]:

@@ -19,8 +19,6 @@ from unlearn_bench.harness.units.unit_run import unit_record
 from unlearn_bench.harness.workflows.timed import run_units
 from unlearn_bench.sandbox.types import Outcome
 
-PORTION = 2
-"""Originals on which units run at a time: a session that ends leaves few originals with a part of their units."""
 LATE = 600.0
 """Seconds that an untimed unit may take at least, since several share a device."""
 
@@ -68,11 +66,10 @@ class SeedUnits(_AfterSearch):
         return False
 
     def work(self, left: Left) -> None:
-        seeds = list(dict.fromkeys(unit.seed for unit in self.units()))
-        for start in range(0, len(seeds), PORTION):
-            portion = seeds[start : start + PORTION]
-            self.train([Role("original", seed) for seed in portion])
-            self._run([unit for unit in self.units() if unit.seed in portion])
+        for seed in list(dict.fromkeys(unit.seed for unit in self.units())):
+            if not self.train([Role("original", seed)], left):
+                return
+            self._run([unit for unit in self.units() if unit.seed == seed])
 
     def _rows(self) -> list[Entry]:
         return [*self.entries(), baseline("original")]
@@ -128,14 +125,15 @@ class TimedUnits(SeedUnits):
         )
 
     def work(self, left: Left) -> None:
-        self.train(self.models())
+        if not self.train(self.models(), left):
+            return
         executor = self.run.timed
         context, _ = executor.timed(self.references.track, lambda: self.references)
         run_units(context, self.units(), executor, self.run.options)
 
 
 class ShadowUnits(_AfterSearch):
-    """The shadow models and units of U-LiRA, pair of splits by pair of splits."""
+    """The shadow models and units of U-LiRA, split by split."""
 
     title: ClassVar = "shadow units"
 
@@ -160,13 +158,12 @@ class ShadowUnits(_AfterSearch):
         return list(dict.fromkeys(unit.original for unit in self._units()))
 
     def work(self, left: Left) -> None:
-        splits = list(dict.fromkeys(unit.seed for unit in self._units()))
-        for start in range(0, len(splits), PORTION):
-            portion = splits[start : start + PORTION]
+        for split in list(dict.fromkeys(unit.seed for unit in self._units())):
             trained = self.references.manifest.roles
-            of_splits = [role for role in shadow_roles(self.references.track) if role.seed in portion]
-            self.train([role for role in of_splits if role.kind == "shadow" or role.name not in trained])
-            self._run([unit for unit in self._units() if unit.seed in portion])
+            of_split = [role for role in shadow_roles(self.references.track) if role.seed == split]
+            if not self.train([role for role in of_split if role.kind == "shadow" or role.name not in trained], left):
+                return
+            self._run([unit for unit in self._units() if unit.seed == split])
 
     def _units(self) -> list[ShadowUnit]:
         """Return the pending units, split by split."""
