@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import re
+import shlex
 import signal
 import threading
 import time
@@ -191,6 +193,14 @@ def test_work_that_fails_decides_the_exit_code(small: Path, monkeypatch: pytest.
     assert code == DataError("", "").exit_code
 
 
+def test_the_commands_of_the_readme_can_be_typed() -> None:
+    text = (Path(dry_run.__file__).parents[1] / "README.md").read_text()
+    lines = re.findall(r"^python -m tests.benchmarks.campaign (.*)$", text, re.M)
+    assert len(lines) == 4
+    for line in lines:
+        command.parsed(shlex.split(line, comments=True))
+
+
 def test_differences_name_what_is_missing_in_excess_double_or_other() -> None:
     unit = ("track", "ft", 0)
     whole = dry_run.Contents(frozenset({"units/a"}), frozenset({"m"}), {"m": "1"}, Counter([unit]), Counter({"j": 2}))
@@ -216,4 +226,5 @@ def test_kills_and_moves_to_other_machines_lose_nothing_and_count_nothing_twice(
     monkeypatch.setattr(forkserver._forkserver, "ensure_running", lambda: None)  # for sessions, which share the server
     arguments = ["--tracks", *dry_run.write_tracks(tmp_path, 1), "--methods", "ft", "--trials", "1"]
     arguments += ["--sandbox", "process"]
-    assert dry_run.drive(tmp_path, arguments, machines=1, kills=2, seconds=(5.0, 30.0), seed=0) == []
+    trial = dry_run.Trial(tmp_path, tuple(arguments))
+    assert dry_run.drive(trial, dry_run.Breaks(machines=1, kills=2, seconds=(5.0, 30.0), seed=0)) == []

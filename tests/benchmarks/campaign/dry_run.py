@@ -140,40 +140,44 @@ class Trial:
         campaign.main(arguments)
 
 
-def drive(folder: Path, arguments: Sequence[str], machines: int, kills: int, seconds: tuple[float, float],
-          seed: int | None = None, say: bool = True) -> list[str]:  # fmt: skip
-    """Fill a store without a break, and others with breaks; return how they differ.
+@dataclass(frozen=True)
+class Breaks:
+    """How a campaign is interrupted."""
 
-    Args:
-        folder: gets the stores, the files and a log.
-        arguments: of the campaign.
-        machines: how many machines have sessions that end in the middle, before the last one.
-        kills: how often the sessions of each are killed.
-        seconds: the shortest and the longest time until a kill, and until a session of a machine is over.
-        seed: of the random moments.
-        say: whether to print what happens.
-    """
-    trial, rng = Trial(folder, tuple(arguments)), random.Random(seed)
+    machines: int
+    """How many machines have a session that ends in the middle, before the last one."""
+    kills: int
+    """How often the sessions of each are killed before."""
+    seconds: tuple[float, float]
+    """The shortest and the longest time until a kill, and until a session is over."""
+    seed: int | None = None
+    """Of the random moments."""
+
+
+def drive(trial: Trial, breaks: Breaks) -> list[str]:
+    """Fill a store without a break, and others with breaks; return how they differ."""
     began = time.monotonic()
-    trial.session(folder / "whole", "--minutes", "600")
-    if say:
-        print(f"without a break: {time.monotonic() - began:.0f} s", flush=True)
-    earlier: list[str] = []
-    for machine in range(machines):
+    trial.session(trial.folder / "whole", "--minutes", "600")
+    print(f"without a break: {time.monotonic() - began:.0f} s", flush=True)
+    return differences(contents(trial.folder / "whole"), contents(interrupted(trial, breaks)))
+
+
+def interrupted(trial: Trial, breaks: Breaks) -> Path:
+    """Work with kills on one machine after the other; return a store with the files of all."""
+    rng, folder = random.Random(breaks.seed), trial.folder
+    files: list[str] = []
+    for machine in range(breaks.machines):
         home, out = folder / f"machine-{machine}", folder / f"files-{machine}"
-        options = [*(["--from", *earlier] if earlier else []), "--out", str(out)]
-        hit = sum(trial.killed(home, rng.uniform(*seconds), "--minutes", "600", *options) for _ in range(kills))
-        trial.session(home, "--minutes", f"{rng.uniform(*seconds) / 60:.3f}", *options)
-        earlier = [str(out)]
-        if say:
-            count = len(contents(home).documents)
-            print(f"machine {machine}: {hit} kills, {count} documents of {KINDS} by now", flush=True)
-    last = folder / f"files-{machines}"
-    trial.session(folder / f"machine-{machines}", "--from", *earlier, "--minutes", "600", "--out", str(last))
-    home = folder / "home"
-    every = [str(folder / f"files-{machine}") for machine in range(machines + 1)]
-    trial.session(home, "--from", *every, "--minutes", "600")  # rows of U-LiRA need the files of all
-    return differences(contents(folder / "whole"), contents(home))
+        options = ["--from", *files[-1:], "--out", str(out)]
+        moments = [rng.uniform(*breaks.seconds) for _ in range(breaks.kills + 1)]
+        hit = sum(trial.killed(home, moment, "--minutes", "600", *options) for moment in moments[1:])
+        trial.session(home, "--minutes", f"{moments[0] / 60:.3f}", *options)
+        files.append(str(out))
+        print(f"machine {machine}: {hit} kills, {len(contents(home).documents)} documents by now", flush=True)
+    last = str(folder / f"files-{breaks.machines}")
+    trial.session(folder / f"machine-{breaks.machines}", "--from", *files[-1:], "--minutes", "600", "--out", last)
+    trial.session(folder / "home", "--from", *files, last, "--minutes", "600")  # rows of U-LiRA need all files
+    return folder / "home"
 
 
 def write_tracks(folder: Path, count: int) -> list[str]:
@@ -201,7 +205,8 @@ def main() -> None:
         folder.mkdir(exist_ok=True)
         arguments = ["--tracks", *write_tracks(folder, options.tracks), "--methods", *options.methods, "--trials", "2"]
         arguments += ["--sandbox", options.sandbox]
-        problems = drive(folder, arguments, options.machines, options.kills, tuple(options.seconds), options.seed)
+        breaks = Breaks(options.machines, options.kills, tuple(options.seconds), options.seed)
+        problems = drive(Trial(folder, tuple(arguments)), breaks)
     print("\n".join(problems) or "the same units, models and trials, each once")
     raise SystemExit(1 if problems else 0)
 
