@@ -115,7 +115,7 @@ def run(
         for unit, result in runner.run(pending(references, entry, step), limit):
             on_unit(unit, result)
             if result.status != "infra":
-                _keep_unit(references, unit, result, runner.trusted)
+                keep_unit(references, unit, result, runner.trusted)
             if result.status != "ok":
                 return _failed(references, replace(started, pairs=done), unit, result)
         done = step.stop
@@ -301,7 +301,8 @@ def _finished(references: References, unit: ShadowUnit) -> ShadowUnitRecord | No
     return record if references.store.has(record.phi) else None
 
 
-def _keep_unit(references: References, unit: ShadowUnit, result: UntimedResult, trusted: bool) -> None:
+def keep_unit(references: References, unit: ShadowUnit, result: UntimedResult, trusted: bool) -> None:
+    """Keep what attacks read of a shadow unit that has run: φ, from scaled logits, and its accuracies."""
     seconds = None if result.cpu_seconds is None else round(result.cpu_seconds, 4)
     record = ShadowUnitRecord(result.status, result.reason, None, seconds, trusted, result.log)
     if result.logits is not None:

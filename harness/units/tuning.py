@@ -149,6 +149,48 @@ def budget(entry: Entry, track: Track) -> int:
     return track.analysis.trials * max(PARAMETERS, len(entry.search_space)) // PARAMETERS
 
 
+def _study_name(entry: Entry, track: Track, objective: Objective, setting: Setting) -> str:
+    identity: dict[str, Any] = {"entry": entry.sha256, "reference": track.reference_digest, "objective": objective}
+    if setting == "seed":
+        identity |= {"units": TuningUnit.role}
+    if setting != "seed":
+        identity |= {"setting": setting, "splits": track.protocol.lira_splits, "sets": track.protocol.lira_forget_sets}
+    if track.protocol.access != "full":
+        identity |= {"access": track.protocol.access, "retain_per_class": track.protocol.retain_per_class}
+    return digest(identity)[:16]
+
+
+def _journal(entry: Entry, track: Track, study: str) -> str:
+    """Return the path of a study's journal, relative to the store's root."""
+    return f"tune/{track.name}/{entry.name}-{study}.journal"
+
+
+def _storage(path: Path) -> optuna.storages.JournalStorage:
+    import optuna
+    from optuna.storages.journal import JournalFileBackend
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return optuna.storages.JournalStorage(JournalFileBackend(str(path)))
+
+
+def finished_trials(
+    references: References, entry: Entry, objective: Objective = "paper", setting: Setting = "seed"
+) -> int:
+    """Return how many trials of a search are finished; another command may be running it."""
+    import optuna
+
+    name = _study_name(entry, references.track, objective, setting)
+    path = references.store.root / _journal(entry, references.track, name)
+    if not path.is_file():
+        return 0
+    storage = _storage(path)
+    if name not in optuna.get_all_study_names(storage):  # the command that made the file was killed at once
+        return 0
+    study = optuna.load_study(study_name=name, storage=storage)
+    return len(study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,)))
+
+
 class Study:
     """The search for one entry on one track: an Optuna study whose journal survives a kill."""
 
@@ -156,32 +198,16 @@ class Study:
         self, references: References, entry: Entry, objective: Objective = "paper", setting: Setting = "seed"
     ) -> None:
         import optuna
-        from optuna.storages import JournalStorage
-        from optuna.storages.journal import JournalFileBackend
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.references, self.entry, self.objective, self.setting = references, entry, objective, setting
-        track = references.track
-        identity: dict[str, Any] = {"entry": entry.sha256, "reference": track.reference_digest, "objective": objective}
-        if setting == "seed":
-            identity |= {"units": TuningUnit.role}
-        if setting != "seed":
-            protocol = track.protocol
-            identity |= {"setting": setting, "splits": protocol.lira_splits, "sets": protocol.lira_forget_sets}
-        if track.protocol.access != "full":
-            identity |= {"access": track.protocol.access, "retain_per_class": track.protocol.retain_per_class}
-        self._name = digest(identity)[:16]
-        self._journal = f"tune/{track.name}/{entry.name}-{self._name}.journal"
+        self._name = _study_name(entry, references.track, objective, setting)
+        self._journal = _journal(entry, references.track, self._name)
         path = references.store.root / self._journal
         path.parent.mkdir(parents=True, exist_ok=True)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            self._study = optuna.create_study(
-                storage=JournalStorage(JournalFileBackend(str(path))),
-                study_name=self._name,
-                load_if_exists=True,
-                direction="minimize",
-            )
+        self._study = optuna.create_study(
+            storage=_storage(path), study_name=self._name, load_if_exists=True, direction="minimize"
+        )
         for trial in self._study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
             self._study.tell(trial.number, state=optuna.trial.TrialState.FAIL)  # its command was killed: run it again
             self._study.enqueue_trial(trial.params)

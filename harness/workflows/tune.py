@@ -73,14 +73,19 @@ def tune(
                 remedy = "declare one; see submissions/README.md"
                 raise BenchError(f"{entry.name} declares no SEARCH_SPACE", "your method", remedy, USAGE)
             study = tuning.Study(references, entry, objective, setting)
-            line = _search(study, trials or tuning.budget(entry, loaded_track), executor, options, line)
-            yield _keep(
+            line = run_search(study, trials or tuning.budget(entry, loaded_track), executor, options, line)
+            yield keep_choice(
                 references, entry, study.choice(), tuning.place(entry, loaded_track, setting, objective), export
             )
 
 
-def _search(study: tuning.Study, budget: int, executor: Executor, options: RunOptions, previous_line: str) -> str:
-    """Run a search; return the line on where it ran, which is logged unless it is ``previous_line``."""
+def run_search(
+    study: tuning.Study, budget: int, executor: Executor, options: RunOptions, previous_line: str = ""
+) -> str:
+    """Run a search until ``budget`` trials are finished.
+
+    Return the line on where it ran, which is logged unless it is ``previous_line``.
+    """
     entry = study.entry
     units = len(tuning.units(entry, study.references.track, study.setting))
     runner_context, line = executor.untimed(study.references, [entry])
@@ -96,9 +101,10 @@ def _search(study: tuning.Study, budget: int, executor: Executor, options: RunOp
     return line
 
 
-def _keep(
-    references: References, entry: Entry, choice: tuning.SearchChoice, place: str, export: Path | None
+def keep_choice(
+    references: References, entry: Entry, choice: tuning.SearchChoice, place: str, export: Path | None = None
 ) -> tuning.SearchChoice:
+    """Keep what a search chose where :func:`harness.units.tuning.choice` finds it, and in ``export`` as it ships."""
     documents.write(references.store, f"tuned/{place}", entry.name, choice)
     if export is not None:
         text = json.dumps(asdict(choice), indent=1, sort_keys=True) + "\n"
