@@ -9,7 +9,7 @@ import numpy as np
 
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.references.roles import RoleKind
-from unlearn_bench.harness.results import probed, scores, shadow_consistency
+from unlearn_bench.harness.results import consistency, probed, scores
 from unlearn_bench.harness.results.board_entries import (
     REFERENCES,
     BoardEntry,
@@ -35,7 +35,7 @@ class ShadowReading:
     scores: ShadowScores | None
     """``None`` where they failed."""
     fault: str = ""
-    """Why U-LiRA's reading does not count, see ``harness.results.shadow_consistency``; empty when all is well."""
+    """Why U-LiRA's reading does not count, see ``harness.results.consistency``; empty when all is well."""
 
     @property
     def counts(self) -> bool:
@@ -54,7 +54,7 @@ def shadow_results(references: References, entries: Sequence[BoardEntry] | None 
     by_name, results = {entry.name: entry for entry in entries}, {}
     for name, record in shadow_records(references, entries).items():
         found = scores.entry_shadow_scores(references, record)
-        fault = shadow_consistency.fault(references, by_name.get(name), record, found)
+        fault = consistency.of_shadows(references, by_name.get(name), record, found)
         results[name] = ShadowReading(record, found, fault)
     return results
 

@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from unlearn_bench.harness.report.site.page_data import LETTERS, Board, Row
 from unlearn_bench.harness.report.site.svg import WIDTH, across, line, linear, picture, steps, tag, text, up
-from unlearn_bench.harness.results.badges import DISQUALIFIED, UNRANKED
+from unlearn_bench.harness.results.badges import DISQUALIFIED, INCONSISTENT, UNRANKED
 from unlearn_bench.scoring.group_membership import FORGETTING
 from unlearn_bench.scoring.metric_table import by_weight, grouped, titles
 
@@ -145,8 +145,8 @@ def ulira(rows: Named, null: Mapping[str, float], title: str, standalone: bool =
 
 
 def ulira_rows(board: pd.DataFrame) -> Named:
-    """Return what :func:`ulira` draws, from the table of a board: not the rows that were disqualified."""
-    rows = board[board["ulira"].notna() & (board["state"] != DISQUALIFIED)]
+    """Return what :func:`ulira` draws, from the table of a board: not disqualified and inconsistent rows."""
+    rows = board[board["ulira"].notna() & ~board["state"].isin([DISQUALIFIED, INCONSISTENT])]
     columns = rows[["entry", "state", "ulira", "ulira_low", "ulira_high"]].itertuples(index=False)
     return [(str(name), state == "reference", *map(float, numbers)) for name, state, *numbers in columns]
 

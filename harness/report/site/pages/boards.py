@@ -14,7 +14,7 @@ from unlearn_bench.harness.report.site import board_plots, table_heads
 from unlearn_bench.harness.report.site.contract import Page, Site
 from unlearn_bench.harness.report.site.page_data import Board, Number
 from unlearn_bench.harness.report.site.templating import render
-from unlearn_bench.harness.results.badges import DISQUALIFIED
+from unlearn_bench.harness.results.badges import DISQUALIFIED, INCONSISTENT
 from unlearn_bench.scoring.metric_table import ranked, titles
 
 
@@ -61,7 +61,7 @@ def _board(board: Board, menu: object) -> dict[str, Any]:
         rows = [
             (row.name, row.part == "reference", *_triple(row.values["ulira"]))
             for row in board.rows
-            if "ulira" in row.values and row.state != DISQUALIFIED
+            if "ulira" in row.values and row.state not in (DISQUALIFIED, INCONSISTENT)
         ]
         words = (
             "Accuracy of telling forgotten from never seen examples: .5 is chance; shaded: 95 % of perfect unlearners."
