@@ -45,7 +45,7 @@ _ENTRY: dict[str, Column] = {
     "date": ("string", "day of the newest unit"),
     "provisional": (
         "string",
-        "U-LiRA or the probes, where they looked at baselines and not at it; empty when all is well",
+        "U-LiRA or the probes, where they count for baselines and not for it; empty when all is well",
     ),
     "seeds_ok": ("Int64", "seeds that ended `ok`"),
     "seeds_total": ("Int64", "seeds that the track wants"),

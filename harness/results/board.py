@@ -15,6 +15,7 @@ from unlearn_bench.harness.references.roles import RoleKind
 from unlearn_bench.harness.results import consistency, panel_results, scores
 from unlearn_bench.harness.results.badges import DISQUALIFIED, INCONSISTENT, SELF_REPORTED, UNTRUSTED, badge, worst
 from unlearn_bench.harness.results.board_entries import REFERENCES, BoardEntry, board_entries, reference_rows
+from unlearn_bench.harness.results.consistency import ShadowFaults
 from unlearn_bench.harness.results.panel_results import ShadowReading
 from unlearn_bench.harness.results.review import Mark, marks
 from unlearn_bench.harness.results.scores import Scores
@@ -167,11 +168,11 @@ def read_results(references: References) -> Results:
 def _inconsistent(
     references: References, entries: Sequence[BoardEntry], shadows: Mapping[str, ShadowReading]
 ) -> dict[str, str]:
-    reasons = {name: reading.fault for name, reading in shadows.items() if reading.fault}
+    reasons = {name: reading.faults.inconsistent for name, reading in shadows.items() if reading.faults.inconsistent}
     for entry in entries:
         reading = shadows.get(entry.name)
-        fault, record = ("", None) if reading is None else (reading.fault, reading.record)
-        if found := consistency.faults(references, entry, fault, record):
+        record, of_shadows = (None, ShadowFaults()) if reading is None else (reading.record, reading.faults)
+        if found := consistency.faults(references, entry, record, of_shadows):
             reasons[entry.name] = next(iter(found.values()))
     return reasons
 

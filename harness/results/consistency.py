@@ -7,6 +7,8 @@ for U-LiRA to find. See ``scoring.consistency`` for the numbers that are compare
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
 from typing import Protocol
 
 from unlearn_bench.harness.references.references import References
@@ -25,47 +27,72 @@ MOST_DEGENERATE = 0.1
 """Share of examples without a spread of φ above which U-LiRA reads the outputs' form, not their content."""
 LEAST_PAIRS = 4
 """Of splits; with two, one value of a side is left, and one value has no spread."""
+MOST_HARMED = 0.15
+"""By how much more than seed units' the accuracy of shadow units on V may fall short of Retrain's."""
 LEARNT = 0.5
 """Accuracy on R of the retrained models of shadow units below which no other model can be held to them."""
 
 
 def faults(
-    references: References, board_entry: BoardEntry, shadow_fault: str, attacked: ShadowRecord | None
+    references: References, board_entry: BoardEntry, attacked: ShadowRecord | None, of_attacked: ShadowFaults
 ) -> dict[str, str]:
     """Return why units of an entry are unlike its timed ones, for people, by what reads them.
 
     Args:
         references: of the track.
         board_entry: the entry.
-        shadow_fault: what :func:`of_shadows` returned.
         attacked: the record of its shadow units, whose hyper-parameters may be others than those of timed units.
+        of_attacked: what :func:`of_shadows` returned of them.
     """
     ids = {board_entry.entry_id} | ({attacked.entry} if attacked is not None else set())
     untimed = [_of_yardsticks(references, board_entry, entry) for entry in sorted(ids)]
     reasons = {
-        "U-LiRA": shadow_fault,
+        "U-LiRA": of_attacked.inconsistent,
         "SWAP": _of_swaps(references, board_entry),
         "untimed units": next(filter(None, untimed), ""),
     }
     return {reader: why for reader, why in reasons.items() if why}
 
 
+@dataclass(frozen=True)
+class ShadowFaults:
+    """Why U-LiRA's reading of an entry does not count, for people; both are empty if it does, or none was measured."""
+
+    inconsistent: str = ""
+    """By which number its shadow units are unlike its timed ones."""
+    harmed: str = ""
+    """How much more than its seed models it harms its shadow models, as it may do honestly."""
+
+    @property
+    def reason(self) -> str:
+        """Whichever holds."""
+        return self.inconsistent or self.harmed
+
+
 def of_shadows(
     references: References, board_entry: BoardEntry | None, record: ShadowRecord, shadow_scores: ShadowScores | None
-) -> str:
-    """Return why U-LiRA's reading of an entry does not count, for people; empty if it does, or nothing was measured.
-
-    ``board_entry``: the entry's seed units; ``None`` where there are none.
-    """
+) -> ShadowFaults:
+    """Compare the shadow units of an entry with its seed units; ``board_entry`` is ``None`` where there are none."""
     if shadow_scores is None:
+        return ShadowFaults()
+    expected, found = seed_values(references, board_entry), shadow_values(references, record)
+    why = departure("shadow", {**expected, **_seconds_expected(references, record.entry)}, found)
+    return ShadowFaults(why or _degenerate(references, shadow_scores), _harmed(expected, found))
+
+
+def _harmed(expected: Values, found: Values) -> str:
+    if not expected.get("val") or not found.get("val"):
         return ""
-    expected = {**seed_values(references, board_entry), **_seconds_expected(references, record.entry)}
-    why = departure("shadow", expected, shadow_values(references, record))
-    return why or _degenerate(references, shadow_scores)
+    in_seeds, in_shadows = fmean(expected["val"]), fmean(found["val"])
+    if in_shadows >= in_seeds - MOST_HARMED:
+        return ""
+    return f"VA of its shadow models is {-in_shadows:.2f} below Retrain's, that of its seed models {-in_seeds:.2f}"
 
 
 def _of_swaps(references: References, board_entry: BoardEntry) -> str:
     records = unit_store.of_entry(references.store, SwapUnit, references.track, board_entry.entry_id).values()
+    if not records:
+        return ""
     seconds = [record.cpu_seconds for record in records if record.cpu_seconds is not None]
     expected = {**seed_values(references, board_entry), **_seconds_expected(references, board_entry.entry_id)}
     return departure("swapped", expected, {**_columns(records), "seconds": seconds})
@@ -73,6 +100,8 @@ def _of_swaps(references: References, board_entry: BoardEntry) -> str:
 
 def _of_yardsticks(references: References, board_entry: BoardEntry, entry: str) -> str:
     records = yardstick_units.measured(references, entry).values()
+    if not records:  # then the seed units need not be read
+        return ""
     return departure("untimed seed", seed_values(references, board_entry), _columns(records))
 
 

@@ -11,6 +11,7 @@ from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.results import attack_panel, board, consistency, panel_results, probed, review, scores
 from unlearn_bench.harness.results.attack_panel import AttackNumber
 from unlearn_bench.harness.results.board_entries import BoardEntry, board_entries, find
+from unlearn_bench.harness.results.consistency import ShadowFaults
 from unlearn_bench.harness.results.review import Mark
 from unlearn_bench.harness.results.scores import Scores
 from unlearn_bench.harness.tracks.specification import Track
@@ -71,7 +72,7 @@ def entry_details(references: References, name: str) -> EntryDetails:
     track, board_entry = references.track, _board_entry(references, name)
     records = [board_entry.records[seed] for seed in sorted(board_entry.records)]
     attacked = panel_results.shadow_results(references).get(name)
-    shadow_fault, shadow = ("", None) if attacked is None else (attacked.fault, attacked.record)
+    shadow, of_shadows = (None, ShadowFaults()) if attacked is None else (attacked.record, attacked.faults)
     return EntryDetails(
         board_entry=board_entry,
         track=track,
@@ -79,7 +80,7 @@ def entry_details(references: References, name: str) -> EntryDetails:
         records=records,
         scores=[scores.record_scores(references, record) for record in records],
         shadow=shadow,
-        inconsistent=consistency.faults(references, board_entry, shadow_fault, shadow),
+        inconsistent=consistency.faults(references, board_entry, shadow, of_shadows),
         panel=attack_panel.attack_numbers(references, board_entry),
         search=tuning.choice(name, records[0].sha256, track, references.store),
         mark=review.marks(references).get(name),

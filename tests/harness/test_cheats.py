@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load as parse
 
-from tests.harness.conftest import SMALL, run
+from tests.harness.conftest import SMALL, run, undisturbed
 from unlearn_bench.harness.entries.entry import from_source, read
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.references.roles import Role
@@ -266,6 +266,7 @@ def test_an_entry_that_acts_differently_where_it_recognises_a_shadow_unit_has_no
     path = tmp_path / "learnt.toml"
     path.write_text(SMALL.replace("deadline_floor = 6", "deadline_floor = 120").replace("epochs = 5", "epochs = 20"))
     track = ("--track", str(path))
+    undisturbed()
     for name, source in (("retrains", RECOGNISES), ("destroys", GARBAGE), ("honest", HONEST)):
         entry = tmp_path / f"{name}.py"
         entry.write_text(source)

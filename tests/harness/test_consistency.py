@@ -22,6 +22,7 @@ from unlearn_bench.harness.references.references import References, half
 from unlearn_bench.harness.references.roles import Role
 from unlearn_bench.harness.results import board, consistency, scores
 from unlearn_bench.harness.results.board_entries import board_entries
+from unlearn_bench.harness.results.consistency import ShadowFaults
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.tracks.loading import load_track
 from unlearn_bench.harness.units import shadow_units, swap_units, yardstick_units
@@ -92,15 +93,21 @@ def foreign(name: str = "mine") -> Entry:
 def test_work_in_shadow_units_is_judged_for_as_many_examples_as_timed_units_have(default: References) -> None:
     record = attacked(default, foreign(), 1.0, 3.1 * SHARE)
     numbers = scores.entry_shadow_scores(default, record)
-    why = consistency.of_shadows(default, None, record, numbers)
+    why = consistency.of_shadows(default, None, record, numbers).inconsistent
     assert why == "CPU seconds for as many examples of R is 3.10 in shadow units and 1.00 in timed ones"
-    assert consistency.of_shadows(default, None, replace(record, cpu_seconds=2.9 * SHARE), numbers) == ""
+    assert consistency.of_shadows(default, None, replace(record, cpu_seconds=2.9 * SHARE), numbers) == ShadowFaults()
 
 
 def test_no_shipped_method_is_marked_whichever_of_its_seeds_and_splits_are_drawn(default: References) -> None:
     found = simulate(default, 50)
     assert len(found) == 18
     assert {name for name, draws in found.items() if max(max(shares.values()) for shares in draws) > 1} == set()
+
+
+def test_u_lira_does_not_count_where_a_method_harms_its_shadow_models_and_that_is_no_mark(default: References) -> None:
+    rows = board.board(default).set_index("entry")
+    assert rows.loc["ga", "provisional"].startswith("VA of its shadow models is 0.43 below Retrain's")
+    assert set(rows["inconsistent"]) == {""} and list(rows.index[rows["provisional"] != ""]) == ["ga"]
 
 
 @pytest.mark.slow
@@ -171,7 +178,7 @@ def test_an_entry_that_ruins_its_shadow_models_has_no_u_lira_and_no_position(def
 
 def test_shadow_models_that_have_collapsed_are_named(default: References) -> None:
     record = shadow_units.run(default, foreign(), Ruined(default, ShadowUnit, 0.0))
-    why = consistency.of_shadows(default, None, record, scores.entry_shadow_scores(default, record))
+    why = consistency.of_shadows(default, None, record, scores.entry_shadow_scores(default, record)).inconsistent
     assert why == "its shadow models have collapsed: they give 1024 of 1024 examples the same φ each time"
 
 
@@ -180,10 +187,10 @@ def test_an_entry_that_ruins_models_where_it_is_not_timed_is_marked(default: Ref
     on_board(default, entry)
     (board_entry,) = (each for each in board_entries(default) if each.name == "mine")
     measure(default, entry, 1.0)
-    assert consistency.faults(default, board_entry, "", None) == {}
+    assert consistency.faults(default, board_entry, None, ShadowFaults()) == {}
     units = [YardstickUnit(entry, default.track, seed) for seed in range(2)]
     list(yardstick_units.measure(default, units, Ruined(default, YardstickUnit, 1.0)))
-    (why,) = consistency.faults(default, board_entry, "", None).values()
+    (why,) = consistency.faults(default, board_entry, None, ShadowFaults()).values()
     assert "in untimed seed units" in why
 
 
@@ -213,12 +220,12 @@ def test_swapped_units_are_held_to_the_seed_units(default: References) -> None:
         default.add(Role("swap", seed), b"", half(np.zeros((len(labels), 10))).astype(np.float32), TrainingFacts())
     measure(default, entry, 1.0)
     costs = Costing(default, lambda unit: 4.0)
-    assert consistency.faults(default, board_entry, "", None) == {}
+    assert consistency.faults(default, board_entry, None, ShadowFaults()) == {}
     list(swap_units.run(default, swap_units.pending(default, entry), costs))
-    assert consistency.faults(default, board_entry, "", None) == {
+    assert consistency.faults(default, board_entry, None, ShadowFaults()) == {
         "SWAP": "CPU seconds for as many examples of R is 4.00 in swapped units and 1.00 in timed ones"
     }
     units = [SwapUnit(entry, default.track, seed) for seed in range(10)]
     list(swap_units.run(default, units, Ruined(default, SwapUnit, 1.0)))
-    assert "in swapped units" in consistency.faults(default, board_entry, "", None)["SWAP"]
+    assert "in swapped units" in consistency.faults(default, board_entry, None, ShadowFaults())["SWAP"]
     assert board.board(default).set_index("entry").loc["mine", "state"] == "inconsistent"
