@@ -92,6 +92,8 @@ class Outcome:
     """Back end, image digest, library versions, device."""
     disturbed: str = ""
     """What ran beside a timed unit, as the caller of the back end saw it."""
+    weight_shift: float | None = None
+    """Normalised L2 distance of the weights from the original's, as the caller of the back end computed it."""
 
 
 Chunk = tuple[Literal["channel", "log"], bytes]

@@ -108,9 +108,16 @@ def entry_result(
         statuses=disclosure.tally(records),
         seeds=() if sealed else tuple(_seed(references, record) for record in records),
         records=() if sealed else tuple(records),
-        shadow=None
-        if sealed or shadow is None
-        else ShadowResult(shadow, yardstick_units.measured(references, shadow.entry)),
+        shadow=None if sealed or shadow is None else _shadows(references, shadow),
+    )
+
+
+def _shadows(references: References, shadow: ShadowRecord) -> ShadowResult:
+    yardsticks = yardstick_units.measured(references, shadow.entry)
+    return ShadowResult(
+        shadow,
+        {seed: record.cpu_seconds for seed, record in yardsticks.items()},
+        {seed: record.behaviour for seed, record in yardsticks.items()},
     )
 
 

@@ -22,7 +22,7 @@ from unlearn_bench.harness.pulls.result import BadResult, EntryResult, PullResul
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.store import documents
 from unlearn_bench.harness.units import entry_sources, shadow_units, yardstick_units
-from unlearn_bench.harness.units.records import Record, ShadowRecord, record_kind, track_folder
+from unlearn_bench.harness.units.records import Record, ShadowRecord, YardstickRecord, record_kind, track_folder
 from unlearn_bench.harness.units.unit_kinds import SeedUnit
 from unlearn_bench.sandbox import backends
 from unlearn_bench.sandbox.text import one_line
@@ -105,7 +105,11 @@ def merge(references: References, result: PullResult, checked: list[Checked]) ->
             for content in checked_entry.blobs.values():
                 store.put(content)
             if (shadow := checked_entry.result.shadow) is not None:
-                yardstick_units.keep(references, shadow.record.entry, shadow.probes)
+                yardsticks = {
+                    seed: YardstickRecord(seconds, shadow.behaviour.get(seed, {}))
+                    for seed, seconds in shadow.probes.items()
+                }
+                yardstick_units.keep(references, shadow.record.entry, yardsticks)
                 shadow_units.keep(references, shadow.record)
         for record in new:
             record.save(store)

@@ -12,7 +12,7 @@ import json
 import os
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -22,7 +22,7 @@ import msgspec
 from unlearn_bench.harness.pulls.pull_request import MOST, SHOWN, Refusal
 from unlearn_bench.harness.support import json_schema
 from unlearn_bench.harness.support.errors import EXIT_CODES, USAGE, BenchError
-from unlearn_bench.harness.support.field_types import NAME, Commit, Count, Date, Name, Seconds, Seed, Sha256
+from unlearn_bench.harness.support.field_types import NAME, Behaviour, Commit, Count, Date, Name, Seconds, Seed, Sha256
 from unlearn_bench.harness.support.files import write_file
 from unlearn_bench.harness.support.json_schema import rule
 from unlearn_bench.harness.units.records import EndStatus, Record, ShadowRecord
@@ -33,6 +33,7 @@ LARGEST = 64 << 20
 DIFFERING = 50
 """The most files that are listed of a harness that differs."""
 UNITS = 9999
+SeedKey = Annotated[str, rule(pattern="^[0-9]{1,4}$")]
 
 ExitCode = Annotated[int, rule(enum=sorted(EXIT_CODES.values()))]
 Row = Annotated[
@@ -83,13 +84,11 @@ class SeedResult:
 
 @dataclass(frozen=True)
 class ShadowResult:
-    """The shadow units of an entry, and the CPU seconds of its probe units by seed."""
+    """The shadow units of an entry, and CPU seconds and behaviour of its yardstick units by seed."""
 
     record: ShadowRecord
-    probes: Annotated[
-        Mapping[Annotated[str, rule(pattern="^[0-9]{1,4}$")], Seconds | None],
-        rule(maxProperties=10),
-    ]
+    probes: Annotated[Mapping[SeedKey, Seconds | None], rule(maxProperties=10)]
+    behaviour: Annotated[Mapping[SeedKey, Behaviour], rule(maxProperties=10)] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

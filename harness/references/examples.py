@@ -97,10 +97,32 @@ class Examples:
 
     @cached_property
     def population(self) -> NDArray[np.int64]:
-        """Sorted indices of R ∪ F of model seed 0, an even number; each shadow model is trained on half of them."""
+        """Sorted indices of the examples that shadow models learn, an even number; each is trained on half of them.
+
+        They are R ∪ F of model seed 0, and with ``splits.shadow_size = "original"`` as many others that are in none of
+        its parts.
+
+        Raises:
+            TrackError: the data set has too few others.
+        """
         first_split = self.split(0)
-        members = np.sort(np.concatenate([first_split.retain, first_split.forget]))
-        return members[: len(members) // 2 * 2]
+        members = np.concatenate([first_split.retain, first_split.forget])
+        if self.track.splits.shadow_size == "original":
+            members = np.concatenate([members, self._unused(len(members))])
+        return np.sort(members)[: len(members) // 2 * 2]
+
+    def _unused(self, count: int) -> NDArray[np.int64]:
+        """Draw so many examples that are in no part of model seed 0."""
+        used = np.concatenate(list(self.parts(0).values()))
+        unused = np.setdiff1d(np.arange(len(self.labels)), used)
+        if len(unused) < count:
+            raise TrackError(
+                f"track {self.track.name}: splits.shadow_size = 'original' needs {count} examples outside of R, F, V "
+                f"and T, and the data set has {len(unused)}",
+                "set smaller parts, or leave it out",
+            )
+        drawn = np.random.RandomState(derive(self.track.splits.seed, 0, 6)).permutation(unused)
+        return drawn[:count]
 
     @cached_property
     def design(self) -> Design:

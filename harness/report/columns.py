@@ -22,7 +22,8 @@ _ENTRY: dict[str, Column] = {
     "state": (
         "string",
         "`ok`, `no better`, `failed`, `not applicable` (to the track's network), `incomplete`, `unusable`, "
-        "`reference`, `disqualified`, `untrusted sandbox`, `self-reported` (from checkpoints, on a public board)",
+        "`reference`, `disqualified`, `inconsistent`, `untrusted sandbox`, `self-reported` (from checkpoints, on a "
+        "public board)",
     ),
     "reason": ("string", "why the state is not `ok`"),
     "badge": (
@@ -31,7 +32,10 @@ _ENTRY: dict[str, Column] = {
     ),
     "verified": ("string", "what running published units again gave: `verified`, `not reproduced`, or empty"),
     "trusted": ("boolean", "every unit that needs one came from a trusted sandbox"),
-    "inconsistent": ("string", "why U-LiRA does not count here; empty when all is well"),
+    "inconsistent": (
+        "string",
+        "by which number its shadow, swapped or untimed seed units are unlike its timed ones; empty when all is well",
+    ),
     "disturbed": ("Int64", "units whose time does not count, because other work ran beside them: RTE is then unknown"),
     "late_gain": (
         "Float64",
@@ -41,7 +45,7 @@ _ENTRY: dict[str, Column] = {
     "date": ("string", "day of the newest unit"),
     "provisional": (
         "string",
-        "U-LiRA or the probes, where they looked at baselines and not at it; empty when all is well",
+        "U-LiRA or the probes, where they count for baselines and not for it; empty when all is well",
     ),
     "seeds_ok": ("Int64", "seeds that ended `ok`"),
     "seeds_total": ("Int64", "seeds that the track wants"),

@@ -74,7 +74,9 @@ def table(
     if (board["state"] == NO_BETTER).any():
         lines.append("= no better than Original: no position")
     if (board["provisional"] != "").any():
-        lines.append("~ provisional: U-LiRA or the probes, which have looked at baselines, have not looked at it")
+        lines.append(
+            "~ provisional: U-LiRA or the probes, which count for baselines, have not looked at it or do not count"
+        )
     if any(unconverged(row) for _, row in board.iterrows()):
         lines.append("^ its search for parameters has not converged: the last third of the trials still found better")
     if not ((board["kind"] == "baseline") & board["state"].isin([OK, NO_BETTER])).any():

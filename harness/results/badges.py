@@ -14,7 +14,9 @@ DISQUALIFIED = "disqualified"
 SELF_REPORTED = "self-reported"
 """Badge of a row that its author ran; state, without a rank on a public board, of one that was scored from checkpoints,
 so that nothing was run."""
-UNRANKED = frozenset({UNTRUSTED, DISQUALIFIED, NOT_APPLICABLE, SELF_REPORTED})
+INCONSISTENT = "inconsistent"
+"""State of a row whose entry does in other units not what it does in timed ones; its reason says by what."""
+UNRANKED = frozenset({UNTRUSTED, DISQUALIFIED, INCONSISTENT, NOT_APPLICABLE, SELF_REPORTED})
 """States of rows that stand without a place and are no F either."""
 
 

@@ -12,9 +12,10 @@ import pandas as pd
 from unlearn_bench.harness.entries.entry import shipped_digests
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.references.roles import RoleKind
-from unlearn_bench.harness.results import panel_results, scores
-from unlearn_bench.harness.results.badges import DISQUALIFIED, SELF_REPORTED, UNTRUSTED, badge, worst
+from unlearn_bench.harness.results import consistency, panel_results, scores
+from unlearn_bench.harness.results.badges import DISQUALIFIED, INCONSISTENT, SELF_REPORTED, UNTRUSTED, badge, worst
 from unlearn_bench.harness.results.board_entries import REFERENCES, BoardEntry, board_entries, reference_rows
+from unlearn_bench.harness.results.consistency import ShadowFaults
 from unlearn_bench.harness.results.panel_results import ShadowReading
 from unlearn_bench.harness.results.review import Mark, marks
 from unlearn_bench.harness.results.scores import Scores
@@ -69,6 +70,8 @@ class Results:
     trusted: dict[str, bool]
     marks: dict[str, Mark]
     """By entry."""
+    inconsistent: dict[str, str]
+    """Why units of an entry are unlike its timed ones, of the entries of which they are; reference rows included."""
     searches: dict[str, tuning.SearchChoice]
     """What a search chose for the entries that ran with its choice."""
 
@@ -113,6 +116,8 @@ class Results:
         for name in set(self.rows["entry"]) - set(REFERENCES):
             if why := self.mark(name).disqualified:
                 reasons[name] = (DISQUALIFIED, why)
+            elif name in self.inconsistent and self.entries[name].kind == "entry":
+                reasons[name] = (INCONSISTENT, self.inconsistent[name])
             elif public and self.from_checkpoints(name):
                 reasons[name] = (SELF_REPORTED, "scored from checkpoints of its author: nothing was run")
             elif public and not self.trusted.get(name, True):
@@ -155,8 +160,21 @@ def read_results(references: References) -> Results:
         panel=panel_results.panel_results(references, entries_on_track, by_name),
         trusted=trusted,
         marks=marks(references, entries_on_track),
+        inconsistent=_inconsistent(references, entries_on_track, by_name),
         searches=_searches(references, entries_on_track),
     )
+
+
+def _inconsistent(
+    references: References, entries: Sequence[BoardEntry], shadows: Mapping[str, ShadowReading]
+) -> dict[str, str]:
+    reasons = {name: reading.faults.inconsistent for name, reading in shadows.items() if reading.faults.inconsistent}
+    for entry in entries:
+        reading = shadows.get(entry.name)
+        record, of_shadows = (None, ShadowFaults()) if reading is None else (reading.record, reading.faults)
+        if found := consistency.faults(references, entry, record, of_shadows):
+            reasons[entry.name] = next(iter(found.values()))
+    return reasons
 
 
 def _searches(references: References, entries: Sequence[BoardEntry]) -> dict[str, tuning.SearchChoice]:
@@ -174,8 +192,9 @@ def board(references: References, public: bool = False, results: Results | None 
 
     ``trusted``: every timed unit comes from a sandbox, and every shadow unit does or is of a source that ships. On a
     ``public`` board a row that is not trusted has the state ``untrusted sandbox``, no groups and no rank, and sets no
-    cut points; it stands after the ranked ones. ``inconsistent``: why the row's U-LiRA does not count, see
-    ``harness.results.shadow_consistency``; empty when all is well. ``results``: what has been read.
+    cut points; it stands after the ranked ones. ``inconsistent``: why units of the row are unlike its timed ones, see
+    ``harness.results.consistency``; empty when all is well. An entry with such a mark has it as its state, and no
+    groups and no rank. ``results``: what has been read.
     """
     results = results or read_results(references)
     track, seed_rows = references.track, results.rows
@@ -197,7 +216,7 @@ def board(references: References, public: bool = False, results: Results | None 
     elif (unfit := ranked["state"] == NOT_APPLICABLE).any():
         ranked.loc[unfit, "reason"] = [_unfit(results.entries[str(name)]) for name in ranked.loc[unfit, "entry"]]
     ranked["verified"] = [results.mark(name).verified for name in names]
-    ranked["inconsistent"] = [results.shadows[name].fault if name in results.shadows else "" for name in names]
+    ranked["inconsistent"] = [results.inconsistent.get(name, "") for name in names]
     late_gains = [results.searches[name].late_gain if name in results.searches else None for name in names]
     ranked["late_gain"] = pd.array(late_gains, dtype="Float64")
     badges = [results.badge(name, str(kind)) for name, kind in zip(names, ranked["kind"], strict=True)]

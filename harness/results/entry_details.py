@@ -8,13 +8,14 @@ from dataclasses import dataclass
 import pandas as pd
 
 from unlearn_bench.harness.references.references import References
-from unlearn_bench.harness.results import attack_panel, board, panel_results, probed, review, scores
+from unlearn_bench.harness.results import attack_panel, board, consistency, panel_results, probed, review, scores
 from unlearn_bench.harness.results.attack_panel import AttackNumber
 from unlearn_bench.harness.results.board_entries import BoardEntry, board_entries, find
+from unlearn_bench.harness.results.consistency import ShadowFaults
 from unlearn_bench.harness.results.review import Mark
 from unlearn_bench.harness.results.scores import Scores
 from unlearn_bench.harness.tracks.specification import Track
-from unlearn_bench.harness.units import disclosure, tuning, yardstick_units
+from unlearn_bench.harness.units import disclosure, tuning
 from unlearn_bench.harness.units.records import Record, ShadowRecord
 
 
@@ -44,7 +45,7 @@ class EntryDetails:
     """Of the records; ``None`` where a unit did not finish."""
     shadow: ShadowRecord | None
     inconsistent: Mapping[str, str]
-    """Attacks for whose units the entry works harder than for timed ones, and the numbers that say so."""
+    """What reads units that are unlike the entry's timed ones, and the number that says so."""
     panel: Sequence[AttackNumber]
     """What every attack reads."""
     search: tuning.SearchChoice | None
@@ -71,18 +72,15 @@ def entry_details(references: References, name: str) -> EntryDetails:
     track, board_entry = references.track, _board_entry(references, name)
     records = [board_entry.records[seed] for seed in sorted(board_entry.records)]
     attacked = panel_results.shadow_results(references).get(name)
-    inconsistent = {
-        "U-LiRA": "" if attacked is None else attacked.fault,
-        "SWAP": yardstick_units.inconsistent_swaps(references, board_entry.entry_id),
-    }
+    shadow, of_shadows = (None, ShadowFaults()) if attacked is None else (attacked.record, attacked.faults)
     return EntryDetails(
         board_entry=board_entry,
         track=track,
         board=board.board(references),
         records=records,
         scores=[scores.record_scores(references, record) for record in records],
-        shadow=None if attacked is None else attacked.record,
-        inconsistent={attack: why for attack, why in inconsistent.items() if why},
+        shadow=shadow,
+        inconsistent=consistency.faults(references, board_entry, shadow, of_shadows),
         panel=attack_panel.attack_numbers(references, board_entry),
         search=tuning.choice(name, records[0].sha256, track, references.store),
         mark=review.marks(references).get(name),

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.references.roles import RoleKind
-from unlearn_bench.harness.results import probed, scores, shadow_consistency
+from unlearn_bench.harness.results import consistency, probed, scores
 from unlearn_bench.harness.results.board_entries import (
     REFERENCES,
     BoardEntry,
@@ -17,6 +17,7 @@ from unlearn_bench.harness.results.board_entries import (
     reference_rows,
     shadow_records,
 )
+from unlearn_bench.harness.results.consistency import ShadowFaults
 from unlearn_bench.harness.results.scores import Scores, ShadowScores
 from unlearn_bench.harness.units import shadow_units
 from unlearn_bench.harness.units.records import ShadowRecord
@@ -34,18 +35,18 @@ class ShadowReading:
     record: ShadowRecord
     scores: ShadowScores | None
     """``None`` where they failed."""
-    fault: str = ""
-    """Why U-LiRA's reading does not count, see ``harness.results.shadow_consistency``; empty when all is well."""
+    faults: ShadowFaults = field(default_factory=ShadowFaults)
+    """Why U-LiRA's reading does not count."""
 
     @property
     def counts(self) -> bool:
         """Whether U-LiRA's reading counts."""
-        return self.scores is not None and not self.fault
+        return self.scores is not None and not self.faults.reason
 
     @property
     def reason(self) -> str:
         """Why it does not, for people."""
-        return self.fault or f"its shadow units failed: {self.record.status}"
+        return self.faults.reason or f"its shadow units failed: {self.record.status}"
 
 
 def shadow_results(references: References, entries: Sequence[BoardEntry] | None = None) -> dict[str, ShadowReading]:
@@ -54,8 +55,8 @@ def shadow_results(references: References, entries: Sequence[BoardEntry] | None 
     by_name, results = {entry.name: entry for entry in entries}, {}
     for name, record in shadow_records(references, entries).items():
         found = scores.entry_shadow_scores(references, record)
-        fault = shadow_consistency.fault(references, by_name.get(name), record, found)
-        results[name] = ShadowReading(record, found, fault)
+        faults = consistency.of_shadows(references, by_name.get(name), record, found)
+        results[name] = ShadowReading(record, found, faults)
     return results
 
 

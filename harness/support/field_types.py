@@ -24,6 +24,7 @@ Count = Annotated[int, rule(minimum=0, maximum=9999)]
 Fraction = Annotated[float, rule(minimum=0, maximum=1)]
 Seconds = Annotated[float, rule(minimum=0, maximum=1e9)]
 WallSeconds = Annotated[float, rule(exclusiveMinimum=0, maximum=1e9)]
+Measure = Annotated[float, rule(minimum=-1e9, maximum=1e9)]
 Bytes = Annotated[int, rule(minimum=0)]
 Reason = Annotated[str, rule(maxLength=1000)]
 Log = Annotated[str, rule(maxLength=16384)]
@@ -36,5 +37,9 @@ Facts = Annotated[
     ),
 ]
 """Facts about a machine and its software."""
+Behaviour = Annotated[Mapping[str, Measure], rule(maxProperties=20)]
+"""Numbers of a unit's model by their names in ``scoring.consistency``."""
+PairBehaviour = Annotated[Mapping[str, Annotated[tuple[Measure, ...], rule(maxItems=9999)]], rule(maxProperties=20)]
+"""The same of many models: by name, one number for each pair of shadow splits."""
 Parameters = Annotated[Mapping[str, Any], rule(maxProperties=200, propertyNames={"maxLength": 200})]
 """Hyper-parameters by name."""

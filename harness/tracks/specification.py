@@ -123,6 +123,9 @@ class Splits:
     indices: str | None = None
     """File with the indices of R, F, V and T (.npz), in the same places as ``values``: each [n], or [seeds, n]."""
     indices_sha256: str | None = None
+    shadow_size: Literal["half", "original"] = "half"
+    """How many examples a shadow model learns. ``half``: half of R ∪ F of seed 0. ``original``: as many as an original,
+    so that R and F of shadow units are as large as those of seed units and do not give them away."""
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,8 @@ def contradictions(track: Track) -> Iterator[str]:
             f"protocol.lira_splits is {splits}, lira_forget_sets {forget_sets}; "
             "allowed: 0, or even from 4 on with 2 or more"
         )
+    if splits:
+        yield from _shadow_size(track)
     if track.sealed and track.sealed.quota < 0:
         yield f"sealed.quota is {track.sealed.quota}; allowed: 0 (no limit) or more"
     if not 1 <= track.protocol.requests <= track.splits.forget:
@@ -57,6 +59,19 @@ def contradictions(track: Track) -> Iterator[str]:
     if track.protocol.seeds < 1:
         yield f"protocol.seeds is {track.protocol.seeds}; allowed: 1 or more"
     yield from _probes(track.analysis.probes)
+
+
+def _shadow_size(track: Track) -> Iterator[str]:
+    splits, forget_sets = track.splits, track.protocol.lira_forget_sets
+    if splits.shadow_size == "half":
+        return
+    if forget_sets * splits.forget != splits.retain + splits.forget:
+        yield (
+            f"protocol.lira_forget_sets is {forget_sets}; with splits.shadow_size = 'original' F fits into R ∪ F "
+            f"so many times, a whole number: here {(splits.retain + splits.forget) / splits.forget:g} times"
+        )
+    if splits.groups is not None:
+        yield "splits.shadow_size is 'original'; with splits.groups only 'half' is allowed"
 
 
 def _access(track: Track) -> Iterator[str]:

@@ -19,15 +19,18 @@ from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.units import access
 from unlearn_bench.harness.units.runner import U, UntimedResult
 from unlearn_bench.harness.units.unit_kinds import Unit
+from unlearn_bench.scoring.distances import weight_distance
 
 BACKEND = "in-process"
 """What records call it; it is no sandbox."""
 
 
-def unlearned_logits(
+def unlearned(
     references: References, unit: Unit, load_entry: Callable[[], Any], device: str
-) -> NDArray[np.float32]:
-    """Run one unit and return the logits [n, classes] of the unlearned model on every example.
+) -> tuple[NDArray[np.float32], float | None]:
+    """Run one unit; return the logits [n, classes] of its model on every example, and how far its weights moved.
+
+    That is their normalised L2 distance from the original's, ``None`` where it is not finite.
 
     Args:
         references: of the track.
@@ -46,7 +49,7 @@ def unlearned_logits(
     from unlearn_bench.sandbox.inside.request import DeletionRequest
 
     track, examples = unit.track, references.examples
-    state = load(references.weights(unit.original))
+    original = state = load(references.weights(unit.original))
     for number, given in enumerate(access.given(unit, examples)):
         request = DeletionRequest(
             track.model_spec,
@@ -59,8 +62,11 @@ def unlearned_logits(
             device=device,
         )
         state = request.unlearn(load_entry, dict(unit.entry.overrides))
-    unlearned = models.load(track.model_spec, state)
-    return infer(unlearned, torch.from_numpy(examples.dataset.images), normaliser(track, device), device)
+    model = models.load(track.model_spec, state)
+    logits = infer(model, torch.from_numpy(examples.dataset.images), normaliser(track, device), device)
+    before, after = ({name: tensor.numpy() for name, tensor in each.items()} for each in (original, state))
+    finite = all(np.isfinite(array).all() for array in after.values())
+    return logits, weight_distance(after, before) if finite else None
 
 
 @dataclass(frozen=True)
@@ -124,13 +130,13 @@ class InProcessRunner:
         start = time.process_time()
         try:
             with _as_in_a_sandbox():
-                logits = unlearned_logits(self._references, unit, lambda: namespace, self._device)
+                logits, weight_shift = unlearned(self._references, unit, lambda: namespace, self._device)
         except ContractError as error:
             raise InvalidEntry(f"{unit.label}: {error}", "see Submitting a method in docs/participant.md") from None
         if not np.isfinite(logits).all():
             remedy = "look for a learning rate that is too high, or a loss that has no lower bound"
             raise InvalidEntry(f"{unit.label}: the model's outputs are not finite", remedy)
-        return UntimedResult("ok", "", logits, time.process_time() - start)
+        return UntimedResult("ok", "", logits, time.process_time() - start, weight_shift=weight_shift)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from typing import Annotated
 from unlearn_bench.harness.store import documents
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support.field_types import (
+    Behaviour,
     Bytes,
     Count,
     Date,
@@ -20,6 +21,7 @@ from unlearn_bench.harness.support.field_types import (
     Fraction,
     Log,
     Name,
+    PairBehaviour,
     Parameters,
     Reason,
     Seconds,
@@ -72,6 +74,8 @@ class Record:
     checkpoint: Sha256 | None = None
     """SHA-256 of the file that the model was read from, where nothing was run: ``seconds`` and ``retrain_seconds`` are
     then what its author declared."""
+    behaviour: Behaviour = field(default_factory=dict)
+    """What its model is like."""
 
     @property
     def rte(self) -> float | None:
@@ -89,7 +93,8 @@ class Record:
 class YardstickRecord:
     """What is kept of one yardstick unit."""
 
-    cpu_seconds: float | None
+    cpu_seconds: Seconds | None
+    behaviour: Behaviour = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -107,6 +112,7 @@ class ShadowUnitRecord:
     """See ``scoring.temperature``; ``None`` where φ is of the logits as they were: such units run again."""
     accuracies: Mapping[str, float] = field(default_factory=dict)
     """On the unit's R, F, V and T."""
+    behaviour: Behaviour = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -120,6 +126,7 @@ class SwapRecord:
     cpu_seconds: float | None
     trusted: bool
     log: str = ""
+    behaviour: Behaviour = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -153,6 +160,8 @@ class ShadowRecord:
     """Geometric mean over the units of a finished run, see :class:`ShadowUnitRecord`."""
     accuracies: Annotated[Mapping[str, Fraction], rule(maxProperties=4)] = field(default_factory=dict)
     """Means over the units of a finished run."""
+    behaviour: PairBehaviour = field(default_factory=dict)
+    """Means over the units of each pair of splits of a finished run."""
 
     def stopped(self, track: Track) -> bool:
         """Whether pairs of the track are left that did not run because the interval was narrow enough."""

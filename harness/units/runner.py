@@ -26,6 +26,8 @@ class UntimedResult:
     logits: NDArray[np.float32] | None
     cpu_seconds: float | None
     log: str = ""
+    weight_shift: float | None = None
+    """Normalised L2 distance of the model's weights from the original's."""
 
 
 class Runner(Protocol):

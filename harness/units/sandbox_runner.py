@@ -35,6 +35,8 @@ class SandboxRunner:
 
         def work(unit: Unit, slot: Slot) -> UntimedResult:
             logits, outcome = attempt(context, unit, slot, deadline)
-            return UntimedResult(outcome.status, outcome.reason, logits, outcome.cpu_seconds, outcome.log)
+            return UntimedResult(
+                outcome.status, outcome.reason, logits, outcome.cpu_seconds, outcome.log, outcome.weight_shift
+            )
 
         yield from run_in_slots(units, self._slots, work, context.stop)

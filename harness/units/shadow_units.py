@@ -15,6 +15,7 @@ from unlearn_bench.harness.references.roles import Role
 from unlearn_bench.harness.store import documents
 from unlearn_bench.harness.support.hardware import hardware, torch_version
 from unlearn_bench.harness.units import unit_store
+from unlearn_bench.harness.units.behaviour import behaviour
 from unlearn_bench.harness.units.records import ShadowRecord, ShadowUnitRecord, now, track_folder
 from unlearn_bench.harness.units.runner import Runner, UntimedResult, deadline
 from unlearn_bench.harness.units.unit_kinds import SeedUnit, ShadowUnit, Unit
@@ -266,10 +267,29 @@ def _complete(references: References, record: ShadowRecord, entry: Entry) -> Sha
         cpu_seconds=round(float(np.mean(seconds)), 4) if seconds else None,
         trusted=all(unit.trusted for unit in units),
         date=now(),
+        behaviour=_pair_behaviour(references, entry, record.pairs),
         **_means([(unit.temperature, unit.accuracies) for unit in units]),
     )
     keep(references, record)
     return record
+
+
+def _pair_behaviour(references: References, entry: Entry, pairs: int) -> dict[str, tuple[float, ...]]:
+    """Return the means over the units of each pair, of the numbers that are known of all of them."""
+    by_pair = [
+        [
+            record.behaviour
+            for split in (2 * pair, 2 * pair + 1)
+            for forget_set in range(references.track.protocol.lira_forget_sets)
+            if (record := _finished(references, ShadowUnit(entry, references.track, split, forget_set))) is not None
+        ]
+        for pair in range(pairs)
+    ]
+    known = set.intersection(*(set(numbers) for units in by_pair for numbers in units))
+    return {
+        name: tuple(round(float(np.mean([numbers[name] for numbers in units])), 6) for units in by_pair)
+        for name in sorted(known)
+    }
 
 
 def _failed(references: References, record: ShadowRecord, unit: Unit, result: UntimedResult) -> ShadowRecord:
@@ -308,5 +328,11 @@ def keep_unit(references: References, unit: ShadowUnit, result: UntimedResult, t
     if result.logits is not None:
         model = _model(references, unit.parts(references.examples), result.logits)
         phi = references.store.put(model.phi.astype("<f4").tobytes())
-        record = replace(record, phi=phi, temperature=model.temperature, accuracies=model.accuracies)
+        record = replace(
+            record,
+            phi=phi,
+            temperature=model.temperature,
+            accuracies=model.accuracies,
+            behaviour=behaviour(references, unit, result.logits, result.weight_shift),
+        )
     unit_store.keep(references.store, unit, record)

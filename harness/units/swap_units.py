@@ -11,6 +11,7 @@ from unlearn_bench.harness.entries.entry import Entry
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.references.roles import Role
 from unlearn_bench.harness.units import unit_store
+from unlearn_bench.harness.units.behaviour import behaviour
 from unlearn_bench.harness.units.records import Record, SwapRecord
 from unlearn_bench.harness.units.runner import Runner, UntimedResult, deadline
 from unlearn_bench.harness.units.unit_kinds import SwapUnit
@@ -33,7 +34,13 @@ def run(references: References, todo: Sequence[SwapUnit], runner: Runner) -> Ite
         if result.status != "infra":
             stored = None if result.logits is None else references.store.put(unit_store.pack(result.logits))
             record = SwapRecord(
-                result.status, result.reason, stored, result.cpu_seconds, runner.trusted, log=result.log
+                result.status,
+                result.reason,
+                stored,
+                result.cpu_seconds,
+                runner.trusted,
+                log=result.log,
+                behaviour=behaviour(references, unit, result.logits, result.weight_shift),
             )
             unit_store.keep(references.store, unit, record)
         yield unit, result
@@ -64,13 +71,6 @@ def reference_evidence(references: References, kind: str, seed: int) -> SwapEvid
     else:
         logits, twin = references.logits(Role("original", seed)), references.logits(Role("swap", seed))
     return _evidence(references, seed, logits, twin)
-
-
-def cpu_seconds(references: References, entry: str) -> float | None:
-    """Return the mean CPU seconds of the swapped units of an entry (by its id); ``None`` without any."""
-    records = unit_store.of_entry(references.store, SwapUnit, references.track, entry).values()
-    seconds = [record.cpu_seconds for record in records if record.cpu_seconds is not None]
-    return float(np.mean(seconds)) if seconds else None
 
 
 def numbers(evidences: Sequence[SwapEvidence]) -> dict[str, dict[str, float]]:

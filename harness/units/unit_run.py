@@ -20,6 +20,7 @@ from unlearn_bench.harness.support.hardware import hardware
 from unlearn_bench.harness.training.inference import logits_of
 from unlearn_bench.harness.units import access, entry_sources, unit_store, unlearned_weights
 from unlearn_bench.harness.units.access import Given
+from unlearn_bench.harness.units.behaviour import behaviour
 from unlearn_bench.harness.units.disturbance import WatchedClock
 from unlearn_bench.harness.units.records import Record, now
 from unlearn_bench.harness.units.slots import Slot
@@ -79,7 +80,11 @@ def run(context: UnitContext, unit: Unit, slot: Slot, deadline: float) -> Record
     if logits is not None and outcome.weights is not None:
         _store_weights(context, unit, outcome.weights)
     record = unit_record(unit, outcome, stored, context.sandbox.trusted, context.hardware)
-    return replace(record, weight_distance=distance_from_target(context.references, unit, outcome.weights))
+    return replace(
+        record,
+        weight_distance=distance_from_target(context.references, unit, outcome.weights),
+        behaviour=behaviour(context.references, unit, logits, outcome.weight_shift),
+    )
 
 
 def _store_weights(context: UnitContext, unit: Unit, weights: Mapping[str, Any]) -> None:
@@ -100,11 +105,12 @@ def attempt(
     Return its logits [n, classes] when it is ok, and its outcome. The requests of a unit share the deadline, and their
     times add up.
     """
-    from safetensors.numpy import save
+    from safetensors.numpy import load, save
 
     if context.elsewhere is not None:
         return context.elsewhere(unit, slot, deadline, context)
-    weights, total = context.references.weights(unit.original), None
+    original = weights = context.references.weights(unit.original)
+    total = None
     for number, given in enumerate(access.given(unit, context.references.examples)):
         remaining = deadline - (0.0 if total is None else total.seconds or 0.0)
         outcome = _run_job(context, _job(context, unit, slot, remaining, weights, given, number), slot)
@@ -113,6 +119,8 @@ def attempt(
             break
         weights = save(dict(outcome.weights))
     assert total is not None
+    if total.weights is not None:
+        total = replace(total, weight_shift=weight_distance(total.weights, load(original)))
     if slot.device == "cpu" or not torch.cuda.is_available():  # a container may see a GPU that this process does not
         return _logits(context, unit, total)
     with DeviceLocks(slot.devices, stop=context.stop).hold():  # another unit may be on the clock by now

@@ -22,7 +22,7 @@ from unlearn_bench.harness.support.device_locks import DeviceLocks
 from unlearn_bench.harness.support.errors import EXIT_CODES, BenchError
 from unlearn_bench.harness.support.workers import worker_pool
 from unlearn_bench.harness.tracks.specification import Track
-from unlearn_bench.harness.units.in_process import unlearned_logits
+from unlearn_bench.harness.units.in_process import unlearned
 from unlearn_bench.harness.units.runner import U, UntimedResult
 from unlearn_bench.harness.units.unit_kinds import Unit
 from unlearn_bench.sandbox import names
@@ -129,9 +129,9 @@ def _attempt(references: References, unit: Unit, deadline: float, device: str) -
     start = time.process_time()
     signal.signal(signal.SIGALRM, _late)
     signal.setitimer(signal.ITIMER_REAL, deadline)
-    status, reason, logits = "ok", "", None
+    status, reason, logits, weight_shift = "ok", "", None, None
     try:
-        logits = unlearned_logits(references, unit, lambda: _module(unit.entry), device)
+        logits, weight_shift = unlearned(references, unit, lambda: _module(unit.entry), device)
         if not np.isfinite(logits).all():
             status, reason, logits = "invalid", "the model's outputs are not finite", None
     except _Late:
@@ -145,7 +145,8 @@ def _attempt(references: References, unit: Unit, deadline: float, device: str) -
         status, reason = "crash", f"{type(error).__name__}: {error}".splitlines()[0][:200]
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
-    return UntimedResult(status, reason, logits, time.process_time() - start)  # type: ignore[arg-type]
+    seconds = time.process_time() - start
+    return UntimedResult(status, reason, logits, seconds, weight_shift=weight_shift)  # type: ignore[arg-type]
 
 
 class _Late(BaseException):

@@ -6,6 +6,7 @@ import logging
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from unlearn_bench.harness.store.store import ScratchStore
 from unlearn_bench.harness.support.hardware import hardware
 from unlearn_bench.harness.tracks.loading import load_track
 from unlearn_bench.harness.units import disclosure, unit_store
+from unlearn_bench.harness.units.behaviour import behaviour
 from unlearn_bench.harness.units.in_process import InProcessRunner, environment, function_entry
 from unlearn_bench.harness.units.records import Record
 from unlearn_bench.harness.units.runner import Runner
@@ -103,7 +105,10 @@ def _run_seeds(
             assert unit_result.logits is not None
             logits = store.put(unit_store.pack(unit_result.logits))
             outcome = Outcome("ok", cpu_seconds=unit_result.cpu_seconds, environment=environment(device))
-            record = unit_record(unit, outcome, logits, runner.trusted, machine)
+            record = replace(
+                unit_record(unit, outcome, logits, runner.trusted, machine),
+                behaviour=behaviour(references, unit, unit_result.logits, unit_result.weight_shift),
+            )
             record.save(store)
             records[unit.seed] = record
             progress.step()

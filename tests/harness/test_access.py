@@ -19,7 +19,7 @@ from tests.sandbox.conftest import docker_sandbox  # noqa: F401
 from tests.site.synthetic import fill, methods
 from unlearn_bench.harness.entries.entry import Entry, baseline, from_source, retrain
 from unlearn_bench.harness.references.references import References
-from unlearn_bench.harness.results import board
+from unlearn_bench.harness.results import audit, board
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support.errors import BenchError, TrackError
 from unlearn_bench.harness.tracks.loading import load_track
@@ -59,6 +59,21 @@ def mounted(references: References, unit: Unit) -> Iterator[Path]:
     weights = references.weights(SeedUnit(unit.entry, unit.track, 0).original)
     with staged(_job(bench, unit, Slot(), 5.0, weights, given)) as folder:
         yield folder
+
+
+def test_units_of_all_kinds_look_alike_but_for_data_weights_and_seed(prepared: References) -> None:
+    audited = SeedUnit(IDENTITY, audit.fresh_track(prepared.store, prepared.track, 2), 0)
+    seeds, alike = set(), set()
+    for unit in (*units(prepared), audited):
+        with mounted(prepared, unit) as folder:
+            job = json.loads((folder / "job.json").read_text())
+            seeds.add(job.pop("seed"))
+            names = sorted(
+                str(path.relative_to(folder)) for path in folder.rglob("*") if "__pycache__" not in path.parts
+            )
+            alike.add((json.dumps(job), (folder / "entry.py").read_bytes(), *names))
+    assert len(alike) == 1
+    assert len(seeds) == 5, "a seed unit that runs untimed has the seed of the timed one"
 
 
 def seen(references: References, indices: np.ndarray, content: bytes) -> np.ndarray:

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load as parse
 
-from tests.harness.conftest import SMALL, run
+from tests.harness.conftest import SMALL, run, undisturbed
 from unlearn_bench.harness.entries.entry import from_source, read
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.references.roles import Role
@@ -258,19 +258,25 @@ def unlearn(model, retain):
 """
 
 
-def test_an_entry_that_retrains_where_it_recognises_a_shadow_unit_is_marked(
-    prepared: References, small: Path, tmp_path: Path
-) -> None:
-    small.write_text(small.read_text().replace("deadline_floor = 6", "deadline_floor = 120"))  # same models
-    for name, source in (("cheat", RECOGNISES), ("honest", IDENTITY)):
-        path = tmp_path / f"{name}.py"
-        path.write_text(source)
-        result = run("submit", str(path), "--track", str(small), "--sandbox", "process", "--lira")
+GARBAGE = (Path(__file__).parents[1] / "data" / "shadow_garbage.py").read_text().replace("896", "192")
+HONEST = GARBAGE.replace("!= 192", "< 0")
+
+
+def test_an_entry_that_acts_differently_where_it_recognises_a_shadow_unit_has_no_position(tmp_path: Path) -> None:
+    path = tmp_path / "learnt.toml"
+    path.write_text(SMALL.replace("deadline_floor = 6", "deadline_floor = 120").replace("epochs = 5", "epochs = 20"))
+    track = ("--track", str(path))
+    undisturbed()
+    for name, source in (("retrains", RECOGNISES), ("destroys", GARBAGE), ("honest", HONEST)):
+        entry = tmp_path / f"{name}.py"
+        entry.write_text(source)
+        result = run("submit", str(entry), *track, "--sandbox", "process", "--lira")
         assert result.exit_code == 0, result.output
-    rows = {
-        row["entry"]: row
-        for row in json.loads(run("leaderboard", "--track", str(small), "--format", "json").stdout)["rows"]
-    }
-    assert "a shadow unit takes" in rows["cheat"]["inconsistent"]
+    rows = {row["entry"]: row for row in json.loads(run("leaderboard", *track, "--format", "json").stdout)["rows"]}
+    assert "CPU seconds for as many examples of R is" in rows["retrains"]["inconsistent"]
+    assert " in shadow units and " in rows["destroys"]["inconsistent"]
+    for name in ("retrains", "destroys"):
+        assert rows[name]["state"] == "inconsistent" and rows[name]["position"] is None and rows[name]["G1"] == 0
     assert rows["honest"]["inconsistent"] == ""
-    assert "! cheat inconsistent" in run("leaderboard", "--track", str(small)).stdout
+    assert "! destroys inconsistent" in run("leaderboard", *track).stdout
+    assert "inconsistent U-LiRA: " in run("show", "destroys", *track).stdout

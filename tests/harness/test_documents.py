@@ -115,7 +115,10 @@ def test_an_unknown_key_in_what_is_added_to_a_store_leaves_the_board_as_it_is(ho
     )
     commands = (("leaderboard", "--format", "json"), ("show", "ft", "--json"))
     before = [run(*command).stdout for command in commands]
-    assert '"state": "disqualified"' in before[0].replace('":"', '": "') and "a swapped unit takes 9.00" in before[1]
+    assert (
+        '"state": "disqualified"' in before[0].replace('":"', '": "')
+        and "CPU seconds for as many examples of R is 9.00" in before[1]
+    )
     for path in home.rglob("*.json"):
         path.write_text(json.dumps({**json.loads(path.read_text()), "of a newer version": 1, "format": 99}))
     assert [run(*command).stdout for command in commands] == before

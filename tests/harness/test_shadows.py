@@ -22,7 +22,10 @@ from unlearn_bench.harness.results import attack_panel, board, scores
 from unlearn_bench.harness.results.board_entries import board_entries
 from unlearn_bench.harness.results.shipping import export_records
 from unlearn_bench.harness.store.store import SHIPPED, Store
+from unlearn_bench.harness.support.errors import TrackError
 from unlearn_bench.harness.tracks.loading import load_track
+from unlearn_bench.harness.tracks.specification import Track
+from unlearn_bench.harness.tracks.validation import contradictions
 from unlearn_bench.harness.units import result_names, shadow_units, worker_runner
 from unlearn_bench.harness.units.runner import UntimedResult
 from unlearn_bench.harness.units.sandbox_runner import SandboxRunner
@@ -105,6 +108,34 @@ def test_shadow_models_see_half_the_population_and_retrained_ones_lack_a_forget_
         assert np.array_equal(default.examples.training_set(Role("shadow-retrained", 0, forget_set)), parts["retain"])
         assert not halves[0] & set(parts["val"]) and not halves[1] & set(parts["val"])
     assert len(shadow_roles(default.track)) == 16 * 9
+
+
+def sized(track: Track, **changes: object) -> Track:
+    """The tiny track with shadow models of the size of its originals; F fits into R ∪ F four times."""
+    splits = replace(track.splits, shadow_size="original", **changes)  # type: ignore[arg-type]
+    return replace(track, splits=splits, protocol=replace(track.protocol, lira_forget_sets=4))
+
+
+def test_shadow_units_can_have_the_sizes_of_seed_units(small_track: Track) -> None:
+    examples = References(sized(small_track), Store()).examples
+    seed, sizes = examples.parts(0), {"retain": 192, "forget": 64, "val": 64, "test": 128}
+    assert {part: len(indices) for part, indices in seed.items()} == sizes
+    first, second = (set(examples.training_set(Role("shadow", split))) for split in (0, 1))
+    assert len(first) == len(second) == 256 and not first & second
+    assert set(seed["retain"]) | set(seed["forget"]) < first | second
+    for forget_set in range(4):
+        parts = examples.shadow_parts(1, forget_set)
+        assert {part: len(indices) for part, indices in parts.items()} == sizes
+        assert not (first | second) & (set(parts["val"]) | set(parts["test"]))
+    assert sized(small_track).reference_digest != small_track.reference_digest
+
+
+def test_shadow_models_of_the_originals_size_are_refused_where_they_do_not_fit(small_track: Track) -> None:
+    (what,) = contradictions(sized(small_track, forget=60))
+    assert what.startswith("protocol.lira_forget_sets is 4; with splits.shadow_size = 'original'")
+    assert list(contradictions(sized(small_track))) == []
+    with pytest.raises(TrackError, match="needs 1280 examples outside of R, F, V and T, and the data set has 325"):
+        _ = References(sized(small_track, retain=960, forget=320), Store()).examples.population
 
 
 @pytest.mark.slow

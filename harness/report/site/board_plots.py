@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from unlearn_bench.harness.report.site.page_data import LETTERS, Board, Row
 from unlearn_bench.harness.report.site.svg import WIDTH, across, line, linear, picture, steps, tag, text, up
-from unlearn_bench.harness.results.badges import DISQUALIFIED, UNRANKED
+from unlearn_bench.harness.results.badges import DISQUALIFIED, INCONSISTENT, UNRANKED
 from unlearn_bench.scoring.group_membership import FORGETTING
 from unlearn_bench.scoring.metric_table import by_weight, grouped, titles
 
@@ -148,14 +148,14 @@ def attacked_rows(board: Board) -> Named:
     """Return what :func:`ulira` draws of a board's page; nothing where its null band is not known."""
     if "ulira" not in board.null:
         return []
-    attacked = [row for row in board.rows if "ulira" in row.values and row.state != DISQUALIFIED]
+    attacked = [row for row in board.rows if "ulira" in row.values and row.state not in (DISQUALIFIED, INCONSISTENT)]
     numbers = [(row, row.values["ulira"]) for row in attacked]
     return [(row.name, row.part == "reference", each.mean, each.low, each.high) for row, each in numbers]
 
 
 def ulira_rows(board: pd.DataFrame) -> Named:
-    """Return what :func:`ulira` draws, from the table of a board: not the rows that were disqualified."""
-    rows = board[board["ulira"].notna() & (board["state"] != DISQUALIFIED)]
+    """Return what :func:`ulira` draws, from the table of a board: not disqualified and inconsistent rows."""
+    rows = board[board["ulira"].notna() & ~board["state"].isin([DISQUALIFIED, INCONSISTENT])]
     columns = rows[["entry", "state", "ulira", "ulira_low", "ulira_high"]].itertuples(index=False)
     return [(str(name), state == "reference", *map(float, numbers)) for name, state, *numbers in columns]
 
