@@ -138,9 +138,12 @@ class Results:
         return badge(kind, self.trusted.get(name, True), self.mark(name), self.from_checkpoints(name))
 
 
-def read_results(references: References) -> Results:
-    """Read a track's store once."""
-    entries_on_track = board_entries(references)
+def read_results(references: References, instead: BoardEntry | None = None) -> Results:
+    """Read a track's store once.
+
+    ``instead``: a version that takes the place of the one that stands under its name.
+    """
+    entries_on_track = board_entries(references, instead)
     by_name = panel_results.shadow_results(references, entries_on_track)
     entries = {entry.name: entry for entry in entries_on_track}
     shipped = shipped_digests()
