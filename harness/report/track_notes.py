@@ -1,8 +1,9 @@
-"""What a board says of its track, as text for every form of it: the access tier, pretrained weights."""
+"""What a board says of its track, as text for every form of it: access tier, pretrained weights, competition."""
 
 from __future__ import annotations
 
 from unlearn_bench.harness.tracks.specification import Track
+from unlearn_bench.sandbox.text import one_line
 
 
 def access(track: Track) -> str:
@@ -21,3 +22,19 @@ def pretraining(track: Track) -> list[str]:
     if "pretrained" not in track.model:
         return []
     return [f"all models start from {track.model['pretrained']}: what it was pretrained on cannot be unlearned"]
+
+
+def competition(track: Track) -> tuple[tuple[str, str, str], ...]:
+    """Return what a track says of its competition: a word, a text, and the address that it leads to, or nothing."""
+    if (told := track.competition) is None:
+        return ()
+    contact = f"mailto:{told.contact}" if told.is_mail else told.contact if told.contact.startswith("https://") else ""
+    rows = [
+        ("Competition", told.title, ""),
+        ("Host", told.host, ""),
+        ("Deadline", told.deadline, ""),
+        ("Prizes", told.prizes, ""),
+        ("Rules", told.rules, told.rules),
+        ("Contact", told.contact, contact),
+    ]
+    return tuple((word, one_line(text, 400), address) for word, text, address in rows if text)

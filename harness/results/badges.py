@@ -14,7 +14,9 @@ DISQUALIFIED = "disqualified"
 SELF_REPORTED = "self-reported"
 """Badge of a row that its author ran; state, without a rank on a public board, of one that was scored from checkpoints,
 so that nothing was run."""
-UNRANKED = frozenset({UNTRUSTED, DISQUALIFIED, NOT_APPLICABLE, SELF_REPORTED})
+NO_BASELINES = "no baselines"
+"""State of every other row of a public board on which no baseline of a trusted sandbox tells where groups are cut."""
+UNRANKED = frozenset({UNTRUSTED, DISQUALIFIED, NOT_APPLICABLE, SELF_REPORTED, NO_BASELINES})
 """States of rows that stand without a place and are no F either."""
 
 

@@ -13,7 +13,7 @@ from unlearn_bench.harness.entries.entry import shipped_digests
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.references.roles import RoleKind
 from unlearn_bench.harness.results import panel_results, scores
-from unlearn_bench.harness.results.badges import DISQUALIFIED, SELF_REPORTED, UNTRUSTED, badge, worst
+from unlearn_bench.harness.results.badges import DISQUALIFIED, NO_BASELINES, SELF_REPORTED, UNTRUSTED, badge, worst
 from unlearn_bench.harness.results.board_entries import REFERENCES, BoardEntry, board_entries, reference_rows
 from unlearn_bench.harness.results.panel_results import ShadowReading
 from unlearn_bench.harness.results.review import Mark, marks
@@ -117,7 +117,14 @@ class Results:
                 reasons[name] = (SELF_REPORTED, "scored from checkpoints of its author: nothing was run")
             elif public and not self.trusted.get(name, True):
                 reasons[name] = (UNTRUSTED, "timed units of a public board come from containers")
+        if public and not any(self._cuts_groups(name) for name in self.entries.keys() - reasons.keys()):
+            why = f"no baseline ran in a container here: bench baselines --track {self.references.track.name}"
+            reasons = dict.fromkeys(set(self.rows["entry"]) - set(REFERENCES), (NO_BASELINES, why)) | reasons
         return reasons
+
+    def _cuts_groups(self, name: str) -> bool:
+        entry = self.entries[name]
+        return entry.kind == "baseline" and entry.complete(self.references.track)
 
     def find_groups(self, public: bool) -> None:
         """Compute all groups that the track's board asks for."""

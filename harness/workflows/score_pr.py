@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -54,6 +55,7 @@ def score_pull(
     lira: bool = False,
     smoke: bool = False,
     allow_change: bool = False,
+    received: datetime.datetime | None = None,
 ) -> ScoredPull:
     """Score the entries that a pull request adds; nothing of it is checked out. One run per commit is kept.
 
@@ -66,6 +68,7 @@ def score_pull(
         lira: also run their shadow units.
         smoke: run one seed each; the result cannot be published.
         allow_change: entries of the base branch may be replaced.
+        received: when the commit arrived; default: now. After the deadline of a competition it is refused.
 
     Raises:
         BenchError: git or the machine failed. A refused pull request, or an entry that failed, is reported in the
@@ -82,6 +85,7 @@ def score_pull(
     if stored is not None:
         logger.info("%s was scored on %s: this is that result", pull.head[:12], stored.date)
         return ScoredPull(references, stored, comments.comment(stored), None)
+    pull = pull_request.in_time(pull, loaded_track.competition, received)
     for submission in pull.submissions:
         disclosure.within_quota(store, submission.entry, loaded_track)
     started = now()

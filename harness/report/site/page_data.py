@@ -108,6 +108,8 @@ class Board:
     notes: tuple[str, ...] = ()
     corruption: str = ""
     """Of the training data of its track; empty where that is clean."""
+    competition: tuple[tuple[str, str, str], ...] = ()
+    """What there is to know of a competition: a word, a text, and where that leads, or nothing."""
 
     @property
     def single(self) -> bool:
