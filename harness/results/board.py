@@ -184,7 +184,8 @@ def board(references: References, public: bool = False, results: Results | None 
 
     ``trusted``: every timed unit comes from a sandbox, and every shadow unit does or is of a source that ships. On a
     ``public`` board a row that is not trusted has the state ``untrusted sandbox``, no groups and no rank, and sets no
-    cut points; it stands after the ranked ones. ``inconsistent``: why the row's U-LiRA does not count, see
+    cut points; it stands after the ranked ones. Without a trusted baseline no row of it has groups or a rank, and the
+    state of the others is ``no baselines``. ``inconsistent``: why the row's U-LiRA does not count, see
     ``harness.results.shadow_consistency``; empty when all is well. ``results``: what has been read.
     """
     results = results or read_results(references)
