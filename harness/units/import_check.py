@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from unlearn_bench.harness.entries.entry import Entry
 from unlearn_bench.harness.support.device_locks import DeviceLocks
@@ -64,8 +66,10 @@ def _black_images(context: UnitContext) -> Path:
 
     data = context.references.track.data
     shape = (EXAMPLES, len(data.mean), data.image_size, data.image_size)
-    arrays = {f"{part}_images": np.zeros(shape, np.uint8) for part in ("retain", "forget", "val")}
-    arrays |= {f"{part}_labels": np.zeros(EXAMPLES, np.int64) for part in ("retain", "forget", "val")}
+    arrays: dict[str, NDArray[Any]] = {}
+    for part in ("retain", "forget", "val"):
+        arrays[f"{part}_images"] = np.zeros(shape, np.uint8)
+        arrays[f"{part}_labels"] = np.zeros(EXAMPLES, np.int64)
     content = save(arrays)
     path = context.references.store.root / "inputs" / f"{hashlib.sha256(content).hexdigest()}.safetensors"
     if not path.is_file():
