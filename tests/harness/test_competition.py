@@ -9,6 +9,7 @@ import pytest
 
 from tests.harness.conftest import SMALL, run
 from unlearn_bench.harness.pulls.pull_request import PullRequest, in_time
+from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.report.track_notes import competition
 from unlearn_bench.harness.support.errors import TrackError
 from unlearn_bench.harness.tracks.loading import load_track
@@ -75,7 +76,10 @@ def test_what_comes_after_the_deadline_is_refused(cup_file: Path) -> None:
     assert in_time(pull, None, after) == pull
 
 
-def test_the_page_of_the_board_shows_it(cup_file: Path) -> None:
-    rows = competition(load_track(str(cup_file)))
-    assert ("Competition", "Forget <Me> Cup", "") in rows
-    assert ("Contact", "cup@example.org", "mailto:cup@example.org") in rows
+def test_the_page_of_the_board_shows_it(prepared: References, cup_file: Path, tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    done = run("leaderboard", "--track", str(cup_file), "--format", "html", "--out", str(site))
+    assert done.exit_code == 0, done.output
+    page = (site / "index.html").read_text()
+    assert "Forget &lt;Me&gt; Cup" in page and "2026-12-24T23:59:00+01:00" in page
+    assert 'href="mailto:cup@example.org"' in page and 'href="https://example.org/rules"' in page
