@@ -40,7 +40,9 @@ if TYPE_CHECKING:
 @swap_option
 @probes_option
 @keep_weights_option
-@click.option("--again", is_flag=True, help="Run every named method again, including finished units.")
+@click.option(
+    "--again", is_flag=True, help="Run all timed units again, and what failed of --lira, --swap and --probes."
+)
 @click.option("--export", type=click.Path(path_type=Path, file_okay=False), help="Write the records as they ship.")
 @run_options
 def command(

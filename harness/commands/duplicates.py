@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from unlearn_bench.harness.commands._options import json_option, track_option
+from unlearn_bench.harness.commands._options import json_option, organiser_option, track_option
 from unlearn_bench.harness.commands._verbs import verb
 
 
@@ -18,11 +18,12 @@ from unlearn_bench.harness.commands._verbs import verb
     epilog="Example: bench duplicates --track utkface-resnet18 --out utkface-groups.npy",
 )
 @track_option
+@organiser_option
 @click.option(
     "--out", type=click.Path(path_type=Path, dir_okay=False), help="Write the group of every example here (.npy)."
 )
 @json_option
-def command(track: str, secret: Path | None, out: Path | None, as_json: bool) -> None:
+def command(track: str, secret: Path | None, organiser: bool, out: Path | None, as_json: bool) -> None:
     """Find near-duplicates among a track's images, and how its split of seed 0 parts them.
 
     An example with a duplicate in R cannot be forgotten, and a test example with one in R or F is not unseen. With
@@ -31,7 +32,7 @@ def command(track: str, secret: Path | None, out: Path | None, as_json: bool) ->
     from unlearn_bench.harness.commands._progress import TerminalObserver
     from unlearn_bench.harness.workflows.duplicates import find_duplicates
 
-    result = find_duplicates(track, secret, TerminalObserver(), out)
+    result = find_duplicates(track, secret, TerminalObserver(), out, organiser=organiser)
     if as_json:
         numbers = {name: value for name, value in dataclasses.asdict(result).items() if value is not None}
         click.echo(json.dumps(numbers, indent=1))

@@ -43,10 +43,21 @@ def command(
     from unlearn_bench.harness.workflows.score_pr import publish
 
     result = publish(folder, track, secret, repo=repo, head=head, only_check=only_check, other_harness=other_harness)
-    if result.records is None:
-        click.echo(f"ok: {result.entries} entries may be published")
+    entries = "1 entry" if result.entries == 1 else f"{result.entries} entries"
+    if result.result.refusals:
+        click.echo("the pull request was refused: there is nothing to publish but the comment")
+    elif result.result.track.sealed:
+        click.echo("a sealed track's result holds no records: those of its entries are in the store that scored them")
+    elif result.records is None:
+        click.echo(f"ok: {entries} may be published")
     else:
-        click.echo(f"appended {result.records} records of {result.entries} entries to {result.store}")
+        click.echo(
+            f"appended {result.records} records of {entries} to {result.store}; {result.present} were there already"
+        )
+        for name, stands in result.rows.items():
+            click.echo(
+                f"{name}: " + ("this is its row now" if stands else "not complete, so its row stays what it was")
+            )
     if comment is not None:
         write_file(comment, result.comment().encode())
         click.echo(f"wrote {comment}")

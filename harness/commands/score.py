@@ -86,7 +86,7 @@ def _checkpoints(
     import json
 
     from unlearn_bench.harness.commands._progress import TerminalObserver
-    from unlearn_bench.harness.report import terminal_board
+    from unlearn_bench.harness.report import terminal_board, versions_text
     from unlearn_bench.harness.workflows import checkpoints
 
     declared = None if times is None else checkpoints.DeclaredTimes(*times)
@@ -94,6 +94,8 @@ def _checkpoints(
         folder, track, TerminalObserver(), name=name, times=declared, secret=secret, gpu=gpu, probes=probes
     )
     verdict = terminal_board.verdict(result.board, result.name)
+    if note := versions_text.experiment(result.version, result.standing, result.references.track):
+        click.echo(note, err=True)
     if as_json:
         row = json.loads(result.board[result.board["entry"] == result.name].to_json(orient="records"))[0]
         click.echo(json.dumps({"verdict": verdict, "row": row}, indent=1))

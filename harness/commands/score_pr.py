@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 from pathlib import Path
@@ -36,6 +37,12 @@ if TYPE_CHECKING:
     "--out", type=click.Path(path_type=Path, file_okay=False), help="Write result.json, comment.md and blobs/."
 )
 @click.option("--allow-change", is_flag=True, help="Let the pull request replace entries of the base branch.")
+@click.option(
+    "--received",
+    type=click.DateTime(["%Y-%m-%dT%H:%M:%S%z"]),
+    metavar="TIME",
+    help="When the commit arrived, for the deadline of a competition, such as 2026-12-24T20:00:00+0100; default: now.",
+)
 @click.option("--smoke", is_flag=True, help="One seed each, for a first look; the result cannot be published.")
 @track_option
 @sandbox_option
@@ -49,6 +56,7 @@ def command(
     repo: Path,
     out: Path | None,
     allow_change: bool,
+    received: datetime.datetime | None,
     smoke: bool,
     track: str,
     lira: bool,
@@ -57,14 +65,17 @@ def command(
 ) -> None:
     """Score the entries that a pull request adds, with this installation's harness; nothing is checked out.
 
-    A pull request may add files submissions/NAME.py, one regular file per entry, and nothing else. One run per commit:
-    a second one gives the stored result. Exit code 10 for a refused pull request, else that of the first entry that
-    failed (see bench --help). If $GITHUB_STEP_SUMMARY is set, the comment is also written there.
+    A pull request may add files submissions/NAME.py, one regular file per entry, and nothing else. What arrived after
+    the deadline of the track's [competition] is refused. One run per commit: a second one gives the stored result. Exit
+    code 10 for a refused pull request, else that of the first entry that failed (see bench --help). If
+    $GITHUB_STEP_SUMMARY is set, the comment is also written there.
     """
     from unlearn_bench.harness.pulls import result
     from unlearn_bench.harness.workflows.score_pr import score_pull
 
-    pull = score_pull(repo, base, head, track, options, lira=lira, smoke=smoke, allow_change=allow_change)
+    pull = score_pull(
+        repo, base, head, track, options, lira=lira, smoke=smoke, allow_change=allow_change, received=received
+    )
     scored = pull.result
     if out is not None:
         pull.write(out)

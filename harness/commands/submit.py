@@ -49,7 +49,11 @@ if TYPE_CHECKING:
 @swap_option
 @probes_option
 @keep_weights_option
-@click.option("--again", is_flag=True, help="Run failed and disturbed units again.")
+@click.option(
+    "--again",
+    is_flag=True,
+    help="Run again what failed, also of --lira, --swap and --probes, and disturbed units.",
+)
 @json_option
 @run_options
 def command(
@@ -65,12 +69,14 @@ def command(
 ) -> None:
     """Check a method, run it on every model seed in the sandbox, score it and show its place on the board.
 
-    Parameters are those that bench tune chose for this file on this track, or its defaults; --set changes them.
+    Parameters are those that bench tune chose for this file on this track, or its defaults; --set changes them. With
+    --set, with --seeds, or where another source stands under this name, it is an experiment: it is kept (bench show
+    NAME --versions) and changes no row until bench promote.
     Finished units are kept, and the same command resumes where it stopped. Exit code 0 if all units are ok, otherwise
     that of the first failure (see bench --help). Cheap attacks always run and tell whether U-LiRA is worth its cost;
     --lira also runs its shadow units.
     """
-    from unlearn_bench.harness.report import attack_text, terminal_board
+    from unlearn_bench.harness.report import attack_text, terminal_board, versions_text
     from unlearn_bench.harness.units import disclosure
     from unlearn_bench.harness.workflows.submit import submit
 
@@ -81,7 +87,8 @@ def command(
         by_seed = {seed: record.status for seed, record in result.records.items()}
         statuses = disclosure.tally(result.records.values()) if result.track.sealed else by_seed
         gate = [dataclasses.asdict(reading) | {"caught": reading.caught} for reading in result.gate or []]
-        content = {"verdict": verdict, "units": statuses, "gate": gate, "row": row[0] if row else None}
+        content = {"verdict": verdict, "units": statuses, "gate": gate, "row": row[0] if row and verdict else None}
+        content |= {"version": result.version and result.version.version, "stands": not result.experiment}
         click.echo(json.dumps(content, indent=1))
     else:
         click.echo(terminal_board.table(result.board, result.track, result.null))
@@ -89,5 +96,7 @@ def command(
             click.echo(attack_text.gate(result.gate, ran=result.shadow is not None))
         if verdict:
             click.echo(verdict)
+    if note := versions_text.experiment(result.version, result.standing, result.track):
+        click.echo(note, err=True)
     if result.failure is not None:
         raise result.failure

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import json
 import tomllib
 from pathlib import Path
@@ -67,7 +68,7 @@ def command(
         return
     files = [read_track(track_name) for track_name in ([name] if name else track_names())]
     if as_json:
-        click.echo(json.dumps([_described(*file) for file in files], indent=1))
+        click.echo(json.dumps([_described(*file) for file in files], indent=1, default=str))
         return
     width = max(len(path.stem) for _, path in files)
     tiers = max(len(_access(table)) for table, _ in files)
@@ -123,6 +124,8 @@ def _toml(table: dict[str, Any]) -> str:
 
 
 def _value(value: Any) -> str:
+    if isinstance(value, datetime.date):
+        return value.isoformat()
     if not isinstance(value, dict):
         return json.dumps(value)
     return "{ " + ", ".join(f"{key} = {_value(inner)}" for key, inner in value.items()) + " }"

@@ -46,7 +46,7 @@ class RunOptions:
     secret: Path | None = None
     """The secret of a sealed track, a file or a folder; ``None``: ``BENCH_SECRETS``."""
     again: bool = False
-    """Run failed units once more; shipped methods: all of their units."""
+    """Run what failed once more, and disturbed units; of shipped methods all timed units."""
     narrow: float | None = None
     """Stop U-LiRA once the 95 % interval of its accuracy is within ± this."""
     keep_weights: Literal["float32", "float16"] | None = None
@@ -66,8 +66,8 @@ class Executor(Protocol):
 
         Args:
             track: of the units.
-            open_references: returns the track's references, after it has trained the missing ones; to be called once
-                it is known that entries can run.
+            open_references: returns the track's references, of which some may still be trained; to be called once it
+                is known that entries can run.
 
         Returns:
             What the units share, and one readable line on where they run.

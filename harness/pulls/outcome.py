@@ -24,6 +24,7 @@ from unlearn_bench.harness.pulls.result import (
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.report import terminal_board
 from unlearn_bench.harness.results import board, scores
+from unlearn_bench.harness.results.board_entries import versions
 from unlearn_bench.harness.support.errors import EXIT_CODES
 from unlearn_bench.harness.units import disclosure, yardstick_units
 from unlearn_bench.harness.units.blame import BLAME
@@ -91,7 +92,7 @@ def entry_result(
     failed = next((record for record in ended if record.status != "ok"), None)
     whose, remedy = ("", "") if failed is None else BLAME[failed.status]
     entry, sealed = submission.entry, bool(references.track.sealed)
-    place = standing(references, entry.name)
+    place = standing(references, entry.name, records[0].entry)
     return EntryResult(
         name=entry.name,
         path=submission.path,
@@ -121,11 +122,12 @@ def _shadows(references: References, shadow: ShadowRecord) -> ShadowResult:
     )
 
 
-def standing(references: References, name: str) -> Standing:
-    """Return where an entry stands on the board of this store, without sentences of entries."""
-    ranked = board.board(references)
+def standing(references: References, name: str, entry_id: str) -> Standing:
+    """Return where a version of an entry stands, or would stand, on the board of this store, without its sentences."""
+    version = next((each for each in versions(references).get(name, []) if each.entry_id == entry_id), None)
+    ranked = board.board(references, results=board.read_results(references, version))
     ranked.loc[ranked["state"] == NOT_APPLICABLE, "reason"] = DOES_NOT_APPLY
-    if not (ranked["entry"] == name).any():
+    if version is None or not (ranked["entry"] == name).any():
         return Standing()
     rows = ranked[ranked["kind"] != "reference"].reset_index(drop=True)
     position = int(rows.index[rows["entry"] == name][0])

@@ -21,7 +21,7 @@ from unlearn_bench.harness.pulls.git import Repository
 from unlearn_bench.harness.pulls.result import BadResult, EntryResult, PullResult, read_file
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.store import documents
-from unlearn_bench.harness.units import entry_sources, shadow_units, yardstick_units
+from unlearn_bench.harness.units import entry_sources, promotions, shadow_units, yardstick_units
 from unlearn_bench.harness.units.records import Record, ShadowRecord, YardstickRecord, record_kind, track_folder
 from unlearn_bench.harness.units.unit_kinds import SeedUnit
 from unlearn_bench.sandbox import backends
@@ -105,6 +105,7 @@ def merge(references: References, result: PullResult, checked: list[Checked]) ->
             for content in checked_entry.blobs.values():
                 store.put(content)
             if (shadow := checked_entry.result.shadow) is not None:
+                promotions.attack(store, track, checked_entry.result.records[0].entry, shadow.record.entry)
                 yardsticks = {
                     seed: YardstickRecord(seconds, shadow.behaviour.get(seed, {}))
                     for seed, seconds in shadow.probes.items()
@@ -133,7 +134,7 @@ def comment_of(references: References, result: PullResult) -> str:
     entries = []
     for entry in result.entries:
         if entry.records:
-            place = outcome.standing(references, entry.name)
+            place = outcome.standing(references, entry.name, entry.records[0].entry)
             entry = replace(entry, verdict=place.verdict, neighbours=place.neighbours)
         entries.append(entry)
     return comment.comment(replace(result, entries=tuple(entries)))

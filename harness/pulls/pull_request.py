@@ -6,9 +6,10 @@ everything else is refused, and a refused pull request is not scored at all.
 
 from __future__ import annotations
 
+import datetime
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 from unlearn_bench.harness.entries import package
@@ -25,6 +26,7 @@ from unlearn_bench.harness.pulls.git import Change, Repository
 from unlearn_bench.harness.support.errors import EXIT_CODES, BenchError
 from unlearn_bench.harness.support.field_types import Reason
 from unlearn_bench.harness.support.json_schema import rule
+from unlearn_bench.harness.tracks.competition import Competition
 
 FOLDER = "submissions"
 MOST = 5
@@ -103,6 +105,21 @@ def read(
     if not refusals:
         refusals = _copies(submissions, _existing_entries(repository, present))
     return PullRequest(base, head, merge_base, () if refusals else tuple(submissions), tuple(refusals[:SHOWN]))
+
+
+def in_time(
+    pull: PullRequest, competition: Competition | None, received: datetime.datetime | None = None
+) -> PullRequest:
+    """Return a pull request that was ``received`` at a time (default: now), refused if its competition has closed."""
+    closes = None if competition is None else competition.closes
+    if closes is None or (received or datetime.datetime.now(datetime.UTC)) <= closes:
+        return pull
+    what, remedy = (
+        f"came after the deadline, {closes.isoformat()}",
+        "if it was in time, its host says so with --received",
+    )
+    late = Refusal("", what, remedy)
+    return replace(pull, submissions=(), refusals=(late, *pull.refusals)[:SHOWN])
 
 
 def refused(pull: PullRequest) -> BenchError:

@@ -22,8 +22,8 @@ _ENTRY: dict[str, Column] = {
     "state": (
         "string",
         "`ok`, `no better`, `failed`, `not applicable` (to the track's network), `incomplete`, `unusable`, "
-        "`reference`, `disqualified`, `inconsistent`, `untrusted sandbox`, `self-reported` (from checkpoints, on a "
-        "public board)",
+        "`reference`, `disqualified`, `inconsistent`; on a public board `untrusted sandbox`, `self-reported` (from "
+        "checkpoints), `no baselines` (of a container, without which there are no groups)",
     ),
     "reason": ("string", "why the state is not `ok`"),
     "badge": (

@@ -72,6 +72,7 @@ def _head(details: EntryDetails) -> Iterator[str]:
     board_entry, first = details.board_entry, details.records[0]
     yield f"{board_entry.name} on {details.track.name} ({board_entry.kind}, sha256 {first.sha256[:16]})"
     yield terminal_board.verdict(details.board, board_entry.name)
+    yield f"version      {board_entry.name}@{board_entry.version}"
     yield "parameters   " + (", ".join(f"{k}={v!r}" for k, v in first.parameters.items()) or "none")
     yield "digests      " + ", ".join(f"{name} {digest[:16]}" for name, digest in details.digests.items())
     if (search := details.search) is None:

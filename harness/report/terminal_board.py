@@ -22,7 +22,7 @@ from unlearn_bench.harness.report.cells import (
 )
 from unlearn_bench.harness.report.neighbours import told_apart
 from unlearn_bench.harness.report.track_notes import access, pretraining
-from unlearn_bench.harness.results.badges import DISQUALIFIED, SELF_REPORTED, UNTRUSTED
+from unlearn_bench.harness.results.badges import DISQUALIFIED, NO_BASELINES, SELF_REPORTED, UNTRUSTED
 from unlearn_bench.harness.results.review import NOT_REPRODUCED, VERIFIED
 from unlearn_bench.harness.tracks.specification import Track
 from unlearn_bench.scoring.groups import GROUPS
@@ -79,7 +79,9 @@ def table(
         )
     if any(unconverged(row) for _, row in board.iterrows()):
         lines.append("^ its search for parameters has not converged: the last third of the trials still found better")
-    if not ((board["kind"] == "baseline") & board["state"].isin([OK, NO_BETTER])).any():
+    if (board["state"] == NO_BASELINES).any():
+        lines.append(f"no baseline ran in a container: no groups, no positions; bench baselines --track {track.name}")
+    elif not ((board["kind"] == "baseline") & board["state"].isin([OK, NO_BETTER])).any():
         lines.append(f"no baseline has run here: groups mean nothing yet (bench baselines --track {track.name})")
     if floor is not None:
         lines.append(f"overhead floor (the identity entry, median of its seeds): {floor:.2f} s of every run time")

@@ -1,8 +1,9 @@
-"""What a board says of its track, as text for every form of it: what is forgotten, access, pretrained weights."""
+"""What a board says of its track, as text for every form of it: what is forgotten, access, weights, competition."""
 
 from __future__ import annotations
 
 from unlearn_bench.harness.tracks.specification import Track
+from unlearn_bench.sandbox.text import one_line
 
 
 def access(track: Track) -> str:
@@ -36,3 +37,19 @@ def forgetting(track: Track) -> str:
     share = splits.forget / (splits.retain + splits.forget)
     requests = f", in {track.protocol.requests} requests" if track.protocol.requests > 1 else ""
     return f"{share:.0%} of the training examples at random{requests}".replace("%", " %")
+
+
+def competition(track: Track) -> tuple[tuple[str, str, str], ...]:
+    """Return what a track says of its competition: a word, a text, and the address that it leads to, or nothing."""
+    if (told := track.competition) is None:
+        return ()
+    contact = f"mailto:{told.contact}" if told.is_mail else told.contact if told.contact.startswith("https://") else ""
+    rows = [
+        ("Competition", told.title, ""),
+        ("Host", told.host, ""),
+        ("Deadline", told.deadline, ""),
+        ("Prizes", told.prizes, ""),
+        ("Rules", told.rules, told.rules),
+        ("Contact", told.contact, contact),
+    ]
+    return tuple((word, one_line(text, 400), address) for word, text, address in rows if text)

@@ -16,7 +16,9 @@ SELF_REPORTED = "self-reported"
 so that nothing was run."""
 INCONSISTENT = "inconsistent"
 """State of a row whose entry does in other units not what it does in timed ones; its reason says by what."""
-UNRANKED = frozenset({UNTRUSTED, DISQUALIFIED, INCONSISTENT, NOT_APPLICABLE, SELF_REPORTED})
+NO_BASELINES = "no baselines"
+"""State of every other row of a public board on which no baseline of a trusted sandbox tells where groups are cut."""
+UNRANKED = frozenset({UNTRUSTED, DISQUALIFIED, INCONSISTENT, NOT_APPLICABLE, SELF_REPORTED, NO_BASELINES})
 """States of rows that stand without a place and are no F either."""
 
 

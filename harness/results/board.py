@@ -13,7 +13,15 @@ from unlearn_bench.harness.entries.entry import shipped_digests
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.references.roles import RoleKind
 from unlearn_bench.harness.results import consistency, panel_results, scores
-from unlearn_bench.harness.results.badges import DISQUALIFIED, INCONSISTENT, SELF_REPORTED, UNTRUSTED, badge, worst
+from unlearn_bench.harness.results.badges import (
+    DISQUALIFIED,
+    INCONSISTENT,
+    NO_BASELINES,
+    SELF_REPORTED,
+    UNTRUSTED,
+    badge,
+    worst,
+)
 from unlearn_bench.harness.results.board_entries import REFERENCES, BoardEntry, board_entries, reference_rows
 from unlearn_bench.harness.results.consistency import ShadowFaults
 from unlearn_bench.harness.results.panel_results import ShadowReading
@@ -122,7 +130,14 @@ class Results:
                 reasons[name] = (SELF_REPORTED, "scored from checkpoints of its author: nothing was run")
             elif public and not self.trusted.get(name, True):
                 reasons[name] = (UNTRUSTED, "timed units of a public board come from containers")
+        if public and not any(self._cuts_groups(name) for name in self.entries.keys() - reasons.keys()):
+            why = f"no baseline ran in a container here: bench baselines --track {self.references.track.name}"
+            reasons = dict.fromkeys(set(self.rows["entry"]) - set(REFERENCES), (NO_BASELINES, why)) | reasons
         return reasons
+
+    def _cuts_groups(self, name: str) -> bool:
+        entry = self.entries[name]
+        return entry.kind == "baseline" and entry.complete(self.references.track)
 
     def find_groups(self, public: bool) -> None:
         """Compute all groups that the track's board asks for."""
@@ -143,9 +158,12 @@ class Results:
         return badge(kind, self.trusted.get(name, True), self.mark(name), self.from_checkpoints(name))
 
 
-def read_results(references: References) -> Results:
-    """Read a track's store once."""
-    entries_on_track = board_entries(references)
+def read_results(references: References, instead: BoardEntry | None = None) -> Results:
+    """Read a track's store once.
+
+    ``instead``: a version that takes the place of the one that stands under its name.
+    """
+    entries_on_track = board_entries(references, instead)
     by_name = panel_results.shadow_results(references, entries_on_track)
     entries = {entry.name: entry for entry in entries_on_track}
     shipped = shipped_digests()
@@ -192,7 +210,8 @@ def board(references: References, public: bool = False, results: Results | None 
 
     ``trusted``: every timed unit comes from a sandbox, and every shadow unit does or is of a source that ships. On a
     ``public`` board a row that is not trusted has the state ``untrusted sandbox``, no groups and no rank, and sets no
-    cut points; it stands after the ranked ones. ``inconsistent``: why units of the row are unlike its timed ones, see
+    cut points; it stands after the ranked ones. Without a trusted baseline no row of it has groups or a rank, and the
+    state of the others is ``no baselines``. ``inconsistent``: why units of the row are unlike its timed ones, see
     ``harness.results.consistency``; empty when all is well. An entry with such a mark has it as its state, and no
     groups and no rank. ``results``: what has been read.
     """

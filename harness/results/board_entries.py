@@ -1,4 +1,8 @@
-"""The entries that have records on a track: under each name, the version that ran last."""
+"""The entries that have records on a track: all versions of them, and under each name the one that stands.
+
+A version is a source with parameters. The one that stands is what was promoted (``harness.workflows.versions``). Of a
+name of which nothing was promoted it is the complete version that ran last, or else the one that ran last.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +22,12 @@ from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.references.roles import RoleKind
 from unlearn_bench.harness.support.errors import USAGE, BenchError
 from unlearn_bench.harness.tracks.specification import Track
-from unlearn_bench.harness.units import shadow_units, unit_store
+from unlearn_bench.harness.units import promotions, shadow_units, unit_store
+from unlearn_bench.harness.units.promotions import Promotion
 from unlearn_bench.harness.units.records import Record, ShadowRecord
 
+VERSION = 8
+"""Hexadecimal digits of an id by which people name a version."""
 CLEAN = "clean data"
 """The reference row of models that were trained on clean data; no entry can have this name."""
 REFERENCES: Mapping[str, RoleKind] = {"original": "original", "retrain": "retrained", CLEAN: "clean"}
@@ -30,7 +37,7 @@ count."""
 
 @dataclass(frozen=True)
 class BoardEntry:
-    """An entry on a track: the newest version under its name, with its records by seed."""
+    """A version of an entry on a track, with its records by seed."""
 
     name: str
     entry_id: str
@@ -41,6 +48,20 @@ class BoardEntry:
     def sha256(self) -> str:
         """SHA-256 of the source."""
         return next(iter(self.records.values())).sha256
+
+    @property
+    def version(self) -> str:
+        """What tells it from other versions under its name, as in ``NAME@version``."""
+        return self.entry_id[:VERSION]
+
+    @property
+    def date(self) -> str:
+        """When its last unit ran."""
+        return max(record.date for record in self.records.values())
+
+    def complete(self, track: Track) -> bool:
+        """Whether every seed of the track is ok."""
+        return sum(record.status == "ok" for record in self.records.values()) == track.protocol.seeds
 
     @property
     def trusted(self) -> bool:
@@ -64,48 +85,84 @@ def shipped_kinds() -> dict[str, EntryKind]:
     return {name: baseline(name).kind for name in baseline_names()}
 
 
-def board_entries(references: References) -> list[BoardEntry]:
-    """Return the entries that have records on the track; under each name, only the version that ran last."""
+def versions(references: References) -> dict[str, list[BoardEntry]]:
+    """Return every version that has records on the track by name, those of a name by when they ran last."""
     shipped, kinds = shipped_digests(), shipped_kinds()
-    versions: dict[tuple[str, str], dict[int, Record]] = {}
+    by_id: dict[tuple[str, str], dict[int, Record]] = {}
     for record in unit_store.seed_records(references.store, references.track):
-        versions.setdefault((record.name, record.entry), {})[record.seed] = record
-    newest: dict[str, BoardEntry] = {}
-    for (name, entry_id), records in sorted(versions.items(), key=lambda item: max(r.date for r in item[1].values())):
+        by_id.setdefault((record.name, record.entry), {})[record.seed] = record
+    by_name: dict[str, list[BoardEntry]] = {}
+    for (name, entry_id), records in by_id.items():
         sha256 = next(iter(records.values())).sha256
         kind: EntryKind = "entry"
         if sha256 in shipped:
             kind = "variant" if name.endswith(ORACLE_FREE) else kinds.get(name, "baseline")
         elif has_shipped_name(name):
             continue  # an older version of a shipped method
-        newest[name] = BoardEntry(name, entry_id, kind, records)
-    return [newest[name] for name in sorted(newest)]
+        by_name.setdefault(name, []).append(BoardEntry(name, entry_id, kind, records))
+    return {name: sorted(by_name[name], key=lambda each: each.date) for name in sorted(by_name)}
+
+
+def board_entries(references: References, instead: BoardEntry | None = None) -> list[BoardEntry]:
+    """Return the entries that have records on the track; under each name, only the version that stands.
+
+    ``instead``: a version that is to take the place of the one that stands under its name.
+    """
+    track = references.track
+    promoted = promotions.promoted(references.store, track)
+    standing = {name: _standing(found, promoted.get(name), track) for name, found in versions(references).items()}
+    if instead is not None:
+        standing[instead.name] = instead
+    return [standing[name] for name in sorted(standing)]
+
+
+def _standing(found: Sequence[BoardEntry], promotion: Promotion | None, track: Track) -> BoardEntry:
+    for version in found:
+        if promotion is not None and version.entry_id == promotion.entry:
+            return version
+    return max(found, key=lambda version: (version.complete(track), version.date))
 
 
 def shadow_records(references: References, entries: Sequence[BoardEntry] | None = None) -> dict[str, ShadowRecord]:
     """Return the record of the shadow units of every entry on the board by its name, reference rows included.
 
-    The record is of the source that stands on the board, with the parameters that ran last. ``entries``: those of
-    :func:`board_entries`, where they have been read.
+    The record is that of the version. Where none is noted as its own, it is the last of the version's source that is
+    no other version's. ``entries``: those of :func:`board_entries`, where they have been read.
     """
     if not references.track.protocol.lira_splits:
         return {}
     entries = board_entries(references) if entries is None else entries
-    sources = {entry.name: entry.sha256 for entry in entries}
-    newest: dict[str, ShadowRecord] = {}
+    attacked = promotions.attacked(references.store, references.track)
+    taken = set(attacked.values())
+    own = {attacked[entry.entry_id]: entry.name for entry in entries if entry.entry_id in attacked}
+    by_source = {(entry.name, entry.sha256): entry.name for entry in entries if entry.entry_id not in attacked}
+    chosen: dict[str, ShadowRecord] = {}
     for record in sorted(shadow_units.records(references), key=lambda record: record.date):
-        if record.name in REFERENCES or record.sha256 == sources.get(record.name):
-            newest[record.name] = record
-    return dict(sorted(newest.items()))
+        if record.name in REFERENCES:
+            chosen[record.name] = record
+        elif record.entry in own:
+            chosen[own[record.entry]] = record
+        elif record.entry not in taken and (record.name, record.sha256) in by_source:
+            chosen[record.name] = record
+    return dict(sorted(chosen.items()))
 
 
-def find(entries: Mapping[str, BoardEntry], name: str, track: Track) -> BoardEntry:
-    """Return the entry of this name on a track's board.
+def find(references: References, name: str) -> BoardEntry:
+    """Return the entry of this name on a track's board, or with ``NAME@VERSION`` that version of it.
 
     Raises:
         BenchError: there is none; the error names those that exist.
     """
-    if name not in entries:
-        names = ", ".join(entries) or "none yet"
+    found, track = versions(references), references.track
+    name, at, version = name.partition("@")
+    if name not in found:
+        names = ", ".join(found) or "none yet"
         raise BenchError(f"no entry {name!r} on {track.name}", "your command", f"entries there: {names}", USAGE)
-    return entries[name]
+    if not at:
+        return _standing(found[name], promotions.promoted(references.store, track).get(name), track)
+    matching = [each for each in found[name] if version and each.entry_id.startswith(version)]
+    if len(matching) != 1:
+        what = f"{name} has {'no' if not matching else 'more than one'} version {version!r} on {track.name}"
+        remedy = "versions there: " + ", ".join(f"{name}@{each.version}" for each in found[name])
+        raise BenchError(what, "your command", remedy, USAGE)
+    return matching[0]

@@ -101,7 +101,7 @@ def _shared(left: Values, right: Values, a: str, b: str) -> list[Metric]:
 
 def _values(references: References, entry: BoardEntry) -> Values:
     seeds = {seed: (scores.record_scores(references, record), record) for seed, record in entry.records.items()}
-    result = panel_results.shadow_results(references).get(entry.name)
+    result = panel_results.shadow_results(references, [entry]).get(entry.name)
     shadows = None if result is None else result.scores
     pairs = {} if shadows is None else dict(enumerate(shadows.pair_accuracies))
     values = {}

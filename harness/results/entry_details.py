@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import pandas as pd
 
 from unlearn_bench.harness.references.references import References
-from unlearn_bench.harness.results import attack_panel, board, consistency, panel_results, probed, review, scores
+from unlearn_bench.harness.results import attack_panel, board, consistency, probed, scores
 from unlearn_bench.harness.results.attack_panel import AttackNumber
-from unlearn_bench.harness.results.board_entries import BoardEntry, board_entries, find
+from unlearn_bench.harness.results.board_entries import BoardEntry, find
 from unlearn_bench.harness.results.consistency import ShadowFaults
 from unlearn_bench.harness.results.review import Mark
 from unlearn_bench.harness.results.scores import Scores
@@ -64,26 +64,27 @@ class EntryDetails:
 
 
 def entry_details(references: References, name: str) -> EntryDetails:
-    """Return everything about the entry of this name.
+    """Return everything about the entry of this name, or about its version ``NAME@VERSION`` as if that stood.
 
     Raises:
         BenchError: no such entry on the track.
     """
-    track, board_entry = references.track, _board_entry(references, name)
+    track, board_entry = references.track, find(references, name)
+    results = board.read_results(references, board_entry)
     records = [board_entry.records[seed] for seed in sorted(board_entry.records)]
-    attacked = panel_results.shadow_results(references).get(name)
+    attacked = results.shadows.get(board_entry.name)
     shadow, of_shadows = (None, ShadowFaults()) if attacked is None else (attacked.record, attacked.faults)
     return EntryDetails(
         board_entry=board_entry,
         track=track,
-        board=board.board(references),
+        board=board.board(references, results=results),
         records=records,
-        scores=[scores.record_scores(references, record) for record in records],
+        scores=[results.record_scores(record) for record in records],
         shadow=shadow,
         inconsistent=consistency.faults(references, board_entry, shadow, of_shadows),
-        panel=attack_panel.attack_numbers(references, board_entry),
-        search=tuning.choice(name, records[0].sha256, track, references.store),
-        mark=review.marks(references).get(name),
+        panel=attack_panel.attack_numbers(references, board_entry, results),
+        search=tuning.choice(board_entry.name, records[0].sha256, track, references.store),
+        mark=results.marks.get(board_entry.name),
         weight_null=scores.weight_null(references),
         probe_faults=probed.faults(references, board_entry),
     )
@@ -95,13 +96,9 @@ def public_details(references: References, name: str) -> PublicDetails:
     Raises:
         BenchError: no such entry on the track.
     """
-    board_entry = _board_entry(references, name)
+    board_entry = find(references, name)
+    results = board.read_results(references, board_entry)
     statuses = disclosure.tally(board_entry.records.values())
     complete = statuses == {"ok": references.track.protocol.seeds}
-    panel = attack_panel.attack_numbers(references, board_entry) if complete else []
-    return PublicDetails(board_entry, references.track, board.board(references), statuses, panel)
-
-
-def _board_entry(references: References, name: str) -> BoardEntry:
-    present = {board_entry.name: board_entry for board_entry in board_entries(references)}
-    return find(present, name, references.track)
+    panel = attack_panel.attack_numbers(references, board_entry, results) if complete else []
+    return PublicDetails(board_entry, references.track, board.board(references, results=results), statuses, panel)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 from collections.abc import Mapping
 from pathlib import Path
 from types import UnionType
@@ -46,6 +47,8 @@ def _value(hint: Any, value: Any, path: Path, where: str) -> Any:
     hint = next((option for option in get_args(hint) if dataclasses.is_dataclass(option)), hint)
     if dataclasses.is_dataclass(hint):
         return build(hint, value, path, where)  # type: ignore[arg-type]
+    if hint is str and isinstance(value, datetime.date):  # TOML has times of its own, of which this is the text
+        value = value.isoformat()
     if _fits(hint, value):
         if isinstance(value, list):
             return tuple(value)

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 from unlearn_bench.harness.support.digests import digest
+from unlearn_bench.harness.tracks.competition import Competition
 
 Access = Literal["full", "no-retain", "few-shot-retain", "no-forget-images"]
 """What a track's units give an entry to read: R, F and V in full, or less."""
@@ -270,6 +271,8 @@ class Track:
     protocol: Protocol
     analysis: Analysis = field(default_factory=Analysis)
     sealed: Sealed | None = None
+    competition: Competition | None = None
+    """In no digest."""
     salt: str = field(default="", repr=False, metadata={"secret": True})
     """Of a sealed track; without it, seeds could be guessed from the digests."""
     network_source: str = field(default="", repr=False, metadata={"secret": True})

@@ -59,6 +59,8 @@ def contradictions(track: Track) -> Iterator[str]:
     if track.protocol.seeds < 1:
         yield f"protocol.seeds is {track.protocol.seeds}; allowed: 1 or more"
     yield from _probes(track.analysis.probes)
+    if track.competition is not None:
+        yield from track.competition.contradictions()
 
 
 def _shadow_size(track: Track) -> Iterator[str]:

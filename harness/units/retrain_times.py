@@ -1,11 +1,11 @@
-"""Retrain's time on this machine: measured on all seeds once, looked at by every command, measured anew after a change.
+"""Retrain's time on this machine: measured once per seed, looked at by every command, measured anew after a change.
 
 What is to be measured runs among the units of the command: see :func:`harness.units.timed_units.run`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,9 +23,9 @@ from unlearn_bench.harness.units.unit_kinds import SeedUnit
 from unlearn_bench.harness.units.unit_run import UnitContext
 
 DRIFT = 0.10
-"""Change of Retrain's time above which it is measured again on all seeds."""
+"""Change of Retrain's time above which it is measured again."""
 LOOKS = 2
-"""How often such a change must be seen: a moment's disturbance must not cost a measurement on all seeds."""
+"""How often such a change must be seen: a moment's disturbance must not cost a new measurement."""
 PROBES = 2
 """Seeds of Retrain that every command with timed units repeats."""
 DEADLINE = 86_400.0
@@ -75,36 +75,45 @@ def run(context: UnitContext, unit: SeedUnit, slot: Slot) -> Record:
     return unit_run.run(context, unit, slot, DEADLINE)
 
 
-def look(context: UnitContext, slots: Sequence[Slot], observer: Observer) -> TimesNow:
+def longest(context: UnitContext) -> float:
+    """Return the most seconds that Retrain is known to take, on whatever machine; 0 before it was timed."""
+    stored = documents.read_all(context.references.store, _kind(context.references.track), RetrainTimes)
+    return max((seconds for _, times in stored for seconds in times.seconds.values()), default=0.0)
+
+
+def look(context: UnitContext, slots: Sequence[Slot], observer: Observer, seeds: Collection[int]) -> TimesNow:
     """Repeat two seeds of Retrain, and return the times that are kept for this machine and environment.
 
-    If there are none, or they have drifted by more than 10 % and a second look confirms it, the two are the first of a
-    new measurement, of which all other seeds are missing. A disturbed look says nothing about a drift.
+    Of the ``seeds`` whose times the command needs, those that were never measured are missing. If nothing is kept, or
+    the times have drifted by more than 10 % and a second look confirms it, the two are the first of a new measurement.
+    A disturbed look says nothing about a drift.
 
     Raises:
         BenchError: Retrain failed.
     """
     track = context.references.track
-    todo = [SeedUnit(retrain(track), track, seed) for seed in range(track.protocol.seeds)]
+    every = [SeedUnit(retrain(track), track, seed) for seed in range(track.protocol.seeds)]
+    todo, needed = every[:PROBES], [unit for unit in every if unit.seed in seeds]
 
     def work(unit: SeedUnit, slot: Slot) -> Record:
         return run(context, unit, slot)
 
     title = "Retrain's time, for RTE"
     for _ in range(LOOKS):
-        looked = unit_progress.followed(context, todo[:PROBES], slots, work, observer, title)
+        looked = unit_progress.followed(context, todo, slots, work, observer, title)
         probes = sorted((_successful(context, record) for _, record in looked), key=lambda record: record.seed)
         stored = _stored(context, track, probes[0])
         if stored is None:
             break
-        stored_seconds = {int(seed): seconds for seed, seconds in stored.seconds.items()}
+        seconds = {int(seed): value for seed, value in stored.seconds.items()}
+        times = TimesNow(seconds, missing=tuple(unit for unit in needed if unit.seed not in seconds))
         if any(record.disturbed for record in probes):
-            return TimesNow(stored_seconds)
-        ratio = sum(map(_seconds, probes)) / sum(stored_seconds[record.seed] for record in probes)
+            return times
+        ratio = sum(map(_seconds, probes)) / sum(seconds[record.seed] for record in probes)
         if 1 / (1 + DRIFT) <= ratio <= 1 + DRIFT:
-            return TimesNow(stored_seconds)
+            return times
         title = f"Retrain's time again, since it was {ratio:.2f} times the earlier one"
-    times = TimesNow({}, (), tuple(todo))
+    times = TimesNow({}, missing=tuple({unit.seed: unit for unit in (*todo, *needed)}.values()))
     for record in probes:
         times = add(context, times, record)
     return times
@@ -118,19 +127,21 @@ def add(context: UnitContext, times: TimesNow, record: Record) -> TimesNow:
     """
     measured = tuple(sorted((*times.measured, _successful(context, record)), key=lambda each: each.seed))
     missing = tuple(unit for unit in times.missing if unit.seed != record.seed)
+    seconds = {**times.seconds, record.seed: _seconds(record)}
     if not missing and not any(each.disturbed for each in measured):
-        _keep(context, measured)
-    return TimesNow({each.seed: _seconds(each) for each in measured}, measured, missing)
+        _keep(context, seconds, measured)
+    return TimesNow(seconds, measured, missing)
 
 
-def _keep(context: UnitContext, measured: Sequence[Record]) -> None:
+def _keep(context: UnitContext, seconds: Mapping[int, float], measured: Sequence[Record]) -> None:
     store, track = context.references.store, context.references.track
     for record in measured:
         replace(record, retrain_seconds=record.seconds).save(store)
     stored = _stored(context, track, measured[0])
     latest = Measurement(now(), {str(record.seed): _seconds(record) for record in measured})
     environment = measured[0].environment
-    times = RetrainTimes(environment, latest.seconds, latest.date, (*(stored.history if stored else ()), latest))
+    by_seed = {str(seed): seconds[seed] for seed in sorted(seconds)}
+    times = RetrainTimes(environment, by_seed, latest.date, (*(stored.history if stored else ()), latest))
     documents.write(store, _kind(track), timing_class(environment), times)
 
 

@@ -61,15 +61,21 @@ def document_kind(references: References) -> str:
     return f"shadows/{track_folder(references.track)}"
 
 
-def pending(references: References, entry: Entry, pairs: range | None = None) -> list[ShadowUnit]:
-    """Return the shadow units of these pairs of splits (default: all) that have not run, pair by pair."""
+def pending(
+    references: References, entry: Entry, pairs: range | None = None, *, trusted: bool = False
+) -> list[ShadowUnit]:
+    """Return the shadow units of these pairs of splits (default: all) that have not run, pair by pair.
+
+    ``trusted``: a unit from a sandbox that is not trusted counts as one that has not run.
+    """
     protocol = references.track.protocol
     todo = []
     for pair in pairs or range(protocol.lira_splits // 2):
         for split in (2 * pair, 2 * pair + 1):
             for forget_set in range(protocol.lira_forget_sets):
                 unit = ShadowUnit(entry, references.track, split, forget_set)
-                if _finished(references, unit) is None:
+                record = _finished(references, unit)
+                if record is None or (trusted and not record.trusted):
                     todo.append(unit)
     return todo
 
@@ -113,7 +119,7 @@ def run(
     started = _started(entry, runner, narrow)
     done = 0
     for step in steps:
-        for unit, result in runner.run(pending(references, entry, step), limit):
+        for unit, result in runner.run(pending(references, entry, step, trusted=runner.trusted), limit):
             on_unit(unit, result)
             if result.status != "infra":
                 keep_unit(references, unit, result, runner.trusted)

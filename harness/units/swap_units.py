@@ -19,11 +19,20 @@ from unlearn_bench.scoring import panel
 from unlearn_bench.scoring.evidence import SwapEvidence
 
 
-def pending(references: References, entry: Entry) -> list[SwapUnit]:
-    """Return the swapped units without a result, one per model seed."""
+def pending(references: References, entry: Entry, again: bool = False, trusted: bool = False) -> list[SwapUnit]:
+    """Return the swapped units without a result, one per model seed.
+
+    ``again``: a failed one counts as none. ``trusted``: so does one from a sandbox that is not trusted.
+    """
+
+    def due(unit: SwapUnit) -> bool:
+        record = unit_store.find(references.store, unit)
+        if record is None or (trusted and not record.trusted):
+            return True
+        return again and record.status not in ("ok", "not-applicable")
+
     track = references.track
-    todo = [SwapUnit(entry, track, seed) for seed in range(track.protocol.seeds)]
-    return [unit for unit in todo if unit_store.find(references.store, unit) is None]
+    return [unit for seed in range(track.protocol.seeds) if due(unit := SwapUnit(entry, track, seed))]
 
 
 def run(references: References, todo: Sequence[SwapUnit], runner: Runner) -> Iterator[tuple[SwapUnit, UntimedResult]]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from unlearn_bench.harness.entries.entry import find_entry, require_allowed
+from unlearn_bench.harness.entries.parameter_types import require_types
 from unlearn_bench.harness.executors import RunOptions, connected
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.results import audit as results
@@ -17,6 +18,7 @@ from unlearn_bench.harness.support.progress import span
 from unlearn_bench.harness.tracks.loading import load_track
 from unlearn_bench.harness.units import disclosure, timed_units
 from unlearn_bench.harness.units.tuning import tuned
+from unlearn_bench.harness.workflows import versions
 from unlearn_bench.harness.workflows.timed import failure, open_context, run_units
 from unlearn_bench.harness.workflows.training import open_references
 from unlearn_bench.scoring.unpaired import UnpairedDifference
@@ -67,12 +69,14 @@ def audit(
         what = f"the reference models of {public.name} were imported, and none like them can be trained here"
         raise BenchError(what, "your command", "audit the entry on a track whose models it trains", USAGE)
     source = find_entry(name)
+    require_types(source, parameters or {})
     require_allowed(source, public)
     disclosure.within_quota(store, source, public)
     entry = tuned(source, public, store).with_parameters(parameters or {})
     fresh = results.fresh_track(store, public, seeds, redraw)
     public_and_fresh = References(public, store), References(fresh, store)
     pending = [timed_units.pending(store, entry, each, range(each.protocol.seeds)) for each in (public, fresh)]
+    versions.pin(public_and_fresh[0], entry.name)
     cost = results.estimate(store, entry, public, sum(map(len, pending)), seeds)
     logger.info(
         f"audit of {entry.name}: {len(pending[0])} runs on the public seeds, {len(pending[1])} on fresh ones"

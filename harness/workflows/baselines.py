@@ -20,7 +20,7 @@ from unlearn_bench.harness.units import disclosure, timed_units, unit_store
 from unlearn_bench.harness.units.records import Record, ShadowRecord
 from unlearn_bench.harness.units.tuning import tuned, variant
 from unlearn_bench.harness.units.unit_kinds import SeedUnit
-from unlearn_bench.harness.workflows import probing
+from unlearn_bench.harness.workflows import probing, versions
 from unlearn_bench.harness.workflows.timed import failure, open_context, run_units
 from unlearn_bench.harness.workflows.untimed import needs_shadows, run_shadows, run_swaps
 
@@ -78,12 +78,12 @@ def run_baselines(
         if probes:
             probing.require_references(references)
         lacking = probing.lacking(references, options, probes)
-        units: list[SeedUnit] = []
+        trusted, units = context.sandbox.trusted, list[SeedUnit]()
         for entry in entries:
             if options.again:
                 units += [SeedUnit(entry, loaded_track, seed) for seed in seeds]
             else:
-                units += timed_units.pending(store, entry, loaded_track, seeds, lacking=lacking)
+                units += timed_units.pending(store, entry, loaded_track, seeds, lacking=lacking, trusted=trusted)
         records: list[Record | ShadowRecord] = [*run_units(context, units, executor, options)]
         if probes:
             every = [unit_store.find(store, SeedUnit(entry, loaded_track, seed)) for entry in entries for seed in seeds]
@@ -95,6 +95,7 @@ def run_baselines(
             records += run_shadows(references, attacked, executor, options)
         if swap:
             run_swaps(references, attackable, executor, options)
+    versions.settle(references, entries)
     failed = next((record for record in records if record.status not in ("ok", "not-applicable")), None)
     return BaselinesRun(
         track=loaded_track,

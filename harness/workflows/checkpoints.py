@@ -14,7 +14,8 @@ from unlearn_bench.harness.entries.entry import NAME, Entry, InvalidEntry, has_s
 from unlearn_bench.harness.executors import RunOptions
 from unlearn_bench.harness.references import model_files
 from unlearn_bench.harness.references.references import References
-from unlearn_bench.harness.results import board
+from unlearn_bench.harness.results import board, board_entries
+from unlearn_bench.harness.results.board_entries import BoardEntry
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support.digests import file_digest
 from unlearn_bench.harness.support.errors import USAGE, BenchError
@@ -23,7 +24,7 @@ from unlearn_bench.harness.tracks.loading import load_track
 from unlearn_bench.harness.units import disclosure, unit_store, unlearned_weights
 from unlearn_bench.harness.units.records import Record
 from unlearn_bench.harness.units.unit_kinds import SeedUnit
-from unlearn_bench.harness.workflows import probing
+from unlearn_bench.harness.workflows import probing, versions
 from unlearn_bench.sandbox.types import Outcome
 
 
@@ -43,8 +44,12 @@ class ScoredCheckpoints:
     references: References
     files: Mapping[int, Path]
     """By seed."""
+    version: BoardEntry
+    """The models as a version of the row."""
+    standing: BoardEntry
+    """The version that stands there."""
     board: pd.DataFrame
-    """The track's board, see :func:`harness.results.board.board`."""
+    """The track's board, see :func:`harness.results.board.board`, with these models as the row."""
     null: Mapping[str, float]
 
 
@@ -98,14 +103,19 @@ def score_checkpoints(
                 _record(references, unit, path, digests[seed], times, "cpu" if gpu is None else f"cuda:{gpu}")
             )
             progress.step()
+    versions.pin(references, row_name)
     for record in records:
         record.save(references.store)
+    versions.settle(references, [entry])
     if probes:
         layout = model_files.network_layout(loaded_track)
         for record in records:
             unlearned_weights.hold(references.store, record.key, model_files.read(files[record.seed], layout))
         probing.run_probes(references, records, RunOptions(gpu=gpu, observer=observer))
-    return ScoredCheckpoints(row_name, references, files, board.board(references), board.null(references))
+    version = next(each for each in board_entries.versions(references)[row_name] if each.entry_id == entry.id)
+    ranked = board.board(references, results=board.read_results(references, version))
+    standing = board_entries.find(references, row_name)
+    return ScoredCheckpoints(row_name, references, files, version, standing, ranked, board.null(references))
 
 
 def _check_name(name: str) -> None:

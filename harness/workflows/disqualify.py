@@ -31,15 +31,12 @@ def disqualify(name: str, track: str, secret: Path | None, reason: str | None) -
     if reason is not None and not shown:
         raise BenchError("the reason is empty", "your command", "say which rule was broken", USAGE)
     loaded_track, store = load_track(track, secret), Store()
-    present = {
-        board_entry.name: board_entry for board_entry in board_entries.board_entries(References(loaded_track, store))
-    }
-    board_entry = board_entries.find(present, name, loaded_track)
+    board_entry = board_entries.find(References(loaded_track, store), name)
     if board_entry.kind != "entry":
         raise BenchError(
             f"{name} ships with the benchmark and sets the cut points", "your command", "name a submission", USAGE
         )
     if reason is None and not review.disqualified(store, board_entry.sha256):
         raise BenchError(f"{name} is not disqualified", "your command", "there is nothing to undo", USAGE)
-    review.disqualify(store, name, board_entry.sha256, shown)
+    review.disqualify(store, board_entry.name, board_entry.sha256, shown)
     return board_entry.sha256, shown

@@ -46,20 +46,24 @@ class Duplicates:
         return self.largest > ALIKE * self.examples
 
 
-def find_duplicates(track: str, secret: Path | None, observer: Observer, path: Path | None = None) -> Duplicates:
+def find_duplicates(
+    track: str, secret: Path | None, observer: Observer, path: Path | None = None, *, organiser: bool = False
+) -> Duplicates:
     """Find near-duplicates among a track's images.
 
     Args:
         track: a track's name, or the path of a TOML file.
-        secret: of a sealed track, which is refused.
+        secret: of a sealed track; default: ``BENCH_SECRETS``.
         observer: receives the progress.
         path: a file to write the group of every example to: unsigned integers [n] (.npy).
+        organiser: look also at a sealed track, of whose split the numbers say something.
 
     Raises:
-        BenchError: the track is sealed or its data corrupted, its data is missing, or its images are too small.
+        BenchError: the track is sealed, or its data corrupted, its data is missing, or its images are too small.
     """
     loaded_track = load_track(track, secret)
-    disclosure.not_public(loaded_track, "where near-duplicates lie")
+    if not organiser:
+        disclosure.not_public(loaded_track, "where near-duplicates lie")
     if loaded_track.corruption:
         what = f"{track} has every image twice, clean and corrupted"
         raise BenchError(what, "your command", "look for near-duplicates on a track with clean data", USAGE)

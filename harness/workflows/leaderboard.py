@@ -16,7 +16,7 @@ from unlearn_bench.harness.report import figure_files
 from unlearn_bench.harness.report.site import board_data
 from unlearn_bench.harness.report.site.build import build
 from unlearn_bench.harness.results import board, curves
-from unlearn_bench.harness.results.board_entries import board_entries, find
+from unlearn_bench.harness.results.board_entries import find
 from unlearn_bench.harness.store.store import Snapshot, Store
 from unlearn_bench.harness.support.errors import USAGE, BenchError
 from unlearn_bench.harness.support.parallel import uncollected
@@ -93,8 +93,7 @@ def entry_curves(name: str, track: str) -> dict[str, curves.Curves]:
     """
     references = References(load_track(track), Snapshot())
     disclosure.not_public(references.track, "a curve of an entry")
-    present = {entry.name: entry for entry in board_entries(references)}
-    own = curves.entry_curves(references, find(present, name, references.track).records.values())
+    own = curves.entry_curves(references, find(references, name).records.values())
     if own is None:
         what = f"the store has no logits of {name} on {references.track.name}"
         raise BenchError(what, "your command", "run it here: curves need logits", USAGE)

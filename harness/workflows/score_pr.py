@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,12 +15,14 @@ from unlearn_bench.harness.pulls.git import Repository
 from unlearn_bench.harness.pulls.pull_request import PullRequest, Submission
 from unlearn_bench.harness.pulls.result import EntryResult, PullResult
 from unlearn_bench.harness.references.references import References
+from unlearn_bench.harness.results.board_entries import find
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support.errors import EXIT_CODES, BenchError
 from unlearn_bench.harness.tracks.loading import load_track
-from unlearn_bench.harness.units import disclosure
+from unlearn_bench.harness.units import disclosure, promotions
 from unlearn_bench.harness.units.records import now
 from unlearn_bench.harness.units.tuning import tuned
+from unlearn_bench.harness.workflows import versions
 from unlearn_bench.harness.workflows.timed import open_context, run_seeds
 from unlearn_bench.harness.workflows.untimed import run_shadows
 
@@ -51,6 +55,7 @@ def score_pull(
     lira: bool = False,
     smoke: bool = False,
     allow_change: bool = False,
+    received: datetime.datetime | None = None,
 ) -> ScoredPull:
     """Score the entries that a pull request adds; nothing of it is checked out. One run per commit is kept.
 
@@ -63,6 +68,7 @@ def score_pull(
         lira: also run their shadow units.
         smoke: run one seed each; the result cannot be published.
         allow_change: entries of the base branch may be replaced.
+        received: when the commit arrived; default: now. After the deadline of a competition it is refused.
 
     Raises:
         BenchError: git or the machine failed. A refused pull request, or an entry that failed, is reported in the
@@ -79,6 +85,7 @@ def score_pull(
     if stored is not None:
         logger.info("%s was scored on %s: this is that result", pull.head[:12], stored.date)
         return ScoredPull(references, stored, comments.comment(stored), None)
+    pull = pull_request.in_time(pull, loaded_track.competition, received)
     for submission in pull.submissions:
         disclosure.within_quota(store, submission.entry, loaded_track)
     started = now()
@@ -106,7 +113,10 @@ def _run(
             shadow = None
             if lira and all(record.status == "ok" for record in records):
                 attacked = tuned(submission.entry, track, store, "shadow")
-                (shadow,) = run_shadows(context.references, [attacked], executor, options)
+                promotions.attack(store, track, entry.id, attacked.id)
+                trusted = context.sandbox.trusted
+                (shadow,) = run_shadows(context.references, [attacked], executor, options, trusted=trusted)
+            versions.accept(context.references, entry.name, entry.id)
             return outcome.entry_result(context.references, submission, records, shadow)
 
         return context.references, [run(submission) for submission in pull.submissions]
@@ -120,6 +130,10 @@ class PublishedPull:
     """How many entries may be published."""
     records: int | None
     """How many records were appended to the store; ``None`` if the result was only checked."""
+    present: int
+    """How many of its records the store had already."""
+    rows: Mapping[str, bool]
+    """The entries that were published, and whether what was published is the entry's row now."""
     references: References
     result: PullResult
 
@@ -164,5 +178,13 @@ def publish(
     checked = publication.check(references, folder, scored, other_harness=other_harness)
     if repo is not None and scored.entries:
         publication.same_as(Repository(repo), scored, references.track.protocol.packages)
-    records = None if only_check else publication.merge(references, scored, checked)
-    return PublishedPull(len(checked), records, references, scored)
+    if only_check:
+        return PublishedPull(len(checked), None, 0, {}, references, scored)
+    records = publication.merge(references, scored, checked)
+    rows = {}
+    for entry in (each.result for each in checked):
+        entry_id = entry.records[0].entry
+        versions.accept(references, entry.name, entry_id)
+        rows[entry.name] = find(references, entry.name).entry_id == entry_id
+    total = sum(len(each.result.records) for each in checked)
+    return PublishedPull(len(checked), records, total - records, rows, references, scored)

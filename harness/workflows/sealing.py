@@ -7,7 +7,7 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-from unlearn_bench.harness.support.errors import TrackError
+from unlearn_bench.harness.support.errors import USAGE, BenchError, TrackError
 from unlearn_bench.harness.support.files import write_file
 from unlearn_bench.harness.tracks import sealed
 from unlearn_bench.harness.tracks.loading import commitment_of, parse_track, read_track
@@ -22,8 +22,6 @@ class Revealed:
     """The secret's file."""
     commitment: str
     """SHA-256, as 64 hexadecimal digits."""
-    text: str
-    """Content of the secret's file, to be published."""
 
 
 def seal(track: Path, secret: Path, quota: int = 0) -> None:
@@ -49,15 +47,17 @@ def seal(track: Path, secret: Path, quota: int = 0) -> None:
     write_file(track, text.encode())
 
 
-def reveal(track: str, secret: Path | None = None) -> Revealed:
-    """Read the secret of a sealed track and check that it is the one that the track commits to.
+def reveal(track: str, secret: Path | None = None, out: Path | None = None) -> Revealed:
+    """Read the secret of a sealed track, check that it is the one that the track commits to, and publish it.
 
     Args:
         track: a track's name, or the path of a TOML file.
         secret: its file, or a folder with NAME.toml; default: ``BENCH_SECRETS``.
+        out: the file to write it to; none: it is only checked.
 
     Raises:
         TrackError: the track is not sealed, there is no secret, or it is another one.
+        BenchError: ``out`` is there already, which may be the secret itself, or cannot be written.
     """
     table, path = read_track(track)
     commitment = commitment_of(table, path)
@@ -68,4 +68,19 @@ def reveal(track: str, secret: Path | None = None) -> Revealed:
     content = sealed.read(secret_path)
     sealed.check(path.stem, commitment, content, secret_path)
     parse_track(table, path, content)
-    return Revealed(path.stem, secret_path, commitment, content.text(path.stem))
+    if out is not None:
+        _write_new(out, content.text(path.stem))
+    return Revealed(path.stem, secret_path, commitment)
+
+
+def _write_new(path: Path, text: str) -> None:
+    remedy = "name a new file with --out"
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise BenchError(
+            f"{path} is there already, and may be the secret itself", "your command", remedy, USAGE
+        ) from None
+    except OSError as error:
+        raise BenchError(f"{path} cannot be written: {error.strerror}", "your command", remedy, USAGE) from None

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from unlearn_bench.harness.references.references import References
-from unlearn_bench.harness.results.board_entries import board_entries, find
+from unlearn_bench.harness.results.board_entries import BoardEntry, find
 from unlearn_bench.harness.results.comparison import PairedTest, comparison, paired_tests
 from unlearn_bench.harness.results.entry_details import EntryDetails, PublicDetails, entry_details, public_details
 from unlearn_bench.harness.store.store import Store
@@ -20,7 +20,7 @@ def show(name: str, track: str, secret: Path | None = None, *, organiser: bool =
     """Return everything about an entry; on a sealed track only what participants may see.
 
     Args:
-        name: of the entry on the board.
+        name: of the entry on the board, or ``NAME@VERSION``.
         track: a track's name, or the path of a TOML file.
         secret: of a sealed track; default: ``BENCH_SECRETS``.
         organiser: return everything about it also on a sealed track.
@@ -50,8 +50,8 @@ def compare(a: str, b: str, track: str, secret: Path | None = None) -> Compariso
     U-LiRA is paired by pair of shadow splits.
 
     Args:
-        a: name of an entry on the board.
-        b: name of another one.
+        a: name of an entry on the board, or ``NAME@VERSION``.
+        b: the same of another one.
         track: a track's name, or the path of a TOML file.
         secret: of a sealed track; default: ``BENCH_SECRETS``.
 
@@ -59,8 +59,7 @@ def compare(a: str, b: str, track: str, secret: Path | None = None) -> Compariso
         BenchError: unknown track or entry, or no finished seed in common.
     """
     references = References(load_track(track, secret), Store())
-    present = {board_entry.name: board_entry for board_entry in board_entries(references)}
-    differences = comparison(references, *(find(present, name, references.track) for name in (a, b)))
+    differences = comparison(references, *(_called(references, name) for name in (a, b)))
     return Comparison(a, b, references.track.name, differences)
 
 
@@ -82,6 +81,10 @@ def compare_all(names: Sequence[str], tracks: Sequence[str], secret: Path | None
     boards = []
     for track in dict.fromkeys(tracks):
         references = References(load_track(track, secret), Store())
-        present = {board_entry.name: board_entry for board_entry in board_entries(references)}
-        boards.append((references, [find(present, name, references.track) for name in names]))
+        boards.append((references, [_called(references, name) for name in names]))
     return paired_tests(boards)
+
+
+def _called(references: References, name: str) -> BoardEntry:
+    """Return the entry or version of this name, under the name that the user gave it."""
+    return replace(find(references, name), name=name)

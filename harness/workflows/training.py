@@ -25,15 +25,23 @@ def open_references(track: Track, executor: Executor, options: RunOptions) -> Re
     Raises:
         BenchError: a data set that is missing, a damaged store, a training that failed.
     """
+    references = References(track, Store())
+    make_ready(references, executor, options)
+    return references
+
+
+def make_ready(references: References, executor: Executor, options: RunOptions) -> None:
+    """Train the missing models of the seed units, and read every file against its digest.
+
+    Errors as :func:`open_references`.
+    """
     import torch
 
     torch.set_num_threads(1)
-    references = References(track, Store())
     access.require_examples(references.examples)
     train_missing(references, references.seed_roles(), executor, options)
     for _ in references.verify():  # a damaged file is named before anything runs
         pass
-    return references
 
 
 def train_missing(

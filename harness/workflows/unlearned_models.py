@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unlearn_bench.harness.references.references import References
-from unlearn_bench.harness.results.board_entries import board_entries, find
+from unlearn_bench.harness.results.board_entries import find
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support.errors import USAGE, BenchError
 from unlearn_bench.harness.support.files import write_file
@@ -41,7 +41,7 @@ def export_weights(entry: str, folder: Path, track: str, secret: Path | None = N
     """
     references = References(load_track(track, secret), Store())
     disclosure.not_public(references.track, "the weights of unlearned models")
-    records = find({each.name: each for each in board_entries(references)}, entry, references.track).records
+    records = find(references, entry).records
     kept = {s: unlearned_weights.find_kept(references.store, references.track, r.key) for s, r in records.items()}
     if not any(kept.values()):
         what = f"the store has no weights of {entry} on {references.track.name}"

@@ -35,11 +35,17 @@ def needs_shadows(track: Track) -> None:
 
 
 def run_shadows(
-    references: References, entries: Sequence[Entry], executor: Executor, options: RunOptions
+    references: References,
+    entries: Sequence[Entry],
+    executor: Executor,
+    options: RunOptions,
+    *,
+    trusted: bool = False,
 ) -> list[ShadowRecord]:
     """Run the missing shadow units of entries, after a message on what they cost; missing shadow models are trained.
 
-    An entry whose run failed is skipped unless ``options.again``. Ctrl-C keeps what is finished.
+    An entry whose run failed is skipped unless ``options.again``. ``trusted``: what will run them is, so that results
+    of a sandbox that was not are replaced. Ctrl-C keeps what is finished.
 
     Returns:
         One record per entry, in their order; entries without any are left out.
@@ -52,7 +58,7 @@ def run_shadows(
     train_missing(references, shadow_roles(track), executor, options)
     shadow_units.reference_rows(references)
     records = {entry.id: shadow_units.find(references, entry) for entry in entries}
-    due = [entry for entry in entries if _is_due(records[entry.id], track, options)]
+    due = [entry for entry in entries if _is_due(records[entry.id], track, options, trusted)]
     if due:
         runner_context, line = executor.untimed(references, due)
         logger.info(line)
@@ -62,9 +68,9 @@ def run_shadows(
     return [record for record in records.values() if record is not None]
 
 
-def _is_due(record: ShadowRecord | None, track: Track, options: RunOptions) -> bool:
+def _is_due(record: ShadowRecord | None, track: Track, options: RunOptions, trusted: bool) -> bool:
     """Return whether the shadow units of an entry with this record are to run."""
-    if record is None:
+    if record is None or (trusted and not record.trusted):
         return True
     if record.status != "ok":
         return options.again
@@ -75,7 +81,7 @@ def _run_shadows(
     references: References, entries: Sequence[Entry], runner: Runner, options: RunOptions
 ) -> list[tuple[Entry, ShadowRecord]]:
     yardsticks = {entry.id: yardstick_units.pending(references, entry) for entry in entries}
-    pending = {entry.id: shadow_units.pending(references, entry) for entry in entries}
+    pending = {entry.id: shadow_units.pending(references, entry, trusted=runner.trusted) for entry in entries}
     count = sum(map(len, pending.values()))
     costs = [shadow_units.estimate(references, units, runner) for units in pending.values()]
     cost = "" if None in costs else f": about {span(sum(seconds for seconds in costs if seconds is not None))}"
@@ -105,16 +111,23 @@ def _run_entry(
     return shadow_units.run(references, entry, runner, options.narrow, lambda unit, result: progress.step())
 
 
-def run_swaps(references: References, entries: Sequence[Entry], executor: Executor, options: RunOptions) -> None:
+def run_swaps(
+    references: References,
+    entries: Sequence[Entry],
+    executor: Executor,
+    options: RunOptions,
+    *,
+    trusted: bool = False,
+) -> None:
     """Run the missing swapped units of entries; missing originals for them are trained. The first failure ends the run.
 
-    A method that does not apply to the track's network is no failure.
+    A method that does not apply to the track's network is no failure. ``trusted``: as for :func:`run_shadows`.
 
     Raises:
         BenchError: a unit failed; the executor or a training failed.
     """
     train_missing(references, swap_roles(references.track), executor, options)
-    pending = [unit for entry in entries for unit in swap_units.pending(references, entry)]
+    pending = [unit for entry in entries for unit in swap_units.pending(references, entry, options.again, trusted)]
     if not pending:
         return
     yardsticks = [unit for entry in entries for unit in yardstick_units.pending(references, entry)]

@@ -52,8 +52,7 @@ def verify(name: str, seed: int, track: str, options: RunOptions) -> Verified:
     loaded_track = load_track(track, options.secret)
     references = References(loaded_track, Store())
     entry_from_file = find_entry(name) if name.endswith(".py") else None
-    present = {board_entry.name: board_entry for board_entry in board_entries.board_entries(references)}
-    board_entry = board_entries.find(present, entry_from_file.name if entry_from_file else name, loaded_track)
+    board_entry = board_entries.find(references, entry_from_file.name if entry_from_file else name)
     published = verification.published(board_entry, seed)
     entry = verification.entry_of(references, board_entry, entry_from_file)
     with connected(options) as executor:

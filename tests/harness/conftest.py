@@ -6,7 +6,7 @@ import fcntl
 import os
 import shutil
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -139,18 +139,18 @@ def retrain_looked_at() -> None:
     """Repeat two seeds of Retrain in every command, as the product does."""
 
 
-def _measured_once(context: UnitContext, slots: Sequence[Slot], observer: Observer) -> TimesNow:
+def _measured_once(context: UnitContext, slots: Sequence[Slot], observer: Observer, seeds: Collection[int]) -> TimesNow:
     track, store = context.references.track, context.references.store
     kind = f"retrain/{track_folder(track)}"
     for _, times in documents.read_all(store, kind, retrain_times.RetrainTimes):
         if times.environment["backend"] == context.sandbox.name:
             return TimesNow({int(seed): seconds for seed, seconds in times.seconds.items()})
-    return look(context, slots, observer)
+    return look(context, slots, observer, seeds)
 
 
 def measured_retrain(context: UnitContext) -> TimesNow:
     """Retrain's times once this command has measured what it has to."""
-    times = look(context, [Slot()], Unobserved())
+    times = look(context, [Slot()], Unobserved(), range(context.references.track.protocol.seeds))
     for unit in times.missing:
         times = retrain_times.add(context, times, retrain_times.run(context, unit, Slot()))
     return times

@@ -29,6 +29,7 @@ class Machine:
         self.ran: list[tuple[str, int]] = []
         self.meanwhile: Callable[[str, int], str] = lambda name, seed: "ok"
         """Happens within a unit, and returns its status."""
+        self.source = baseline("ft").source
         self._example = next(iter(unit_store.seed_records(self.references.store, self.references.track)))
 
     def run(self, context: UnitContext, unit: Unit, slot: Slot, deadline: float) -> Record:
@@ -47,11 +48,11 @@ class Machine:
             environment={"backend": "a test's"},
         )
 
-    def submit(self, seeds: Sequence[int] = range(10), slots: int = 1) -> dict[int, Record]:
+    def submit(self, seeds: Sequence[int] = range(10), slots: int = 1, lr: float = 0.123) -> dict[int, Record]:
         """Run the units of an entry; only its records are returned, by seed."""
         self.ran = []
         context = UnitContext(self.references, backends.load("process"), "x")
-        entry = replace(baseline("ft"), name="mine").with_parameters({"lr": 0.123})
+        entry = replace(baseline("ft"), name="mine", source=self.source).with_parameters({"lr": lr})
         todo = [SeedUnit(entry, self.references.track, seed) for seed in seeds]
         todo = [unit for unit in todo if unit_store.find(self.references.store, unit) is None]
         records = timed_units.run(context, todo, [Slot()] * slots, Unobserved())
@@ -62,6 +63,13 @@ class Machine:
 def machine(monkeypatch: pytest.MonkeyPatch, retrain_looked_at: None) -> Machine:
     machine = Machine()
     monkeypatch.setattr(unit_run, "run", machine.run)
+    return machine
+
+
+@pytest.fixture
+def submission(machine: Machine) -> Machine:
+    """The same where the entry does not ship."""
+    machine.source += b"# not the shipped one"
     return machine
 
 
@@ -80,15 +88,38 @@ def test_each_seed_of_an_entry_follows_that_of_retrain(machine: Machine) -> None
 
 
 def test_where_retrains_times_are_kept_two_seeds_of_it_run_first(machine: Machine) -> None:
-    machine.submit(range(4))
     machine.submit(range(10))
-    assert machine.ran == [*LOOK, *(("mine", seed) for seed in range(4, 10))]
+    machine.submit([4], lr=0.5)
+    assert machine.ran == [*LOOK, ("mine", 4)]
 
 
-def test_seeds_of_retrain_beside_which_nothing_is_to_run_are_measured_last(machine: Machine) -> None:
-    machine.submit([4])
-    rest = [("retrain", seed) for seed in (2, 3, 5, 6, 7, 8, 9)]
-    assert machine.ran == [*LOOK, *both(4), *rest]
+def test_retrain_is_timed_on_the_seeds_that_a_command_runs(machine: Machine) -> None:
+    machine.submit(range(2))
+    assert machine.ran == [*LOOK, ("mine", 0), ("mine", 1)]
+    records = machine.submit([4])
+    assert machine.ran == [*LOOK, *both(4)]
+    assert records[4].rte == 14.0
+    machine.submit([0, 1, 4], lr=0.5)
+    assert machine.ran == [*LOOK, ("mine", 0), ("mine", 1), ("mine", 4)], "times of both commands are kept"
+
+
+def test_the_first_unit_of_a_submission_runs_before_retrain(submission: Machine) -> None:
+    records = submission.submit()
+    expected = [("mine", 0), *LOOK, ("mine", 1), *(each for seed in range(2, 10) for each in both(seed))]
+    assert submission.ran == expected
+    assert [records[seed].rte for seed in range(10)] == [10.0 + seed for seed in range(10)]
+
+
+def test_a_submission_that_fails_at_once_costs_one_unit(submission: Machine) -> None:
+    submission.meanwhile = lambda name, seed: "crash"
+    assert [record.status for record in submission.submit().values()] == ["crash"]
+    assert submission.ran == [("mine", 0)]
+
+
+def test_a_first_unit_that_exceeds_the_least_deadline_runs_again_once_retrain_is_timed(submission: Machine) -> None:
+    submission.meanwhile = lambda name, seed: "ok" if ("retrain", 0) in submission.ran else "timeout"
+    assert submission.submit(range(2))[0].status == "ok"
+    assert submission.ran == [("mine", 0), *LOOK, ("mine", 0), ("mine", 1)]
 
 
 def test_a_unit_that_ends_before_that_of_retrain_is_kept_with_its_time(machine: Machine) -> None:

@@ -13,7 +13,7 @@ from unlearn_bench.harness.entries.entry import BASELINES
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.references.roles import Role
 from unlearn_bench.harness.results import board, panel_results
-from unlearn_bench.harness.results.badges import UNTRUSTED, worst
+from unlearn_bench.harness.results.badges import NO_BASELINES, UNTRUSTED, worst
 from unlearn_bench.harness.units import unit_store
 from unlearn_bench.harness.units.records import Record
 from unlearn_bench.scoring.groups import GROUPS
@@ -76,6 +76,18 @@ def test_untrusted_rows_are_listed_without_a_position_and_the_others_stand_as_if
                 path.unlink()
     alone = board.board(entries).set_index("entry")
     assert public.loc[["boxed", "ga"], "position"].equals(alone.loc[["boxed", "ga"], "position"])
+
+
+def test_without_a_baseline_from_a_container_nothing_has_a_group_or_a_position(
+    prepared: References, small: Path
+) -> None:
+    put(prepared, "boxed", b"boxed", True, 1.0)
+    put(prepared, "ft", (BASELINES / "ft.py").read_bytes(), False, 1.0)
+    public = board.board(prepared, public=True).set_index("entry")
+    assert public["position"].isna().all() and (public[[*GROUPS, "F"]] == 0).all(axis=None)
+    assert public.loc["boxed", "state"] == NO_BASELINES and public.loc["ft", "state"] == UNTRUSTED
+    table = run("leaderboard", "--track", str(small), "--public").stdout
+    assert "bench baselines --track small" in table and [line for line in table.splitlines() if len(line) > 100] == []
 
 
 def test_the_command_says_the_badge_and_the_floor(entries: References, small: Path) -> None:

@@ -113,13 +113,23 @@ def test_digests_tell_nothing_to_who_guesses_the_seeds(cup: Path, tmp_path: Path
 
 def test_a_revealed_secret_can_be_checked_by_anybody(cup: Path, tmp_path: Path) -> None:
     published = tmp_path / "published.toml"
-    published.write_text(run("reveal", str(cup)).stdout)
+    assert run("reveal", str(cup), "--out", str(published)).exit_code == 0
     assert published.read_text() == (tmp_path / "secrets" / "cup.toml").read_text()
     assert run("reveal", str(cup), "--check", "--secret", str(published)).exit_code == 0
     published.write_text(published.read_text().replace(str(CANARY.recipe), str(CANARY.recipe + 1)))
     result = run("reveal", str(cup), "--check", "--secret", str(published))
     assert result.exit_code == 2 and "not the one" in result.stderr
     assert run("reveal", "digits-resnet18", "--check").exit_code == 2
+
+
+def test_a_secret_is_not_printed_and_never_written_over(cup: Path, tmp_path: Path) -> None:
+    secret = tmp_path / "secrets" / "cup.toml"
+    before = secret.read_text()
+    onto_itself = run("reveal", str(cup), "--out", str(secret))
+    assert onto_itself.exit_code == 2 and "is there already" in onto_itself.stderr
+    assert secret.read_text() == before
+    printed = run("reveal", str(cup))
+    assert printed.exit_code == 2 and "--out" in printed.stderr and CANARY.salt not in printed.output
 
 
 def test_the_papers_split_takes_seeds_of_63_bits() -> None:

@@ -15,10 +15,10 @@ from unlearn_bench.harness.report.cells import NONE, group, unconverged
 from unlearn_bench.harness.report.methods import Method, method
 from unlearn_bench.harness.report.neighbours import told_apart
 from unlearn_bench.harness.report.site.page_data import LETTERS, Board, Number, Part, Row, number, plain, position, slug
-from unlearn_bench.harness.report.track_notes import access, forgetting, pretraining
+from unlearn_bench.harness.report.track_notes import access, competition, forgetting, pretraining
 from unlearn_bench.harness.report.verdicts import headline, headline_over, like_original, verdict
 from unlearn_bench.harness.results import board, scores
-from unlearn_bench.harness.results.badges import UNTRUSTED
+from unlearn_bench.harness.results.badges import NO_BASELINES, UNTRUSTED
 from unlearn_bench.harness.results.board import Results
 from unlearn_bench.harness.results.board_entries import shipped_kinds
 from unlearn_bench.harness.store.store import Store
@@ -164,6 +164,7 @@ def _track(results: Results, table: pd.DataFrame, cells: Mapping[str, Mapping[tu
         corruption=track.corruption,
         headline=plain(headline(table, names)),
         scales=_scales(table, null),
+        competition=competition(track),
     )
 
 
@@ -289,7 +290,12 @@ def _zero_line(null: Mapping[str, float]) -> str:
 
 def _notes(table: pd.DataFrame, track: Track) -> tuple[str, ...]:
     notes = []
-    if not ((table["kind"] == "baseline") & (table["state"] == "ok")).any():
+    if (table["state"] == NO_BASELINES).any():
+        notes.append(
+            "No baseline ran in a container here, and without one there are no groups and no positions: run bench "
+            f"baselines --track {track.name}."
+        )
+    elif not ((table["kind"] == "baseline") & (table["state"] == "ok")).any():
         notes.append("No baseline has run here: groups and positions mean nothing yet.")
     if (table["badge"] == UNTRUSTED).any():
         notes.append("Rows with the badge “untrusted sandbox” ran without a container.")

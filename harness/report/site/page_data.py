@@ -121,6 +121,8 @@ class Board:
     """Which method to take, and why."""
     scales: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     """Metric → what the null and Original read, where they differ: the ends of the bars in its cells."""
+    competition: tuple[tuple[str, str, str], ...] = ()
+    """What there is to know of a competition: a word, a text, and where that leads, or nothing."""
 
     @property
     def single(self) -> bool:
