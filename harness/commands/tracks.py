@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from unlearn_bench.harness.commands import _completion
 from unlearn_bench.harness.commands._options import json_option
 from unlearn_bench.harness.commands._verbs import verb
 
@@ -21,7 +22,7 @@ from unlearn_bench.harness.commands._verbs import verb
     "bench tracks new pets.toml --data ./pets --model timm:resnet18; "
     "bench tracks new svhn.toml --data torchvision:SVHN --download",
 )
-@click.argument("words", nargs=-1, metavar="[NAME | new FILE]")
+@click.argument("words", nargs=-1, metavar="[NAME | new FILE]", shell_complete=_completion.tracks)
 @click.option("--data", help="new: folder of class folders, a CSV or an .npz file, torchvision:NAME or hf:NAME.")
 @click.option("--argument", "arguments", multiple=True, metavar="KEY=VALUE", help="new: for the library, repeatable.")
 @click.option("--download", is_flag=True, help="new: fetch the data set first, if its library can.")

@@ -9,6 +9,7 @@ import pandas as pd
 
 from unlearn_bench.harness.report import board_documents, latex, terminal_board
 from unlearn_bench.harness.report.site import board_plots
+from unlearn_bench.harness.report.terminal_columns import PLAIN, Look
 from unlearn_bench.harness.support.errors import USAGE, BenchError
 from unlearn_bench.harness.tracks.specification import Track
 
@@ -37,8 +38,8 @@ class RankedBoard(Protocol):
         """Who trained imported reference models; empty where the benchmark did."""
 
 
-def board_file(board: RankedBoard, form: str) -> bytes:
-    """Return a board in one of the forms of ``bench leaderboard`` that are a single file.
+def board_file(board: RankedBoard, form: str, look: Look = PLAIN) -> bytes:
+    """Return a board in one of the forms of ``bench leaderboard`` that are a single file; a table has this ``look``.
 
     Raises:
         BenchError: a plot of U-LiRA where no entry has run it.
@@ -58,7 +59,7 @@ def board_file(board: RankedBoard, form: str) -> bytes:
     elif form == "bibtex":
         text = latex.bibliography(board.rows)
     else:
-        text = terminal_board.table(board.rows, board.track, board.null, board.floor, board.provenance)
+        text = terminal_board.table(board.rows, board.track, board.null, board.floor, board.provenance, look)
     return f"{text}\n".encode()
 
 

@@ -17,6 +17,7 @@ from unlearn_bench.harness.entries.entry import (
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.references.roles import RoleKind
 from unlearn_bench.harness.support.errors import USAGE, BenchError
+from unlearn_bench.harness.support.names import did_you_mean
 from unlearn_bench.harness.tracks.specification import Track
 from unlearn_bench.harness.units import shadow_units, unit_store
 from unlearn_bench.harness.units.records import Record, ShadowRecord
@@ -106,6 +107,7 @@ def find(entries: Mapping[str, BoardEntry], name: str, track: Track) -> BoardEnt
         BenchError: there is none; the error names those that exist.
     """
     if name not in entries:
-        names = ", ".join(entries) or "none yet"
-        raise BenchError(f"no entry {name!r} on {track.name}", "your command", f"entries there: {names}", USAGE)
+        names = ", ".join(entries) or f"none yet (bench baselines --track {track.name})"
+        remedy = f"{did_you_mean(name, entries)}entries there: {names}"
+        raise BenchError(f"no entry {name!r} on {track.name}", "your command", remedy, USAGE)
     return entries[name]
