@@ -40,7 +40,7 @@ def command(
     force: bool,
     as_json: bool,
 ) -> None:
-    """List the tracks that ship with the benchmark; for a sealed one, what its file says.
+    """List the tracks that ship with the benchmark, by what each still needs here before an entry can run on it.
 
     With NAME (or a .toml file) check that track and write it out as a file of its own, together with what it extends.
     With new FILE write a track for images of your own: counted, with digest, mean and deviation, and proposed splits,
@@ -66,25 +66,15 @@ def command(
             parse_track(table, path)
         click.echo(_toml(table), nl=False)
         return
-    files = [read_track(track_name) for track_name in ([name] if name else track_names())]
     if as_json:
+        files = [read_track(track_name) for track_name in ([name] if name else track_names())]
         click.echo(json.dumps([_described(*file) for file in files], indent=1))
         return
-    width = max(len(path.stem) for _, path in files)
-    tiers = max(len(_access(table)) for table, _ in files)
-    head = f"{'track':<{width}}  {'retain':>7} {'forget':>7} {'val':>6} {'test':>6}  seeds"
-    click.echo(f"{head}  {'access':<{tiers}}  title")
-    for table, path in files:
-        splits = table["splits"]
-        click.echo(
-            f"{path.stem:<{width}}  {splits['retain']:>7,} {splits['forget']:>7,} {splits['val']:>6,} "
-            f"{splits['test']:>6,}  "
-            f"{table['protocol']['seeds']:>5}  {_access(table):<{tiers}}  {table.get('analysis', {}).get('title', '')}"
-        )
+    from unlearn_bench.harness.commands._terminal import look
+    from unlearn_bench.harness.report import track_table
+    from unlearn_bench.harness.workflows.list_tracks import list_tracks
 
-
-def _access(table: dict[str, Any]) -> str:
-    return str(table["protocol"].get("access", "full"))
+    click.echo(track_table.table(list_tracks(), look()))
 
 
 def _argument(text: str) -> tuple[str, Any]:

@@ -7,10 +7,11 @@ import re
 import pytest
 
 from tests.harness.conftest import run
-from unlearn_bench.harness.report import terminal_board
+from unlearn_bench.harness.report import terminal_board, track_table
 from unlearn_bench.harness.report.terminal_columns import Look
 from unlearn_bench.harness.tracks.loading import load_track
 from unlearn_bench.harness.workflows.leaderboard import Leaderboard, leaderboard
+from unlearn_bench.harness.workflows.list_tracks import list_tracks
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +60,14 @@ def test_colour_says_which_group_and_who_does_not_unlearn(shipped: Leaderboard) 
     assert [re.sub(r"\033\[\d+m", "", line) for line in coloured] == plain
     assert any("\033[32mG1\033[0m" in line for line in coloured)
     assert any(re.search(r"\033\[31mbt=", line) for line in coloured)
+
+
+def test_the_list_of_tracks_fits() -> None:
+    tracks = list_tracks()
+    for width in (60, 80, 100, 130):
+        listed = track_table.table(tracks, Look(width)).splitlines()
+        assert max(map(len, listed)) <= width
+        assert ("title" in listed[0]) == (width >= 100)
 
 
 def test_pipes_have_no_colour_and_the_width_that_columns_says() -> None:
