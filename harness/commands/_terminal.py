@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from unlearn_bench.harness.report.terminal_columns import Look
+    from unlearn_bench.harness.report.text_table import Look
 
 
 LEAST = 60
@@ -20,7 +20,7 @@ def look() -> Look:
 
     ``COLUMNS`` counts more than the terminal's width; without either it is the width for files.
     """
-    from unlearn_bench.harness.report.terminal_columns import PLAIN, Look
+    from unlearn_bench.harness.report.text_table import PLAIN, Look
 
     colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     return Look(max(LEAST, shutil.get_terminal_size((PLAIN.width, 24)).columns), colour)

@@ -89,7 +89,7 @@ def command(
     from unlearn_bench.harness.commands._terminal import look
     from unlearn_bench.harness.report.board_files import board_file
     from unlearn_bench.harness.report.literature_files import literature_file
-    from unlearn_bench.harness.report.terminal_columns import PLAIN
+    from unlearn_bench.harness.report.text_table import PLAIN
     from unlearn_bench.harness.support.errors import USAGE, BenchError
     from unlearn_bench.harness.workflows.leaderboard import build_site, leaderboard, write_figures
     from unlearn_bench.harness.workflows.literature import literature_table

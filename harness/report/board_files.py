@@ -9,7 +9,7 @@ import pandas as pd
 
 from unlearn_bench.harness.report import board_documents, latex, terminal_board
 from unlearn_bench.harness.report.site import board_plots
-from unlearn_bench.harness.report.terminal_columns import PLAIN, Look
+from unlearn_bench.harness.report.text_table import PLAIN, Look
 from unlearn_bench.harness.support.errors import USAGE, BenchError
 from unlearn_bench.harness.tracks.specification import Track
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from unlearn_bench.harness.report.cells import NONE, mean_with_interval, number, shortened
 from unlearn_bench.harness.report.latex import bibliography, escaped
-from unlearn_bench.harness.report.terminal_columns import PLAIN, Look, wrapped
+from unlearn_bench.harness.report.text_table import PLAIN, Look, wrapped
 from unlearn_bench.harness.tracks.specification import Track
 from unlearn_bench.scoring.literature_columns import COLUMNS, MIA
 from unlearn_bench.scoring.metric import Metric

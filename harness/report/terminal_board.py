@@ -18,7 +18,8 @@ from unlearn_bench.harness.report.cells import (
     unconverged,
 )
 from unlearn_bench.harness.report.neighbours import told_apart
-from unlearn_bench.harness.report.terminal_columns import PLAIN, SIGNS, Look, fitted, heading, line, wrapped
+from unlearn_bench.harness.report.terminal_columns import SIGNS, fitted, line
+from unlearn_bench.harness.report.text_table import PLAIN, Look, heading, wrapped
 from unlearn_bench.harness.report.track_notes import access, pretraining
 from unlearn_bench.harness.results.badges import DISQUALIFIED, SELF_REPORTED, UNTRUSTED
 from unlearn_bench.harness.tracks.specification import Track

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-import textwrap
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -21,6 +20,7 @@ from unlearn_bench.harness.report.cells import (
     shortened,
     unconverged,
 )
+from unlearn_bench.harness.report.text_table import GAP, Column, Look, total
 from unlearn_bench.harness.results.badges import DISQUALIFIED, SELF_REPORTED
 from unlearn_bench.harness.results.review import NOT_REPRODUCED, VERIFIED
 from unlearn_bench.scoring.metric import Metric
@@ -31,51 +31,9 @@ SIGNS = {VERIFIED: "✓", NOT_REPRODUCED: "?"}
 """Signs of marks after a row's name in a table."""
 NAME = 14
 """Characters of a row's name with its signs."""
-GAP = "  "
 GREEN, YELLOW, RED, DIM = "32", "33", "31", "2"
 GROUP_COLOURS = {"G1": GREEN, "G2": YELLOW, "G3": RED, "F": RED}
 Cell = Callable[["pd.Series[Any]"], str]
-
-
-@dataclass(frozen=True)
-class Look:
-    """How a text is shown: on a terminal of so many columns, and in colour or not."""
-
-    width: int = 100
-    colour: bool = False
-
-    def paint(self, text: str, code: str) -> str:
-        """Return the text in a colour of ANSI terminals, or as it is."""
-        return f"\033[{code}m{text}\033[0m" if self.colour and text.strip() else text
-
-
-PLAIN = Look()
-"""How it is written to files and pipes."""
-
-
-def wrapped(text: str, look: Look) -> list[str]:
-    """Return the lines of a text that is as wide as a table may be."""
-    return textwrap.wrap(text, look.width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column of the table with the text of each of its cells."""
-
-    title: str
-    """Its heading."""
-    cells: Sequence[str]
-    right: bool = False
-    """Whether it is aligned to the right, as single numbers are."""
-
-    @property
-    def width(self) -> int:
-        """Characters of its widest cell."""
-        return max(map(len, (self.title, *self.cells)))
-
-    def text(self, cell: str) -> str:
-        """Return a cell, or the heading, at the width of the column."""
-        return cell.rjust(self.width) if self.right else cell.ljust(self.width)
 
 
 @dataclass(frozen=True)
@@ -127,17 +85,6 @@ def fitted(board: pd.DataFrame, corruption: str, width: int) -> Fitted:
             chosen = tried
     left_out = [wish.title for name, wish in wishes.items() if name not in chosen and name not in wide]
     return Fitted([chosen[name] for name in order if name in chosen], left_out)
-
-
-def total(columns: Iterable[Column]) -> int:
-    """Return the characters of a line of these columns."""
-    widths = [column.width for column in columns]
-    return sum(widths) + len(GAP) * (len(widths) - 1)
-
-
-def heading(columns: Sequence[Column]) -> str:
-    """Return the line of headings."""
-    return GAP.join(column.text(column.title) for column in columns).rstrip()
 
 
 def line(columns: Sequence[Column], index: int, row: pd.Series[Any], look: Look) -> str:

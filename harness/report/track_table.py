@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
-from unlearn_bench.harness.report.cells import shortened
-from unlearn_bench.harness.report.terminal_columns import GAP, Column, Look, heading, total, wrapped
+from unlearn_bench.harness.report.text_table import GAP, Column, Look, heading, total, wrapped
 from unlearn_bench.harness.tracks.specification import Track
 
 GROUPS = {
@@ -66,7 +66,9 @@ def _columns(tracks: Sequence[Track], costs: Sequence[str], look: Look) -> list[
             columns.append(wish)
     if reserved:
         room = look.width - total(columns) - len(GAP)
-        columns.append(Column("title", [shortened(track.analysis.title, room + 1) for track in tracks]))
+        columns.append(
+            Column("title", [textwrap.shorten(track.analysis.title, room, placeholder=" …") for track in tracks])
+        )
     return columns
 
 

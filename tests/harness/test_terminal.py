@@ -8,7 +8,7 @@ import pytest
 
 from tests.harness.conftest import run
 from unlearn_bench.harness.report import terminal_board, track_table
-from unlearn_bench.harness.report.terminal_columns import Look
+from unlearn_bench.harness.report.text_table import Look
 from unlearn_bench.harness.tracks.loading import load_track
 from unlearn_bench.harness.workflows.leaderboard import Leaderboard, leaderboard
 from unlearn_bench.harness.workflows.list_tracks import list_tracks
