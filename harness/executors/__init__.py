@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from unlearn_bench import plugins
 from unlearn_bench.harness.support.errors import USAGE, BenchError
+from unlearn_bench.harness.support.hardware import require_linux
 from unlearn_bench.harness.support.names import did_you_mean
 from unlearn_bench.harness.support.progress import Observer, Unobserved
 
@@ -110,6 +111,8 @@ def connected(options: RunOptions) -> Iterator[Executor]:
     Raises:
         BenchError: there is no such executor, or it cannot be reached.
     """
+    if options.executor != "ray":  # its nodes are other machines
+        require_linux("running methods and training models")
     executor = _connect(options.executor)(options)
     try:
         yield executor
