@@ -66,6 +66,7 @@ def board_file(board: RankedBoard, form: str, look: Look = PLAIN) -> bytes:
 def _plot(board: RankedBoard) -> str:
     if board.rows["ulira"].isna().all():
         what = f"no entry has run U-LiRA on {board.track.name}"
-        raise BenchError(what, "your command", "run `bench baselines --lira`, or `bench submit FILE --lira`", USAGE)
+        remedy = f"run `bench baselines --lira --track {board.track.name}`, or submit with --lira"
+        raise BenchError(what, "your command", remedy, USAGE)
     title = f"U-LiRA on {board.track.analysis.title}"
     return str(board_plots.ulira(board_plots.ulira_rows(board.rows), board.null, title, standalone=True))

@@ -99,6 +99,11 @@ def test_a_name_with_a_mistake_is_answered_with_the_one_that_was_meant(tmp_path:
     expect(run("show", "scrup"), 2, "", "your command", "did you mean scrub?")
 
 
+def test_a_remedy_has_the_name_of_the_track() -> None:
+    remedy = "bench prepare cifar10-resnet18 --download"
+    expect(run("prepare", "cifar10-resnet18"), 20, "missing or damaged", "this machine", remedy)
+
+
 def test_options_values_and_commands_are_corrected_as_well() -> None:
     for words in (("leaderboard", "--format", "htlm"), ("leaderbord",)):
         result = run(*words)
