@@ -19,6 +19,7 @@ from unlearn_bench.harness.commands._options import may_know_secrets
 from unlearn_bench.harness.commands._verbs import GROUPS, Verb
 from unlearn_bench.harness.store import mirror
 from unlearn_bench.harness.support.errors import EXIT_CODES, INTERRUPTED, BenchError, Owner
+from unlearn_bench.harness.support.names import did_you_mean
 from unlearn_bench.plugins import PluginError
 
 EPILOG = """\b
@@ -48,6 +49,15 @@ class Verbs(click.Group):
         module = importlib.import_module(f"unlearn_bench.harness.commands.{cmd_name.replace('-', '_')}")
         command: click.Command = module.command
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the verb that was typed, or answer with the most similar one."""
+        names = self.list_commands(ctx)
+        if not args[0].startswith("-") and args[0] not in names:
+            ctx.fail(f"No such command {args[0]!r}; {did_you_mean(args[0], names)}`bench --help` lists them all.")
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the verbs group by group, each with its untruncated line."""

@@ -19,7 +19,7 @@ Place = Literal[
     "verify",
     "latex",
 ]
-"""Where a metric may be shown. ``table``: the terminal's table, ``wide table``: there too if 100 columns leave room,
+"""Where a metric may be shown. ``table``: the terminal's table, ``wide table``: there too on wide terminals,
 ``board page`` and ``entry page``: means on the site, ``seeds page``: each unit on an entry's page, ``show``: each unit
 in ``bench show``, ``latex``: the table for a paper, which also has those of ``table``, the others: the commands of
 these names. CSV, JSON and Parquet have every metric."""

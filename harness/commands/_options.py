@@ -11,6 +11,8 @@ from typing import Any
 
 import click
 
+from unlearn_bench.harness.commands import _completion
+from unlearn_bench.harness.support.names import did_you_mean
 from unlearn_bench.harness.tracks import DEFAULT_TRACK
 from unlearn_bench.sandbox.backends import names
 
@@ -38,6 +40,17 @@ secret_option = click.option(
 organiser_option = click.option(
     "--organiser", is_flag=True, help="On a sealed track, show what its participants must not see."
 )
+
+
+class Choice(click.Choice[str]):
+    """One of several words; another one is answered with the most similar of them."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the word."""
+        if value not in self.choices:
+            allowed = f"{did_you_mean(str(value), self.choices)}allowed are {', '.join(self.choices)}."
+            self.fail(f"{value!r} is no choice here; {allowed}", param, ctx)
+        return super().convert(value, param, ctx)
 
 
 def executor_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -75,7 +88,12 @@ def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def track_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add ``--track``, and ``--secret``, which opens a sealed one."""
     track = click.option(
-        "--track", default=DEFAULT_TRACK, show_default=True, metavar="NAME", help="A track's name, or a .toml file."
+        "--track",
+        default=DEFAULT_TRACK,
+        show_default=True,
+        metavar="NAME",
+        help="A track's name, or a .toml file.",
+        shell_complete=_completion.tracks,
     )
     return track(secret_option(command))
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from unlearn_bench.harness.commands import _completion
 from unlearn_bench.harness.commands._options import (
     gpu_option,
     json_option,
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     "Run an entry again on fresh splits and models",
     epilog="Examples: bench audit my_method.py; bench audit ft --seeds 10 --json",
 )
-@click.argument("entry")
+@click.argument("entry", shell_complete=_completion.entries)
 @track_option
 @click.option(
     "--seeds", type=click.IntRange(min=2), default=5, show_default=True, help="How many fresh splits and models."

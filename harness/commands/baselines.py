@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from unlearn_bench.harness.commands import _completion
 from unlearn_bench.harness.commands._options import (
     executor_option,
     gpu_option,
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     "Run the shipped methods",
     epilog="Examples: bench baselines --lira; bench baselines ft msg --track digits-tinyvit",
 )
-@click.argument("names", nargs=-1)
+@click.argument("names", nargs=-1, shell_complete=_completion.methods)
 @track_option
 @sandbox_option
 @gpu_option
@@ -58,11 +59,12 @@ def command(
 
     Their shadow units (--lira) run in worker processes unless --sandbox names a back end.
     """
+    from unlearn_bench.harness.commands._terminal import look
     from unlearn_bench.harness.report import terminal_board
     from unlearn_bench.harness.workflows.baselines import run_baselines
 
     result = run_baselines(names, track, options, lira=lira, swap=swap, probes=probes, export=export)
-    click.echo(terminal_board.table(result.board, result.track, result.null))
+    click.echo(terminal_board.table(result.board, result.track, result.null, look=look()))
     if result.exported is not None:
         click.echo(f"exported {result.exported} records to {export}")
     if result.failure is not None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from unlearn_bench.harness.commands import _completion
 from unlearn_bench.harness.commands._options import json_option, secret_option
 from unlearn_bench.harness.commands._verbs import verb
 from unlearn_bench.harness.tracks import DEFAULT_TRACK
@@ -19,10 +20,11 @@ from unlearn_bench.harness.tracks import DEFAULT_TRACK
     epilog="Examples: bench compare my_method ft; bench compare salun srl --json; "
     "bench compare my_method salun scrub --track digits-resnet18 --track my.toml",
 )
-@click.argument("names", nargs=-1, required=True)
+@click.argument("names", nargs=-1, required=True, shell_complete=_completion.entries)
 @click.option(
     "--track",
     "tracks",
+    shell_complete=_completion.tracks,
     multiple=True,
     default=(DEFAULT_TRACK,),
     show_default=True,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from unlearn_bench.harness.commands import _completion
 from unlearn_bench.harness.commands._options import track_option
 from unlearn_bench.harness.commands._verbs import verb
 
@@ -15,7 +16,7 @@ from unlearn_bench.harness.commands._verbs import verb
     "Take an entry out of the ranks",
     epilog='Examples: bench disqualify my_method --reason "trains on the test set"; bench disqualify my_method --undo',
 )
-@click.argument("entry")
+@click.argument("entry", shell_complete=_completion.entries)
 @click.option("--reason", metavar="TEXT", help="Which rule was broken; the board shows it.")
 @click.option("--undo", is_flag=True, help="Put it back into the ranks; earlier reasons are kept.")
 @track_option

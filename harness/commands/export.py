@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from unlearn_bench.harness.commands import _completion
 from unlearn_bench.harness.commands._options import json_option, track_option
 from unlearn_bench.harness.commands._verbs import verb
 
@@ -16,7 +17,7 @@ from unlearn_bench.harness.commands._verbs import verb
     "Write an entry's unlearned models as files",
     epilog="Examples: bench export my_method --weights models; bench export ft --weights ft-models --json",
 )
-@click.argument("entry")
+@click.argument("entry", shell_complete=_completion.entries)
 @click.option(
     "--weights",
     "folder",

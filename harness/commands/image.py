@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from unlearn_bench.harness.commands._options import Choice
 from unlearn_bench.harness.commands._verbs import verb
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--variant",
-    type=click.Choice(["lean", "full"]),
+    type=Choice(["lean", "full"]),
     default="lean",
     show_default=True,
     help="lean: torch for the CPU, enough for digits-resnet18. full: also torchvision, timm, CUDA.",

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from unlearn_bench.harness.commands._options import secret_option
+from unlearn_bench.harness.commands import _completion
+from unlearn_bench.harness.commands._options import Choice, secret_option
 from unlearn_bench.harness.commands._verbs import verb
 from unlearn_bench.harness.tracks import DEFAULT_TRACK
 
@@ -34,6 +35,7 @@ ENDINGS = {
     "--track",
     "names",
     multiple=True,
+    shell_complete=_completion.tracks,
     metavar="NAME",
     help=f"A track's name, or a .toml file; may be repeated. Default: {DEFAULT_TRACK}; with html all shipped tracks "
     "that have records.",
@@ -42,7 +44,7 @@ ENDINGS = {
 @click.option(
     "--format",
     "form",
-    type=click.Choice(sorted(ENDINGS)),
+    type=Choice(sorted(ENDINGS)),
     default="table",
     show_default=True,
     help="Form of the board; html: a site; ulira: a plot of U-LiRA's accuracy per method with its null band; latex: a "
@@ -50,7 +52,7 @@ ENDINGS = {
 )
 @click.option(
     "--columns",
-    type=click.Choice(["board", "literature"]),
+    type=Choice(["board", "literature"]),
     default="board",
     show_default=True,
     help="literature: what papers report (UA, RA, TA, MIA-efficacy, ToW, ZRF, …), never ranked, with Original, Retrain "
@@ -84,8 +86,10 @@ def command(
     rows that ran without a container are listed with the badge "untrusted sandbox" and have no position.
     """
     from unlearn_bench.harness.commands._progress import TerminalObserver
+    from unlearn_bench.harness.commands._terminal import look
     from unlearn_bench.harness.report.board_files import board_file
     from unlearn_bench.harness.report.literature_files import literature_file
+    from unlearn_bench.harness.report.text_table import PLAIN
     from unlearn_bench.harness.support.errors import USAGE, BenchError
     from unlearn_bench.harness.workflows.leaderboard import build_site, leaderboard, write_figures
     from unlearn_bench.harness.workflows.literature import literature_table
@@ -106,13 +110,14 @@ def command(
         count = build_site(names, out, secret, TerminalObserver(), public=public)
         click.echo(f"wrote {count} pages; open {out / 'index.html'}")
         return
+    shown = PLAIN if out else look()
     for name in names or (DEFAULT_TRACK,):
         if columns == "literature":
             table = literature_table(name, secret, TerminalObserver(), public=public)
-            content, stem = literature_file(table, form), f"{table.track.name}-literature"
+            content, stem = literature_file(table, form, shown), f"{table.track.name}-literature"
         else:
             board = leaderboard(name, secret, public=public)
-            content, stem = board_file(board, form), board.track.name
+            content, stem = board_file(board, form, shown), board.track.name
         if out is None:
             click.echo(content.decode(), nl=False)
             continue

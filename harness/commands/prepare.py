@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from unlearn_bench.harness.commands import _completion
 from unlearn_bench.harness.commands._options import executor_option, run_options, secret_option
 from unlearn_bench.harness.commands._verbs import verb
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     "bench prepare digits-resnet18 --lira; bench prepare cifar10-resnet18 --gpu 0 --gpu 1; "
     "bench prepare cifar10-resnet18 --fetch; bench prepare cup.toml --publish s3://bucket/references",
 )
-@click.argument("track")
+@click.argument("track", shell_complete=_completion.tracks)
 @secret_option
 @click.option("--workers", type=click.IntRange(min=1), help="Training processes; default: one per core.")
 @click.option(

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import click
 
-from unlearn_bench.harness.commands._options import gpu_option, json_option, secret_option
+from unlearn_bench.harness.commands import _completion
+from unlearn_bench.harness.commands._options import Choice, gpu_option, json_option, secret_option
 from unlearn_bench.harness.commands._verbs import verb
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
@@ -21,8 +22,8 @@ FOLDER = click.Path(path_type=Path, file_okay=False)
     "bench references import mine.toml --null runs/retrained-again; bench references list mine.toml; "
     "bench references export digits-resnet18 --out digits/",
 )
-@click.argument("action", type=click.Choice(["import", "list", "export"]))
-@click.argument("track")
+@click.argument("action", type=Choice(["import", "list", "export"]))
+@click.argument("track", shell_complete=_completion.tracks)
 @secret_option
 @click.option("--originals", type=FOLDER, help="import: models trained on R ∪ F, a file for each seed, such as 0.pt.")
 @click.option("--retrained", type=FOLDER, help="import: models trained on R.")

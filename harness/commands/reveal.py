@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from unlearn_bench.harness.commands import _completion
 from unlearn_bench.harness.commands._verbs import verb
 
 
@@ -15,7 +16,7 @@ from unlearn_bench.harness.commands._verbs import verb
     epilog="Examples: bench reveal cup.toml --secret ~/secrets/cup.toml --out cup-secret.toml; "
     "bench reveal cup.toml --secret cup-secret.toml --check",
 )
-@click.argument("track")
+@click.argument("track", shell_complete=_completion.tracks)
 @click.option("--secret", type=click.Path(path_type=Path), help="The secret file; default: BENCH_SECRETS.")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="The file to publish; a new one.")
 @click.option(

@@ -86,6 +86,7 @@ def _checkpoints(
     import json
 
     from unlearn_bench.harness.commands._progress import TerminalObserver
+    from unlearn_bench.harness.commands._terminal import look
     from unlearn_bench.harness.report import terminal_board, versions_text
     from unlearn_bench.harness.workflows import checkpoints
 
@@ -101,5 +102,7 @@ def _checkpoints(
         click.echo(json.dumps({"verdict": verdict, "row": row}, indent=1))
         return
     provenance = result.references.provenance
-    click.echo(terminal_board.table(result.board, result.references.track, result.null, provenance=provenance))
+    click.echo(
+        terminal_board.table(result.board, result.references.track, result.null, provenance=provenance, look=look())
+    )
     click.echo(verdict)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from unlearn_bench.harness.commands import _completion
 from unlearn_bench.harness.commands._options import json_option, organiser_option, track_option
 from unlearn_bench.harness.commands._verbs import verb
 
@@ -18,7 +19,7 @@ from unlearn_bench.harness.commands._verbs import verb
     epilog="Examples: bench show ft; bench show my_method --track digits-tinyvit --json; "
     "bench show my_method --versions; bench show my_method@1a2b3c4d; bench show my_method --export mlflow",
 )
-@click.argument("entry")
+@click.argument("entry", shell_complete=_completion.entries)
 @track_option
 @organiser_option
 @click.option("--versions", is_flag=True, help="List the versions of the entry; `*` is the one that stands.")

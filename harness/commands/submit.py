@@ -76,6 +76,7 @@ def command(
     that of the first failure (see bench --help). Cheap attacks always run and tell whether U-LiRA is worth its cost;
     --lira also runs its shadow units.
     """
+    from unlearn_bench.harness.commands._terminal import look
     from unlearn_bench.harness.report import attack_text, terminal_board, versions_text
     from unlearn_bench.harness.units import disclosure
     from unlearn_bench.harness.workflows.submit import submit
@@ -91,7 +92,7 @@ def command(
         content |= {"version": result.version and result.version.version, "stands": not result.experiment}
         click.echo(json.dumps(content, indent=1))
     else:
-        click.echo(terminal_board.table(result.board, result.track, result.null))
+        click.echo(terminal_board.table(result.board, result.track, result.null, look=look()))
         if result.gate:
             click.echo(attack_text.gate(result.gate, ran=result.shadow is not None))
         if verdict:

@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from unlearn_bench.harness.commands import _completion
 from unlearn_bench.harness.commands._options import json_option
 from unlearn_bench.harness.commands._verbs import verb
 
@@ -22,7 +23,7 @@ from unlearn_bench.harness.commands._verbs import verb
     "bench tracks new pets.toml --data ./pets --model timm:resnet18; "
     "bench tracks new svhn.toml --data torchvision:SVHN --download",
 )
-@click.argument("words", nargs=-1, metavar="[NAME | new FILE]")
+@click.argument("words", nargs=-1, metavar="[NAME | new FILE]", shell_complete=_completion.tracks)
 @click.option("--data", help="new: folder of class folders, a CSV or an .npz file, torchvision:NAME or hf:NAME.")
 @click.option("--argument", "arguments", multiple=True, metavar="KEY=VALUE", help="new: for the library, repeatable.")
 @click.option("--download", is_flag=True, help="new: fetch the data set first, if its library can.")
@@ -40,7 +41,7 @@ def command(
     force: bool,
     as_json: bool,
 ) -> None:
-    """List the tracks that ship with the benchmark; for a sealed one, what its file says.
+    """List the tracks that ship with the benchmark, by what each still needs here before an entry can run on it.
 
     With NAME (or a .toml file) check that track and write it out as a file of its own, together with what it extends.
     With new FILE write a track for images of your own: counted, with digest, mean and deviation, and proposed splits,
@@ -66,25 +67,15 @@ def command(
             parse_track(table, path)
         click.echo(_toml(table), nl=False)
         return
-    files = [read_track(track_name) for track_name in ([name] if name else track_names())]
     if as_json:
+        files = [read_track(track_name) for track_name in ([name] if name else track_names())]
         click.echo(json.dumps([_described(*file) for file in files], indent=1, default=str))
         return
-    width = max(len(path.stem) for _, path in files)
-    tiers = max(len(_access(table)) for table, _ in files)
-    head = f"{'track':<{width}}  {'retain':>7} {'forget':>7} {'val':>6} {'test':>6}  seeds"
-    click.echo(f"{head}  {'access':<{tiers}}  title")
-    for table, path in files:
-        splits = table["splits"]
-        click.echo(
-            f"{path.stem:<{width}}  {splits['retain']:>7,} {splits['forget']:>7,} {splits['val']:>6,} "
-            f"{splits['test']:>6,}  "
-            f"{table['protocol']['seeds']:>5}  {_access(table):<{tiers}}  {table.get('analysis', {}).get('title', '')}"
-        )
+    from unlearn_bench.harness.commands._terminal import look
+    from unlearn_bench.harness.report import track_table
+    from unlearn_bench.harness.workflows.list_tracks import list_tracks
 
-
-def _access(table: dict[str, Any]) -> str:
-    return str(table["protocol"].get("access", "full"))
+    click.echo(track_table.table(list_tracks(), look()))
 
 
 def _argument(text: str) -> tuple[str, Any]:

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from unlearn_bench.harness.commands import _completion
 from unlearn_bench.harness.commands._options import (
+    Choice,
     executor_option,
     gpu_option,
     json_option,
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     "Search hyper-parameters, with an equal budget for all",
     epilog="Examples: bench tune my_method.py; bench tune ft msg --trials 30 --export baselines/tuned",
 )
-@click.argument("entries", nargs=-1, required=True)
+@click.argument("entries", nargs=-1, required=True, shell_complete=_completion.methods)
 @track_option
 @click.option(
     "--trials",
@@ -38,14 +40,14 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--objective",
-    type=click.Choice(["paper", "oracle-free"]),
+    type=Choice(["paper", "oracle-free"]),
     default="paper",
     show_default=True,
     help="paper: near the retrained model (equations 5-6). oracle-free: without it, as a user would have to.",
 )
 @click.option(
     "--role",
-    type=click.Choice(["seed", "shadow"]),
+    type=Choice(["seed", "shadow"]),
     default="seed",
     show_default=True,
     help="shadow: for U-LiRA's units, on a pair of splits that no score reads (paper, appendix D).",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from unlearn_bench.harness.commands import _completion
 from unlearn_bench.harness.commands._options import (
     gpu_option,
     json_option,
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     "Run one published unit again and judge the difference",
     epilog="Examples: bench verify ft --seed 3; bench verify submissions/my_method.py --seed 0 --json",
 )
-@click.argument("entry")
+@click.argument("entry", shell_complete=_completion.entries)
 @click.option("--seed", type=click.IntRange(min=0), required=True, help="The model seed of the unit.")
 @track_option
 @sandbox_option

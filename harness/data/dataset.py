@@ -55,6 +55,19 @@ def data_folder() -> Path:
     return Path(os.environ.get("BENCH_DATA") or home() / "data")
 
 
+def is_there(spec: Data) -> bool:
+    """Return whether a data set stands where it is looked for; nothing of it is read.
+
+    A module of ``datasets`` names that place in the data folder as ``PLACE``, unless the images come with a package.
+    """
+    if spec.path is not None or spec.is_file:
+        return (data_folder() / (spec.path or spec.name)).exists()
+    if spec.library or spec.name in plugins.names("datasets"):
+        return False
+    place = getattr(importlib.import_module(f"{FOLDER}.{spec.name}"), "PLACE", None)
+    return place is None or (data_folder() / place).exists()
+
+
 def load_dataset(spec: Data, *, download: bool = False) -> Dataset:
     """Load a data set in the form in which a track uses it.
 

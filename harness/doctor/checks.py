@@ -14,6 +14,7 @@ from unlearn_bench.harness.entries.entry import baseline
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support.errors import BenchError
+from unlearn_bench.harness.support.hardware import require_linux
 from unlearn_bench.harness.tracks.loading import load_track
 from unlearn_bench.harness.tracks.specification import Track
 from unlearn_bench.harness.units import core_interference
@@ -32,6 +33,7 @@ def examine(sandbox: str = "auto") -> Iterator[Check]:
 
     ``sandbox`` names the back end whose limits and whose overhead are measured.
     """
+    require_linux("bench doctor")
     store, default = Store(), load_track("digits-resnet18")
     yield _libraries()
     yield _disk(store)

@@ -18,6 +18,7 @@ from unlearn_bench import plugins
 from unlearn_bench.harness.entries import inspection, package, requirements
 from unlearn_bench.harness.support.digests import digest
 from unlearn_bench.harness.support.errors import EXIT_CODES, BenchError
+from unlearn_bench.harness.support.names import did_you_mean
 from unlearn_bench.harness.tracks.specification import Track
 
 BASELINES = Path(__file__).parents[2] / "baselines"
@@ -99,7 +100,7 @@ class Entry:
             if name not in self.defaults:
                 raise InvalidEntry(
                     f"{self.name}: unlearn takes no parameter {name!r}",
-                    f"it takes {', '.join(self.defaults) or 'no hyper-parameters'}",
+                    f"{did_you_mean(name, self.defaults)}it takes {', '.join(self.defaults) or 'no hyper-parameters'}",
                 )
         nondefault = {k: v for k, v in {**self.overrides, **overrides}.items() if self.defaults.get(k) != v}
         return replace(self, overrides=nondefault)
@@ -116,7 +117,8 @@ def read(path: Path, trusted: bool = False) -> Entry:
         BenchError: there is no such file (exit code 2).
     """
     if not path.is_symlink() and not path.exists():
-        raise BenchError(f"there is no file {path}", "your command", "`bench init my_method.py` makes one", 2)
+        similar = did_you_mean(path.name, [each.name for each in path.parent.glob("*.py")])
+        raise BenchError(f"there is no file {path}", "your command", f"{similar}`bench init {path}` makes one", 2)
     mode = path.lstat().st_mode
     if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
         raise InvalidEntry(f"{path} is not a regular file", "send in one Python file or a folder of them, no link")
@@ -218,7 +220,9 @@ def baseline(name: str) -> Entry:
     """
     path = BASELINES / f"{name}.py"
     if name not in baseline_names():
-        raise BenchError(f"there is no baseline {name!r}", "your command", f"use {', '.join(baseline_names())}", 2)
+        names = baseline_names()
+        remedy = f"{did_you_mean(name, names)}use {', '.join(names)}"
+        raise BenchError(f"there is no baseline {name!r}", "your command", remedy, 2)
     return read(path, trusted=True)
 
 
@@ -235,10 +239,15 @@ def submission(path: Path) -> Entry:
     """Return the submission at a path, or the method of that name that an installed package adds. Errors as `read`."""
     name = str(path)
     if path.suffix == ".py" or path.exists() or name not in plugins.names("methods"):
+        if name in baseline_names() and not path.exists():
+            remedy = f"`bench baselines {name}` runs it; a submission is a file, such as {name}_mine.py"
+            raise BenchError(f"{name} is a shipped method", "your command", remedy, 2)
         if not path.suffix and not path.exists():
-            known = ", ".join([*baseline_names(), *plugins.names("methods")])
+            names = [*baseline_names(), *plugins.names("methods")]
             what = f"there is no file {path} and no method of that name"
-            raise BenchError(what, "your command", f"name a file, NAME.py (`bench init` makes one), or use {known}", 2)
+            remedy = f"name a file, {name}.py (`bench init {name}.py` makes one), or use {', '.join(names)}"
+            similar = did_you_mean(name, [*names, *map(str, path.parent.glob("*.py"))])
+            raise BenchError(what, "your command", similar + remedy, 2)
         return read(path)
     return replace(read(plugins.source_file("methods", name)), name=name)
 

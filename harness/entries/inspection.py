@@ -209,7 +209,8 @@ def _literal(node: ast.expr) -> Any:
 
 def main() -> None:
     """Print what the entry on standard input declares, within limits."""
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    if sys.platform == "linux":  # macOS does not limit address spaces
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     sys.stdout.write(inspect(json.loads(sys.stdin.buffer.read())))

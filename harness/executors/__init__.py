@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from unlearn_bench import plugins
 from unlearn_bench.harness.support.errors import USAGE, BenchError
+from unlearn_bench.harness.support.hardware import require_linux
+from unlearn_bench.harness.support.names import did_you_mean
 from unlearn_bench.harness.support.progress import Observer, Unobserved
 
 if TYPE_CHECKING:
@@ -109,6 +111,8 @@ def connected(options: RunOptions) -> Iterator[Executor]:
     Raises:
         BenchError: there is no such executor, or it cannot be reached.
     """
+    if options.executor != "ray":  # its nodes are other machines
+        require_linux("running methods and training models")
     executor = _connect(options.executor)(options)
     try:
         yield executor
@@ -121,7 +125,8 @@ def _connect(name: str) -> Callable[[RunOptions], Executor]:
     if path == name and name in plugins.names("executors"):
         return _connect_of(plugins.load("executors", name), name)
     remedy = (
-        f"use one of {', '.join(names())}, or the dotted path of a module of yours with connect(options); "
+        f"{did_you_mean(name, names())}use one of {', '.join(names())}, "
+        "or the dotted path of a module of yours with connect(options); "
         "see harness/executors/README.md"
     )
     if path == name and "." not in name:

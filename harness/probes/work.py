@@ -21,6 +21,7 @@ from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support import device_locks, workers
 from unlearn_bench.harness.support.device_locks import DeviceLocks
 from unlearn_bench.harness.support.errors import EXIT_CODES, BenchError
+from unlearn_bench.harness.support.hardware import require_linux
 from unlearn_bench.harness.support.lifeline import end_with
 from unlearn_bench.harness.tracks.specification import Track
 from unlearn_bench.harness.units import unlearned_weights
@@ -73,6 +74,7 @@ def side_by_side(
     done: queue.SimpleQueue[tuple[Task, dict[str, Found]] | BaseException] = queue.SimpleQueue()
     for task in tasks:
         waiting.put(task)
+    require_linux("probing models")
     count = min(len(os.sched_getaffinity(0)), len(tasks)) if device == "cpu" else min(1, len(tasks))
     stop = threading.Event()
     processes = [_Process(references.track, device, deadline, stop) for _ in range(count)]

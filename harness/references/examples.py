@@ -12,7 +12,7 @@ from unlearn_bench.harness.data.dataset import Dataset, load_dataset, merge_labe
 from unlearn_bench.harness.data.labels import Labels
 from unlearn_bench.harness.references.roles import Role
 from unlearn_bench.harness.store.store import Store
-from unlearn_bench.harness.support.errors import TrackError
+from unlearn_bench.harness.support.errors import DataError, TrackError
 from unlearn_bench.harness.support.seeds import derive
 from unlearn_bench.harness.tracks.specification import Track
 from unlearn_bench.scoring.corruption import CorruptedForms
@@ -37,7 +37,11 @@ class Examples:
     @cached_property
     def dataset(self) -> Dataset:
         """The data set itself, read on first use."""
-        dataset, spec = load_dataset(self.track.data), self.track.data
+        spec = self.track.data
+        try:
+            dataset = load_dataset(spec)
+        except DataError as error:
+            raise error.on(self.track.name) from None
         return dataset if spec.corruption is None else corruption.doubled(spec.corruption, dataset, spec.classes)
 
     @cached_property

@@ -9,6 +9,7 @@ import pandas as pd
 
 from unlearn_bench.harness.report import board_documents, latex, terminal_board
 from unlearn_bench.harness.report.site import board_plots
+from unlearn_bench.harness.report.text_table import PLAIN, Look
 from unlearn_bench.harness.support.errors import USAGE, BenchError
 from unlearn_bench.harness.tracks.specification import Track
 
@@ -37,8 +38,8 @@ class RankedBoard(Protocol):
         """Who trained imported reference models; empty where the benchmark did."""
 
 
-def board_file(board: RankedBoard, form: str) -> bytes:
-    """Return a board in one of the forms of ``bench leaderboard`` that are a single file.
+def board_file(board: RankedBoard, form: str, look: Look = PLAIN) -> bytes:
+    """Return a board in one of the forms of ``bench leaderboard`` that are a single file; a table has this ``look``.
 
     Raises:
         BenchError: a plot of U-LiRA where no entry has run it.
@@ -58,13 +59,14 @@ def board_file(board: RankedBoard, form: str) -> bytes:
     elif form == "bibtex":
         text = latex.bibliography(board.rows)
     else:
-        text = terminal_board.table(board.rows, board.track, board.null, board.floor, board.provenance)
+        text = terminal_board.table(board.rows, board.track, board.null, board.floor, board.provenance, look)
     return f"{text}\n".encode()
 
 
 def _plot(board: RankedBoard) -> str:
     if board.rows["ulira"].isna().all():
         what = f"no entry has run U-LiRA on {board.track.name}"
-        raise BenchError(what, "your command", "run `bench baselines --lira`, or `bench submit FILE --lira`", USAGE)
+        remedy = f"run `bench baselines --lira --track {board.track.name}`, or submit with --lira"
+        raise BenchError(what, "your command", remedy, USAGE)
     title = f"U-LiRA on {board.track.analysis.title}"
     return str(board_plots.ulira(board_plots.ulira_rows(board.rows), board.null, title, standalone=True))

@@ -10,6 +10,7 @@ import pandas as pd
 
 from unlearn_bench.harness.report.cells import NONE, mean_with_interval, number, shortened
 from unlearn_bench.harness.report.latex import bibliography, escaped
+from unlearn_bench.harness.report.text_table import PLAIN, Look, wrapped
 from unlearn_bench.harness.tracks.specification import Track
 from unlearn_bench.scoring.literature_columns import COLUMNS, MIA
 from unlearn_bench.scoring.metric import Metric
@@ -37,8 +38,11 @@ class LiteratureRows(Protocol):
         """What the numbers lack, as sentences."""
 
 
-def literature_file(table: LiteratureRows, form: str) -> bytes:
-    """Return the table as ``table``, ``markdown``, ``latex``, ``bibtex``, ``csv``, ``json`` or ``parquet``."""
+def literature_file(table: LiteratureRows, form: str, look: Look = PLAIN) -> bytes:
+    """Return the table as ``table``, ``markdown``, ``latex``, ``bibtex``, ``csv``, ``json`` or ``parquet``.
+
+    ``look``: of the form ``table``.
+    """
     if form == "parquet":
         content: bytes = _typed(table.rows).to_parquet(index=False, engine="pyarrow")
         return content
@@ -46,24 +50,36 @@ def literature_file(table: LiteratureRows, form: str) -> bytes:
         return str(_typed(table.rows).to_csv(index=False, float_format="%.6g", lineterminator="\n")).encode()
     if form == "bibtex":
         return f"{bibliography(table.rows)}\n".encode()
-    forms = {"table": terminal, "markdown": markdown, "latex": latex, "json": as_json}
+    if form == "table":
+        return f"{terminal(table, look)}\n".encode()
+    forms = {"markdown": markdown, "latex": latex, "json": as_json}
     return f"{forms[form](table)}\n".encode()
 
 
-def terminal(table: LiteratureRows) -> str:
-    """Return the table for a terminal, 99 columns wide, without intervals."""
-    first, last = COLUMNS.index(MIA[0]), COLUMNS.index(MIA[-1])
-    above = " " * (NAME + CELL * first) + f"{' MIA-efficacy ':─^{CELL * (last - first + 1)}}"
-    head = f"{'method':<{NAME}}" + "".join(f"{_heading(column):>{CELL}}" for column in COLUMNS)
-    lines = [f"{table.track.name} — {table.track.analysis.title}", above, head, "─" * len(head)]
-    references = table.rows["state"] == "reference"
-    lines += [_line(row) for _, row in table.rows[~references].iterrows()]
-    lines += ["─" * len(head), *(_line(row) for _, row in table.rows[references].iterrows())]
-    lines.append("means over the seeds, in the order of names; nothing is ranked; null model: a second retrained one")
-    lines.append("gap, ToW, JS and act compare with Retrain of the same seed; what each can see: docs/literature.md")
+def terminal(table: LiteratureRows, look: Look = PLAIN) -> str:
+    """Return the table for a terminal, without intervals; on a narrow one the columns stand in several blocks."""
+    lines = wrapped(f"{table.track.name} — {table.track.analysis.title}", look)
+    at_once = (look.width - NAME) // CELL
+    for start in range(0, len(COLUMNS), at_once):
+        lines += _block(table.rows, COLUMNS[start : start + at_once])
+    notes = ["means over the seeds, in the order of names; nothing is ranked; null model: a second retrained one"]
+    notes.append("gap, ToW, JS and act compare with Retrain of the same seed; what each can see: docs/literature.md")
     if (~table.rows["state"].isin(COMPLETE)).any():
-        lines.append("* its state on the board is not ok: see bench leaderboard")
-    return "\n".join([*lines, *table.notes])
+        notes.append("* its state on the board is not ok: see bench leaderboard")
+    return "\n".join([*lines, *(line for note in [*notes, *table.notes] for line in wrapped(note, look))])
+
+
+def _block(rows: pd.DataFrame, columns: Sequence[Metric]) -> list[str]:
+    """Return some of the columns with the names of all rows, reference rows last."""
+    signals = [index for index, column in enumerate(columns) if column in MIA]
+    lines = []
+    if signals:
+        title = " MIA-efficacy " if len(signals) > 2 else " MIA "
+        lines.append(" " * (NAME + CELL * signals[0]) + f"{title:─^{CELL * len(signals)}}")
+    head = f"{'method':<{NAME}}" + "".join(f"{_heading(column):>{CELL}}" for column in columns)
+    references = rows["state"] == "reference"
+    lines += [head, "─" * len(head), *(_line(row, columns) for _, row in rows[~references].iterrows())]
+    return [*lines, "─" * len(head), *(_line(row, columns) for _, row in rows[references].iterrows())]
 
 
 def markdown(table: LiteratureRows) -> str:
@@ -127,10 +143,10 @@ def _heading(column: Metric) -> str:
     return column.heading or column.title
 
 
-def _line(row: pd.Series[Any]) -> str:
+def _line(row: pd.Series[Any], columns: Sequence[Metric]) -> str:
     sign = "" if row["state"] in COMPLETE else "*"
     name = shortened(str(row["entry"]), NAME - len(sign)) + sign
-    return f"{name:<{NAME}}" + "".join(f"{number(row[column.name], column.digits):>{CELL}}" for column in COLUMNS)
+    return f"{name:<{NAME}}" + "".join(f"{number(row[column.name], column.digits):>{CELL}}" for column in columns)
 
 
 def _named(row: pd.Series[Any]) -> str:

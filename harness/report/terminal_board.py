@@ -1,9 +1,8 @@
-"""The board for a terminal, at most 100 columns wide, and the verdict on one entry in a line."""
+"""The board for a terminal, and the verdict on one entry in a line."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pandas as pd
@@ -15,26 +14,18 @@ from unlearn_bench.harness.report.cells import (
     mean,
     mean_with_interval,
     ordinal,
-    position,
-    position_range,
     shortened,
     unconverged,
 )
 from unlearn_bench.harness.report.neighbours import told_apart
+from unlearn_bench.harness.report.terminal_columns import SIGNS, fitted, line
+from unlearn_bench.harness.report.text_table import PLAIN, Look, heading, wrapped
 from unlearn_bench.harness.report.track_notes import access, pretraining
 from unlearn_bench.harness.results.badges import DISQUALIFIED, NO_BASELINES, SELF_REPORTED, UNTRUSTED
-from unlearn_bench.harness.results.review import NOT_REPRODUCED, VERIFIED
 from unlearn_bench.harness.tracks.specification import Track
 from unlearn_bench.scoring.groups import GROUPS
-from unlearn_bench.scoring.metric import Metric
-from unlearn_bench.scoring.metric_table import by_weight, leading, ranked, shown, titles
+from unlearn_bench.scoring.metric_table import by_weight, ranked, titles
 from unlearn_bench.scoring.seed_rows import NO_BETTER, NOT_APPLICABLE, OK
-
-WIDTH = 100
-"""Columns of the terminal's table."""
-SIGNS = {VERIFIED: "✓", NOT_REPRODUCED: "?"}
-"""Signs of marks after a row's name in a table."""
-Cell = Callable[["pd.Series[Any]"], str]
 
 
 def table(
@@ -43,68 +34,84 @@ def table(
     null: Mapping[str, float],
     floor: float | None = None,
     provenance: str = "",
+    look: Look = PLAIN,
 ) -> str:
     """Return the board for a terminal, its reference rows set apart.
 
     ``floor``: seconds of the identity entry. ``provenance``: who trained imported reference models.
     """
-    columns = _columns(track.corruption)
-    head = "".join(format(name, width) for name, width, _ in columns).rstrip()
-    lines = [f"{track.name} — {track.analysis.title}"]
+    fit = fitted(board, track.corruption, look.width)
+    head = heading(fit.columns)
+    lines = wrapped(f"{track.name} — {track.analysis.title}", look)
     if tier := access(track):
-        lines.append(f"access: {tier}")
+        lines += wrapped(f"access: {tier}", look)
     lines += [head, "─" * len(head)]
-    references = board["state"] == "reference"
-    rows = [
-        "".join(format(cell(row), width) for _, width, cell in columns).rstrip() for _, row in board.iterrows()
-    ]  # reference rows stand last
-    lines += [*rows[: -references.sum()], "─" * len(head), *rows[-references.sum() :]]
+    rows = [line(fit.columns, index, row, look) for index, (_, row) in enumerate(board.iterrows())]
+    references = int((board["state"] == "reference").sum())  # they stand last
+    lines += [*rows[: len(rows) - references], "─" * len(head), *rows[len(rows) - references :]]
+    notes = [*_legend(board, track, null, provenance), *_remarks(board, track, floor), *_remarks_on_rows(board)]
+    if fit.left_out:
+        notes.append(f"not shown at {look.width} columns: {', '.join(fit.left_out)}")
+    return "\n".join([*lines, *(part for note in notes for part in wrapped(note, look))])
+
+
+def _legend(board: pd.DataFrame, track: Track, null: Mapping[str, float], provenance: str) -> Iterator[str]:
+    """Yield what the columns mean."""
     if provenance:
-        lines.append(f"reference models: {provenance}")
-    lines.append(_zero_line(null))
-    lines.append(f"groups: {titles(ranked())}; G1 best, F failed. pos: by their counts; range: 95 %")
-    lines.append("left: what the worst attack finds, from 0 (a retrained model) to 1 (Original), and which it is")
+        yield f"reference models: {provenance}"
+    yield _zero_line(null)
+    yield f"groups: {titles(ranked())}; G1 best, F failed. pos: by their counts; range: 95 %"
+    yield "left: what the worst attack finds, from 0 (a retrained model) to 1 (Original), and which it is"
     if board["ulira"].notna().any():
-        lines.append("LiRA: accuracy of U-LiRA, forgotten against never seen; .5 is chance")
+        yield "LiRA: accuracy of U-LiRA, forgotten against never seen; .5 is chance"
     if track.corruption:
-        lines.append("healed: accuracy on affected test examples, their true labels counting; other: on the rest")
+        yield "healed: accuracy on affected test examples, their true labels counting; other: on the rest"
     if track.corruption == "backdoor":
-        lines.append("ASR: share of test images with the trigger that are taken for its class")
-    lines += [*told_apart(board), *pretraining(track)]
+        yield "ASR: share of test images with the trigger that are taken for its class"
+    yield from told_apart(board)
+    yield from pretraining(track)
+
+
+def _remarks(board: pd.DataFrame, track: Track, floor: float | None) -> Iterator[str]:
+    """Yield what the signs mean, and what the whole board lacks."""
+    references, checkpoints = board["state"] == "reference", _from_checkpoints(board)
     if (board["state"] == NO_BETTER).any():
-        lines.append("= no better than Original: no position")
+        yield "= no better than Original: no position"
     if (board["provisional"] != "").any():
-        lines.append(
-            "~ provisional: U-LiRA or the probes, which count for baselines, have not looked at it or do not count"
-        )
+        yield "~ provisional: U-LiRA or the probes, which count for baselines, have not looked at it or do not count"
     if any(unconverged(row) for _, row in board.iterrows()):
-        lines.append("^ its search for parameters has not converged: the last third of the trials still found better")
+        yield "^ its search for parameters has not converged: the last third of the trials still found better"
     if (board["state"] == NO_BASELINES).any():
-        lines.append(f"no baseline ran in a container: no groups, no positions; bench baselines --track {track.name}")
+        yield f"no baseline ran in a container: no groups, no positions; bench baselines --track {track.name}"
     elif not ((board["kind"] == "baseline") & board["state"].isin([OK, NO_BETTER])).any():
-        lines.append(f"no baseline has run here: groups mean nothing yet (bench baselines --track {track.name})")
+        yield f"no baseline has run here: groups mean nothing yet (bench baselines --track {track.name})"
     if floor is not None:
-        lines.append(f"overhead floor (the identity entry, median of its seeds): {floor:.2f} s of every run time")
+        yield f"overhead floor (the identity entry, median of its seeds): {floor:.2f} s of every run time"
     if (board["state"] == UNTRUSTED).any():
-        lines.append(f"* {UNTRUSTED}: timed units of a public board come from containers; listed without a position")
-    elif not (board["trusted"] | references | _from_checkpoints(board)).all():
-        lines.append("* ran without a container: not for a public board")
-    if (checkpoints := _from_checkpoints(board)).any():
+        yield f"* {UNTRUSTED}: timed units of a public board come from containers; listed without a position"
+    elif not (board["trusted"] | references | checkpoints).all():
+        yield "* ran without a container: not for a public board"
+    if checkpoints.any():
         declared = ", RTE is what its author declared" if board.loc[checkpoints, "rte"].notna().any() else ""
-        lines.append(f"° self-reported: scored from checkpoints, nothing was run{declared}")
-    for _, row in board[board["disturbed"] > 0].iterrows():
-        what = f"{row['disturbed']} of its timed units were disturbed by other work"
-        lines.append(f"RTE – {shortened(str(row['entry']), 18)}: {what}; run them again (--again)")
+        yield f"° self-reported: scored from checkpoints, nothing was run{declared}"
     for word, sign in SIGNS.items():
         if (board["verified"] == word).any():
-            lines.append(f"{sign} {word}: published units were run again (bench verify)")
-    for _, row in board[board["state"] == DISQUALIFIED].iterrows():
-        lines.append(shortened(f"× {shortened(str(row['entry']), 18)} disqualified: {row['reason']}", 100))
-    for _, row in board[board["state"] == NOT_APPLICABLE].iterrows():
-        lines.append(shortened(f"– {shortened(str(row['entry']), 18)} not applicable: {row['reason']}", 100))
-    for _, row in board[board["inconsistent"] != ""].iterrows():
-        lines.append(f"! {shortened(str(row['entry']), 18)} inconsistent: {row['inconsistent']}")
-    return "\n".join(lines)
+            yield f"{sign} {word}: published units were run again (bench verify)"
+
+
+def _remarks_on_rows(board: pd.DataFrame) -> Iterator[str]:
+    """Yield what is to be known of single rows."""
+    for _, row in board.iterrows():
+        name = shortened(str(row["entry"]), 18)
+        if pd.notna(row["disturbed"]) and row["disturbed"] > 0:
+            what = f"{row['disturbed']} of its timed units were disturbed by other work"
+            yield f"RTE – {name}: {what}; run them again (--again)"
+        if row["state"] == DISQUALIFIED:
+            yield shortened(f"× {name} disqualified: {row['reason']}", 100)
+        if row["state"] == NOT_APPLICABLE:
+            yield shortened(f"– {name} not applicable: {row['reason']}", 100)
+        if row["inconsistent"] != "":
+            yield f"! {name} inconsistent: {row['inconsistent']}"
 
 
 def _from_checkpoints(board: pd.DataFrame) -> pd.Series[bool]:
@@ -159,56 +166,3 @@ def _place(row: pd.Series[Any], placed: int) -> str:
     place = ordinal(first) if first == last else f"tied {ordinal(first)}–{ordinal(last)}"
     provisional = f", provisional: {row['provisional']}" if row["provisional"] else ""
     return f"{place} of {placed}{provisional}"
-
-
-def _columns(corruption: str) -> list[tuple[str, str, Cell]]:
-    """Heading, format and content of the table's columns, at most 100 characters where metrics do not claim more.
-
-    ``corruption``: of the track's training data, see ``Metric.corruptions``.
-    """
-
-    def name(row: pd.Series[Any]) -> str:
-        signs = "" if row["trusted"] else "°" if row["badge"] == SELF_REPORTED else "*"
-        signs = "×" if row["state"] == DISQUALIFIED else signs
-        signs += SIGNS.get(row["verified"], "") + ("=" if row["state"] == NO_BETTER else "")
-        signs += ("~" if row["provisional"] else "") + ("^" if unconverged(row) else "")
-        return shortened(str(row["entry"]), 15 - len(signs)) + signs
-
-    def groups(row: pd.Series[Any]) -> str:
-        return "  " + " ".join(group(row, metric.name) for metric in ranked())
-
-    def seeds(row: pd.Series[Any]) -> str:
-        return "" if row["state"] == "reference" else f"{row['seeds_ok']}/{row['seeds_total']}"
-
-    columns: list[tuple[str, str, Cell]] = [("pos", "<6", position), ("range", "<6", position_range)]
-    columns += [("method", "<15", name), *(_leading(metric) for metric in leading("table"))]
-    columns += [("  groups", f"<{3 * len(ranked()) + 2}", groups), ("seeds", ">6", seeds)]
-    columns_left = WIDTH - sum(int(width[1:]) for _, width, _ in columns)
-    columns_left -= sum(_width(metric) for metric in shown("table", corruption) if not metric.ranked)
-    for metric in by_weight():
-        if metric.ranked or not metric.applies(corruption) or not metric.shown & {"table", "wide table"}:
-            continue
-        if "table" not in metric.shown:
-            if _width(metric) > columns_left:
-                continue
-            columns_left -= _width(metric)
-        columns.append((metric.heading or metric.title, f">{_width(metric)}", partial(_mean, metric)))
-    return columns
-
-
-def _width(metric: Metric) -> int:
-    return max(6, len(metric.heading or metric.title) + 2)
-
-
-def _mean(metric: Metric, row: pd.Series[Any]) -> str:
-    return mean(metric, row) + ("!" if metric.reads == "shadows" and row["inconsistent"] else "")
-
-
-def _leading(metric: Metric) -> tuple[str, str, Cell]:
-    """Return the column of a metric that counts for the position, with its interval where there is room."""
-    title = metric.heading or metric.title
-    if metric.ratio:
-        return title, ">7", partial(mean, metric)
-    if metric.reads == "panel":
-        return title, "<21", lambda row: shortened(left(row), 21)
-    return title, "<14", lambda row: mean_with_interval(row, metric.name, metric.digits)

@@ -21,6 +21,7 @@ from unlearn_bench.harness.entries.entry import (
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.references.roles import RoleKind
 from unlearn_bench.harness.support.errors import USAGE, BenchError
+from unlearn_bench.harness.support.names import did_you_mean
 from unlearn_bench.harness.tracks.specification import Track
 from unlearn_bench.harness.units import promotions, shadow_units, unit_store
 from unlearn_bench.harness.units.promotions import Promotion
@@ -156,8 +157,9 @@ def find(references: References, name: str) -> BoardEntry:
     found, track = versions(references), references.track
     name, at, version = name.partition("@")
     if name not in found:
-        names = ", ".join(found) or "none yet"
-        raise BenchError(f"no entry {name!r} on {track.name}", "your command", f"entries there: {names}", USAGE)
+        names = ", ".join(found) or f"none yet (bench baselines --track {track.name})"
+        remedy = f"{did_you_mean(name, found)}entries there: {names}"
+        raise BenchError(f"no entry {name!r} on {track.name}", "your command", remedy, USAGE)
     if not at:
         return _standing(found[name], promotions.promoted(references.store, track).get(name), track)
     matching = [each for each in found[name] if version and each.entry_id.startswith(version)]

@@ -94,7 +94,7 @@ def _compared() -> list[Metric]:
 def _shared(left: Values, right: Values, a: str, b: str) -> list[Metric]:
     shared = [metric for metric in _compared() if left[metric.name].keys() & right[metric.name].keys()]
     if not any(metric.reads == "model" for metric in shared):
-        remedy = "compare entries that have run the same seeds; bench show NAME lists them"
+        remedy = f"compare entries that have run the same seeds; `bench show {a}` lists them"
         raise BenchError(f"{a} and {b} have no finished seed in common", "your command", remedy, USAGE)
     return shared
 

@@ -55,10 +55,14 @@ class TrackError(BenchError):
 
 
 class DataError(BenchError):
-    """A data set that is missing or damaged."""
+    """A data set that is missing or damaged. Loaders do not know the track: their remedies say ``TRACK``."""
 
     def __init__(self, what: str, remedy: str) -> None:
         super().__init__(what, "this machine", remedy, EXIT_CODES["infra"])
+
+    def on(self, track: str) -> DataError:
+        """Return the error with the name of the track in its remedy."""
+        return DataError(self.message, self.remedy.replace("TRACK", track))
 
 
 class StoreError(BenchError):

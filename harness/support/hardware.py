@@ -11,13 +11,35 @@ from pathlib import Path
 from typing import Any
 
 from unlearn_bench.harness.support.digests import digest
+from unlearn_bench.harness.support.errors import EXIT_CODES, BenchError
+
+
+def cores() -> list[int]:
+    """Return the numbers of the cores that this process may use; where the system does not say, of all."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
+
+
+def require_linux(what: str) -> None:
+    """Raise ``BenchError`` where the system cannot pin, limit and end processes as runs need it.
+
+    ``what`` needs it, as the beginning of a sentence.
+    """
+    if not hasattr(os, "sched_setaffinity"):
+        raise BenchError(
+            f"{what} needs Linux, and this is {platform.system()}: cores, limits and the end of processes are Linux's",
+            "this machine",
+            "run it on Linux, in WSL 2 or in a virtual machine; boards, check, score and rescore work here",
+            EXIT_CODES["infra"],
+        )
 
 
 def hardware() -> dict[str, Any]:
     """Return CPU model, cores, memory, and an id of this machine that reveals nothing else about it."""
     return {
         "cpu": _cpu(),
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": len(cores()),
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
         "system": f"{platform.system()} {platform.release()}",
         "machine": machine_id(),

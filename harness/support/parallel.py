@@ -10,6 +10,7 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+from unlearn_bench.harness.support.hardware import cores
 from unlearn_bench.harness.support.lifeline import end_with
 
 T = TypeVar("T")
@@ -33,8 +34,8 @@ def uncollected() -> Iterator[None]:
 
 
 def side_by_side(function: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
-    """Yield ``function`` of every item, in their order; on a single core, one after the other."""
-    workers = min(len(os.sched_getaffinity(0)), len(items))
+    """Yield ``function`` of every item, in their order; on a single core, and not on Linux, one after the other."""
+    workers = min(len(cores()), len(items)) if hasattr(os, "sched_getaffinity") else 1
     if workers < 2:
         yield from map(function, items)
         return

@@ -11,6 +11,7 @@ from typing import Any
 
 from unlearn_bench import plugins
 from unlearn_bench.harness.support.errors import TrackError
+from unlearn_bench.harness.support.names import did_you_mean
 from unlearn_bench.harness.tracks import sealed
 from unlearn_bench.harness.tracks.parsing import build
 from unlearn_bench.harness.tracks.sealed import Secret
@@ -66,8 +67,11 @@ def read_track(name: str) -> tuple[dict[str, Any], Path]:
 
 def _read(path: Path, name: str) -> dict[str, Any]:
     if not path.is_file():
-        names = ", ".join(track_names())
-        raise TrackError(f"there is no track {name!r}", f"use one of {names}, or the path of a .toml file")
+        if name.endswith(".toml"):
+            raise TrackError(f"there is no file {name}", "name another one, or a track of `bench tracks`")
+        names = track_names()
+        remedy = f"{did_you_mean(name, names)}use one of {', '.join(names)}, or the path of a .toml file"
+        raise TrackError(f"there is no track {name!r}", remedy)
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from unlearn_bench.harness.support.errors import EXIT_CODES, BenchError
+from unlearn_bench.harness.support.errors import EXIT_CODES, USAGE, BenchError
+from unlearn_bench.harness.support.names import did_you_mean
 from unlearn_bench.harness.tracks.specification import Track
 from unlearn_bench.sandbox import backends
 from unlearn_bench.sandbox.types import Sandbox
@@ -19,6 +20,8 @@ def choose_sandbox(track: Track, sandbox: str, gpu: int | None) -> tuple[Sandbox
     try:
         backend, line = backends.choose(sandbox, track.model_spec, device_name(gpu))
     except backends.SandboxUnavailable as error:
+        if similar := did_you_mean(sandbox.partition(":")[0], ["auto", *backends.names()]):
+            raise BenchError(error.what, "your command", similar + error.remedy, USAGE) from None
         raise BenchError(error.what, "this machine", error.remedy, EXIT_CODES["infra"]) from None
     if track.sealed and sandbox == "auto" and not backend.trusted:
         what = f"track {track.name} is sealed, and no trusted sandbox is usable here to keep its secret from an entry"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -13,13 +14,31 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
+def build(kind: str, source: Path, folder: Path) -> Path:
+    command = [sys.executable, "-m", "hatchling", "build", "-t", kind, "-d", str(folder)]
+    subprocess.run(command, cwd=source, check=True, capture_output=True)
+    (built,) = folder.iterdir()
+    return built
+
+
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
-    folder = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
-    (built,) = folder.iterdir()
-    return zipfile.ZipFile(built)
+    return zipfile.ZipFile(build("wheel", ROOT, tmp_path_factory.mktemp("wheel")))
+
+
+def test_the_source_distribution_gives_the_same_wheel(wheel: zipfile.ZipFile, tmp_path: Path) -> None:
+    with tarfile.open(build("sdist", ROOT, tmp_path / "sdist")) as archive:
+        archive.extractall(tmp_path / "source", filter="data")
+    (source,) = (tmp_path / "source").iterdir()
+    again = zipfile.ZipFile(build("wheel", source, tmp_path / "wheel"))
+    assert sorted(again.namelist()) == sorted(wheel.namelist())
+
+
+def test_the_wheel_holds_nothing_of_the_tests_and_no_caches(wheel: zipfile.ZipFile) -> None:
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    files = {name.removeprefix("unlearn_bench/") for name in wheel.namelist() if ".dist-info/" not in name}
+    own = {"__init__.py", "plugins.py", "py.typed"}
+    assert files - own <= set(tracked.splitlines())
 
 
 def test_the_wheel_claims_one_import_name(wheel: zipfile.ZipFile) -> None:

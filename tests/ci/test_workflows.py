@@ -90,7 +90,7 @@ def test_gate_runs_the_code_of_the_base_branch() -> None:
 def test_every_push_is_checked_on_every_python_and_the_rest_is_nightly() -> None:
     jobs = load("tests")["jobs"]
     pythons = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"]
-    assert pythons == ">=3.11" and jobs["check"]["strategy"]["matrix"]["python"] == ["3.11", "3.12", "3.13"]
+    assert pythons == ">=3.11" and jobs["check"]["strategy"]["matrix"]["python"] == ["3.11", "3.12", "3.13", "3.14"]
     assert "if" not in jobs["check"]
     assert not re.search(r"github\.token|GITHUB_TOKEN", (FOLDER / "tests.yml").read_text())
     assert "schedule" in jobs["test"]["if"] and "push" not in jobs["test"]["if"]

@@ -345,7 +345,7 @@ def test_the_tier_is_on_every_form_of_the_board(prepared: References, small: Pat
     assert f"Access {line}" in run("leaderboard", *track, "--format", "latex").stdout
     assert run("leaderboard", *track, "--format", "html", "--out", str(tmp_path / "site")).exit_code == 0
     assert line in (tmp_path / "site" / f"{load_track(str(small)).name}.html").read_text()
-    listed = {text.split()[0]: text for text in run("tracks").stdout.splitlines()}
+    listed = {text.split()[0]: text for text in run("tracks").stdout.splitlines() if text}
     assert " no-retain " in listed["digits-no-retain"] and " full " in listed["digits-resnet18"]
 
 

@@ -81,7 +81,34 @@ def test_unknown_track_parameter_and_baseline(tmp_path: Path) -> None:
     expect(run("submit", str(path), "--set", "rate=2"), 10, "no parameter 'rate'", "your method", "it takes lr")
     expect(run("baselines", "ftt"), 2, "no baseline 'ftt'", "your command", "ft")
     expect(run("show", "nobody"), 2, "no entry 'nobody'", "your command")
+    expect(run("submit", "ft"), 2, "ft is a shipped method", "your command", "bench baselines ft")
     assert run("submit", str(path), "--set", "2=3").exit_code == 2
+
+
+def test_a_name_with_a_mistake_is_answered_with_the_one_that_was_meant(tmp_path: Path) -> None:
+    path = tmp_path / "my_method.py"
+    path.write_text("def unlearn(model, retain, *, lr=1.0): ...\n")
+    expect(
+        run("submit", str(path), "--track", "CIFAR10-resnet"), 2, "", "your command", "did you mean cifar10-resnet18?"
+    )
+    expect(run("submit", str(path), "--set", "lrr=2"), 10, "", "your method", "did you mean lr?")
+    expect(run("submit", str(tmp_path / "my_metod.py")), 2, "", "your command", "did you mean my_method.py?")
+    expect(run("submit", str(path), "--sandbox", "dokcer"), 2, "", "your command", "did you mean docker?")
+    expect(run("submit", str(path), "--executor", "lokal"), 2, "", "your command", "did you mean local?")
+    expect(run("baselines", "salum"), 2, "", "your command", "did you mean salun?")
+    expect(run("show", "scrup"), 2, "", "your command", "did you mean scrub?")
+
+
+def test_a_remedy_has_the_name_of_the_track() -> None:
+    remedy = "bench prepare cifar10-resnet18 --download"
+    expect(run("prepare", "cifar10-resnet18"), 20, "missing or damaged", "this machine", remedy)
+
+
+def test_options_values_and_commands_are_corrected_as_well() -> None:
+    for words in (("leaderboard", "--format", "htlm"), ("leaderbord",)):
+        result = run(*words)
+        assert result.exit_code == 2
+        assert "did you mean html?" in result.stderr or "did you mean leaderboard?" in result.stderr
 
 
 def test_names_that_the_board_could_not_show(tmp_path: Path) -> None:

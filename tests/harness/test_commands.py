@@ -84,7 +84,10 @@ def test_init_writes_a_template_that_passes_and_never_overwrites(tmp_path: Path)
 
 
 def test_tracks_for_people_and_for_scripts() -> None:
-    assert "digits-resnet18" in run("tracks").stdout
+    listed = run("tracks").stdout
+    ready, training, data = (listed.index(words) for words in ("Ready:", "to be trained first", "to be fetched first"))
+    assert ready < listed.index("digits-resnet18 ") < training < listed.index("digits-tinyvit ") < data
+    assert "9 models × 20 epochs" in listed and data < listed.index("cifar10-resnet18 ")
     tracks = {t["name"]: t for t in json.loads(run("tracks", "--json").stdout)}
     assert tracks["cifar10-resnet18"]["protocol"]["lira_splits"] == 64
     assert len(tracks["digits-resnet18"]["reference_digest"]) == 64

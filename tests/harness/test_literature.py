@@ -120,6 +120,14 @@ def test_the_terminal_shows_every_column_within_its_width(stored: References) ->
     assert any(line.startswith("* its state on the board is not ok") for line in lines)
 
 
+def test_a_narrow_terminal_gets_every_column_in_blocks(stored: References) -> None:
+    environment = {"BENCH_DATA": DATA, "COLUMNS": "60"}
+    lines = run("leaderboard", "--track", TRACK, "--columns", "literature", env=environment).stdout.splitlines()
+    assert max(map(len, lines)) <= 60
+    heads = [line.split()[1:] for line in lines if line.startswith("method")]
+    assert [name for head in heads for name in head] == [(c.heading or c.title) for c in COLUMNS] and len(heads) > 1
+
+
 def test_tables_for_programs_have_the_same_numbers(stored: References, tmp_path: Path) -> None:
     expected = rows()
     csv = pd.read_csv(io.StringIO(command("--format", "csv").stdout)).set_index("entry")

@@ -1,10 +1,15 @@
-"""Progress where there is no terminal: what a log file of a cluster's job shows."""
+"""Progress on a terminal, and where there is none: what a log file of a cluster's job shows."""
 
 from __future__ import annotations
+
+import io
+import sys
 
 import pytest
 
 from unlearn_bench.harness.commands import _progress as progress
+
+HIDE_CURSOR, SHOW_CURSOR = "\x1b[?25l", "\x1b[?25h"
 
 
 @pytest.fixture
@@ -33,3 +38,31 @@ def test_bytes_are_said_in_megabytes(clock: list[float], capsys: pytest.CaptureF
         clock[0] += 100
         bar.step(1_000_000_000)
     assert capsys.readouterr().err == "fetching x: 1,000 of 3,000 MB, about 3 min left\n"
+
+
+def test_units_say_how_long_the_others_take(clock: list[float], capsys: pytest.CaptureFixture[str]) -> None:
+    with progress.UnitDisplay("units", 3) as display:
+        for key in ("0", "1", "2"):
+            display.started(key, f"ft seed {key}")
+            clock[0] += 150 if key == "0" else 8
+            display.finished(key, f"ft seed {key} ok", ok=True)
+    lines = ["units: 3 to run", "[1/3] ft seed 0 ok, about 5 min left", "[2/3] ft seed 1 ok, about 79 s left"]
+    assert capsys.readouterr().err.splitlines() == [*lines, "[3/3] ft seed 2 ok"]
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_work_inside_of_other_work_shares_its_live_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    observer = progress.TerminalObserver()
+    with observer.units("units", 2) as units, observer.progress("training", 10, "epochs") as training:
+        units.started("0", "ft seed 0")
+        training.step(4)
+        units.finished("0", "ft seed 0 failed", ok=False)
+        assert terminal.getvalue().count(HIDE_CURSOR) == 1
+    assert terminal.getvalue().count(SHOW_CURSOR) == 1 and "ft seed 0 failed" in terminal.getvalue()

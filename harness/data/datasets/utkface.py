@@ -8,6 +8,8 @@ from unlearn_bench.harness.data.dataset import Dataset, data_folder
 from unlearn_bench.harness.support.errors import DataError
 from unlearn_bench.harness.tracks.specification import Data
 
+PLACE = "UTKFace"
+"""The folder of its images in the data folder."""
 AGE_BIN = 20
 """Years of age in one class."""
 
@@ -16,7 +18,7 @@ def load(spec: Data, download: bool) -> Dataset:
     """Load the images ``age_gender_race_date.jpg``, sorted by name, in the track's size. There is no download."""
     from PIL import Image
 
-    folder = data_folder() / "UTKFace"
+    folder = data_folder() / PLACE
     paths = sorted(folder.glob("*.jpg"), key=lambda path: path.name)
     if not paths:
         raise DataError(

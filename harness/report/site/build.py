@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 import pkgutil
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from unlearn_bench.harness.report.site import board_data, pages
 from unlearn_bench.harness.report.site.contract import Page, Rows, Site
 from unlearn_bench.harness.report.site.page_data import slug
 from unlearn_bench.harness.results.board import Results
+from unlearn_bench.harness.support.hardware import cores
 from unlearn_bench.harness.support.parallel import side_by_side
 
 STATIC = Path(__file__).with_name("static")
@@ -68,7 +68,7 @@ def _planned(modules: Iterable[ModuleType], site: Site) -> list[Page]:
 
 def _chunks(planned: Sequence[Page]) -> list[Sequence[Page]]:
     """Neighbouring pages, few enough for all cores to be busy until the end."""
-    size = max(1, min(CHUNK, len(planned) // (8 * len(os.sched_getaffinity(0)))))
+    size = max(1, min(CHUNK, len(planned) // (8 * len(cores()))))
     return [planned[start : start + size] for start in range(0, len(planned), size)]
 
 
