@@ -63,7 +63,7 @@ def test_a_bundle_brings_records_and_what_they_name_to_another_store(tmp_path: P
 
 def test_a_record_whose_arrays_have_no_room_is_left_behind(tmp_path: Path) -> None:
     store = store_of(tmp_path / "a", large=b"x" * 3 * bundle.MIB, little=b"y")
-    written = bundle.write(tmp_path / "files", store.root, frozenset(), NO_WEIGHTS, 3 * bundle.MIB, bundle.MIB)
+    written = bundle.write(tmp_path / "files", store.root, frozenset(), NO_WEIGHTS, 2 * bundle.MIB, bundle.MIB)
     assert written.left_out == ("units/track/large.json",)
     other = Store(tmp_path / "b", behind=None)
     bundle.unpack(tmp_path / "files", other)

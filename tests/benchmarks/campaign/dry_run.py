@@ -48,7 +48,7 @@ tuning_seeds = 1
 """
 LOG = "log.txt"
 KINDS = ("units", "shadow-units", "shadows", "tuned")
-"""Documents that must be there under the same names as without a break; except Retrain's, whose times are kept only where
+"""Documents that must be there under the same names as without a break; except Retrain's, which are kept where
 nothing disturbed them."""
 
 
