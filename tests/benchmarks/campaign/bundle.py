@@ -58,7 +58,7 @@ def write(folder: Path, root: Path, earlier: Collection[str], needed: Sequence[s
         limit: bytes that the bundle may have.
         part: bytes that one of its files may have.
     """
-    members, left_out = _select(root, earlier, needed, limit - MIB)
+    members, left_out = _select(root, earlier, needed, limit)
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile() as file:
         with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -106,7 +106,7 @@ def _select(
     """Return the files of a bundle, the most important ones first, and what has no room."""
     members: dict[str, bytes | Path] = {}
     left_out: list[str] = []
-    used = 0
+    used = sum(map(_size, (root / "references").glob("*.json")))
 
     def add(what: str, files: Files) -> bool:
         nonlocal used
