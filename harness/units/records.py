@@ -42,18 +42,24 @@ class Record:
     """What is kept of one timed unit. Times in seconds, memory in bytes."""
 
     key: Sha256
+    """Digest of everything that decides the unit: entry, seed and the track's digests."""
     entry: Sha256
     """The entry's id: source and parameters."""
     name: Name
+    """Of the entry."""
     sha256: Sha256
     """Of the entry's source."""
     track: Name
     reference_digest: Sha256
     protocol_digest: Sha256
     seed: Seed
+    """The model seed."""
     status: EndStatus
+    """How the unit ended."""
     reason: Reason
+    """Why it did not end ``ok``, in one line."""
     seconds: WallSeconds | None
+    """The unit's time on the host's clock."""
     cpu_seconds: Seconds | None
     peak_memory: Bytes | None
     retrain_seconds: WallSeconds | None
@@ -62,8 +68,11 @@ class Record:
     """SHA-256 of the logits [n, classes] on every example of the data set."""
     date: Date
     trusted: bool
+    """Whether the back end that ran it was a trusted sandbox."""
     environment: Facts
+    """Machine, versions and image."""
     log: Log = ""
+    """The newest output."""
     warnings: Annotated[tuple[Reason, ...], rule(maxItems=100)] = ()
     parameters: Parameters = field(default_factory=dict)
     """All hyper-parameters, defaults included."""
@@ -136,6 +145,7 @@ class ShadowRecord:
     entry: Sha256
     """The entry's id; ``retrain`` or ``original`` for the reference rows."""
     name: Name
+    """Of the entry."""
     sha256: Sha256
     """Of the entry's source; empty for the reference rows."""
     status: EndStatus
