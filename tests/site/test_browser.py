@@ -193,7 +193,14 @@ def test_without_script_there_is_a_sorted_table_and_no_control_that_does_nothing
     assert tab.is_visible("text=What every attack finds")
 
 
-PAGES = ("index.html", f"{TRACK}.html", "rules.html", f"entries/{TRACK}/ct.html", f"entries/{TRACK}/{slug(EVIL)}.html")
+PAGES = (
+    "index.html",
+    "paper.html",
+    f"{TRACK}.html",
+    "rules.html",
+    f"entries/{TRACK}/ct.html",
+    f"entries/{TRACK}/{slug(EVIL)}.html",
+)
 
 
 @pytest.mark.parametrize("visit", [{"viewport": {"width": 360, "height": 740}}], indirect=True)

@@ -98,4 +98,4 @@ def _site(tracks: Sequence[Results], public: bool, links: Sequence[tuple[str, st
         for name in rows[track]:
             entry_files.setdefault(name, {})[track] = f"entries/{slug(track)}/{slug(name)}.html"
     board_files = {board.slug: INDEX if board is boards[0] else f"{board.slug}.html" for board in boards}
-    return Site(tracks, boards, rows, board_files, entry_files, links)
+    return Site(tracks, boards, rows, tables, board_files, entry_files, links)

@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import pandas as pd
+
 from unlearn_bench.harness.report.site.page_data import Board, Row
 from unlearn_bench.harness.results.board import Results
 
@@ -34,6 +36,8 @@ class Site:
     """The first one is the start page."""
     rows: Mapping[str, Rows]
     """Track → rows of its own board that have an entry page."""
+    tables: Mapping[str, pd.DataFrame]
+    """Track → the table of its board, see :func:`harness.results.board.board`."""
     board_files: Mapping[str, str]
     """Slug of a board → its file."""
     entry_files: Mapping[str, Mapping[str, str]]
