@@ -63,10 +63,7 @@ def _settings(boards: Sequence[TrackBoard], left_out: Sequence[str]) -> Iterator
 def _first_groups(boards: Sequence[TrackBoard]) -> Iterator[str]:
     for metrics in (*((metric,) for metric in METRICS), ("retdev", "forgetting")):
         by_count = findings.first_group(boards, metrics)
-        counts = (
-            f"on {hits} of {counted(tracks, 'setting')}: {', '.join(names)}"
-            for (hits, tracks), names in by_count.items()
-        )
+        counts = (f"on {hits} of {tracks} settings: {', '.join(names)}" for (hits, tracks), names in by_count.items())
         title = " and by ".join(metric_named(metric).title for metric in metrics)
         yield _sentence(f"By {title} methods are in G1 {'; '.join(counts)}.", OVERALL)
 
@@ -103,7 +100,8 @@ def _unseen(board: TrackBoard) -> Iterator[str]:
         yield _sentence(text, _of_track(board))
     for each in seen.unseen:
         shares = (f"{s.attack} {_number(s.value)} ({_number(s.low)} to {_number(s.high)})" for s in each.found)
-        text = f"Of these {each.method} is found, from 0 for retrained models to 1 for Original, by {listed(shares)}."
+        where = "where 0 is a retrained model and 1 is Original"
+        text = f"Of these {each.method} is found by others, {where}: {listed(shares)}."
         yield _sentence(text, f"bench show {each.method} --track {board.name}")
 
 

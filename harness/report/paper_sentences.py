@@ -118,8 +118,8 @@ def _moved(comparison: PaperComparison) -> Iterator[str]:
         ]
         if named:
             yield (
-                f"By {metric_named(metric).title}, among {len(gain)} methods, these stand far from their place in the "
-                f"paper: {'; '.join(named)}."
+                f"By {metric_named(metric).title}, among {len(gain)} methods of which those that tie share their mean "
+                f"place, these stand far from their place in the paper: {'; '.join(named)}."
             )
 
 
@@ -158,10 +158,10 @@ def _seen_by_others(comparison: PaperComparison) -> Iterator[str]:
         seen = [name for name in best if forgetting.get(name) in ("G2", "G3")]
         attacks.update(str(board.rows.loc[name, "forgetting_attack"]) for name in seen)
     if attacks:
-        by = listed(f"by {attack} {counted(count, 'time')}" for attack, count in attacks.most_common())
+        by = listed(f"{attack} {counted(count, 'time')}" for attack, count in attacks.most_common())
         yield (
-            f"Indisc sees one attack only: methods are in G1 by it {counted(passed, 'time')}, and {attacks.total()} of "
-            f"these times not in G1 by Forgetting; most is then found {by}."
+            f"Indisc reads one attack only: of {counted(passed, 'time')} that a method is in G1 by Indisc, it is not "
+            f"in G1 by Forgetting {counted(attacks.total(), 'time')}; the attack that finds most is {by}."
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,10 @@ import pytest
 from tests.harness.conftest import run
 from tests.site.synthetic import fill, methods
 from unlearn_bench.harness.report import findings_text, overall_document, overall_text
+from unlearn_bench.harness.report.paper_sentences import sentences
 from unlearn_bench.harness.results import findings
 from unlearn_bench.harness.results.board import Results
+from unlearn_bench.harness.results.paper_comparison import compare
 from unlearn_bench.harness.results.published import published
 from unlearn_bench.harness.results.track_boards import TrackBoard
 from unlearn_bench.harness.workflows.leaderboard import OverallBoard, overall_board
@@ -83,6 +86,18 @@ def test_a_board_like_the_paper_agrees_with_it() -> None:
     assert board.order("retdev")["ft"] == float("inf"), "a method that failed comes last"
     rows["state"] = rows["state"].mask(rows.index == "ft", "incomplete")
     assert "ft" not in board.order("retdev") and pd.isna(board.letters("retdev")["ft"])
+
+
+def test_sentences_name_methods_far_from_their_place_and_those_that_failed(two: OverallBoard) -> None:
+    rows = two.comparison.boards[0].rows.copy()
+    rows[["state", "reason"]] = ["ok", ""]
+    rows["group_retdev"] = "G2"
+    rows.loc["ga", "group_retdev"] = "G1"
+    rows.loc["ft", ["group_retdev", "state", "reason"]] = ["F", "failed", "1 crash of 10 seeds"]
+    text = " ".join(sentences(compare([replace(two.comparison.boards[0], rows=rows)])))
+    assert "better here ga (place 1, in the paper 17)" in text
+    assert "worse here ft (place 18, in the paper 1.5)" in text
+    assert "F on cifar10-resnet18: ft (1 crash of 10 seeds)." in text
 
 
 def test_the_terminal_shows_every_table_in_100_columns(two: OverallBoard) -> None:

@@ -214,6 +214,7 @@ def test_the_papers_tables_stand_beside_ours(built: Built) -> None:
     text = " ".join(page.text.split())
     assert "Of the paper’s nine settings mnist-resnet18, mnist-tinyvit and cifar10-resnet18 have a board here" in text
     assert "8·1·0·0" in text and "17.5×" in text, "of MSG, and of CT"
+    assert "prints no numbers beside its figure" in text
     assert "Figure 1 on digits-resnet18" in text and "Figure 1 on mnist-resnet18" not in text
     assert f"entries/{MADE_UP[0]}/ct.html" in built.read("paper.html")
     assert "paper.html" in built.read("index.html")

@@ -22,6 +22,10 @@ from unlearn_bench.scoring.metric_table import metric_named
 
 LINK = ("paper.html", "Beside the paper")
 EM_SPACE = "\u2003"
+FIGURE = (
+    "Accuracy of U-LiRA, forgotten against never seen: .5 is chance; shaded: 95 % of perfect unlearners. The "
+    "paper prints no numbers beside its figure."
+)
 
 
 @dataclass(frozen=True)
@@ -114,8 +118,5 @@ def _figures(boards: Sequence[TrackBoard]) -> Iterator[tuple[str, str, Markup]]:
     for board in boards:
         rows = board_plots.ulira_rows(board.rows.reset_index())
         if rows and "ulira" in board.null:
-            words = (
-                "Accuracy of U-LiRA, forgotten against never seen: .5 is chance; shaded: 95 % of perfect unlearners."
-            )
             title = f"U-LiRA’s accuracy per method on {board.name}"
-            yield f"Figure 1 on {board.name}", words, board_plots.ulira(rows, board.null, title)
+            yield f"Figure 1 on {board.name}", FIGURE, board_plots.ulira(rows, board.null, title)
