@@ -7,9 +7,10 @@ from typing import Protocol
 
 import pandas as pd
 
-from unlearn_bench.harness.report import board_documents, latex, terminal_board
+from unlearn_bench.harness.report import board_documents, latex, overall_document, overall_text, terminal_board
 from unlearn_bench.harness.report.site import board_plots
 from unlearn_bench.harness.report.text_table import PLAIN, Look
+from unlearn_bench.harness.results.paper_comparison import PaperComparison
 from unlearn_bench.harness.support.errors import USAGE, BenchError
 from unlearn_bench.harness.tracks.specification import Track
 
@@ -61,6 +62,24 @@ def board_file(board: RankedBoard, form: str, look: Look = PLAIN) -> bytes:
     else:
         text = terminal_board.table(board.rows, board.track, board.null, board.floor, board.provenance, look)
     return f"{text}\n".encode()
+
+
+class BoardOverTracks(Protocol):
+    """What the forms show of a board over several tracks."""
+
+    @property
+    def rows(self) -> pd.DataFrame:
+        """The ranked board."""
+
+    @property
+    def comparison(self) -> PaperComparison:
+        """The paper's tables beside ours."""
+
+
+def overall_file(board: BoardOverTracks, form: str) -> bytes:
+    """Return a board over several tracks as ``table`` or ``json``."""
+    make = overall_document.as_json if form == "json" else overall_text.table
+    return f"{make(board.rows, board.comparison)}\n".encode()
 
 
 def _plot(board: RankedBoard) -> str:

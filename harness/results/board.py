@@ -260,11 +260,7 @@ def overall(tracks: Sequence[Results], public: bool = False) -> pd.DataFrame:
     Raises:
         BenchError: the tracks have different access tiers.
     """
-    tiers = {results.references.track.protocol.tier: results.references.track.name for results in tracks}
-    if len(tiers) > 1:
-        named = " and ".join(f"{name} ({tier})" for tier, name in sorted(tiers.items()))
-        what = f"one board cannot rank over different access tiers: {named}"
-        raise BenchError(what, "your command", "rank the tracks of each tier by themselves", USAGE)
+    one_tier([results.references.track for results in tracks])
     sources: dict[str, set[str]] = {}
     for results in tracks:
         for name, board_entry in results.entries.items():
@@ -282,6 +278,19 @@ def overall(tracks: Sequence[Results], public: bool = False) -> pd.DataFrame:
     badges = [worst({results.badge(name, str(kind)) for results in tracks}) for name, kind in kinds]
     ranked["badge"] = pd.array(badges, dtype="string")
     return ranked
+
+
+def one_tier(tracks: Sequence[Track]) -> None:
+    """Refuse tracks that no board may have together.
+
+    Raises:
+        BenchError: the tracks have different access tiers.
+    """
+    tiers = {track.protocol.tier: track.name for track in tracks}
+    if len(tiers) > 1:
+        named = " and ".join(f"{name} ({tier})" for tier, name in sorted(tiers.items()))
+        what = f"one board cannot rank over different access tiers: {named}"
+        raise BenchError(what, "your command", "rank the tracks of each tier by themselves", USAGE)
 
 
 def _listed(ranked: pd.DataFrame, whole: pd.DataFrame, refused: Mapping[str, tuple[str, str]]) -> pd.DataFrame:

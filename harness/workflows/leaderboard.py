@@ -15,8 +15,10 @@ from unlearn_bench.harness.references.roles import RoleKind
 from unlearn_bench.harness.report import figure_files
 from unlearn_bench.harness.report.site import board_data
 from unlearn_bench.harness.report.site.build import build
-from unlearn_bench.harness.results import board, curves
+from unlearn_bench.harness.results import board, curves, paper_comparison
 from unlearn_bench.harness.results.board_entries import find
+from unlearn_bench.harness.results.paper_comparison import PaperComparison
+from unlearn_bench.harness.results.track_boards import TrackBoard, track_board
 from unlearn_bench.harness.store.store import Snapshot, Store
 from unlearn_bench.harness.support.errors import USAGE, BenchError
 from unlearn_bench.harness.support.parallel import uncollected
@@ -72,6 +74,49 @@ def leaderboard(track: str, secret: Path | None = None, *, public: bool = False)
     """
     references = References(load_track(track, secret), Snapshot())
     return Leaderboard(references, board.board(references, public))
+
+
+@dataclass(frozen=True)
+class OverallBoard:
+    """The board over several tracks, from what is stored."""
+
+    rows: pd.DataFrame
+    """One per entry that ran on every track, see :func:`harness.results.board.overall`."""
+    comparison: PaperComparison
+
+
+def overall_board(names: Sequence[str], secret: Path | None = None, *, public: bool = False) -> OverallBoard:
+    """Return the board over several tracks, and the paper's tables beside it; nothing is run.
+
+    Arguments and errors as :func:`read_boards`.
+    """
+    boards, _ = read_boards(names, secret, public)
+    rows = board.overall([each.results for each in boards], public)
+    return OverallBoard(rows, paper_comparison.compare(boards))
+
+
+def read_boards(names: Sequence[str], secret: Path | None, public: bool) -> tuple[list[TrackBoard], list[str]]:
+    """Read the boards of several tracks of one access tier.
+
+    Args:
+        names: tracks; none: all shipped ones that have records and give entries all of R, F and V.
+        secret: of sealed tracks; default: ``BENCH_SECRETS``.
+        public: rank only rows whose units come from trusted back ends.
+
+    Returns:
+        The boards, and the names of shipped tracks of other tiers that have records, where none was named.
+
+    Raises:
+        BenchError: unknown track, a damaged store, tracks of different access tiers, or no track has records.
+    """
+    tracks = [load_track(name, secret) for name in names] if names else _with_records(secret)
+    left_out = [] if names else [track.name for track in tracks if track.protocol.access != "full"]
+    chosen = [track for track in tracks if track.name not in left_out]
+    if not chosen:
+        remedy = "run `bench baselines --track NAME`, or name a track"
+        raise BenchError("the store has no records of a track that counts", "your command", remedy, USAGE)
+    board.one_tier(chosen)
+    return [track_board(each, public) for each in board_data.read(chosen, Snapshot(), public)], left_out
 
 
 def seed_rows(track: str) -> pd.DataFrame:

@@ -36,7 +36,7 @@ from unlearn_bench.scoring.groups import GROUPS, cut_points, places
 from unlearn_bench.scoring.retention import retention
 from unlearn_bench.scoring.umia import indiscernibility, umia
 
-PUBLISHED = Path(__file__).parents[1] / "data" / "replication_cifar10_resnet18.csv"
+PUBLISHED = Path(__file__).parents[2] / "harness" / "results" / "paper" / "replication.csv"
 TITLES = {"cf_k": "CF-k", "eu_k": "EU-k", "ng_plus": "NG+", "salun": "SalUN"}
 """Names of the published table, where they are not the file's in capitals."""
 NUMBERS = ("ra", "fa", "ta", "retdev", "umia", "indisc")

@@ -54,7 +54,7 @@ def main() -> None:
         wall, cpu = time.perf_counter() - start, time.process_time() - cpu
         print(f"{options.entries} entries × {len(names)} tracks: {pages} pages in {wall:.1f} s ({cpu:.1f} CPU s)")
         print(f"of these reading the store {read:.1f} s")
-        boards = [path for path in out.glob("*.html") if path.name != "rules.html"]
+        boards = [path for path in out.glob("*.html") if path.name not in ("rules.html", "paper.html")]
         sizes = [path.stat().st_size / 1000 for path in boards]
         print(f"{len(boards)} boards of {min(sizes):.0f} to {max(sizes):.0f} kB")
         if (why := unavailable()) is None:

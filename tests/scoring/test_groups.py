@@ -10,7 +10,7 @@ from sklearn.cluster import AgglomerativeClustering
 
 from unlearn_bench.scoring.groups import GROUPS, all_cut_points, cut_points, places
 
-DATA = Path(__file__).parents[1] / "data"
+PUBLISHED = Path(__file__).parents[2] / "harness" / "results" / "paper"
 values = st.lists(st.integers(0, 400).map(lambda k: k / 100), min_size=0, max_size=20)
 
 
@@ -76,7 +76,7 @@ def test_nan_is_refused() -> None:
 
 
 def test_groups_of_the_replication() -> None:
-    table = pd.read_csv(DATA / "replication_cifar10_resnet18.csv", index_col="method").drop(["retrain", "FF"])
+    table = pd.read_csv(PUBLISHED / "replication.csv", index_col="method").drop(["retrain", "FF"])
     groups = pd.Series(assign(table["retdev"], cut_points(table["retdev"]), lower_is_better=True), index=table.index)
     found = {name: set(groups.index[groups == name]) for name in ("G1", "G2", "G3")}
     assert found == {

@@ -7,7 +7,7 @@ import pytest
 
 from unlearn_bench.scoring.intervals import Interval, geometric_interval, mean_interval
 
-DATA = Path(__file__).parents[1] / "data"
+PUBLISHED = Path(__file__).parents[2] / "harness" / "results" / "paper"
 
 
 def test_t_interval_of_three_values() -> None:
@@ -55,7 +55,7 @@ def test_a_percentage_is_no_level() -> None:
 
 
 def test_means_of_table_2_recompute() -> None:
-    table = pd.read_csv(DATA / "paper_table2.csv", index_col="method")
+    table = pd.read_csv(PUBLISHED / "table2.csv", index_col="method")
     assert len(table) == 6
     for name, row in table.iterrows():
         assert mean_interval(row.drop("average")).mean == pytest.approx(row["average"], abs=0.0051), name

@@ -9,7 +9,7 @@ from unlearn_bench.scoring.board import overall_board, track_board
 from unlearn_bench.scoring.forgetting import Reading
 from unlearn_bench.scoring.panel_result import PanelResult
 
-DATA = Path(__file__).parents[1] / "data"
+PUBLISHED = Path(__file__).parents[2] / "harness" / "results" / "paper"
 Make = Callable[..., pd.DataFrame]
 
 METHODS = {
@@ -86,7 +86,7 @@ def test_no_track_is_an_error(make_rows: Make) -> None:
 
 def test_table_1_from_rows_of_nine_tracks(make_rows: Make) -> None:
     """Units with the paper's group counts give the paper's counts and both printed rankings."""
-    table = pd.read_csv(DATA / "paper_table1.csv", index_col="method")
+    table = pd.read_csv(PUBLISHED / "table1.csv", index_col="method")
     retdev, umia = {"g1": 0.1, "g2": 0.2, "g3": 0.3}, {"g1": 0.5, "g2": 0.6, "g3": 0.7}
     anchors = {g: {"retdev": retdev[g], "umia": umia[g]} for g in retdev}
     tracks = []

@@ -7,14 +7,14 @@ from hypothesis import strategies as st
 
 from unlearn_bench.scoring.ranks import dense_ranks, keys, positions
 
-DATA = Path(__file__).parents[1] / "data"
+PUBLISHED = Path(__file__).parents[2] / "harness" / "results" / "paper"
 LETTERS = ["G1", "G2", "G3", "F"]
 PRINTED_INDISC = {"CT": 1, "MSG": 1, "CFW": 2, "RNI": 2, "KDE": 2, "FT": 3, "PRMQ": 3, "SalUN": 3, "SRL": 4, "NG+": 5}
 PRINTED_INDISC |= {"FCS": 5, "SCRUB": 6, "BT": 7, "CF-k": 8, "EU-k": 9, "GA": 10, "IU": 11, "FF": 12}
 
 
 def counts(metric: str) -> pd.DataFrame:
-    table = pd.read_csv(DATA / "paper_table1.csv", index_col="method")
+    table = pd.read_csv(PUBLISHED / "table1.csv", index_col="method")
     return table[[f"{metric}_{letter.lower()}" for letter in LETTERS]].set_axis(LETTERS, axis=1)
 
 
@@ -25,7 +25,7 @@ def ranks(table: pd.DataFrame) -> pd.Series:
 def test_retdev_ranks_of_table_1() -> None:
     found = ranks(counts("retdev"))
     assert found.tolist() == [1, 1, 2, 3, 3, 3, 4, 4, 5, 5, 6, 7, 7, 8, 9, 10, 11, 12]
-    printed = pd.read_csv(DATA / "paper_table1.csv", index_col="method")["retdev_rank"]
+    printed = pd.read_csv(PUBLISHED / "table1.csv", index_col="method")["retdev_rank"]
     assert found.to_dict() == printed.to_dict()
 
 

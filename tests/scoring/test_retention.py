@@ -9,7 +9,7 @@ from unlearn_bench.scoring.accuracy import Accuracies
 from unlearn_bench.scoring.retention import retention
 from unlearn_bench.scoring.umia import indiscernibility
 
-DATA = Path(__file__).parents[1] / "data"
+PUBLISHED = Path(__file__).parents[2] / "harness" / "results" / "paper"
 fractions = st.integers(0, 200).map(lambda k: k / 200)
 models = st.builds(Accuracies, fractions, fractions, fractions, fractions)
 
@@ -37,7 +37,7 @@ def test_retdev_is_zero_exactly_when_the_three_accuracies_agree(unlearned: Accur
 
 
 def test_the_replication_recomputes_from_its_rounded_accuracies() -> None:
-    table = pd.read_csv(DATA / "replication_cifar10_resnet18.csv", index_col="method")
+    table = pd.read_csv(PUBLISHED / "replication.csv", index_col="method")
     models = {
         str(name): Accuracies(row["retain_accuracy"], row["forget_accuracy"], 0.0, row["test_accuracy"])
         for name, row in table.iterrows()

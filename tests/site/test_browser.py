@@ -230,6 +230,7 @@ def test_without_script_there_is_a_sorted_table_and_no_control_that_does_nothing
 PAGES = (
     "index.html",
     "all.html",
+    "paper.html",
     f"{TRACK}.html",
     "rules.html",
     f"entries/{TRACK}/ct.html",

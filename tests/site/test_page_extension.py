@@ -46,9 +46,9 @@ def test_a_page_in_one_new_file_is_built_and_linked_from_every_page(
     page = (site / "machines" / "index.html").read_text()
     assert f"<p>{TRACK}</p>" in page and '<link rel="stylesheet" href="../static/style.css">' in page
     others = [path for path in site.rglob("*.html") if path.parent == site]
-    assert {path.name for path in others} == {"index.html", f"{TRACK}.html", "rules.html"}
+    assert {path.name for path in others} == {"index.html", "paper.html", f"{TRACK}.html", "rules.html"}
     for path in others:
-        assert '<a href="machines/index.html">Machines &lt;&amp;&gt;</a></header>' in path.read_text()
+        assert '<a href="machines/index.html">Machines &lt;&amp;&gt;</a>' in path.read_text()
     entry = (site / "entries" / TRACK / "ft.html").read_text()
     assert '<a href="../../machines/index.html">Machines' in entry
 

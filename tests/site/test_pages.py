@@ -123,7 +123,7 @@ def test_boards_are_light(built: Built) -> None:
 
 def test_there_is_a_board_for_every_track_architecture_and_data_set_that_has_several(built: Built) -> None:
     assert {path.stem for path in built.place.glob("*.html")} == {
-        "index", "all", "rules", TRACK, *MADE_UP, "architecture-resnet18", "data-mnist",
+        "index", "all", "paper", "rules", TRACK, *MADE_UP, "architecture-resnet18", "data-mnist",
     }  # fmt: skip
     overall = Page(built.read("data-mnist.html"))
     ranked = [row for row in overall.rows.values() if row["position"].isdigit() or "–" in row["position"][1:]]
@@ -170,7 +170,7 @@ def test_array_files_are_different_data_sets(tmp_path: Path) -> None:
     fill(tmp_path / "home", names, methods(21), drawn_curves=False)
     store = Store(tmp_path / "home", behind=None)
     build([read_results(References(load_track(name), store)) for name in names], tmp_path / "site")
-    assert {path.stem for path in (tmp_path / "site").glob("*.html")} == {"index", "all", "rules", *names}
+    assert {path.stem for path in (tmp_path / "site").glob("*.html")} == {"index", "all", "paper", "rules", *names}
     assert "cifar10-mini, 16 pixels" in Page((tmp_path / "site" / "cifar10-mini.html").read_text()).text
 
 
@@ -248,3 +248,14 @@ def test_several_tracks_become_several_files(stored: Built, tmp_path: Path, form
     result = run("leaderboard", "--format", form, "--track", TRACK, "--track", MADE_UP[0], "--out", str(tmp_path))
     assert result.exit_code == 0, result.output
     assert {path.stem for path in tmp_path.iterdir()} == {TRACK, MADE_UP[0]}
+
+
+def test_the_papers_tables_stand_beside_ours(built: Built) -> None:
+    page = Page(built.read("paper.html"))
+    text = " ".join(page.text.split())
+    assert "Of the paper’s nine settings mnist-resnet18, mnist-tinyvit and cifar10-resnet18 have a board here" in text
+    assert "8·1·0·0" in text and "17.5×" in text, "of MSG, and of CT"
+    assert "prints no numbers beside its figure" in text
+    assert "Figure 1 on digits-resnet18" in text and "Figure 1 on mnist-resnet18" not in text
+    assert f"entries/{MADE_UP[0]}/ct.html" in built.read("paper.html")
+    assert "paper.html" in built.read("index.html")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,7 @@ from unlearn_bench.harness.results import board, scores
 from unlearn_bench.harness.results.badges import NO_BASELINES, UNTRUSTED
 from unlearn_bench.harness.results.board import Results
 from unlearn_bench.harness.results.board_entries import shipped_kinds
+from unlearn_bench.harness.results.track_boards import architecture, data_set
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support.parallel import side_by_side
 from unlearn_bench.harness.tracks.specification import Track
@@ -78,9 +78,9 @@ def boards(tracks: Sequence[Results], public: bool) -> tuple[list[Board], dict[s
     for tier in sorted(set(map(_tier, tracks)), key=lambda tier: (tier != "full", tier)):  # no board mixes them
         of_tier = [results for results in tracks if _tier(results) == tier]
         several += [(OVERALL, "All tracks", of_tier)] if len(of_tier) > 1 else []
-        for family, key in ((ARCHITECTURES, _architecture), (DATA_SETS, _data_set)):
-            for name in sorted({key(results) for results in of_tier}):
-                members = [results for results in of_tier if key(results) == name]
+        for family, key in ((ARCHITECTURES, architecture), (DATA_SETS, data_set)):
+            for name in sorted({key(results.references.track) for results in of_tier}):
+                members = [results for results in of_tier if key(results.references.track) == name]
                 if 1 < len(members) < len(of_tier):
                     several.append((family, name, members))
     several.sort(key=lambda arguments: (OVERALL, ARCHITECTURES, DATA_SETS).index(arguments[0]))
@@ -91,17 +91,6 @@ def boards(tracks: Sequence[Results], public: bool) -> tuple[list[Board], dict[s
 
 def _tier(results: Results) -> str:
     return results.references.track.protocol.tier
-
-
-def _architecture(results: Results) -> str:
-    model = results.references.track.model
-    return str(model.get("name") or model["file"])
-
-
-def _data_set(results: Results) -> str:
-    """Return the name of the data set; for an array file, the name of the file."""
-    data = results.references.track.data
-    return data.name if data.path is None else Path(data.path).stem
 
 
 def _track(results: Results, table: pd.DataFrame, cells: Mapping[str, Mapping[tuple[str, str], str]]) -> Board:
@@ -127,8 +116,8 @@ def _track(results: Results, table: pd.DataFrame, cells: Mapping[str, Mapping[tu
     parts = f"R {splits.retain:,} · F {splits.forget:,} · V {splits.val:,} · T {splits.test:,}"
     tie = sampling_error(splits.forget, splits.test, track.protocol.seeds if splits.rule == "per-seed" else 1)
     facts = [
-        ("Data", f"{_data_set(results)}, {size}"),
-        ("Model", _architecture(results)),
+        ("Data", f"{data_set(track)}, {size}"),
+        ("Model", architecture(track)),
         ("Forgets", forgetting(track)),
         ("Examples", parts),
         *([("Access", tier)] if (tier := access(track)) else []),

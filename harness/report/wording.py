@@ -1,0 +1,16 @@
+"""Lists and counts in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+def listed(names: Iterable[str]) -> str:
+    """Return ``a``, ``a and b``, or ``a, b and c``."""
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def counted(count: int, noun: str) -> str:
+    """Return ``no setting``, ``1 setting`` or ``3 settings``."""
+    return f"{count or 'no'} {noun}{'' if count == 1 else 's'}"
