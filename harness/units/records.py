@@ -50,8 +50,11 @@ class Record:
     sha256: Sha256
     """Of the entry's source."""
     track: Name
+    """Name of the track; its digests say what exactly it was."""
     reference_digest: Sha256
+    """Of the track's data, splits, model and recipe."""
     protocol_digest: Sha256
+    """Of how the track's units run."""
     seed: Seed
     """The model seed."""
     status: EndStatus
@@ -61,12 +64,15 @@ class Record:
     seconds: WallSeconds | None
     """The unit's time on the host's clock."""
     cpu_seconds: Seconds | None
+    """CPU time, where the back end measures it."""
     peak_memory: Bytes | None
+    """The most memory that it had at one time."""
     retrain_seconds: WallSeconds | None
     """Retrain's time for the same seed, by the same path on the same machine (the numerator of RTE)."""
     logits: Sha256 | None
     """SHA-256 of the logits [n, classes] on every example of the data set."""
     date: Date
+    """When the unit ended, in UTC."""
     trusted: bool
     """Whether the back end that ran it was a trusted sandbox."""
     environment: Facts
@@ -74,6 +80,7 @@ class Record:
     log: Log = ""
     """The newest output."""
     warnings: Annotated[tuple[Reason, ...], rule(maxItems=100)] = ()
+    """What did not change the status but should be known."""
     parameters: Parameters = field(default_factory=dict)
     """All hyper-parameters, defaults included."""
     weight_distance: Annotated[float, rule(minimum=0, maximum=1e9)] | None = None

@@ -37,7 +37,9 @@ def section(name: str, verb: Verb, parent: click.Context) -> str:
     context = click.Context(verb, parent, info_name=name)
     usage = " ".join(verb.get_usage(context).removeprefix("Usage: ").split())
     records = (parameter.get_help_record(context) for parameter in verb.params)
-    rows = [f"| `{names.replace('|', ' / ')}` | {cell(meaning)} |" for names, meaning in filter(None, records) if meaning]
+    rows = [
+        f"| `{names.replace('|', ' / ')}` | {cell(meaning)} |" for names, meaning in filter(None, records) if meaning
+    ]
     examples = re.sub(r"^Examples?: ", "", " ".join((verb.epilog or "").replace("\b", "").split()))
     lines = [f"### `bench {name}`\n", f"```\n{usage}\n```\n", paragraphs(inspect.cleandoc(verb.help or "")), ""]
     lines += ["| option | meaning |", "|---|---|", *rows, ""] if rows else []

@@ -6,6 +6,7 @@ import ast
 import inspect
 import re
 import sys
+from collections.abc import Iterator
 from itertools import zip_longest
 
 from unlearn_bench.harness.units import records
@@ -27,14 +28,19 @@ def page() -> str:
 
 def section(record: type) -> str:
     """Return what a record is and its keys, with the types and texts of the source."""
+    rows = [f"| `{key}` | {type_of_key} | {text or MEANINGS[key]} |" for key, type_of_key, text in keys(record)]
+    head = [f"## {record.__name__}\n", f"{plain(record.__doc__ or '')}\n", "| key | type | meaning |", "|---|---|---|"]
+    return "\n".join([*head, *rows, ""])
+
+
+def keys(record: type) -> Iterator[tuple[str, str, str]]:
+    """Yield (key, type, text) of every field of a dataclass, as its source has them."""
     (definition,) = ast.parse(inspect.getsource(record)).body
     assert isinstance(definition, ast.ClassDef)
-    rows = []
     for field, below in zip_longest(definition.body, definition.body[1:]):
         if isinstance(field, ast.AnnAssign):
             text = ast.literal_eval(below.value) if isinstance(below, ast.Expr) else ""
-            rows.append(f"| `{ast.unparse(field.target)}` | {form(field.annotation)} | {plain(text)} |")
-    return "\n".join([f"## {record.__name__}\n", f"{plain(record.__doc__ or '')}\n", "| key | type | meaning |", "|---|---|---|", *rows, ""])
+            yield ast.unparse(field.target), form(field.annotation), plain(text)
 
 
 def form(annotation: ast.expr) -> str:
@@ -49,7 +55,11 @@ def form(annotation: ast.expr) -> str:
 
 def plain(text: str) -> str:
     """Return a docstring as one line of Markdown."""
-    return re.sub(r":\w+:`(\w+)`", r"`\1`", " ".join(text.split())).replace("``", "`")
+    return re.sub(r":\w+:`([\w.]+)`", r"`\1`", " ".join(text.split())).replace("``", "`")
+
+
+MEANINGS = {key: text for key, _, text in keys(records.Record)}
+"""What a key means in other records, too, where these do not say it again."""
 
 
 if __name__ == "__main__":
