@@ -22,10 +22,10 @@ _LIKENESS = {"G1": "like", "G2": "a little unlike"}
 
 def like_original(row: Values) -> bool:
     """Return whether the strongest evidence against a row cannot be told from what it is against Original."""
-    share, high = row.get(FORGETTING), row.get(f"{FORGETTING}_high")
-    if row["state"] == "reference" or pd.isna(share):
+    if row["state"] == "reference" or pd.isna(row.get(FORGETTING)):
         return False
-    return row["state"] == NO_BETTER or bool(share > REACHES_ORIGINAL and high >= 1)
+    share, high = float(row[FORGETTING]), float(row[f"{FORGETTING}_high"])
+    return row["state"] == NO_BETTER or (share > REACHES_ORIGINAL and high >= 1)
 
 
 def verdict(row: Values) -> str:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import partial
 from importlib.metadata import version
 
 import pandas as pd
 
-from unlearn_bench.harness.report.board_files import board_file
+from unlearn_bench.harness.report import board_documents, latex
 from unlearn_bench.harness.report.latex import escaped
 from unlearn_bench.harness.report.site import board_plots
 from unlearn_bench.harness.report.site.page_data import Board, plain
@@ -17,39 +16,34 @@ from unlearn_bench.harness.results import board as boards
 from unlearn_bench.harness.results.board import Results
 from unlearn_bench.harness.tracks.specification import Track
 
-FORMS = (("CSV", "csv", "csv"), ("JSON", "json", "json"), ("Parquet", "parquet", "parquet"), ("LaTeX", "latex", "tex"))
-"""What a link says, the form of ``bench leaderboard``, and the ending of the file."""
-
-
-@dataclass(frozen=True)
-class _TrackBoard:
-    """A board as ``board_file`` wants it."""
-
-    track: Track
-    rows: pd.DataFrame
-    null: Mapping[str, float]
-    floor: float | None
-    provenance: str
+FILES = {"CSV": "csv", "JSON": "json", "Parquet": "parquet", "LaTeX": "tex", "BibTeX of the methods": "bib"}
+"""What a link says, and the ending of the file."""
 
 
 def links(board: Board) -> list[tuple[str, str]]:
     """Return what the page of a track's board offers: a label and the file."""
-    named = [(label, f"data/{board.slug}.{ending}") for label, _, ending in FORMS]
-    named.append(("BibTeX of the methods", f"data/{board.slug}.bib"))
+    named = [(label, f"data/{board.slug}.{ending}") for label, ending in FILES.items()]
     return named + [(f"figure: {name} (SVG)", f"data/{board.slug}-{name}.svg") for name in _figures(board)]
 
 
 def files(results: Results, board: Board, table: pd.DataFrame) -> dict[str, Callable[[], str | bytes]]:
     """Return what :func:`links` names, as functions that make the content."""
-    entries = list(results.entries.values())
-    floor = boards.floor(results.references, entries)
-    whole = _TrackBoard(results.references.track, table, board.null, floor, results.references.provenance)
-    made: dict[str, Callable[[], str | bytes]] = {}
-    for _, form, ending in (*FORMS, ("", "bibtex", "bib")):
-        made[f"data/{board.slug}.{ending}"] = partial(board_file, whole, form)
-    for name, draw in _figures(board).items():
-        made[f"data/{board.slug}-{name}.svg"] = partial(lambda picture: f"{picture()}\n", draw)
-    return made
+    references = results.references
+    floor = boards.floor(references, list(results.entries.values()))
+    forms: dict[str, Callable[[], str | bytes]] = {
+        "csv": partial(board_documents.csv, table),
+        "json": partial(board_documents.as_json, table, references.track, board.null, floor, references.provenance),
+        "parquet": partial(board_documents.parquet, table),
+        "tex": partial(latex.table, table, references.track),
+        "bib": partial(latex.bibliography, table),
+    }
+    made = {f"data/{board.slug}.{ending}": forms[ending] for ending in FILES.values()}
+    figures = {f"data/{board.slug}-{name}.svg": partial(_text, draw) for name, draw in _figures(board).items()}
+    return made | figures
+
+
+def _text(draw: Callable[[], object]) -> str:
+    return f"{draw()}\n"
 
 
 def citation(track: Track, table: pd.DataFrame) -> str:

@@ -84,7 +84,7 @@ def relearning(curves: Mapping[str, RelearningCurve]) -> Markup:
     for name, curve in sorted(curves.items(), key=lambda pair: kinds[pair[0]] == "own"):
         means = curve.accuracy.mean(axis=0)
         path = "L".join(f"{x(step):.1f} {y(float(mean)):.1f}" for step, mean in zip(curve.steps, means, strict=True))
-        parts.append(tag("path", class_=f"roc {kinds[name]}", d=f"M{path}"))
+        parts.append(tag("path", class_=f"relearning {kinds[name]}", d=f"M{path}"))
     return picture("Accuracy on F while the models are trained on R", HEIGHT, parts, width=WIDTH)
 
 

@@ -78,12 +78,10 @@ def _said(row: Row, key: str) -> str:
 
 
 def _metrics(board: Board) -> list[Metric]:
-    on_pages = [
-        *leading("board page"),
-        *(metric for metric in shown("board page", board.corruption) if not metric.ranked),
-    ]
     if not board.single:
-        return leading("board page")
+        return list(leading("board page"))
+    others = [metric for metric in shown("board page", board.corruption) if not metric.ranked]
+    on_pages = [*leading("board page"), *others]
     wide = [metric for metric in shown("wide table", board.corruption) if metric not in on_pages]
     return [metric for metric in (*on_pages, *wide) if board.attacked or metric.reads != "shadows"]
 

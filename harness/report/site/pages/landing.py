@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from unlearn_bench.harness.report.site.contract import INDEX, Page, Site
@@ -55,7 +55,7 @@ def _matrix(cards: list[Board]) -> list[MatrixRow]:
     return sorted(made, key=lambda each: _order(each.row.name, by_track))
 
 
-def _order(name: str, by_track: list[Mapping[str, Row]]) -> tuple[int, float, str]:
+def _order(name: str, by_track: Sequence[Mapping[str, Row]]) -> tuple[int, float, str]:
     places = [(p.first + p.last) / 2 for rows in by_track if name in rows and (p := rows[name].position) is not None]
     return (-len(places), sum(places) / len(places) if places else 0.0, name)
 
