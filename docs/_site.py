@@ -1,6 +1,7 @@
 """Hook of MkDocs: give the site the layout of the repository, so that every link works in both places.
 
-The site has every tracked Markdown file at its own path, everything in ``docs/``, and each other file that a page links to.
+The site has every tracked Markdown file at its own path, everything in ``docs/``, and each other file that a page
+links to.
 """
 
 from __future__ import annotations

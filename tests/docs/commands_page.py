@@ -13,7 +13,8 @@ from unlearn_bench.harness.commands._verbs import GROUPS, Verb
 
 HEAD = """# Commands
 
-This page has what `bench COMMAND --help` prints. [exit-codes.md](exit-codes.md) lists exit codes and environment variables.
+This page has what `bench COMMAND --help` prints. Exit codes and environment variables are in
+[exit-codes.md](exit-codes.md).
 
 `python -m tests.docs.commands_page > docs/commands.md` writes this page from the commands.
 """

@@ -13,8 +13,9 @@ from unlearn_bench.harness.units import records
 
 HEAD = """# Records
 
-The store keeps one JSON document for every unit that has run; [store.md](store.md#what-is-in-it) says where each kind lies. Beside these keys a document
-has `format`, a number that grows when older versions would misread it. Readers ignore keys that they do not know.
+The store keeps one JSON document for every unit that has run; [store.md](store.md#what-is-in-it) says where each kind
+lies. Beside these keys a document has `format`, a number that grows when older versions would misread it. Readers
+ignore keys that they do not know.
 
 `python -m tests.docs.records_page > docs/records.md` writes this page from the dataclasses.
 """

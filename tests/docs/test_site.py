@@ -12,7 +12,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 LOADED = re.compile(
-    r"<(?:script|link|img|source|iframe)\b[^>]*?\b(?:src|href|srcset)=[\"']?((?:https?:)?//[^\"' >]+)|url\((https?:[^)]+)\)"
+    r"<(?:script|link|img|source|iframe)\b[^>]*?\b(?:src|href|srcset)=[\"']?((?:https?:)?//[^\"' >]+)"
+    r"|url\((https?:[^)]+)\)"
 )
 
 
