@@ -31,13 +31,14 @@ from unlearn_bench.harness.commands._verbs import verb
     is_flag=False,
     flag_value=0,
     metavar="[INDEX]",
-    help="Only check whether containers get this GPU: driver, engine, image, and a unit that trains on it.",
+    help="Only check whether containers (or --sandbox) get this GPU, with units that use and misuse it.",
 )
 def command(as_json: bool, sandbox: str | None, attacks: str | None, gpu: int | None) -> None:
     """Check this machine: libraries, disk and memory, sandboxes, whether cores disturb each other.
 
     Every limit that the chosen sandbox promises is tried in a real one. Each failing line ends with its remedy. The
-    exit code is 20 when something that every run needs is missing.
+    exit code is 20 when something that every run needs is missing. The attack suite also decides whether this machine
+    trusts a back end that has to earn it, such as podman.
     """
     if attacks is not None:
         _attack(sandbox, "json" if as_json else attacks)
@@ -46,7 +47,7 @@ def command(as_json: bool, sandbox: str | None, attacks: str | None, gpu: int | 
     from unlearn_bench.harness.support.errors import EXIT_CODES
 
     results = []
-    for check in checks.examine(sandbox or "auto") if gpu is None else engine_checks.gpu(gpu):
+    for check in checks.examine(sandbox or "auto") if gpu is None else engine_checks.gpu(gpu, sandbox or "docker"):
         results.append(check)
         if not as_json:
             mark = "ok  " if check.ok else "FAIL" if check.needed else "warn"
@@ -71,4 +72,6 @@ def _attack(sandbox: str | None, form: str) -> None:
         click.echo(json.dumps([vars(result) | {"ok": result.ok} for result in results], indent=1))
     else:
         click.echo((attack_suite.markdown if form == "markdown" else attack_suite.summary)(results))
+    if conclusion := attack_suite.conclude(sandbox, results):
+        click.echo(conclusion, err=form != "text")
     sys.exit(EXIT_CODES["ok" if all(result.ok for result in results) else "infra"])
