@@ -54,12 +54,14 @@ def pull_result(
 ) -> PullResult:
     """Return the result of a pull request whose scoring ``started`` at a time (ISO 8601).
 
-    Its exit code is that of the first entry that failed, or else of the first that does not apply to the network.
+    Its exit code is that of the first entry that failed, or else of the first that does not apply to the network; an
+    entry that was not run because it is invalid counts as failed.
     """
     track = references.track
     failed = [entry for entry in entries if entry.status not in ("ok", "not-applicable")]
     ended = [*failed, *(entry for entry in entries if entry.status == "not-applicable")]
-    exit_code = EXIT_CODES["invalid"] if pull.refusals else ended[0].exit_code if ended else 0
+    broken = pull.refusals or (pull.invalid and not failed)
+    exit_code = EXIT_CODES["invalid"] if broken else ended[0].exit_code if ended else 0
     return PullResult(
         format=FORMAT,
         kind="smoke" if smoke else "score",
@@ -76,10 +78,11 @@ def pull_result(
             analysis_digest=track.analysis_digest,
             sealed=bool(track.sealed),
         ),
-        status="refused" if pull.refusals else "failed" if failed else "ok",
+        status="refused" if pull.refusals else "failed" if failed or pull.invalid else "ok",
         exit_code=exit_code,
         refusals=pull.refusals,
         entries=tuple(entries),
+        invalid=pull.invalid,
     )
 
 
@@ -111,6 +114,7 @@ def entry_result(
         shadow=None
         if sealed or shadow is None
         else ShadowResult(shadow, yardstick_units.measured(references, shadow.entry)),
+        notes=entry.notes,
     )
 
 

@@ -8,8 +8,10 @@ from typing import Any, Protocol
 
 import pandas as pd
 
+from unlearn_bench.harness.report.board_documents import as_csv
 from unlearn_bench.harness.report.cells import NONE, mean_with_interval, number, shortened
 from unlearn_bench.harness.report.latex import bibliography, escaped
+from unlearn_bench.harness.support import text
 from unlearn_bench.harness.tracks.specification import Track
 from unlearn_bench.scoring.literature_columns import COLUMNS, MIA
 from unlearn_bench.scoring.metric import Metric
@@ -43,7 +45,7 @@ def literature_file(table: LiteratureRows, form: str) -> bytes:
         content: bytes = _typed(table.rows).to_parquet(index=False, engine="pyarrow")
         return content
     if form == "csv":
-        return str(_typed(table.rows).to_csv(index=False, float_format="%.6g", lineterminator="\n")).encode()
+        return as_csv(_typed(table.rows)).encode()
     if form == "bibtex":
         return f"{bibliography(table.rows)}\n".encode()
     forms = {"table": terminal, "markdown": markdown, "latex": latex, "json": as_json}
@@ -63,7 +65,7 @@ def terminal(table: LiteratureRows) -> str:
     lines.append("gap, ToW, JS and act compare with Retrain of the same seed; what each can see: docs/literature.md")
     if (~table.rows["state"].isin(COMPLETE)).any():
         lines.append("* its state on the board is not ok: see bench leaderboard")
-    return "\n".join([*lines, *table.notes])
+    return text.visible("\n".join([*lines, *table.notes]))
 
 
 def markdown(table: LiteratureRows) -> str:
@@ -71,7 +73,10 @@ def markdown(table: LiteratureRows) -> str:
     heads = ["method", *(column.title for column in COLUMNS)]
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for _, row in table.rows.iterrows():
-        cells = [_named(row), *(mean_with_interval(row, column.name, column.digits) for column in COLUMNS)]
+        cells = [
+            text.markdown(_named(row)),
+            *(mean_with_interval(row, column.name, column.digits) for column in COLUMNS),
+        ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -114,7 +119,7 @@ def as_json(table: LiteratureRows) -> str:
         "notes": list(table.notes),
         "rows": json.loads(_typed(table.rows).to_json(orient="records", double_precision=6)),
     }
-    return json.dumps(content, indent=1, ensure_ascii=False)
+    return json.dumps(content, indent=1)
 
 
 def _typed(rows: pd.DataFrame) -> pd.DataFrame:

@@ -24,6 +24,7 @@ from unlearn_bench.harness.report.neighbours import told_apart
 from unlearn_bench.harness.report.track_notes import access, pretraining
 from unlearn_bench.harness.results.badges import DISQUALIFIED, SELF_REPORTED, UNTRUSTED
 from unlearn_bench.harness.results.review import NOT_REPRODUCED, VERIFIED
+from unlearn_bench.harness.support.text import visible
 from unlearn_bench.harness.tracks.specification import Track
 from unlearn_bench.scoring.groups import GROUPS
 from unlearn_bench.scoring.metric import Metric
@@ -100,7 +101,7 @@ def table(
         lines.append(shortened(f"– {shortened(str(row['entry']), 18)} not applicable: {row['reason']}", 100))
     for _, row in board[board["inconsistent"] != ""].iterrows():
         lines.append(f"! {shortened(str(row['entry']), 18)} inconsistent: {row['inconsistent']}")
-    return "\n".join(lines)
+    return visible("\n".join(lines))
 
 
 def _from_checkpoints(board: pd.DataFrame) -> pd.Series[bool]:
@@ -125,7 +126,7 @@ def verdict(board: pd.DataFrame, entry: str) -> str:
     seeds = f"{row['seeds_ok']}/{row['seeds_total']} seeds ok"
     place = _place(row, int(board["position"].notna().sum()))
     if row["seeds_ok"] == 0:
-        return f"{place} · {seeds}"
+        return visible(f"{place} · {seeds}")
     parts = []
     for metric in ranked():
         if metric.reads == "panel":
@@ -137,7 +138,7 @@ def verdict(board: pd.DataFrame, entry: str) -> str:
         letter = group(row, metric.name)
         words = f", {metric.in_words[GROUPS.index(letter)]}" if letter in GROUPS else ""
         parts.append(f"{metric.title} {number}" + ("" if letter == NONE else f" ({letter}{words})"))
-    return " · ".join([place, *parts, seeds, *([row["verified"]] if row["verified"] else [])])
+    return visible(" · ".join([place, *parts, seeds, *([row["verified"]] if row["verified"] else [])]))
 
 
 def _place(row: pd.Series[Any], placed: int) -> str:
