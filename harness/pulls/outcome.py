@@ -12,6 +12,7 @@ import pandas as pd
 from unlearn_bench.harness.pulls.provenance import Harness
 from unlearn_bench.harness.pulls.pull_request import PullRequest, Submission
 from unlearn_bench.harness.pulls.result import (
+    CELL,
     DIFFERING,
     FORMAT,
     EntryResult,
@@ -28,6 +29,7 @@ from unlearn_bench.harness.support.errors import EXIT_CODES
 from unlearn_bench.harness.units import disclosure, yardstick_units
 from unlearn_bench.harness.units.blame import BLAME
 from unlearn_bench.harness.units.records import Record, ShadowRecord
+from unlearn_bench.sandbox.text import one_line
 from unlearn_bench.scoring.seed_rows import DOES_NOT_APPLY, NOT_APPLICABLE
 
 NEIGHBOURS = 2
@@ -126,9 +128,13 @@ def standing(references: References, name: str) -> Standing:
         return Standing()
     rows = ranked[ranked["kind"] != "reference"].reset_index(drop=True)
     position = int(rows.index[rows["entry"] == name][0])
-    neighbours = rows.iloc[max(0, position - NEIGHBOURS) : position + NEIGHBOURS + 1]
-    rows = pd.concat([neighbours, ranked[ranked["kind"] == "reference"]])
-    return Standing(terminal_board.verdict(ranked, name), tuple(json.loads(rows.to_json(orient="records"))))
+    nearest = rows.iloc[max(0, position - NEIGHBOURS) : position + NEIGHBOURS + 1]
+    rows = pd.concat([nearest, ranked[ranked["kind"] == "reference"]])
+    neighbours = [
+        {column: one_line(cell, CELL) if isinstance(cell, str) else cell for column, cell in row.items()}
+        for row in json.loads(rows.to_json(orient="records"))
+    ]
+    return Standing(terminal_board.verdict(ranked, name), tuple(neighbours))
 
 
 def blobs(references: References, result: PullResult) -> dict[str, bytes]:

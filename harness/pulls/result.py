@@ -35,6 +35,8 @@ LARGEST = 64 << 20
 DIFFERING = 50
 """The most files that are listed of a harness that differs."""
 UNITS = 9999
+CELL = 400
+"""Characters of a text in a row of a board, at most."""
 
 Score = Annotated[float, rule(minimum=-1e9, maximum=1e9)]
 ExitCode = Annotated[int, rule(enum=sorted(EXIT_CODES.values()))]
@@ -43,7 +45,7 @@ Row = Annotated[
     rule(
         maxProperties=200,
         propertyNames={"pattern": "^[A-Za-z0-9_]{1,40}$"},
-        additionalProperties={"type": ["string", "number", "boolean", "null"], "maxLength": 400},
+        additionalProperties={"type": ["string", "number", "boolean", "null"], "maxLength": CELL},
         required=["entry", "state"],
         properties={"entry": {"type": "string", "pattern": f"^{NAME}$"}},
     ),

@@ -18,7 +18,7 @@ from unlearn_bench.harness.support.text import HIDDEN
 from unlearn_bench.harness.tracks.loading import load_track
 from unlearn_bench.harness.units import entry_sources, tuning
 
-FUZZED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+FUZZED = settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 UNLEARN = "def unlearn(model, retain, *, {}): ...\n"
 TRACK = load_track("digits-resnet18")
 

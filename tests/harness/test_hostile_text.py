@@ -31,7 +31,7 @@ from unlearn_bench.harness.support.errors import BenchError
 from unlearn_bench.harness.support.text import HIDDEN
 from unlearn_bench.harness.tracks.loading import load_track
 
-FUZZED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+FUZZED = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 TRACK = load_track("digits-resnet18")
 FORMULA = '=HYPERLINK("http://evil.example")'
 FREE = ("entry", "reason", "inconsistent", "hardware", "provisional")
