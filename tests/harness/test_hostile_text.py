@@ -28,7 +28,7 @@ from unlearn_bench.harness.report.site.templating import render_text
 from unlearn_bench.harness.results import board
 from unlearn_bench.harness.store.store import Snapshot
 from unlearn_bench.harness.support.errors import BenchError
-from unlearn_bench.harness.support.text import HIDDEN
+from unlearn_bench.harness.support.text import HIDDEN, visible
 from unlearn_bench.harness.tracks.loading import load_track
 
 FUZZED = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -139,13 +139,16 @@ def test_a_page_shows_text_as_it_is(value: object) -> None:
 
 
 SHA, COMMIT = "0" * 64, "0" * 40
+SHOWN = TEXT.map(visible)
+"""Text that a result may hold."""
+CELLS = st.one_of(SHOWN, SHOWN, st.floats(-1e9, 1e9), st.integers(-9, 9), LITERALS)
 ROWS = st.lists(
-    st.dictionaries(st.one_of(st.sampled_from([*columns.columns()]), TEXT), st.one_of(TEXT, LITERALS), max_size=12).map(
-        {"entry": "www.example", "state": "ok"}.__or__
+    st.dictionaries(st.sampled_from([*columns.columns()]), CELLS, max_size=9).map(
+        lambda row: {**row, "entry": "www.example", "state": str(row.get("state", "ok"))}
     ),
-    max_size=3,
+    max_size=2,
 )
-SCORE = st.one_of(st.none(), st.floats(), st.integers())
+SCORE = st.one_of(st.none(), st.floats(-1e9, 1e9), st.floats())
 
 
 def document(verdict: str, remedy: str, rows: list[dict[str, Any]], scores: list[Any], title: str) -> dict[str, Any]:
@@ -169,9 +172,11 @@ def document(verdict: str, remedy: str, rows: list[dict[str, Any]], scores: list
 
 
 @FUZZED
-@given(TEXT, TEXT, ROWS, st.lists(SCORE, max_size=3), TEXT)
+@given(st.one_of(SHOWN, TEXT), SHOWN, ROWS, st.lists(SCORE, max_size=3), SHOWN)
 @example("", "", [], [], "")
-@example(EVIL["reason"], FORMULA, [{"entry": "mine", "state": "ok", "verified": "<b>@all"}], [1e9, -1e9], "<b>")
+@example(
+    visible(EVIL["reason"]), FORMULA, [{"entry": "mine", "state": "ok", "verified": "<b>@all"}], [1e9, -1e9], "<b>"
+)
 @example("", "", [{"entry": "mine", "state": "ok", "seeds_ok": 1e300, "position": 1e300}], [], "")
 def test_a_result_is_refused_or_its_comment_is_plain_text(
     verdict: str, remedy: str, rows: list[dict[str, Any]], scores: list[Any], title: str
