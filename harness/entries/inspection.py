@@ -40,6 +40,8 @@ LOADERS = frozenset({"builtins", "ctypes", "importlib", "marshal", "pickle"})
 NOTES = 40
 """The most notes on an entry."""
 DATA = ("model", "retain", "forget", "val")
+METADATA_SIZE = 16 * 1024
+"""The most characters of a metadata block."""
 METADATA = re.compile(r"(?m)^# /// (?P<type>[a-zA-Z0-9-]+)$\s(?P<content>(^#(| .*)$\s)+)^# ///$")  # PEP 723
 
 
@@ -196,6 +198,12 @@ def _metadata(text: str, problems: list[tuple[str, str]]) -> tuple[Any, Any]:
     """Return the table ``tool.bench`` and the ``dependencies`` of the metadata block."""
     blocks = [match for match in METADATA.finditer(text) if match["type"] == "script"]
     if not blocks:
+        return {}, []
+    if len(blocks) > 1:
+        problems.append(("there are several metadata blocks", "leave one of them (PEP 723)"))
+        return {}, []
+    if len(blocks[0]["content"]) > METADATA_SIZE:
+        problems.append((f"the metadata block has more than {METADATA_SIZE:,} characters", "shorten it"))
         return {}, []
     lines = [line[2:] if line.startswith("# ") else line[1:] for line in blocks[0]["content"].split("\n")]
     try:

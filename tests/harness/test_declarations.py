@@ -28,7 +28,7 @@ def read(source: str) -> Entry:
 
 
 def with_metadata(lines: str, source: str = UNLEARN.format("lr=1.0")) -> str:
-    block = "".join(f"# {line}\n" for line in ["/// script", *lines.split("\n"), "///"])
+    block = "".join(f"# {line}\n" if line else "\n" for line in ["/// script", *lines.split("\n"), "///"])
     return block + source
 
 
@@ -36,7 +36,7 @@ REFUSED = {
     "[tool.bench]\nx = nan": "x in [tool.bench] is not finite",
     "[tool.bench]\nx = [1, [-inf]]": "x in [tool.bench] is not finite",
     f"[tool.bench]\nx = {2**63}": "x in [tool.bench] has more than 64 bits",
-    f"[tool.bench]\nx = 0x{'f' * 20_000}": "a value that is too large",
+    f"[tool.bench]\nx = 0x{'f' * 10_000}": "a value that is too large",
     f"[tool.bench]\nx = {'9' * 5_000}": "a value that is too large",
     f"[tool.bench]\nx = {'[' * 5_000}{']' * 5_000}": "nests too deeply",
     "[tool.bench]\nx = [[[[1]]]]": "x in [tool.bench] nests more than 3 levels deep",
@@ -47,6 +47,8 @@ REFUSED = {
     '[tool.bench]\n"' + "k" * 65 + '" = 1': "a key of [tool.bench] has more than 64 characters",
     "[tool.bench]\n" + "\n".join(f"k{i} = 1" for i in range(33)): "[tool.bench] has 33 keys, more than 32",
     "[tool.bench]\ntitle = 1": "the title in [tool.bench] is not text",
+    "a." * 10_000 + "a = 1": "the metadata block has more than 16,384 characters",
+    "x = 1\n///\n\n/// script\nx = 2": "there are several metadata blocks",
     "tool = 1": "[tool.bench] in the metadata block is not a table",
     "[tool]\nbench = 1": "[tool.bench] in the metadata block is not a table",
     "dependencies = [1]": "dependencies in the metadata block is not a list of texts",
