@@ -178,6 +178,7 @@ def document(verdict: str, remedy: str, rows: list[dict[str, Any]], scores: list
     visible(EVIL["reason"]), FORMULA, [{"entry": "mine", "state": "ok", "verified": "<b>@all"}], [1e9, -1e9], "<b>"
 )
 @example("", "", [{"entry": "mine", "state": "ok", "seeds_ok": 1e300, "position": 1e300}], [], "")
+@example("", "", [{"entry": "mine", "state": "ok", "position": 1}], [], "")
 def test_a_result_is_refused_or_its_comment_is_plain_text(
     verdict: str, remedy: str, rows: list[dict[str, Any]], scores: list[Any], title: str
 ) -> None:
