@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from unlearn_bench.harness.entries import values
 from unlearn_bench.harness.entries.entry import ORACLE_FREE, Entry
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.references.roles import tuning_shadows
@@ -344,6 +345,8 @@ def choice(name: str, sha256: str, track: Track, store: Store, setting: Setting 
             candidates.append(msgspec.json.decode(shipped.read_bytes(), type=SearchChoice))
         for candidate in candidates:  # the store's may be of an older source
             if candidate is not None and candidate.sha256 == sha256:
+                if why := values.fault(dict(candidate.parameters), values.DEPTH + 1):
+                    raise store.damaged(f"tuned/{folder}", name, f"its choice {why}")
                 return candidate
     return None
 
