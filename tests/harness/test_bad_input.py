@@ -99,14 +99,6 @@ def test_a_name_with_a_mistake_is_answered_with_the_one_that_was_meant(tmp_path:
     expect(run("show", "scrup"), 2, "", "your command", "did you mean scrub?")
 
 
-def test_a_search_without_a_space_ends_before_anything_is_trained(tmp_path: Path) -> None:
-    path = tmp_path / "mine.py"
-    path.write_text(IDENTITY)
-    result = run("tune", str(path))
-    expect(result, 2, "mine declares no SEARCH_SPACE", "your method", "submissions/README.md")
-    assert "to train" not in result.stderr
-
-
 def test_a_remedy_has_the_name_of_the_track() -> None:
     remedy = "bench prepare cifar10-resnet18 --download"
     expect(run("prepare", "cifar10-resnet18"), 20, "missing or damaged", "this machine", remedy)
