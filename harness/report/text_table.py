@@ -30,9 +30,8 @@ PLAIN = Look()
 
 def wrapped(text: str, look: Look) -> list[str]:
     """Return the lines of a text that is as wide as a table may be, with its hidden characters shown."""
-    return textwrap.wrap(
-        visible(text), look.width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
-    )
+    lines = textwrap.TextWrapper(look.width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+    return lines.wrap(visible(text))
 
 
 @dataclass(frozen=True)
