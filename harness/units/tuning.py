@@ -157,7 +157,8 @@ class Study:
     ) -> None:
         import optuna
         from optuna.storages import JournalStorage
-        from optuna.storages.journal import JournalFileBackend
+
+        from unlearn_bench.harness.units.study_journal import StudyJournal
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.references, self.entry, self.objective, self.setting = references, entry, objective, setting
@@ -171,13 +172,11 @@ class Study:
         if track.protocol.access != "full":
             identity |= {"access": track.protocol.access, "retain_per_class": track.protocol.retain_per_class}
         self._name = digest(identity)[:16]
-        self._journal = f"tune/{track.name}/{entry.name}-{self._name}.journal"
-        path = references.store.root / self._journal
-        path.parent.mkdir(parents=True, exist_ok=True)
+        journal = StudyJournal(references.store, f"tune/{track.name}", f"{entry.name}-{self._name}")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             self._study = optuna.create_study(
-                storage=JournalStorage(JournalFileBackend(str(path))),
+                storage=JournalStorage(journal),
                 study_name=self._name,
                 load_if_exists=True,
                 direction="minimize",
@@ -239,8 +238,6 @@ class Study:
         trial.set_user_attr("cpu_seconds", round(sum(result.cpu_seconds or 0.0 for _, result in ordered), 3))
         loss = float(np.mean([WORST if term is None else term.total for term in terms]))
         frozen = self._study.tell(trial, loss)
-        store = self.references.store
-        store.share(store.root / self._journal, self._journal)
         return _trial(frozen, self.entry)
 
     def best(self) -> Trial:
