@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +20,8 @@ from unlearn_bench.harness.doctor.disk import YOUNG
 from unlearn_bench.harness.store import document_bytes
 from unlearn_bench.harness.store.mirror import UNSENT
 from unlearn_bench.harness.store.store import SHIPPED, Store, read_blob
-from unlearn_bench.harness.support.errors import StoreError, Unwritable
-from unlearn_bench.harness.support.files import PART, read_checked, sha256_of, write_file, writing
+from unlearn_bench.harness.support.errors import Unwritable
+from unlearn_bench.harness.support.files import PART, is_checked, sha256_of, write_file, writing
 
 SET_ASIDE = "damaged"
 NO_DOCUMENTS = (SET_ASIDE, "blobs", "stores", "logs", "locks")
@@ -87,6 +87,8 @@ def _documents(store: Store) -> Iterator[Check]:
         place = _place(path, store.root)
         try:
             content, has_digest = document_bytes.decode(place, path.read_bytes())
+        except FileNotFoundError:  # a command that runs beside this one has removed it
+            continue
         except OSError as error:
             yield _set_aside(store, _Damaged(path, str(error)))
             continue
@@ -136,28 +138,24 @@ def _place(path: Path, root: Path) -> str:
 
 
 def _arrays(root: Path) -> Iterator[Path | _Damaged]:
-    for path in sorted((root / "blobs").glob("*/*")):
-        if path.name.startswith("."):
-            continue
-        try:
-            intact = read_blob(path) is not None
-        except OSError as error:
-            yield _Damaged(path, str(error))
-            continue
-        yield path if intact else _Damaged(path, "it does not match its digest")
+    for path in sorted((root / "blobs").glob("*/[!.]*")):
+        yield from _examined(path, lambda path: read_blob(path) is not None)
 
 
 def _others(root: Path) -> Iterator[Path | _Damaged]:
     for path in sorted((root / "inputs").glob("*.safetensors")):
-        intact = path.stem.endswith(f"-{sha256_of(path)}")
-        yield path if intact else _Damaged(path, "it does not match its digest")
+        yield from _examined(path, lambda path: path.stem.endswith(f"-{sha256_of(path)}"))
     for path in sorted((*(root / "checkpoints").glob("[!.]*"), *(root / "held-weights").glob("[!.]*"))):
-        try:
-            read_checked(path, "")
-        except StoreError:
-            yield _Damaged(path, "it does not match its digest")
-        else:
-            yield path
+        yield from _examined(path, is_checked)
+
+
+def _examined(path: Path, intact: Callable[[Path], bool]) -> Iterator[Path | _Damaged]:
+    try:
+        yield path if intact(path) else _Damaged(path, "it does not match its digest")
+    except FileNotFoundError:  # a command that runs beside this one has removed it
+        return
+    except OSError as error:
+        yield _Damaged(path, str(error))
 
 
 def _set_aside(store: Store, damaged: _Damaged) -> Check:

@@ -21,6 +21,7 @@ from types import TracebackType
 from typing import Any
 
 from unlearn_bench.harness.support.errors import EXIT_CODES, BenchError
+from unlearn_bench.harness.support.files import writing
 
 logger = logging.getLogger(__name__)
 
@@ -176,15 +177,16 @@ def try_lock(fd: int, mode: int) -> bool:
 @contextmanager
 def opened(path: Path) -> Iterator[int]:
     """Open a lock file; another user's file can only be read, which is enough to lock it."""
-    if not path.parent.exists():
-        path.parent.parent.mkdir(parents=True, exist_ok=True)
-        with suppress(FileExistsError):
-            path.parent.mkdir()
-            path.parent.chmod(0o1777)
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except FileNotFoundError:
-        fd = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+    with writing(path):
+        if not path.parent.exists():
+            path.parent.parent.mkdir(parents=True, exist_ok=True)
+            with suppress(FileExistsError):
+                path.parent.mkdir()
+                path.parent.chmod(0o1777)
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except FileNotFoundError:
+            fd = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
     try:
         yield fd
     finally:

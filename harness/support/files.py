@@ -16,6 +16,7 @@ PART = ".part"
 """Ending of a file that is being written."""
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _REFUSED = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.EEXIST)
+_NAMED_BY = "BENCH_HOME for the store, BENCH_LOCKS for device locks"
 _DIGEST = hashlib.sha256().digest_size
 
 
@@ -39,7 +40,7 @@ def writing(path: Path) -> Iterator[None]:
             remedy = "free some space and run the same command again: what was finished is kept"
             raise Unwritable(f"the disk of the store is full: {path} cannot be written", remedy) from error
         if error.errno in _REFUSED:
-            remedy = f"make {path.parent} a folder that you may write to, or choose another (the store's is BENCH_HOME)"
+            remedy = f"make {path.parent} a folder that you may write to, or name another one: {_NAMED_BY}"
             raise Unwritable(f"{path} cannot be written: {error.strerror}", remedy) from error
         raise
 
@@ -56,9 +57,18 @@ def read_checked(path: Path, remedy: str) -> bytes:
         StoreError: the file has changed since; its remedy is ``remedy``.
     """
     content = path.read_bytes()
-    if hashlib.sha256(content[_DIGEST:]).digest() != content[:_DIGEST]:
+    if not _matches(content):
         raise StoreError(f"damaged store: {path} does not match its digest", remedy)
     return content[_DIGEST:]
+
+
+def is_checked(path: Path) -> bool:
+    """Return whether a file is as :func:`write_checked` wrote it."""
+    return _matches(path.read_bytes())
+
+
+def _matches(content: bytes) -> bool:
+    return hashlib.sha256(memoryview(content)[_DIGEST:]).digest() == content[:_DIGEST]
 
 
 def sha256_of(path: Path) -> str:
