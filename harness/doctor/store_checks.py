@@ -99,7 +99,8 @@ def _documents(store: Store) -> Iterator[Check]:
         from_the_future += str(content.get("date", "")) > latest
         if not has_digest:
             try:
-                store.write(*place.rsplit("/", 1), content)
+                kind, name = place.rsplit("/", 1)
+                store.write(kind, name, content)
                 given += 1
             except Unwritable as error:
                 yield Check("documents", f"{path} has no digest and cannot get one: {error.message}", error.remedy)
@@ -143,7 +144,7 @@ def _arrays(root: Path) -> Iterator[Path | _Damaged]:
 
 
 def _others(root: Path) -> Iterator[Path | _Damaged]:
-    for path in sorted((root / "inputs").glob("*.safetensors")):
+    for path in sorted((root / "inputs").glob("*-*.safetensors")):
         yield from _examined(path, lambda path: path.stem.endswith(f"-{sha256_of(path)}"))
     for path in sorted((*(root / "checkpoints").glob("[!.]*"), *(root / "held-weights").glob("[!.]*"))):
         yield from _examined(path, is_checked)

@@ -8,6 +8,7 @@ leaves undisturbed.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import os
 import random
 import shutil
@@ -109,6 +110,7 @@ class Machine:
 
     def __init__(self, folder: Path, program: Path) -> None:
         self.folder, self.program = folder, program
+        folder.mkdir(exist_ok=True)
         (folder / "track.toml").write_text(TRACK)
         (folder / "mine.py").write_text(ENTRY)
 
@@ -160,7 +162,8 @@ def _old_documents(store: Store) -> None:
 
 def _inputs(store: Store) -> None:
     for number in range(20):
-        write_file(store.root / "inputs" / f"{number}.safetensors", b"x")
+        content = bytes([number])
+        write_file(store.root / "inputs" / f"{number}-{hashlib.sha256(content).hexdigest()}.safetensors", content)
 
 
 PREPARATIONS: Mapping[str, Callable[[Store], None]] = {
