@@ -72,3 +72,7 @@ class StoreError(BenchError):
 
     def __init__(self, what: str, remedy: str) -> None:
         super().__init__(what, "this machine", remedy, EXIT_CODES["infra"])
+
+
+class Unwritable(StoreError):
+    """A file that cannot be written: its disk is full or read-only, or its folder belongs to somebody else."""
