@@ -122,12 +122,13 @@ def _unexpected(error: Exception, quote: bool) -> BenchError:
 
     now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     log = home() / "logs" / f"{now}-{os.getpid()}.txt"
+    trace = traceback.format_exc()
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
-        log.write_text(traceback.format_exc())
+        log.write_text(trace)
         log_place = str(log)
     except OSError:  # a full or read-only disk may be the very reason
-        traceback.print_exc()
+        click.echo(trace, err=True)
         log_place = "above"
     what = f"{type(error).__name__}: {error}".splitlines()[0][:200] if quote else type(error).__name__
     whose: Owner = "this machine" if isinstance(error, OSError) else "the benchmark"

@@ -154,7 +154,7 @@ def _unmet(requirements: Sequence[str]) -> str | None:
 def started(job: Job, child: ChildSpec) -> Iterator[RunningChild]:
     """Start a job's process with its limits; it and everything that it started are dead after the block."""
     limits = _limits(job, child.family.user)
-    with subprocess.Popen(
+    popen = subprocess.Popen(
         _launched(child.command, child.family.user, job.cpus, limits, child.reach),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -163,12 +163,12 @@ def started(job: Job, child: ChildSpec) -> Iterator[RunningChild]:
         cwd=child.folder,
         env=dict(child.environment),
         start_new_session=True,
-    ) as popen:
-        running = RunningChild(popen, job.limits, child.family)
-        try:
-            yield running
-        finally:
-            running.close()
+    )
+    running = RunningChild(popen, job.limits, child.family)
+    try:
+        yield running
+    finally:
+        running.close()
 
 
 class RunningChild:
@@ -216,10 +216,7 @@ class RunningChild:
 
     def over_memory(self) -> bool:
         """Return whether all its processes together use more memory than the unit may."""
-        members = self._family.members(self._popen.pid)
-        used = sum(member.resident for member in members)
-        if used > self._limits.memory and len(members) > 1:  # pages shared by workers were counted several times
-            used = sum(procfs.proportional(member.pid) for member in members)
+        used = procfs.memory(self._family.members(self._popen.pid), self._limits.memory)
         self._peak = max(self._peak, used)
         return used > self._limits.memory
 
@@ -233,7 +230,11 @@ class RunningChild:
         by_itself = self._ended()
         members = self._family.members(self._popen.pid)
         self._peak = max([self._peak, *(procfs.peak(member.pid) for member in members)])
-        self._family.kill(self._popen.pid)
+        survivors = [member.pid for member in self._family.kill(self._popen.pid)]
+        if survivors:
+            failure = f"process {survivors[0]} cannot be killed; a driver holds it: see `dmesg`, or restart the machine"
+            self._exit = Exit(None, peak_memory=self._peak or None, log=self._rest(), failure=failure)
+            return self._exit
         code = self._popen.wait()
         self._exit = Exit(code if by_itself else None, peak_memory=self._peak or None, log=self._rest())
         return self._exit
@@ -242,6 +243,10 @@ class RunningChild:
         """Stop it and close what watches its streams."""
         self.stop(grace=0)
         self._selector.close()
+        for stream in (self._popen.stdin, self._popen.stdout, self._popen.stderr):
+            with suppress(BrokenPipeError):  # what was not read by the ended process
+                assert stream is not None
+                stream.close()
 
     def _ended(self) -> bool:
         # the leader stays a zombie until stop() has read its times and killed its family

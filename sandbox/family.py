@@ -19,6 +19,9 @@ from unlearn_bench.sandbox.procfs import Member
 USERS = range(60706, 61184)
 """User ids of units that root starts: ids that neither distributions nor systemd assign."""
 
+PATIENCE = 30.0
+"""Seconds in which a killed process must have ended."""
+
 
 @dataclass(frozen=True)
 class Family:
@@ -33,15 +36,19 @@ class Family:
         """Return all of them, zombies included."""
         return procfs.members(first) if self.user is None else procfs.owned(self.user)
 
-    def kill(self, first: int) -> None:
-        """End every one of them; return when none is alive."""
+    def kill(self, first: int) -> list[Member]:
+        """End every one of them; return those that the kernel could not end, as a driver does not let go of them."""
+        give_up = time.monotonic() + PATIENCE
         while alive := [member for member in self.members(first) if member.alive]:
+            if time.monotonic() > give_up:
+                break
             if self.user is not None:
                 _kill_all_of(self.user)
             for member in alive:
                 with suppress(ProcessLookupError):
                     os.kill(member.pid, signal.SIGKILL)
             time.sleep(0.001)
+        return alive
 
 
 @contextmanager

@@ -1,9 +1,9 @@
-"""What Linux's ``/proc`` tells of single processes, and of those of a session or a user."""
+"""What Linux's ``/proc`` tells of single processes, and of those of a session, a user or a process namespace."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -59,6 +59,28 @@ def owned(user: int) -> list[Member]:
 def users() -> set[int]:
     """Return the ids of all users that have a process."""
     return {owner for _, owner in _owners()}
+
+
+def together_with(pid: int) -> list[Member]:
+    """Return all processes in the process namespace of a process, zombies included; none if it cannot be read."""
+    namespace = pid_namespace(pid)
+    return [member for member in _all() if pid_namespace(member.pid) == namespace] if namespace else []
+
+
+def pid_namespace(pid: int) -> str:
+    """Return the process namespace of a process; an empty text if it cannot be read."""
+    try:
+        return str((PROC / str(pid) / "ns" / "pid").readlink())
+    except OSError:  # it has ended, or is another user's
+        return ""
+
+
+def memory(members: Sequence[Member], limit: int) -> int:
+    """Return the memory of processes in bytes; only above ``limit`` are pages that they share counted once."""
+    used = sum(member.resident for member in members)
+    if used > limit and len(members) > 1:
+        used = sum(proportional(member.pid) for member in members)
+    return used
 
 
 def _pids() -> Iterator[int]:

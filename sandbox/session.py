@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from unlearn_bench.sandbox import frames, weights
+from unlearn_bench.sandbox import frames, gpu, weights
 from unlearn_bench.sandbox.text import Log, one_line, tail
 from unlearn_bench.sandbox.types import Job, Outcome, RunningSandbox
 from unlearn_bench.sandbox.verdict import Ending, Verdict, ending_before_go, judge
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 TICK = 0.1
 """Seconds between two checks of the deadline and the memory."""
+BLAMED = ("crash", "oom", "timeout")
+"""Statuses that a GPU may have caused by ceasing to work."""
 REPORT_BOUND = 64 * 1024
 ERROR_BOUND = 256 * 1024
 
@@ -104,6 +106,8 @@ def conduct(
     log.add(exit_.log)
 
     verdict = judge(end, exit_, layout, job.limits)
+    if job.device != "cpu" and verdict.status in BLAMED and (lost := gpu.lost(job.device)):
+        verdict = Verdict("infra", lost)
     return Outcome(
         status=verdict.status,
         reason=verdict.reason,

@@ -14,7 +14,7 @@ import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from errno import EDQUOT, ENOSPC
+from errno import EDQUOT, ENOLCK, ENOSPC, ENOSYS, EOPNOTSUPP
 from pathlib import Path
 
 from unlearn_bench.sandbox.types import Job
@@ -34,18 +34,19 @@ def staged(job: Job) -> Iterator[Path]:
     """Fill a fresh folder with an opaque name, readable by every user, and remove it afterwards.
 
     Raises:
-        StageError: the disk has no space for it.
+        StageError: the disk has no space for it, or its file system no locks.
     """
     with ExitStack() as stack:
         try:
             owner = stack.enter_context(owned())
             _fill(owner / "in", job)
         except OSError as error:
-            if error.errno not in (ENOSPC, EDQUOT):
-                raise
-            raise StageError(
-                f"the disk of the temporary folder {tempfile.gettempdir()} is full; free some, or set another TMPDIR"
-            ) from error
+            place = f"the temporary folder {tempfile.gettempdir()}"
+            if error.errno in (ENOSPC, EDQUOT):
+                raise StageError(f"the disk of {place} is full; free some, or set another TMPDIR") from error
+            if error.errno in (ENOLCK, ENOSYS, EOPNOTSUPP):
+                raise StageError(f"{place} cannot be locked; set TMPDIR to a folder of a local disk") from error
+            raise
         yield owner / "in"
 
 
@@ -58,7 +59,11 @@ def owned(parent: str | None = None) -> Iterator[Path]:
     lock = None
     while lock is None:  # a reaper may have looked at it before it was locked, and removed it
         folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
-        lock = _lock(folder)
+        try:
+            lock = _lock(folder)
+        except OSError:
+            folder.rmdir()
+            raise
     try:
         folder.chmod(0o755)
         yield folder

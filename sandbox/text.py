@@ -8,10 +8,12 @@ import unicodedata
 TAIL = 4096
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
 
+_LINE_ENDS = re.compile("\r\n|[\r\x85\u2028\u2029]")
+
 
 def clean(text: str) -> str:
     """Remove terminal escapes and every control, format and private character except newline and tab."""
-    text = _ESCAPES.sub("", text).replace("\r\n", "\n").replace("\r", "\n")
+    text = _LINE_ENDS.sub("\n", _ESCAPES.sub("", text))
     return "".join(c for c in text if c in "\n\t" or not unicodedata.category(c).startswith("C"))
 
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 STRUCK = "the memory limit struck a process in the sandbox"
 STOPPED = "stopped on request"
 SILENT = "an error that says nothing of itself"
+OUT_OF_GPU_MEMORY = ("CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
+"""What torch says, as a plain RuntimeError, if an allocation fails that is not a tensor's."""
 UNEXPLAINED = "the method does not say why"
 
 
@@ -122,7 +124,7 @@ def _error(payload: bytearray, exit_: Exit, limits: Limits) -> Verdict:
         return Verdict("invalid", message or SILENT, traceback=traceback)
     if status == "not-applicable" and not exit_.oom:
         return Verdict("not-applicable", message or UNEXPLAINED)
-    if status == "oom" or exit_.oom:
+    if status == "oom" or exit_.oom or any(text in message for text in OUT_OF_GPU_MEMORY):
         return Verdict(
             "oom", one_line(f"{_too_much(limits)}, or than the device has: {kind}: {message}"), traceback=traceback
         )

@@ -59,11 +59,11 @@ class Number:
 NUMBERS: Mapping[str, Number] = {
     "retain": Number("accuracy on R minus Retrain's", 0.25, 0.0),
     "val": Number("accuracy on V minus Retrain's", 0.25, 0.0),
-    "retdev": Number("RetDev to the unit's own retrained model", 0.4, 0.0),
+    "retdev": Number("RetDev to the unit's own retrained model", 0.8, 0.0),
     "loss_25": Number("share of V with a loss below the first quartile of Retrain's", 0.3, 0.25),
     "loss_50": Number("share of V with a loss below the median of Retrain's", 0.3, 0.5),
     "loss_75": Number("share of V with a loss below the third quartile of Retrain's", 0.3, 0.75),
-    "weights": Number("distance of the weights from the original's", math.log(3), least=0.02),
+    "weights": Number("distance of the weights from the original's", math.log(3), least=0.05),
     "seconds": Number("CPU seconds for as many examples of R", math.log(3), least=0.5),
 }
 

@@ -152,6 +152,8 @@ def parse_parameters(ctx: click.Context, option: click.Parameter, values: tuple[
     """Parse ``name=value`` pairs; a value that is not a Python literal is text."""
     import ast
 
+    from unlearn_bench.harness.entries import values as bounded
+
     parameters: dict[str, Any] = {}
     for value in values:
         name, sign, text = value.partition("=")
@@ -159,6 +161,8 @@ def parse_parameters(ctx: click.Context, option: click.Parameter, values: tuple[
             raise click.BadParameter(f"{value!r} is not name=value")
         try:
             parameters[name] = ast.literal_eval(text)
-        except (ValueError, SyntaxError):
+        except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
             parameters[name] = text
+        if why := bounded.fault(parameters[name]):
+            raise click.BadParameter(f"{name[:80]} {why}; {bounded.REMEDY}")
     return parameters

@@ -13,7 +13,7 @@ from unlearn_bench.harness.commands._verbs import verb
 if TYPE_CHECKING:
     from unlearn_bench.harness.doctor.disk import Heap
 
-KINDS = ("inputs", "partial", "checkpoints", "held-weights", "logs", "orphans", "image", "unreferenced")
+KINDS = ("inputs", "partial", "checkpoints", "held-weights", "damaged", "logs", "orphans", "image", "unreferenced")
 
 
 @verb(
@@ -25,6 +25,7 @@ KINDS = ("inputs", "partial", "checkpoints", "held-weights", "logs", "orphans", 
 @click.option("--partial", is_flag=True, help="Downloads that were not finished.")
 @click.option("--checkpoints", is_flag=True, help="What interrupted trainings would resume from.")
 @click.option("--held-weights", is_flag=True, help="Weights of unlearned models that wait for their probes.")
+@click.option("--damaged", is_flag=True, help="Damaged files that bench doctor --store set aside.")
 @click.option("--logs", is_flag=True, help="Logs of failed units and of errors.")
 @click.option("--orphans", is_flag=True, help="Containers, processes and folders that killed runs left behind.")
 @click.option("--image", is_flag=True, help="The benchmark's container images; `bench image` makes them again.")

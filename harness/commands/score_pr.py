@@ -66,7 +66,8 @@ def command(
     """Score the entries that a pull request adds, with this installation's harness; nothing is checked out.
 
     A pull request may add files submissions/NAME.py, one regular file per entry, and nothing else. What arrived after
-    the deadline of the track's [competition] is refused. One run per commit: a second one gives the stored result. Exit
+    the deadline of the track's [competition] is refused. One run per commit: a second one gives the stored result. An
+    entry that does not pass bench check is invalid, and the others run. Exit
     code 10 for a refused pull request, else that of the first entry that failed (see bench --help). If
     $GITHUB_STEP_SUMMARY is set, the comment is also written there.
     """
@@ -89,6 +90,10 @@ def command(
             click.echo(f"{entry.name}: {entry.verdict or 'not on the board'}")
             if entry.status != "ok":
                 click.echo(f"  {entry.status}; whose: {entry.whose}; do: {entry.remedy}")
+            for note in entry.notes:
+                click.echo(f"  note: {note}")
+        for refusal in scored.invalid:
+            click.echo(f"{refusal.line}\n  invalid; whose: your method; do: {refusal.remedy}")
     if pull.refusal is not None:
         raise pull.refusal
     if scored.exit_code:

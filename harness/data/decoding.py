@@ -15,7 +15,7 @@ from unlearn_bench.harness.data.dataset import data_folder
 from unlearn_bench.harness.data.pixels import fitted
 from unlearn_bench.harness.support.digests import digest
 from unlearn_bench.harness.support.errors import DataError
-from unlearn_bench.harness.support.files import disk_full
+from unlearn_bench.harness.support.files import writing
 from unlearn_bench.harness.support.parallel import side_by_side
 
 logger = logging.getLogger(__name__)
@@ -69,7 +69,7 @@ def write_images(cache: Path, images: Iterable[NDArray[np.uint8]], shape: tuple[
     cache.parent.mkdir(parents=True, exist_ok=True)
     partial_file = cache.with_suffix(f".{os.getpid()}.part")  # another process may be decoding the same pictures
     try:
-        with disk_full(cache):
+        with writing(cache):
             array = np.lib.format.open_memmap(partial_file, mode="w+", dtype=np.uint8, shape=shape)
             done = 0
             for block in images:

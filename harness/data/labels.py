@@ -40,9 +40,9 @@ def read(store: Store, track: Track) -> Labels | None:
 
 
 def keep(store: Store, track: Track, labels: Labels) -> None:
-    """Store the labels, unless the track declares no digest of its data."""
+    """Store the labels, unless the track declares no digest of its data or the store cannot be written."""
     if track.data.sha256 is not None:
-        store.write(KIND, _name(track), {"labels": " ".join(map(str, labels.labels)), "train": labels.train})
+        store.keep(KIND, _name(track), {"labels": " ".join(map(str, labels.labels)), "train": labels.train})
 
 
 def _name(track: Track) -> str:

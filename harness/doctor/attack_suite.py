@@ -19,12 +19,12 @@ from unlearn_bench.harness.tracks.loading import load_track
 from unlearn_bench.harness.units.slots import Slot
 from unlearn_bench.harness.units.unit_kinds import SeedUnit
 from unlearn_bench.harness.units.unit_run import UnitContext, attempt
-from unlearn_bench.sandbox import backends, suite
+from unlearn_bench.sandbox import backends, limit_checks, suite, trust
 from unlearn_bench.sandbox.engine import remains
 from unlearn_bench.sandbox.engine.facts import facts
 from unlearn_bench.sandbox.suite import AttackOutcome
 from unlearn_bench.sandbox.tiny import MODEL, tiny_job
-from unlearn_bench.sandbox.types import Limits, Sandbox
+from unlearn_bench.sandbox.types import LIMITS, Limits, Sandbox
 
 HEADLINE = "| attack | expected | status | seconds |\n|---|---|---|---:|"
 MARKERS = ("<!-- attacks: bench doctor --attacks markdown -->", "<!-- end of attacks -->")
@@ -68,6 +68,24 @@ def run(sandbox: str | None = None) -> Iterator[AttackOutcome]:
     yield AttackOutcome(
         "what is left", "nothing", "something" if leftovers else "nothing", seconds, "", "; ".join(leftovers)
     )
+
+
+def conclude(sandbox: str | None, results: Sequence[AttackOutcome]) -> str:
+    """Decide on the trust in a back end that has to earn it, write that down, and return it as a line.
+
+    It must have passed the whole suite, and promise and keep every limit. For other back ends the line is empty.
+    """
+    backend = attacked(sandbox)
+    if not isinstance(backend, trust.OnProbation):
+        return ""
+    unkept = sorted(LIMITS - backend.enforces) + [check.name for check in limit_checks.check(backend) if check.remedy]
+    deviations = sum(not result.ok for result in results)
+    trust.write(backend, passed=not deviations and not unkept)
+    if not deviations and not unkept:
+        return f"{backend.name} is trusted on this machine, as it is configured now"
+    reasons = [f"deviations: {deviations}"] if deviations else []
+    reasons += [f"limits that it does not keep: {', '.join(unkept)}; {backend.advice}"] if unkept else []
+    return f"{backend.name} is not trusted on this machine: {'; '.join(reasons)}"
 
 
 def attacked(sandbox: str | None) -> Sandbox:

@@ -21,7 +21,7 @@ from unlearn_bench.harness.units import core_interference
 from unlearn_bench.harness.units.slots import timed_slot
 from unlearn_bench.harness.units.unit_kinds import SeedUnit
 from unlearn_bench.harness.units.unit_run import UnitContext, run
-from unlearn_bench.sandbox import backends, limit_checks
+from unlearn_bench.sandbox import backends, limit_checks, trust
 from unlearn_bench.sandbox.types import Sandbox
 
 FREE_DISK_GIB = 5.0
@@ -58,7 +58,11 @@ def examine(sandbox: str = "auto") -> Iterator[Check]:
 def _back_end(backend: Sandbox, default: Track) -> Check:
     reason = backend.unavailable(default.model_spec, "cpu")
     if reason is None:
-        return Check(backend.name, f"usable for the default track: {backend.description}")
+        text = f"usable for the default track: {backend.description}"
+        if isinstance(backend, trust.OnProbation):
+            attack = f"`bench doctor --attacks --sandbox {backend.name}`"
+            text += f"; {'trusted' if backend.trusted else 'not trusted'} here, as {attack} decides"
+        return Check(backend.name, text)
     what, _, remedy = reason.partition("; ")
     return Check(backend.name, what, remedy, needed=False)
 

@@ -24,6 +24,7 @@ REBUILT = {
     "partial": "downloads that were not finished",
     "checkpoints": "trainings that were interrupted; without them they begin anew",
     "held-weights": "weights that wait for their probes; without them their units run again",
+    "damaged": "files that `bench doctor --store` set aside",
     "logs": "logs of failed units and of errors",
 }
 """Folders of the store that can be removed at any time."""

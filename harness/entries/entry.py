@@ -15,17 +15,17 @@ from pathlib import Path
 from typing import Any, Literal
 
 from unlearn_bench import plugins
-from unlearn_bench.harness.entries import inspection, package, requirements
+from unlearn_bench.harness.entries import declarations, inspection, package, source_text, values
+from unlearn_bench.harness.entries.faults import Fault
 from unlearn_bench.harness.support.digests import digest
 from unlearn_bench.harness.support.errors import EXIT_CODES, BenchError
 from unlearn_bench.harness.support.names import did_you_mean
 from unlearn_bench.harness.tracks.specification import Track
+from unlearn_bench.sandbox.text import one_line
 
 BASELINES = Path(__file__).parents[2] / "baselines"
 SIZE = 64 * 1024
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
-PROVIDED = frozenset({"torch", "torchvision", "timm", "numpy", "scipy", "sklearn", "safetensors", "sandbox"})
-"""Packages of the full image beyond the standard library."""
 
 EntryKind = Literal["baseline", "variant", "reference", "entry"]
 ORACLE_FREE = ".oracle-free"
@@ -36,7 +36,7 @@ class InvalidEntry(BenchError):
     """An entry that breaks the contract; nothing of it was run."""
 
     def __init__(self, what: str, remedy: str) -> None:
-        super().__init__(what, "your method", remedy, EXIT_CODES["invalid"])
+        super().__init__(one_line(what, 400), "your method", one_line(remedy), EXIT_CODES["invalid"])
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,7 @@ class Entry:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     summary: str = ""
     notes: tuple[str, ...] = ()
+    """What a reviewer should look at, in printable ASCII."""
     requirements: tuple[str, ...] = ()
     """Packages from an index that it needs beyond those of the image, as its metadata block names them."""
     syntax: str = ""
@@ -94,14 +95,16 @@ class Entry:
         """Return the same source with other hyper-parameters.
 
         Raises:
-            InvalidEntry: ``unlearn`` does not take one of them.
+            InvalidEntry: ``unlearn`` does not take one of them, or a value is none that can be kept.
         """
-        for name in overrides:
+        for name, value in overrides.items():
             if name not in self.defaults:
                 raise InvalidEntry(
                     f"{self.name}: unlearn takes no parameter {name!r}",
                     f"{did_you_mean(name, self.defaults)}it takes {', '.join(self.defaults) or 'no hyper-parameters'}",
                 )
+            if why := values.fault(value):
+                raise InvalidEntry(f"{self.name}: the value of {name} {why}", values.REMEDY)
         nondefault = {k: v for k, v in {**self.overrides, **overrides}.items() if self.defaults.get(k) != v}
         return replace(self, overrides=nondefault)
 
@@ -128,7 +131,7 @@ def read(path: Path, trusted: bool = False) -> Entry:
     if stat.S_ISDIR(mode):
         try:
             return from_source(name, package.read_folder(path), trusted)
-        except package.PackageError as error:
+        except Fault as error:
             raise InvalidEntry(f"{path}: {error.what}", error.remedy) from None
     with path.open("rb") as file:
         source = file.read(package.SIZE + 1)
@@ -145,41 +148,29 @@ def from_source(name: str, source: bytes, trusted: bool = False) -> Entry:
     if len(source) > limit:
         raise InvalidEntry(f"{name} has more than {limit:,} bytes", "shorten it; weights cannot be sent")
     try:
-        text = source.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise InvalidEntry(f"{name}: byte {error.start} is not UTF-8", "save the file as UTF-8") from None
-    if "\0" in text:
-        raise InvalidEntry(f"{name} contains a NUL character", "remove it")
-    try:
-        files = package.files_of(source)
-    except package.PackageError as error:
+        texts = {path: _text(path, content) for path, content in package.files_of(source).items()}
+        report = inspection.inspect(texts) if trusted else _inspect_in_child(name, texts)
+        declared = declarations.parse(report)
+    except Fault as error:
         raise InvalidEntry(f"{name}: {error.what}", error.remedy) from None
-    texts = {path: content.decode("utf-8") for path, content in files.items()}
-    report = json.loads(inspection.inspect(texts) if trusted else _inspect_in_child(name, texts))
-    for what, remedy in report["problems"]:
-        raise InvalidEntry(f"{name}: {what}", remedy)
-    try:
-        required = requirements.parse(report["requirements"])
-    except requirements.RequirementError as error:
-        raise InvalidEntry(f"{name}: {error.what}", error.remedy) from None
-    missing = [module for module in report["package_missing"] if module not in PROVIDED]
-    if missing and not required:  # the names of packages and of their modules differ
-        raise InvalidEntry(
-            f"{name} imports {', '.join(missing)}, which the image lacks",
-            f"use the standard library and {', '.join(sorted(PROVIDED))}, import it inside try, or name its package in "
-            "the dependencies of the metadata block",
-        )
     return Entry(
         name=name,
         source=source,
-        defaults=report["parameters"],
-        search_space=report["search_space"],
-        metadata=report["metadata"],
-        summary=report["summary"],
-        notes=tuple(report["notes"]),
-        requirements=required,
-        syntax=report["syntax"],
+        defaults=declared.defaults,
+        search_space=declared.search_space,
+        metadata=declared.metadata,
+        summary=declared.summary,
+        notes=declared.notes,
+        requirements=declared.requirements,
+        syntax=declared.syntax,
     )
+
+
+def _text(path: str, content: bytes) -> str:
+    try:
+        return source_text.read(content)
+    except Fault as error:
+        raise Fault(error.what if path == package.MAIN else f"{path}: {error.what}", error.remedy) from None
 
 
 def largest(source: bytes) -> int:

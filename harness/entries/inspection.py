@@ -1,6 +1,7 @@
 """Read an entry without importing it: ``python -I -S inspection.py < files.json`` prints what it declares as JSON.
 
-The input is an object of source texts by path, the one with ``unlearn`` first.
+The input is an object of source texts by path, the one with ``unlearn`` first. ``declarations.py`` judges what is
+printed.
 
 It runs as a child process with limits, because parsing hostile source can exhaust memory or the stack, and imports
 nothing but the standard library.
@@ -10,20 +11,37 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import io
 import json
 import re
 import resource
 import sys
+import tokenize
 import tomllib
-from collections.abc import Mapping
+import unicodedata
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 MEMORY = 1 << 30
 CPU_SECONDS = 5
 LONG_LITERAL = 4096
-TITLE = 80
+"""Characters of the literals of one statement beyond which they are noted."""
+LONG_LINE = 300
+GAP = re.compile(r"\S[ \t]{80,}\S")
+"""Blanks that push the rest of a line out of sight."""
+UNSEEN = re.compile("[\u034f\u115f\u1160\u200c\u200d\u2800\u3164\ufe00-\ufe0f\uffa0]")
+"""Characters without a shape of their own, which some scripts and signs need."""
+FORMATTED = re.compile("[rR]?[fF]")
+"""Of a string that holds expressions."""
+LETTERS = re.compile("[A-Za-z0-9_]+")
+DYNAMIC = frozenset({"exec", "eval", "compile", "__import__", "__builtins__"})
+LOADERS = frozenset({"builtins", "ctypes", "importlib", "marshal", "pickle"})
+"""Modules that turn data into code."""
+NOTES = 40
+"""The most notes on an entry."""
 DATA = ("model", "retain", "forget", "val")
-KINDS = {"rate": 2, "log": 2, "1-log": 2, "uniform": 2, "int": 2, "choice": 1}
+METADATA_SIZE = 16 * 1024
+"""The most characters of a metadata block."""
 METADATA = re.compile(r"(?m)^# /// (?P<type>[a-zA-Z0-9-]+)$\s(?P<content>(^#(| .*)$\s)+)^# ///$")  # PEP 723
 
 
@@ -37,7 +55,9 @@ def inspect(files: Mapping[str, str]) -> str:
     for path in others:
         _add(report, path, files[path])
     report["package_missing"] = [name for name in report.pop("imports", []) if name not in sys.stdlib_module_names]
-    return json.dumps(report, default=repr)
+    if (more := len(report["notes"]) - NOTES) > 0:
+        report["notes"] = [*report["notes"][: NOTES - 1], f"and {more + 1} more"]
+    return json.dumps(report)
 
 
 def _inspect(text: str) -> dict[str, Any]:
@@ -49,10 +69,10 @@ def _inspect(text: str) -> dict[str, Any]:
     report["summary"] = ((ast.get_docstring(tree) or "").strip().splitlines() or [""])[0][:200]
     report["metadata"], report["requirements"] = _metadata(text, problems)
     report["parameters"] = _signature(tree, problems)
-    report["search_space"] = _search_space(tree, report["parameters"], problems)
+    report["search_space"] = _search_space(tree, problems)
     report["imports"] = _imports(tree)
     report["syntax"] = _syntax(tree)
-    report["notes"] += _notes(tree)
+    report["notes"] += _notes(tree, text)
     return report
 
 
@@ -66,13 +86,60 @@ def _parse(text: str, problems: list[tuple[str, str]]) -> ast.Module | None:
     return None
 
 
-def _notes(tree: ast.Module) -> list[str]:
-    """Return what a reviewer should look at."""
-    return [
-        f"line {node.lineno}: a literal of {len(node.value)} characters"
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Constant) and isinstance(node.value, str | bytes) and len(node.value) > LONG_LITERAL
-    ]
+def _notes(tree: ast.Module, text: str) -> list[str]:
+    """Return what a reviewer should look at, in printable ASCII, in the order of the lines."""
+    noted = sorted({*_noted_lines(text), *_noted_names(tree), *_noted_literals(tree)})
+    return [f"line {line}: {what}" for line, what in noted]
+
+
+def _noted_lines(text: str) -> Iterator[tuple[int, str]]:
+    """Yield lines that do not fit on a screen, and characters that are not what they look like."""
+    for number, line in enumerate(text.split("\n"), 1):
+        if len(line) > LONG_LINE:
+            yield number, f"has {len(line):,} characters"
+        if GAP.search(line):
+            yield number, "goes on behind a wide gap"
+        if match := UNSEEN.search(line):
+            yield number, f"has {_named(match[0])}, which has no shape of its own"
+    for token in [] if text.isascii() else tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type == tokenize.NAME or (token.type == tokenize.STRING and FORMATTED.match(token.string)):
+            for character in filter(lambda character: not character.isascii(), token.string):
+                if LETTERS.fullmatch(letters := unicodedata.normalize("NFKC", character)):
+                    yield token.start[0], f"a name has {_named(character)}, which Python reads as {letters}"
+
+
+def _noted_names(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """Yield names beyond ASCII, which can look like others, and names and modules that turn data into code."""
+    for node in ast.walk(tree):
+        line = getattr(node, "lineno", 1)
+        if isinstance(node, ast.Name) and node.id in DYNAMIC:
+            yield line, f"uses {node.id}"
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
+            yield from ((line, f"imports {name}") for name in {name.split(".")[0] for name in names} & LOADERS)
+        if isinstance(node, ast.Constant):
+            continue
+        for _, value in ast.iter_fields(node):
+            for name in value if isinstance(value, list) else [value]:
+                if isinstance(name, str) and not name.isascii():
+                    yield line, f"a name has {_named(next(c for c in name if not c.isascii()))}"
+
+
+def _noted_literals(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """Yield the statements whose literals, without those of the statements inside, are long."""
+    sizes: dict[tuple[int, int], int] = {}
+    nodes: list[tuple[ast.AST, tuple[int, int]]] = [(tree, (1, 0))]
+    while nodes:
+        node, place = nodes.pop()
+        place = (node.lineno, node.col_offset) if isinstance(node, ast.stmt) else place
+        if isinstance(node, ast.Constant):
+            sizes[place] = sizes.get(place, 0) + (len(node.value) if isinstance(node.value, str | bytes) else 1)
+        nodes += [(child, place) for child in ast.iter_child_nodes(node)]
+    yield from ((line, f"literals of {size:,} characters") for (line, _), size in sizes.items() if size > LONG_LITERAL)
+
+
+def _named(character: str) -> str:
+    return f"U+{ord(character):04X} {unicodedata.name(character, '')}".rstrip()
 
 
 def _add(report: dict[str, Any], path: str, text: str) -> None:
@@ -83,7 +150,7 @@ def _add(report: dict[str, Any], path: str, text: str) -> None:
     if tree is None or "syntax" not in report:
         return
     report["imports"] = sorted({*report["imports"], *_imports(tree)})
-    report["notes"] += [f"{path}: {note}" for note in _notes(tree)]
+    report["notes"] += [f"{path}: {note}" for note in _notes(tree, text)]
     both = f"{report['syntax']} {path} {_syntax(tree)}"
     report["syntax"] = hashlib.sha256(both.encode()).hexdigest() if report["syntax"] else ""
 
@@ -116,52 +183,39 @@ def _signature(tree: ast.Module, problems: list[tuple[str, str]]) -> dict[str, A
     return {argument.arg: _literal(default) for argument, default in with_default if argument.arg not in DATA}
 
 
-def _search_space(tree: ast.Module, parameters: dict[str, Any], problems: list[tuple[str, str]]) -> dict[str, Any]:
+def _search_space(tree: ast.Module, problems: list[tuple[str, str]]) -> Any:
     for node in tree.body:
         targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
         if any(isinstance(t, ast.Name) and t.id == "SEARCH_SPACE" for t in targets) and getattr(node, "value", None):
-            break
-    else:
-        return {}
-    remedy = 'write {"lr": ("log", 1e-5, 1e-1), "epochs": ("int", 1, 10), "batch": ("choice", (64, 128))}'
-    try:
-        space = ast.literal_eval(node.value)  # type: ignore[attr-defined]
-    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
-        space = None
-    if not isinstance(space, dict):
-        problems.append(("SEARCH_SPACE is not a literal dictionary", remedy))
-        return {}
-    for name, rule in space.items():
-        if name not in parameters:
-            problems.append((f"SEARCH_SPACE names {name!r}, which unlearn does not take", "remove it or add it"))
-        if not (isinstance(rule, tuple | list) and rule and rule[0] in KINDS and len(rule) == KINDS[rule[0]] + 1):
-            problems.append((f"SEARCH_SPACE[{name!r}] is {rule!r}, not one of {', '.join(KINDS)}", remedy))
-    return {str(name): rule for name, rule in space.items()}
+            space = _literal(node.value)  # type: ignore[attr-defined]
+            if not isinstance(space, dict):
+                problems.append(("SEARCH_SPACE is not a literal dictionary of rules", "see submissions/README.md"))
+            return space
+    return {}
 
 
-def _metadata(text: str, problems: list[tuple[str, str]]) -> tuple[dict[str, Any], list[str]]:
+def _metadata(text: str, problems: list[tuple[str, str]]) -> tuple[Any, Any]:
     """Return the table ``tool.bench`` and the ``dependencies`` of the metadata block."""
     blocks = [match for match in METADATA.finditer(text) if match["type"] == "script"]
     if not blocks:
         return {}, []
-    lines = [line[2:] if line.startswith("# ") else line[1:] for line in blocks[0]["content"].splitlines()]
+    if len(blocks) > 1:
+        problems.append(("there are several metadata blocks", "leave one of them (PEP 723)"))
+        return {}, []
+    if len(blocks[0]["content"]) > METADATA_SIZE:
+        problems.append((f"the metadata block has more than {METADATA_SIZE:,} characters", "shorten it"))
+        return {}, []
+    lines = [line[2:] if line.startswith("# ") else line[1:] for line in blocks[0]["content"].split("\n")]
     try:
-        block = tomllib.loads("\n".join(lines))
-        table = block.get("tool", {}).get("bench", {})
-    except tomllib.TOMLDecodeError as error:
-        problems.append((f"the metadata block is not TOML: {error}", "correct the comment block (PEP 723)"))
+        block = json.loads(json.dumps(tomllib.loads("\n".join(lines)), default=str))
+    except (ValueError, RecursionError) as error:
+        what = f"the metadata block is not TOML: {error}"
+        if not isinstance(error, tomllib.TOMLDecodeError):
+            what = "the metadata block has a value that is too large or nests too deeply"
+        problems.append((what, "correct the comment block (PEP 723)"))
         return {}, []
-    if not isinstance(table, dict):
-        problems.append(("[tool.bench] in the metadata block is not a table", "correct the comment block (PEP 723)"))
-        return {}, []
-    dependencies = block.get("dependencies", [])
-    if not isinstance(dependencies, list) or not all(isinstance(item, str) for item in dependencies):
-        problems.append(("dependencies in the metadata block is not a list of strings", 'write ["torch", "einops"]'))
-        dependencies = []
-    if len(str(table.get("title", ""))) > TITLE:
-        problems.append((f"the title has more than {TITLE} characters", "shorten it"))
-    declared = {key: value for key, value in table.items() if isinstance(value, str | list | int | float | bool)}
-    return declared, dependencies
+    tool = block.get("tool", {})
+    return tool.get("bench", {}) if isinstance(tool, dict) else tool, block.get("dependencies", [])
 
 
 def _imports(tree: ast.Module) -> list[str]:
@@ -199,9 +253,10 @@ def _syntax(tree: ast.Module) -> str:
 
 
 def _literal(node: ast.expr) -> Any:
+    """Return the value of a literal that JSON can hold, or ``None``."""
     try:
         value = ast.literal_eval(node)
-        json.dumps(value, allow_nan=False)
+        json.dumps(value)
     except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
         return None
     return value

@@ -11,6 +11,8 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from unlearn_bench.harness.entries.faults import Fault
+
 MAIN = "__init__.py"
 SIZE = 256 * 1024
 FILES = 64
@@ -22,14 +24,6 @@ IGNORED = re.compile(r"\..*|__pycache__|.*\.(md|rst|txt)|LICEN[CS]E.*")
 """Names of files and folders that stay behind, because no method reads them."""
 
 
-class PackageError(Exception):
-    """A folder or a bundle that is no package: ``what`` is wrong, and the ``remedy``."""
-
-    def __init__(self, what: str, remedy: str) -> None:
-        super().__init__(f"{what}; {remedy}")
-        self.what, self.remedy = what, remedy
-
-
 def is_bundle(source: bytes) -> bool:
     """Return whether a source is the bundle of a package instead of a single file."""
     return source.startswith(START)
@@ -39,7 +33,7 @@ def files_of(source: bytes) -> dict[str, bytes]:
     """Return the files of an entry by path, ``__init__.py`` first; a single file stands under this name.
 
     Raises:
-        PackageError: a file of a bundle occurs twice, or has a path that no package has.
+        Fault: a file of a bundle occurs twice, or has a path that no package has.
     """
     return split(source) if is_bundle(source) else {MAIN: source}
 
@@ -48,16 +42,16 @@ def read_folder(folder: Path) -> bytes:
     """Return the bundle of a folder.
 
     Raises:
-        PackageError: there is no ``__init__.py``, or something that is no Python file, or too much.
+        Fault: there is no ``__init__.py``, or something that is no Python file, or too much.
     """
     files: dict[str, bytes] = {}
     size = 0
     for path in _paths(folder):
         name = path.relative_to(folder).as_posix()
         if path.is_symlink() or not path.is_file():
-            raise PackageError(f"{name} is not a regular file", "send in files, no links")
+            raise Fault(f"{name} is not a regular file", "send in files, no links")
         if not PATH.fullmatch(name):
-            raise PackageError(
+            raise Fault(
                 f"{name} is no Python file that can be imported",
                 f"leave it out, or name it like a module ({DEPTH} levels at most)",
             )
@@ -65,9 +59,7 @@ def read_folder(folder: Path) -> bytes:
             files[name] = file.read(SIZE + 1)
         size += len(files[name])
         if size > SIZE or len(files) > FILES:
-            raise PackageError(
-                f"it has more than {SIZE:,} bytes or {FILES} files", "shorten it; weights cannot be sent"
-            )
+            raise Fault(f"it has more than {SIZE:,} bytes or {FILES} files", "shorten it; weights cannot be sent")
     return bundle(files)
 
 
@@ -78,7 +70,7 @@ def _paths(folder: Path) -> list[Path]:
         folders[:] = [name for name in folders if not IGNORED.fullmatch(name) and name not in links]
         paths += [Path(place, name) for name in (*links, *files) if not IGNORED.fullmatch(name)]
         if len(paths) > FILES or len(Path(place).relative_to(folder).parts) >= DEPTH:
-            raise PackageError(f"it has more than {FILES} files or {DEPTH} levels", "shorten it")
+            raise Fault(f"it has more than {FILES} files or {DEPTH} levels", "shorten it")
     return sorted(paths)
 
 
@@ -86,15 +78,15 @@ def bundle(files: Mapping[str, bytes]) -> bytes:
     """Return the bundle of files by path; one that does not end with a line break gets one.
 
     Raises:
-        PackageError: there is no ``__init__.py``, or a line of a file looks like the header of another one.
+        Fault: there is no ``__init__.py``, or a line of a file looks like the header of another one.
     """
     if MAIN not in files:
-        raise PackageError(f"it has no {MAIN}", f"define unlearn in {MAIN}, and import the other files from there")
+        raise Fault(f"it has no {MAIN}", f"define unlearn in {MAIN}, and import the other files from there")
     text = b""
     for name in (MAIN, *sorted(files.keys() - {MAIN})):
         content = files[name].replace(b"\r\n", b"\n")
         if HEADER.search(content):
-            raise PackageError(f"{name} has a line like the header of a file in a bundle", "change that line")
+            raise Fault(f"{name} has a line like the header of a file in a bundle", "change that line")
         text += f"# ==== {name} ====\n".encode() + content + (b"" if content.endswith(b"\n") or not content else b"\n")
     return text
 
@@ -103,7 +95,7 @@ def split(source: bytes) -> dict[str, bytes]:
     """Return the files of a bundle by path.
 
     Raises:
-        PackageError: a file occurs twice, or has a path that no package has.
+        Fault: a file occurs twice, or has a path that no package has.
     """
     headers = list(HEADER.finditer(source))
     ends = [header.start() for header in headers[1:]] + [len(source)]
@@ -111,10 +103,8 @@ def split(source: bytes) -> dict[str, bytes]:
     for header, end in zip(headers, ends, strict=True):
         name = header[1].decode("ascii", "backslashreplace")
         if not PATH.fullmatch(name) or name in files:
-            raise PackageError(
-                f"{name[:100]!r} occurs twice or cannot be imported", "make the bundle with `bench check`"
-            )
+            raise Fault(f"{name[:100]!r} occurs twice or cannot be imported", "make the bundle with `bench check`")
         files[name] = source[header.end() + 1 : end]
     if len(files) > FILES:
-        raise PackageError(f"it has more than {FILES} files", "shorten it")
+        raise Fault(f"it has more than {FILES} files", "shorten it")
     return files

@@ -11,40 +11,23 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from unlearn_bench.harness.pulls.result import EntryResult, PullResult
+from unlearn_bench.harness.pulls.pull_request import Refusal
+from unlearn_bench.harness.pulls.result import UNITS, EntryResult, PullResult
 from unlearn_bench.harness.report import board_documents, cells
+from unlearn_bench.harness.report.columns import dtypes
+from unlearn_bench.harness.support.text import HARMLESS, markdown
 from unlearn_bench.sandbox.text import one_line
 from unlearn_bench.scoring.metric_table import judged
 
 TITLE = 80
-HARMLESS = str.maketrans(
-    {"`": "'", "<": "‹", ">": "›", "@": "＠", "#": "＃", "|": "¦", "[": "(", "]": ")", "&": "＆", "\\": "＼", "$": "＄"}
-)  # fmt: skip
-"""Characters that some renderer gives a meaning to, and others that look alike."""
-TEXTS = frozenset(
-    {
-        "entry",
-        "kind",
-        "state",
-        "reason",
-        "trusted",
-        "verified",
-        "inconsistent",
-        "provisional",
-        "forgetting_attack",
-        "badge",
-        "hardware",
-        "date",
-    }
-)
-"""Columns of a board that hold no numbers, apart from the groups."""
+NOTES = 10
+"""The most notes for the reviewer that are shown."""
 BARS = "▁▂▃▄▅▆▇█"
 
 
 def title(text: str) -> str:
     """Return a title as a code span: one line, at most 80 characters, no mention, link, HTML or backtick."""
-    plain = one_line(text, TITLE).translate(HARMLESS).replace("://", ":∕∕").replace("www.", "www․")
-    return f"`{plain.strip() or '–'}`"
+    return f"`{markdown(one_line(text, TITLE)).strip() or '–'}`"
 
 
 def comment(result: PullResult) -> str:
@@ -53,13 +36,11 @@ def comment(result: PullResult) -> str:
     smoke = " (smoke run: one seed, no rank)" if result.kind == "smoke" else ""
     lines = [f"### unlearn-bench: `{track.name}`{smoke}", ""]
     if result.refusals:
-        lines += ["**Refused**; nothing was run.", ""]
-        for refusal in result.refusals:
-            subject = f"`{refusal.path}`" if refusal.path else "The pull request, or a file of it,"
-            lines.append(f"- {subject} {refusal.what}: {refusal.remedy}")
-        lines.append("")
+        lines += ["**Refused**; nothing was run.", "", *map(_refusal, result.refusals), ""]
     for entry in result.entries:
         lines += _entry(entry, track.sealed)
+    if result.invalid:
+        lines += ["**Invalid**; not run.", "", *map(_refusal, result.invalid), ""]
     harness = result.harness
     source = "of the base commit" if harness.matches_base else "**not that of the base commit**"
     lines.append(
@@ -69,11 +50,17 @@ def comment(result: PullResult) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _refusal(refusal: Refusal) -> str:
+    subject = f"`{refusal.path}`" if refusal.path else "The pull request, or a file of it,"
+    return f"- {subject} {_plain(refusal.what)}: {_plain(refusal.remedy)}"
+
+
 def _entry(entry: EntryResult, sealed: bool) -> list[str]:
     lines = [f"**`{entry.name}`** {title(entry.title)} ({entry.change})", ""]
     lines += [f"**{_plain(entry.verdict) or 'not on the board'}**", ""]
     if entry.neighbours:
-        lines += [board_documents.markdown(_frame(entry.neighbours)), ""]
+        table = board_documents.markdown(_frame(entry.neighbours), name="`{}`".format)  # no link, whatever the name
+        lines += [table, ""]
     counts = ", ".join(f"{count} {status}" for status, count in entry.statuses.items())
     if sealed:
         lines += [f"units: {counts}", ""]
@@ -87,19 +74,26 @@ def _entry(entry: EntryResult, sealed: bool) -> list[str]:
         place = f" on seed {', '.join(failed_seeds)}" if failed_seeds else ""
         how = "" if entry.status == "not-applicable" else "failed: "
         lines += [f"{how}`{entry.status}`{place}. Whose: {_plain(entry.whose)}. {_plain(entry.remedy)}", ""]
+    if entry.notes:
+        more = f"; and {len(entry.notes) - NOTES} more" if len(entry.notes) > NOTES else ""
+        lines += [f"for the reviewer: {'; '.join(map(_plain, entry.notes[:NOTES]))}{more}", ""]
     return lines
 
 
 def _frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    frame = pd.DataFrame(list(rows))
-    for column in map(str, frame.columns):
-        if column not in TEXTS and not column.startswith("group_"):
-            frame[column] = pd.to_numeric(frame[column], errors="coerce")
-    frame["entry"] = "`" + frame["entry"].astype(str) + "`"  # a name like www.example.org would become a link
-    for column in ("verified", "inconsistent", "provisional", "state", "reason"):
-        frame[column] = frame[column].fillna("") if column in frame else ""
+    """Return rows of a board from a document, with all its columns: numbers are numbers, and text is harmless."""
+    frame = pd.DataFrame(list(rows), columns=list(dtypes()))
+    for column, dtype in dtypes().items():
+        if column == "entry":
+            continue  # the schema allows harmless characters only
+        if dtype == "string":
+            missing = None if column.startswith("group_") else ""
+            frame[column] = [markdown(cell) if isinstance(cell, str) else missing for cell in frame[column]]
+        else:
+            frame[column] = pd.to_numeric(frame[column], errors="coerce").astype(float)
     for column in ("seeds_ok", "seeds_total"):
-        frame[column] = frame[column].fillna(0).astype(int)
+        frame[column] = frame[column].fillna(0).clip(0, UNITS).astype(int)
+    frame["trusted"] = frame["trusted"] == 1
     return frame
 
 

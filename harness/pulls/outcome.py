@@ -12,6 +12,7 @@ import pandas as pd
 from unlearn_bench.harness.pulls.provenance import Harness
 from unlearn_bench.harness.pulls.pull_request import PullRequest, Submission
 from unlearn_bench.harness.pulls.result import (
+    CELL,
     DIFFERING,
     FORMAT,
     EntryResult,
@@ -29,6 +30,7 @@ from unlearn_bench.harness.support.errors import EXIT_CODES
 from unlearn_bench.harness.units import disclosure, yardstick_units
 from unlearn_bench.harness.units.blame import BLAME
 from unlearn_bench.harness.units.records import Record, ShadowRecord
+from unlearn_bench.sandbox.text import one_line
 from unlearn_bench.scoring.seed_rows import DOES_NOT_APPLY, NOT_APPLICABLE
 
 NEIGHBOURS = 2
@@ -55,12 +57,14 @@ def pull_result(
 ) -> PullResult:
     """Return the result of a pull request whose scoring ``started`` at a time (ISO 8601).
 
-    Its exit code is that of the first entry that failed, or else of the first that does not apply to the network.
+    Its exit code is that of the first entry that failed, or else of the first that does not apply to the network; an
+    entry that was not run because it is invalid counts as failed.
     """
     track = references.track
     failed = [entry for entry in entries if entry.status not in ("ok", "not-applicable")]
     ended = [*failed, *(entry for entry in entries if entry.status == "not-applicable")]
-    exit_code = EXIT_CODES["invalid"] if pull.refusals else ended[0].exit_code if ended else 0
+    broken = pull.refusals or (pull.invalid and not failed)
+    exit_code = EXIT_CODES["invalid"] if broken else ended[0].exit_code if ended else 0
     return PullResult(
         format=FORMAT,
         kind="smoke" if smoke else "score",
@@ -77,10 +81,11 @@ def pull_result(
             analysis_digest=track.analysis_digest,
             sealed=bool(track.sealed),
         ),
-        status="refused" if pull.refusals else "failed" if failed else "ok",
+        status="refused" if pull.refusals else "failed" if failed or pull.invalid else "ok",
         exit_code=exit_code,
         refusals=pull.refusals,
         entries=tuple(entries),
+        invalid=pull.invalid,
     )
 
 
@@ -110,6 +115,7 @@ def entry_result(
         seeds=() if sealed else tuple(_seed(references, record) for record in records),
         records=() if sealed else tuple(records),
         shadow=None if sealed or shadow is None else _shadows(references, shadow),
+        notes=entry.notes,
     )
 
 
@@ -131,9 +137,13 @@ def standing(references: References, name: str, entry_id: str) -> Standing:
         return Standing()
     rows = ranked[ranked["kind"] != "reference"].reset_index(drop=True)
     position = int(rows.index[rows["entry"] == name][0])
-    neighbours = rows.iloc[max(0, position - NEIGHBOURS) : position + NEIGHBOURS + 1]
-    rows = pd.concat([neighbours, ranked[ranked["kind"] == "reference"]])
-    return Standing(terminal_board.verdict(ranked, name), tuple(json.loads(rows.to_json(orient="records"))))
+    nearest = rows.iloc[max(0, position - NEIGHBOURS) : position + NEIGHBOURS + 1]
+    rows = pd.concat([nearest, ranked[ranked["kind"] == "reference"]])
+    neighbours = [
+        {column: one_line(cell, CELL) if isinstance(cell, str) else cell for column, cell in row.items()}
+        for row in json.loads(rows.to_json(orient="records"))
+    ]
+    return Standing(terminal_board.verdict(ranked, name), tuple(neighbours))
 
 
 def blobs(references: References, result: PullResult) -> dict[str, bytes]:

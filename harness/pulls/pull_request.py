@@ -1,7 +1,8 @@
 """What a pull request adds, read as data: entries that may be scored, and reasons to refuse it.
 
 Nothing of it is checked out or executed. A pull request may add entries, one regular file ``submissions/NAME.py`` each;
-everything else is refused, and a refused pull request is not scored at all.
+everything else is refused, and a refused pull request is not scored at all. An entry that does not pass ``bench check``
+is invalid, and the others are scored.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ MODES = {
 
 @dataclass(frozen=True)
 class Refusal:
-    """One thing that keeps a pull request from being scored."""
+    """One thing that keeps a pull request, or one entry of it, from being scored."""
 
     path: Annotated[str, rule(pattern="^[A-Za-z0-9_./-]{0,100}$")]
     """The path if it is plain enough to be shown anywhere, or else empty."""
@@ -55,6 +56,11 @@ class Refusal:
     remedy: Annotated[str, rule(maxLength=300)]
     detail: Reason = ""
     """For the maintainer only: it may quote the pull request."""
+
+    @property
+    def line(self) -> str:
+        """All but the remedy, for the maintainer."""
+        return " ".join(filter(None, (self.path, self.what, self.detail and f"({self.detail})")))
 
 
 @dataclass(frozen=True)
@@ -76,6 +82,9 @@ class PullRequest:
     merge_base: str
     submissions: tuple[Submission, ...]
     refusals: tuple[Refusal, ...]
+    """What keeps all of it from being scored."""
+    invalid: tuple[Refusal, ...]
+    """Entries that break the contract; the others are scored."""
 
 
 def read(
@@ -100,11 +109,12 @@ def read(
     elif len(changes) > MOST and not refusals:
         refusals = [Refusal("", f"has {len(changes)} entries, more than {MOST}", "send in several pull requests")]
     judged = [] if refusals else [_submission(repository, change, present, packages) for change in changes]
-    refusals += [judgement for judgement in judged if isinstance(judgement, Refusal)]
+    invalid = tuple(judgement for judgement in judged if isinstance(judgement, Refusal))
     submissions = [judgement for judgement in judged if isinstance(judgement, Submission)]
     if not refusals:
         refusals = _copies(submissions, _existing_entries(repository, present))
-    return PullRequest(base, head, merge_base, () if refusals else tuple(submissions), tuple(refusals[:SHOWN]))
+    scored = () if refusals else tuple(submissions)
+    return PullRequest(base, head, merge_base, scored, tuple(refusals[:SHOWN]), invalid)
 
 
 def in_time(
@@ -124,12 +134,9 @@ def in_time(
 
 def refused(pull: PullRequest) -> BenchError:
     """Return the error that ends a command on a refused pull request (exit code 10)."""
-    first = pull.refusals[0]
-    name = f"{first.path} " if first.path else ""
     more = f", and {len(pull.refusals) - 1} more" if len(pull.refusals) > 1 else ""
-    detail = f" ({first.detail})" if first.detail else ""
-    what = f"the pull request is refused: {name}{first.what}{detail}{more}"
-    return BenchError(what, "your method", first.remedy, EXIT_CODES["invalid"])
+    what = f"the pull request is refused: {pull.refusals[0].line}{more}"
+    return BenchError(what, "your method", pull.refusals[0].remedy, EXIT_CODES["invalid"])
 
 
 def _refused(

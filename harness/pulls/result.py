@@ -19,12 +19,14 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
+from unlearn_bench.harness.entries.inspection import NOTES
 from unlearn_bench.harness.pulls.pull_request import MOST, SHOWN, Refusal
 from unlearn_bench.harness.support import json_schema
 from unlearn_bench.harness.support.errors import EXIT_CODES, USAGE, BenchError
 from unlearn_bench.harness.support.field_types import NAME, Behaviour, Commit, Count, Date, Name, Seconds, Seed, Sha256
 from unlearn_bench.harness.support.files import write_file
 from unlearn_bench.harness.support.json_schema import rule
+from unlearn_bench.harness.support.text import HIDDEN, named
 from unlearn_bench.harness.units.records import EndStatus, Record, ShadowRecord
 
 FORMAT: Final = "unlearn-bench/pull-request/1"
@@ -34,14 +36,17 @@ DIFFERING = 50
 """The most files that are listed of a harness that differs."""
 UNITS = 9999
 SeedKey = Annotated[str, rule(pattern="^[0-9]{1,4}$")]
+CELL = 400
+"""Characters of a text in a row of a board, at most."""
 
+Score = Annotated[float, rule(minimum=-1e9, maximum=1e9)]
 ExitCode = Annotated[int, rule(enum=sorted(EXIT_CODES.values()))]
 Row = Annotated[
     Mapping[str, Any],
     rule(
         maxProperties=200,
         propertyNames={"pattern": "^[A-Za-z0-9_]{1,40}$"},
-        additionalProperties={"type": ["string", "number", "boolean", "null"], "maxLength": 400},
+        additionalProperties={"type": ["string", "number", "boolean", "null"], "maxLength": CELL},
         required=["entry", "state"],
         properties={"entry": {"type": "string", "pattern": f"^{NAME}$"}},
     ),
@@ -77,9 +82,9 @@ class SeedResult:
 
     seed: Seed
     status: EndStatus
-    retdev: float | None
-    indisc: float | None
-    rte: float | None
+    retdev: Score | None
+    indisc: Score | None
+    rte: Score | None
 
 
 @dataclass(frozen=True)
@@ -113,6 +118,8 @@ class EntryResult:
     seeds: Annotated[tuple[SeedResult, ...], rule(maxItems=UNITS)]
     records: Annotated[tuple[Record, ...], rule(maxItems=UNITS)]
     shadow: ShadowResult | None
+    notes: Annotated[tuple[Annotated[str, rule(pattern="^[ -~]{1,400}$")], ...], rule(maxItems=NOTES)] = ()
+    """What a reviewer should look at in the source."""
 
     def blobs(self) -> list[str]:
         """Return the SHA-256 of the entry's source and arrays, where the result has its records."""
@@ -141,6 +148,8 @@ class PullResult:
     exit_code: ExitCode
     refusals: Annotated[tuple[Refusal, ...], rule(maxItems=SHOWN)]
     entries: Annotated[tuple[EntryResult, ...], rule(maxItems=MOST)]
+    invalid: Annotated[tuple[Refusal, ...], rule(maxItems=MOST)] = ()
+    """Entries that were not run because they break the contract."""
 
 
 class BadResult(BenchError):
@@ -171,6 +180,7 @@ def parse(document: object) -> PullResult:
     """
     from jsonschema import Draft202012Validator
 
+    _require_plain(document)
     errors = sorted(Draft202012Validator(schema()).iter_errors(document), key=lambda error: list(map(str, error.path)))
     if errors:
         place = "/".join(map(str, errors[0].absolute_path)) or "the document"
@@ -179,6 +189,22 @@ def parse(document: object) -> PullResult:
         return msgspec.convert(document, PullResult)
     except msgspec.ValidationError as error:  # 1.0 is an integer for JSON Schema
         raise BadResult(f"the result does not have the form of its schema: {str(error)!a}") from None
+
+
+def _require_plain(document: object) -> None:
+    """Refuse hidden characters, and numbers that are not finite or need more than 64 bits, wherever they stand."""
+    values = [document]
+    while values:
+        value = values.pop()
+        if isinstance(value, dict):
+            values += [*value.keys(), *value.values()]
+        elif isinstance(value, list):
+            values += value
+        elif isinstance(value, str):
+            if match := HIDDEN.search(value):
+                raise BadResult(f"the result holds the character {named(match[0])}")
+        elif isinstance(value, int | float) and not -(2**63) <= value < 2**63:  # also infinite, or no number
+            raise BadResult("the result holds a number that needs more than 64 bits")
 
 
 def to_json(result: PullResult) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from unlearn_bench.harness.references.manifest import Blob
 from unlearn_bench.harness.store.remote import Absent, Remote
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support.errors import EXIT_CODES, BenchError
-from unlearn_bench.harness.support.files import disk_full
+from unlearn_bench.harness.support.files import writing
 
 CHUNK = 1 << 20
 """Bytes that are read at a time."""
@@ -69,7 +69,7 @@ def _append(part: Path, start: int, blob: Blob, remote: Remote, label: str, on_b
         if stream.total is not None and stream.total != blob.size:
             part.unlink(missing_ok=True)
             raise _refused(remote, blob, label, f"has {stream.total} bytes instead of {blob.size}")
-        with disk_full(part):
+        with writing(part):
             part.parent.mkdir(parents=True, exist_ok=True)
             with part.open("r+b" if start else "wb", buffering=0) as file:
                 file.truncate(stream.start)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import pandas as pd
 
@@ -18,14 +18,18 @@ from unlearn_bench.harness.report.cells import (
 )
 from unlearn_bench.harness.report.columns import ordered
 from unlearn_bench.harness.results.badges import SELF_REPORTED, UNRANKED
+from unlearn_bench.harness.support import text
 from unlearn_bench.harness.tracks.specification import Track
 from unlearn_bench.scoring.metric import Metric
 from unlearn_bench.scoring.metric_table import by_weight, leading, ranked, shown
 from unlearn_bench.scoring.seed_rows import NO_BETTER
 
 
-def markdown(board: pd.DataFrame) -> str:
-    """Return the board as a Markdown table; reference rows last."""
+def markdown(board: pd.DataFrame, name: Callable[[str], str] = text.markdown) -> str:
+    """Return the board as a Markdown table; reference rows last.
+
+    ``name``: what is written for the name of an entry.
+    """
     leading_metrics = leading("markdown")
     others = [metric for metric in shown("markdown") if not metric.ranked]
     others += [each for each in by_weight() if each.corruptions and "markdown" in each.shown and _has(board, each)]
@@ -41,7 +45,7 @@ def markdown(board: pd.DataFrame) -> str:
             *(["search not converged"] if unconverged(row) else []),
         ]
         badge = f" ({', '.join(badges)})" if badges else ""
-        cells = [position(row), position_range(row), f"{row['entry']}{badge}"]
+        cells = [position(row), position_range(row), f"{name(str(row['entry']))}{badge}"]
         for metric in leading_metrics:
             if metric.reads == "panel":
                 cells.append(left(row))
@@ -61,8 +65,15 @@ def _has(board: pd.DataFrame, metric: Metric) -> bool:
 
 
 def csv(board: pd.DataFrame) -> str:
-    """Return all columns of ``harness.report.columns`` with six significant digits."""
-    return str(ordered(board).to_csv(index=False, float_format="%.6g", lineterminator="\n"))
+    """Return all columns of ``harness.report.columns`` with six significant digits; no text acts as a formula."""
+    return as_csv(ordered(board))
+
+
+def as_csv(table: pd.DataFrame) -> str:
+    """Return a table as CSV in which no text acts as a formula."""
+    texts = [column for column in table.columns if pd.api.types.is_string_dtype(table[column])]
+    neutral = {column: table[column].map(text.spreadsheet, na_action="ignore") for column in texts}
+    return str(table.assign(**neutral).to_csv(index=False, float_format="%.6g", lineterminator="\n"))
 
 
 def parquet(board: pd.DataFrame) -> bytes:
@@ -87,4 +98,4 @@ def as_json(
         "floor_seconds": floor,
         "rows": json.loads(ordered(board).to_json(orient="records", double_precision=6)),
     }
-    return json.dumps(content, indent=1, ensure_ascii=False)
+    return json.dumps(content, indent=1)

@@ -26,7 +26,7 @@ def position_range(row: pd.Series[Any]) -> str:
 
 
 def _span(row: pd.Series[Any], first: str, last: str) -> str:
-    if pd.isna(row[first]):
+    if pd.isna(row[first]) or pd.isna(row[last]):
         return NONE
     low, high = int(row[first]), int(row[last])
     return str(low) if low == high else f"{low}–{high}"

@@ -64,7 +64,7 @@ def tests(made: Sequence[PairedTest]) -> str:
 def tests_document(made: Sequence[PairedTest]) -> str:
     """Return paired tests as JSON; a p-value that does not exist is null."""
     documents = [{**dataclasses.asdict(test), "p": _or_null(test.p), "p_holm": _or_null(test.p_holm)} for test in made]
-    return json.dumps({"tests": documents}, indent=1, ensure_ascii=False)
+    return json.dumps({"tests": documents}, indent=1)
 
 
 def _or_null(value: float) -> float | None:

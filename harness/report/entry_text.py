@@ -12,6 +12,7 @@ from unlearn_bench.harness.report import attack_text, terminal_board, unit_table
 from unlearn_bench.harness.report.cells import late_gain
 from unlearn_bench.harness.results.entry_details import EntryDetails, PublicDetails
 from unlearn_bench.harness.results.review import Mark
+from unlearn_bench.harness.support.text import visible
 from unlearn_bench.harness.units.records import Record, ShadowRecord
 
 
@@ -21,7 +22,7 @@ def public_text(details: PublicDetails) -> str:
     units = ", ".join(f"{count} {status}" for status, count in details.statuses.items())
     lines = [f"{board_entry.name} on {details.track.name} ({board_entry.kind}, sealed): {units}"]
     lines.append(terminal_board.verdict(details.board, board_entry.name))
-    return "\n".join([*lines, attack_text.panel(details.panel)] if details.panel else lines)
+    return visible("\n".join([*lines, attack_text.panel(details.panel)] if details.panel else lines))
 
 
 def public_document(details: PublicDetails) -> dict[str, Any]:
@@ -58,7 +59,7 @@ def document(details: EntryDetails) -> dict[str, Any]:
 
 def text(details: EntryDetails) -> str:
     """Return everything about an entry."""
-    return "\n".join([*_head(details), *_units(details), *_attacks(details)])
+    return visible("\n".join([*_head(details), *_units(details), *_attacks(details)]))
 
 
 def _row(details: EntryDetails | PublicDetails) -> dict[str, Any] | None:

@@ -12,6 +12,7 @@ from unlearn_bench.harness.report.cells import NONE, group, position, position_r
 from unlearn_bench.harness.report.methods import method
 from unlearn_bench.harness.report.track_notes import access
 from unlearn_bench.harness.results.badges import SELF_REPORTED, UNRANKED
+from unlearn_bench.harness.support.text import visible
 from unlearn_bench.harness.tracks.specification import Track
 from unlearn_bench.scoring.groups import GROUPS
 from unlearn_bench.scoring.metric import Metric
@@ -70,7 +71,7 @@ def bibliography(board: pd.DataFrame) -> str:
 
 def escaped(text: str) -> str:
     """Return text as LaTeX prints it."""
-    return "".join(SPECIAL.get(character, character) for character in text)
+    return "".join(SPECIAL.get(character, character) for character in visible(text))
 
 
 def _caption(board: pd.DataFrame, track: Track) -> str:

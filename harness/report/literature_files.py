@@ -8,9 +8,11 @@ from typing import Any, Protocol
 
 import pandas as pd
 
+from unlearn_bench.harness.report.board_documents import as_csv
 from unlearn_bench.harness.report.cells import NONE, mean_with_interval, number, shortened
 from unlearn_bench.harness.report.latex import bibliography, escaped
 from unlearn_bench.harness.report.text_table import PLAIN, Look, wrapped
+from unlearn_bench.harness.support import text
 from unlearn_bench.harness.tracks.specification import Track
 from unlearn_bench.scoring.literature_columns import COLUMNS, MIA
 from unlearn_bench.scoring.metric import Metric
@@ -47,7 +49,7 @@ def literature_file(table: LiteratureRows, form: str, look: Look = PLAIN) -> byt
         content: bytes = _typed(table.rows).to_parquet(index=False, engine="pyarrow")
         return content
     if form == "csv":
-        return str(_typed(table.rows).to_csv(index=False, float_format="%.6g", lineterminator="\n")).encode()
+        return as_csv(_typed(table.rows)).encode()
     if form == "bibtex":
         return f"{bibliography(table.rows)}\n".encode()
     if form == "table":
@@ -87,7 +89,10 @@ def markdown(table: LiteratureRows) -> str:
     heads = ["method", *(column.title for column in COLUMNS)]
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for _, row in table.rows.iterrows():
-        cells = [_named(row), *(mean_with_interval(row, column.name, column.digits) for column in COLUMNS)]
+        cells = [
+            text.markdown(_named(row)),
+            *(mean_with_interval(row, column.name, column.digits) for column in COLUMNS),
+        ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -130,7 +135,7 @@ def as_json(table: LiteratureRows) -> str:
         "notes": list(table.notes),
         "rows": json.loads(_typed(table.rows).to_json(orient="records", double_precision=6)),
     }
-    return json.dumps(content, indent=1, ensure_ascii=False)
+    return json.dumps(content, indent=1)
 
 
 def _typed(rows: pd.DataFrame) -> pd.DataFrame:
@@ -145,7 +150,7 @@ def _heading(column: Metric) -> str:
 
 def _line(row: pd.Series[Any], columns: Sequence[Metric]) -> str:
     sign = "" if row["state"] in COMPLETE else "*"
-    name = shortened(str(row["entry"]), NAME - len(sign)) + sign
+    name = shortened(text.visible(str(row["entry"])), NAME - len(sign)) + sign
     return f"{name:<{NAME}}" + "".join(f"{number(row[column.name], column.digits):>{CELL}}" for column in columns)
 
 

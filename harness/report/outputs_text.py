@@ -49,10 +49,10 @@ def document(scores: OutputScores) -> str:
         "forgetting": None if found is None else {**dataclasses.asdict(found), "group": GROUPS[found.group]},
         "unusable": scores.unusable,
     }
-    return json.dumps(content, indent=1, ensure_ascii=False)
+    return json.dumps(content, indent=1)
 
 
 def attacks_document(numbers: Sequence[AttackNumber]) -> str:
     """Return what attacks on shadow models read, as JSON."""
     attacks = [dataclasses.asdict(number) for number in numbers]
-    return json.dumps({"attacks": attacks}, indent=1, ensure_ascii=False)
+    return json.dumps({"attacks": attacks}, indent=1)

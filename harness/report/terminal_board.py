@@ -22,6 +22,7 @@ from unlearn_bench.harness.report.terminal_columns import SIGNS, fitted, line
 from unlearn_bench.harness.report.text_table import PLAIN, Look, heading, wrapped
 from unlearn_bench.harness.report.track_notes import access, pretraining
 from unlearn_bench.harness.results.badges import DISQUALIFIED, NO_BASELINES, SELF_REPORTED, UNTRUSTED
+from unlearn_bench.harness.support.text import visible
 from unlearn_bench.harness.tracks.specification import Track
 from unlearn_bench.scoring.groups import GROUPS
 from unlearn_bench.scoring.metric_table import by_weight, ranked, titles
@@ -136,7 +137,7 @@ def verdict(board: pd.DataFrame, entry: str) -> str:
     seeds = f"{row['seeds_ok']}/{row['seeds_total']} seeds ok"
     place = _place(row, int(board["position"].notna().sum()))
     if row["seeds_ok"] == 0:
-        return f"{place} · {seeds}"
+        return visible(f"{place} · {seeds}")
     parts = []
     for metric in ranked():
         if metric.reads == "panel":
@@ -148,7 +149,7 @@ def verdict(board: pd.DataFrame, entry: str) -> str:
         letter = group(row, metric.name)
         words = f", {metric.in_words[GROUPS.index(letter)]}" if letter in GROUPS else ""
         parts.append(f"{metric.title} {number}" + ("" if letter == NONE else f" ({letter}{words})"))
-    return " · ".join([place, *parts, seeds, *([row["verified"]] if row["verified"] else [])])
+    return visible(" · ".join([place, *parts, seeds, *([row["verified"]] if row["verified"] else [])]))
 
 
 def _place(row: pd.Series[Any], placed: int) -> str:

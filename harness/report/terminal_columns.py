@@ -23,6 +23,7 @@ from unlearn_bench.harness.report.cells import (
 from unlearn_bench.harness.report.text_table import GAP, Column, Look, total
 from unlearn_bench.harness.results.badges import DISQUALIFIED, SELF_REPORTED
 from unlearn_bench.harness.results.review import NOT_REPRODUCED, VERIFIED
+from unlearn_bench.harness.support.text import visible
 from unlearn_bench.scoring.metric import Metric
 from unlearn_bench.scoring.metric_table import by_weight, leading, ranked
 from unlearn_bench.scoring.seed_rows import NO_BETTER
@@ -106,7 +107,7 @@ def _name(row: pd.Series[Any]) -> str:
     signs = "×" if row["state"] == DISQUALIFIED else signs
     signs += SIGNS.get(row["verified"], "") + ("=" if row["state"] == NO_BETTER else "")
     signs += ("~" if row["provisional"] else "") + ("^" if unconverged(row) else "")
-    return shortened(str(row["entry"]), NAME + 1 - len(signs)) + signs
+    return shortened(visible(str(row["entry"])), NAME + 1 - len(signs)) + signs
 
 
 def _seeds(row: pd.Series[Any]) -> str:

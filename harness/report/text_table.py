@@ -6,6 +6,8 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from unlearn_bench.harness.support.text import visible
+
 GAP = "  "
 """What stands between two columns."""
 
@@ -27,8 +29,9 @@ PLAIN = Look()
 
 
 def wrapped(text: str, look: Look) -> list[str]:
-    """Return the lines of a text that is as wide as a table may be."""
-    return textwrap.wrap(text, look.width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+    """Return the lines of a text that is as wide as a table may be, with its hidden characters shown."""
+    lines = textwrap.TextWrapper(look.width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+    return lines.wrap(visible(text))
 
 
 @dataclass(frozen=True)

@@ -81,7 +81,7 @@ def _keep(references: References, name: str, models: Iterable[tuple[int, NDArray
         tpr=tuple(np.mean([curves.roc(*side) for side in sides], axis=0).round(6).tolist()),
         smallest=1 / min(len(test_losses) for _, test_losses in sides),
     )
-    documents.write(references.store, _kind(references), name, track_curves)
+    documents.keep(references.store, _kind(references), name, track_curves)
     return track_curves
 
 

@@ -124,7 +124,7 @@ def numbers(
     chunks = [todo[start : start + CHUNK] for start in range(0, len(todo), CHUNK)]
     for chunk, results in zip(chunks, side_by_side(measure, chunks), strict=True):
         for model, found in zip(chunk, results, strict=True):
-            documents.write(references.store, _kind(references), model.document, Kept(found))
+            documents.keep(references.store, _kind(references), model.document, Kept(found))
             yield model, found
         done += len(chunk)
         on_done(done)

@@ -271,8 +271,8 @@ AnyScores = TypeVar("AnyScores", Scores, ShadowScores)
 
 
 def keep(store: Store, kind: str, name: str, scores: AnyScores) -> AnyScores:
-    """Store scores as a document; returns them."""
-    documents.write(store, kind, name, scores.stored() if isinstance(scores, Scores) else scores)
+    """Store scores as a document, where the store can be written; returns them."""
+    documents.keep(store, kind, name, scores.stored() if isinstance(scores, Scores) else scores)
     return scores
 
 

@@ -37,7 +37,16 @@ def read_all(store: Store, kind: str, form: type[T]) -> Iterator[tuple[str, T]]:
 
 def write(store: Store, kind: str, name: str, content: Any) -> None:
     """Write or replace a document: a dataclass."""
-    store.write(kind, name, {"format": FORMAT, **asdict(content)})
+    store.write(kind, name, _document(content))
+
+
+def keep(store: Store, kind: str, name: str, content: Any) -> None:
+    """Write a dataclass that can be computed again, where the store can be written; see :meth:`Store.keep`."""
+    store.keep(kind, name, _document(content))
+
+
+def _document(content: Any) -> dict[str, Any]:
+    return {"format": FORMAT, **asdict(content)}
 
 
 def _parse(store: Store, kind: str, name: str, document: Mapping[str, Any], form: type[T]) -> T:

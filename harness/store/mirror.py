@@ -11,16 +11,17 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import json
 import logging
 import os
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from unlearn_bench.harness.store import document_bytes
 from unlearn_bench.harness.store.upstream import NOWHERE, Upstream
-from unlearn_bench.harness.support.errors import USAGE, BenchError
-from unlearn_bench.harness.support.files import write_file
+from unlearn_bench.harness.support import device_locks
+from unlearn_bench.harness.support.errors import EXIT_CODES, USAGE, BenchError, StoreError
+from unlearn_bench.harness.support.files import write_file, writing
 
 if TYPE_CHECKING:
     from unlearn_bench.harness.store.remote import Remote
@@ -30,9 +31,10 @@ logger = logging.getLogger(__name__)
 AT_ONCE = 64
 """Documents that are fetched together."""
 DOCUMENTS = (".json", ".journal")
-"""Endings of the files that are fetched in advance: documents, and journals of searches."""
+"""Endings of the files that are fetched in advance: documents, and journals of searches by older versions."""
 INDEX = "at-url.json"
 """Names and versions of the files that were at the URL when a command started."""
+_INDEX_PLACE = INDEX.removesuffix(".json")
 UNSENT = "unsent"
 """Folder of what could not be sent."""
 
@@ -115,12 +117,19 @@ class Mirror(Upstream):
     def _lock_exclusively(self) -> bool:
         """Return whether this process got the copy for itself."""
         if self._lock is None:
-            self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._lock = (self.root / "lock").open("w")
+            with writing(self.root / "lock"):
+                self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+                self._lock = (self.root / "lock").open("w")
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
+        except OSError as error:
+            if error.errno not in device_locks.NO_LOCKS:
+                raise
+            what = f"files in {self.root} cannot be locked: {error.strerror}"
+            remedy = "let XDG_CACHE_HOME name a folder of a local disk"
+            raise BenchError(what, "this machine", remedy, EXIT_CODES["infra"]) from error
         return True
 
     def _fetch_documents(self) -> None:
@@ -140,7 +149,7 @@ class Mirror(Upstream):
         for name in earlier_versions.keys() - versions.keys():
             if name.endswith(DOCUMENTS):
                 (self.root / name).unlink(missing_ok=True)
-        write_file(self.root / INDEX, json.dumps(versions).encode())
+        write_file(self.root / INDEX, document_bytes.encode(_INDEX_PLACE, versions))
         self._index = versions
 
     def write(self, name: str, content: bytes) -> None:
@@ -179,7 +188,8 @@ class Mirror(Upstream):
             return super().remedy(path)
         at_url = f"{self.url}/{path.relative_to(self.root).as_posix()}"
         return (
-            f"remove the copy {path} and run the same command again; if it comes back damaged, remove {at_url} as well"
+            f"run `bench doctor --store`, or remove the copy {path} and run the same command again; "
+            f"if it comes back damaged, remove {at_url} as well"
         )
 
     def remove(self, folder: str) -> None:
@@ -189,13 +199,21 @@ class Mirror(Upstream):
     def _versions_at_start(self) -> dict[str, str]:
         if self._index is None:  # also in a worker: the command that started it has written the file
             path = self.root / INDEX
-            self._index = json.loads(path.read_bytes()) if path.is_file() else {}
+            self._index = _index(path) if path.is_file() else {}
         return self._index
 
     def _send_unsent(self) -> None:
         unsent = self.root / UNSENT
         for path in sorted(path for path in unsent.rglob("*") if path.is_file()):
             self.write(path.relative_to(unsent).as_posix(), path.read_bytes())
+
+
+def _index(path: Path) -> dict[str, str]:
+    try:
+        return document_bytes.decode(_INDEX_PLACE, path.read_bytes())[0]
+    except ValueError as error:
+        remedy = f"remove {path} and run the same command again: every document is fetched again"
+        raise StoreError(f"damaged store: {path} cannot be read: {error}", remedy) from None
 
 
 def _is_below(name: str) -> bool:

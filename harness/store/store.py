@@ -7,29 +7,26 @@ nothing.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
-import json
 import logging
 import lzma
 import os
 import shutil
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from unlearn_bench.harness.store import mirror
-from unlearn_bench.harness.support import device_locks
-from unlearn_bench.harness.support.errors import StoreError
-from unlearn_bench.harness.support.files import write_file
+from unlearn_bench.harness.store import document_bytes, locks, mirror
+from unlearn_bench.harness.support.errors import StoreError, Unwritable
+from unlearn_bench.harness.support.files import sha256_of, sync_folder, write_file, writing
 
 logger = logging.getLogger(__name__)
 
 FILTERS = [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "lc": 0, "lp": 1, "pb": 1}]
 """For arrays of two-byte numbers: 5 % smaller than the preset alone."""
 SHIPPED = Path(__file__).parents[1] / "shipped"
-_DECODE = json.JSONDecoder().decode
 
 
 def home() -> Path:
@@ -77,11 +74,8 @@ class Store:
         self._bring(sha)
         for path in self._places(sha):
             if path.is_file():
-                try:
-                    content = lzma.decompress(path.read_bytes()) if path.suffix else path.read_bytes()
-                except lzma.LZMAError:
-                    content = b""
-                if hashlib.sha256(content).hexdigest() != sha:
+                content = read_blob(path)
+                if content is None:
                     raise StoreError(f"damaged store: {path} does not match its digest", _remedy(path))
                 return content
         raise StoreError(
@@ -111,15 +105,17 @@ class Store:
 
     def adopt(self, path: Path, sha: str) -> bool:
         """Make a file of the store's own file system a blob if it has this SHA-256, and return whether it has."""
+        if sha256_of(path) != sha:
+            return False
         with path.open("rb") as file:
-            if hashlib.file_digest(file, "sha256").hexdigest() != sha:
-                return False
             os.fsync(file.fileno())
         target = self._place(str(blob_path(sha)))
-        target.parent.mkdir(parents=True, exist_ok=True)
-        path.chmod(0o644)
-        self.share(path, str(blob_path(sha)))
-        path.replace(target)
+        self._upstreams[0].send(str(blob_path(sha)), path)
+        with writing(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            path.chmod(0o644)
+            path.replace(target)
+            sync_folder(target.parent)
         return True
 
     def _bring(self, sha: str) -> None:
@@ -149,13 +145,12 @@ class Store:
         """Return a document, or ``None``; one in the user's store hides the shipped one.
 
         Raises:
-            StoreError: it exists and is not JSON.
+            StoreError: it exists and does not match its digest; the message names the file.
         """
         for root in self._roots:
             # called ten thousand times for one site, where pathlib would take most of the time
-            path = f"{root}/{kind}/{name}.json"
-            if os.path.exists(path):  # noqa: PTH110
-                return _parse_fast(path)
+            if os.path.exists(f"{root}/{kind}/{name}.json"):  # noqa: PTH110
+                return _document(str(root), f"{kind}/{name}")
         return None
 
     def damaged(self, kind: str, name: str, why: str) -> StoreError:
@@ -166,8 +161,14 @@ class Store:
 
     def write(self, kind: str, name: str, content: Mapping[str, Any]) -> None:
         """Write or replace a document in the user's store."""
-        text = json.dumps(content, indent=1, sort_keys=True, allow_nan=False)
-        self._write(f"{kind}/{name}.json", text.encode() + b"\n")
+        self._write(f"{kind}/{name}.json", document_bytes.encode(f"{kind}/{name}", content))
+
+    def keep(self, kind: str, name: str, content: Mapping[str, Any]) -> None:
+        """Write a document that can be computed again; a store that is full or read-only stays as it is."""
+        try:
+            self.write(kind, name, content)
+        except Unwritable as error:
+            _say_that_nothing_is_kept(self.where, error.message)
 
     def clear(self, kind: str) -> None:
         """Delete all documents of a kind from the user's store; the shipped ones become visible again."""
@@ -182,36 +183,24 @@ class Store:
 
     def all(self, kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield all documents of a kind with their names, sorted by name."""
-        paths: dict[str, Path] = {}
-        for root in reversed(self._roots):
-            paths.update(
-                {p.relative_to(root / kind).with_suffix("").as_posix(): p for p in (root / kind).rglob("*.json")}
-            )
-        for name in sorted(paths):
-            yield name, _parse(paths[name])
+        for name, root in sorted(self._names(kind).items()):
+            yield name, _document(root, f"{kind}/{name}")
 
-    def share(self, path: Path, name: str) -> None:
-        """Send a file that something else has written, as ``name``, upstream."""
-        self._upstreams[0].send(name, path)
+    def _names(self, kind: str) -> dict[str, str]:
+        """Return the names of all documents of a kind, each with the root that it is read from."""
+        names: dict[str, str] = {}
+        for root in reversed(self._roots):
+            # with many thousands of files pathlib would take half of the time
+            base = f"{root}/{kind}/"
+            for folder, _, files in os.walk(base):
+                prefix = f"{folder.rstrip('/')}/"[len(base) :]
+                names |= {f"{prefix}{file[:-5]}": str(root) for file in files if file.endswith(".json")}
+        return names
 
     @contextmanager
     def lock(self, name: str, what: str = "") -> Iterator[None]:
-        """Hold a lock that one process has at a time; the kernel frees it when its holder dies.
-
-        Args:
-            name: of the lock.
-            what: its holder does, for the message of processes that wait.
-        """
-        path = self._place(f"locks/{name}")
-        path.parent.mkdir(exist_ok=True)
-        with path.open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if what:
-                    others = device_locks.described(device_locks.holders(file.fileno()))
-                    logger.info("waiting for %s, which %s", others, what)
-                fcntl.flock(file, fcntl.LOCK_EX)
+        """Hold a lock that one process has at a time; see :func:`locks.held`."""
+        with locks.held(self._place(f"locks/{name}"), what):
             yield
 
     def _write(self, name: str, content: bytes) -> None:
@@ -221,8 +210,9 @@ class Store:
     def _place(self, name: str) -> Path:
         """Return a path in the user's store; its root is made for its owner only, since entries must not read it."""
         if not self.root.exists():
-            self.root.parent.mkdir(parents=True, exist_ok=True)
-            self.root.mkdir(mode=0o700, exist_ok=True)
+            with writing(self.root):
+                self.root.parent.mkdir(parents=True, exist_ok=True)
+                self.root.mkdir(mode=0o700, exist_ok=True)
         return self.root / name
 
 
@@ -260,21 +250,12 @@ class Snapshot(Store):
 
     def write(self, kind: str, name: str, content: Mapping[str, Any]) -> None:
         """Write or replace a document in the store and in the snapshot."""
+        self._documents(kind)[name] = dict(content)  # first, so that it can be read where nothing can be written
         super().write(kind, name, content)
-        self._documents(kind)[name] = dict(content)
 
     def _documents(self, kind: str) -> dict[str, dict[str, Any]]:
         if kind not in self._kinds:
-            documents: dict[str, dict[str, Any]] = {}
-            for root in reversed(self._roots):
-                # with many thousands of files pathlib and file objects would take half of the time
-                base = f"{root}/{kind}/"
-                for folder, _, names in os.walk(base):
-                    prefix = folder.rstrip("/") + "/"
-                    for name in names:
-                        if name.endswith(".json"):
-                            documents[f"{prefix}{name[:-5]}"[len(base) :]] = _parse_fast(f"{prefix}{name}")
-            self._kinds[kind] = documents
+            self._kinds[kind] = {name: _document(root, f"{kind}/{name}") for name, root in self._names(kind).items()}
         return self._kinds[kind]
 
 
@@ -283,24 +264,43 @@ def blob_path(sha: str) -> Path:
     return Path("blobs", sha[:2], sha)
 
 
-def _parse(path: Path) -> dict[str, Any]:
+def read_blob(path: Path) -> bytes | None:
+    """Return the content of a blob's file, which may be compressed; ``None`` if it is not that of its name."""
     try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
-        raise StoreError(f"damaged store: {path} cannot be read: {error}", _remedy(path)) from None
-    return content
+        content = lzma.decompress(path.read_bytes()) if path.suffix else path.read_bytes()
+    except (lzma.LZMAError, EOFError):
+        return None
+    return content if hashlib.sha256(content).hexdigest() == path.stem else None
 
 
-def _parse_fast(path: str) -> dict[str, Any]:
+def _document(root: str, place: str) -> dict[str, Any]:
+    """Return the document ``kind/name`` of the store in the folder ``root``."""
+    path = f"{root}/{place}.json"
     try:
         file = os.open(path, os.O_RDONLY)
         try:
-            content: dict[str, Any] = _DECODE(os.read(file, os.fstat(file).st_size).decode())
+            content, has_digest = document_bytes.decode(place, os.read(file, os.fstat(file).st_size))
         finally:
             os.close(file)
-    except (ValueError, OSError):
-        return _parse(Path(path))  # raises the error that names the file
+    except (ValueError, OSError) as error:
+        raise StoreError(f"damaged store: {path} cannot be read: {error}", _remedy(Path(path))) from None
+    if not has_digest and root != str(SHIPPED):  # of what ships, `bench doctor --store` says it
+        _warn_of_old_documents(root)
     return content
+
+
+@cache
+def _warn_of_old_documents(root: str) -> None:
+    logger.warning(
+        "store %s: an older version wrote some documents without a digest, so nothing can tell whether they have "
+        "changed since; `bench doctor --store` gives them one",
+        root,
+    )
+
+
+@cache
+def _say_that_nothing_is_kept(store: str, why: str) -> None:
+    logger.info("store %s: what is computed now is not kept, since %s", store, why)
 
 
 def _remedy(path: Path) -> str:

@@ -33,7 +33,8 @@ class Upstream:
 
     def remedy(self, path: Path) -> str:
         """Say what to do about a damaged file of the store."""
-        return f"remove {path} and run the same command again: what is missing is made again"
+        again = f"remove {path} and run the same command again: what is missing is made again"
+        return f"run `bench doctor --store`, or {again}"
 
 
 NOWHERE = Upstream()

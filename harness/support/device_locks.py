@@ -7,6 +7,7 @@ device holds the device's ``.next`` file, so that no later one goes first.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import logging
 import os
@@ -20,6 +21,7 @@ from types import TracebackType
 from typing import Any
 
 from unlearn_bench.harness.support.errors import EXIT_CODES, BenchError
+from unlearn_bench.harness.support.files import writing
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +30,8 @@ PATIENCE = 3600.0
 VISIBLE = 2.0
 """Seconds after which a message names the process that is waited for."""
 POLL = 0.02
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF)
+"""How file systems refuse ``flock``; NFS says ``EBADF`` of a file that is open for reading only."""
 
 
 def folder() -> Path:
@@ -89,7 +93,7 @@ class DeviceLocks:
     @contextmanager
     def _held(self, device: str, mode: int) -> Iterator[None]:
         place = folder()
-        with _opened(place / f"{device}.next") as gate, _opened(place / device) as lock:
+        with opened(place / f"{device}.next") as gate, opened(place / device) as lock:
             wait = _Wait(self, device, lock)
             wait.take(gate, fcntl.LOCK_EX)
             wait.take(lock, mode)
@@ -132,11 +136,8 @@ class _Wait:
 
     def take(self, fd: int, mode: int) -> None:
         while True:
-            try:
-                fcntl.flock(fd, mode | fcntl.LOCK_NB)
+            if try_lock(fd, mode):
                 return
-            except BlockingIOError:
-                pass
             if self.locks.stop.is_set():
                 raise WaitCancelled
             waited = time.monotonic() - self.since
@@ -154,18 +155,38 @@ class _Wait:
             time.sleep(POLL)
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[int]:
-    """Open a lock file; another user's file can only be read, which is enough to lock it."""
-    if not path.parent.exists():
-        path.parent.parent.mkdir(parents=True, exist_ok=True)
-        with suppress(FileExistsError):
-            path.parent.mkdir()
-            path.parent.chmod(0o1777)
+def try_lock(fd: int, mode: int) -> bool:
+    """Lock a file of :func:`folder` if no other process has it, and return whether that was so.
+
+    Raises:
+        BenchError: the file system has no locks.
+    """
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except FileNotFoundError:
-        fd = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+        fcntl.flock(fd, mode | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
+        what = f"files in {folder()} cannot be locked: {error.strerror}"
+        remedy = "point BENCH_LOCKS at a folder of a local disk, the same one for all users of this machine"
+        raise BenchError(what, "this machine", remedy, EXIT_CODES["infra"]) from error
+    return True
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[int]:
+    """Open a lock file; another user's file can only be read, which is enough to lock it."""
+    with writing(path):
+        if not path.parent.exists():
+            path.parent.parent.mkdir(parents=True, exist_ok=True)
+            with suppress(FileExistsError):
+                path.parent.mkdir()
+                path.parent.chmod(0o1777)
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except FileNotFoundError:
+            fd = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
     try:
         yield fd
     finally:

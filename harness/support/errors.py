@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from unlearn_bench.harness.support.text import visible
+
 Owner = Literal["your method", "your command", "this machine", "the benchmark"]
 
 USAGE = 2
@@ -41,7 +43,7 @@ class BenchError(Exception):
         lines = [f"error:  {self.message}", f"whose:  {self.whose}", f"do:     {self.remedy}"]
         if self.log:
             lines.append(f"log:    {self.log}")
-        return "\n".join(lines)
+        return visible("\n".join(lines))
 
     def __reduce__(self) -> tuple[type[BenchError], tuple[object, ...]]:  # worker processes hand errors over
         return BenchError, (self.message, self.whose, self.remedy, self.exit_code, self.log)
@@ -70,3 +72,7 @@ class StoreError(BenchError):
 
     def __init__(self, what: str, remedy: str) -> None:
         super().__init__(what, "this machine", remedy, EXIT_CODES["infra"])
+
+
+class Unwritable(StoreError):
+    """A file that cannot be written: its disk is full or read-only, or its folder belongs to somebody else."""

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from unlearn_bench.harness.support.errors import StoreError
-from unlearn_bench.harness.support.files import write_file
+from unlearn_bench.harness.support.files import read_checked, write_checked
 from unlearn_bench.harness.support.hardware import torch_version
 from unlearn_bench.harness.training.mixed_precision import uses_bfloat16
 
@@ -28,7 +27,6 @@ EVERY = 300.0
 """Wall seconds between two checkpoints; a shorter training is never saved."""
 BYTES = 8
 """Bytes per parameter: its value and its momentum."""
-_DIGEST = hashlib.sha256().digest_size
 
 
 @dataclass(frozen=True)
@@ -70,11 +68,8 @@ class Checkpoint:
 
         if not self.path.is_file():
             return None
-        content = self.path.read_bytes()
-        digest, content = content[:_DIGEST], content[_DIGEST:]
-        if hashlib.sha256(content).digest() != digest:
-            remedy = f"remove {self.path} and run the same command again: that training begins anew"
-            raise StoreError(f"damaged store: {self.path} does not match its digest", remedy)
+        remedy = f"remove {self.path} and run the same command again: that training begins anew"
+        content = read_checked(self.path, remedy)
         length = int.from_bytes(content[:8], "little")  # of the header, as safetensors has it
         metadata = json.loads(content[8 : 8 + length])["__metadata__"]
         self._earlier_seconds = float(metadata["seconds"])
@@ -91,7 +86,7 @@ class Checkpoint:
         if time.monotonic() - self._last_saved < EVERY:
             return
         content = save(dict(tensors()), {"epochs": str(epochs), "seconds": repr(self.seconds)})
-        write_file(self.path, hashlib.sha256(content).digest() + content)
+        write_checked(self.path, content)
         self._last_saved = time.monotonic()
 
     def remove(self) -> None:

@@ -23,6 +23,7 @@ class Declared:
     metadata: Mapping[str, Any]
     summary: str
     requirements: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def keep(store: Store, entry: Entry) -> None:
@@ -30,7 +31,9 @@ def keep(store: Store, entry: Entry) -> None:
     if entry.kind != "entry" or (store.read(KIND, entry.sha256) is not None and store.has(entry.sha256)):
         return
     store.put(entry.source)
-    declared = Declared(entry.defaults, entry.search_space, entry.metadata, entry.summary, entry.requirements)
+    declared = Declared(
+        entry.defaults, entry.search_space, entry.metadata, entry.summary, entry.requirements, entry.notes
+    )
     documents.write(store, KIND, entry.sha256, declared)
 
 
@@ -50,4 +53,5 @@ def find(store: Store, record: Record) -> Entry | None:
         metadata=declared.metadata,
         summary=declared.summary,
         requirements=declared.requirements,
+        notes=declared.notes,
     )

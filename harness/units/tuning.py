@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from unlearn_bench.harness.entries import values
 from unlearn_bench.harness.entries.entry import ORACLE_FREE, Entry
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.references.roles import tuning_shadows
@@ -31,6 +32,8 @@ from unlearn_bench.scoring.umia import discernibility, umia
 
 if TYPE_CHECKING:
     import optuna
+
+    from unlearn_bench.harness.units.study_journal import StudyJournal
 
 Objective = Literal["paper", "oracle-free"]
 Setting = Literal["seed", "shadow"]
@@ -160,18 +163,18 @@ def _study_name(entry: Entry, track: Track, objective: Objective, setting: Setti
     return digest(identity)[:16]
 
 
-def _journal(entry: Entry, track: Track, study: str) -> str:
-    """Return the path of a study's journal, relative to the store's root."""
-    return f"tune/{track.name}/{entry.name}-{study}.journal"
-
-
-def _storage(path: Path) -> optuna.storages.JournalStorage:
+def _storage(journal: StudyJournal) -> optuna.storages.JournalStorage:
     import optuna
-    from optuna.storages.journal import JournalFileBackend
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        return optuna.storages.JournalStorage(JournalFileBackend(str(path)))
+        return optuna.storages.JournalStorage(journal)
+
+
+def _journal(references: References, entry: Entry, study: str) -> StudyJournal:
+    from unlearn_bench.harness.units.study_journal import StudyJournal
+
+    return StudyJournal(references.store, f"tune/{references.track.name}", f"{entry.name}-{study}")
 
 
 def finished_trials(
@@ -181,11 +184,11 @@ def finished_trials(
     import optuna
 
     name = _study_name(entry, references.track, objective, setting)
-    path = references.store.root / _journal(entry, references.track, name)
-    if not path.is_file():
+    journal = _journal(references, entry, name)
+    if not journal.read_logs(0):
         return 0
-    storage = _storage(path)
-    if name not in optuna.get_all_study_names(storage):  # the command that made the file was killed at once
+    storage = _storage(journal)
+    if name not in optuna.get_all_study_names(storage):  # the command that made the document was killed at once
         return 0
     study = optuna.load_study(study_name=name, storage=storage)
     return len(study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,)))
@@ -202,11 +205,11 @@ class Study:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.references, self.entry, self.objective, self.setting = references, entry, objective, setting
         self._name = _study_name(entry, references.track, objective, setting)
-        self._journal = _journal(entry, references.track, self._name)
-        path = references.store.root / self._journal
-        path.parent.mkdir(parents=True, exist_ok=True)
         self._study = optuna.create_study(
-            storage=_storage(path), study_name=self._name, load_if_exists=True, direction="minimize"
+            storage=_storage(_journal(references, entry, self._name)),
+            study_name=self._name,
+            load_if_exists=True,
+            direction="minimize",
         )
         for trial in self._study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
             self._study.tell(trial.number, state=optuna.trial.TrialState.FAIL)  # its command was killed: run it again
@@ -265,8 +268,6 @@ class Study:
         trial.set_user_attr("cpu_seconds", round(sum(result.cpu_seconds or 0.0 for _, result in ordered), 3))
         loss = float(np.mean([WORST if term is None else term.total for term in terms]))
         frozen = self._study.tell(trial, loss)
-        store = self.references.store
-        store.share(store.root / self._journal, self._journal)
         return _trial(frozen, self.entry)
 
     def best(self) -> Trial:
@@ -344,6 +345,8 @@ def choice(name: str, sha256: str, track: Track, store: Store, setting: Setting 
             candidates.append(msgspec.json.decode(shipped.read_bytes(), type=SearchChoice))
         for candidate in candidates:  # the store's may be of an older source
             if candidate is not None and candidate.sha256 == sha256:
+                if why := values.fault(dict(candidate.parameters), values.DEPTH + 1):
+                    raise store.damaged(f"tuned/{folder}", name, f"its choice {why}")
                 return candidate
     return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import operator
 import threading
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.support.device_locks import DeviceLocks
+from unlearn_bench.harness.support.files import sha256_of, write_file
 from unlearn_bench.harness.support.hardware import hardware
 from unlearn_bench.harness.training.inference import logits_of
 from unlearn_bench.harness.units import access, entry_sources, unit_store, unlearned_weights
@@ -52,15 +54,21 @@ class UnitContext:
     """Replaces :func:`attempt` where units run on other machines; takes a unit, its slot and its deadline."""
 
     def inputs(self, given: Given) -> Path:
-        """Return the safetensors file with what a unit's request gives: all data that a sandbox gets."""
+        """Return the safetensors file with what a unit's request gives: all data that a sandbox gets.
+
+        It is written again if it has changed since it was written: its name ends with its SHA-256.
+        """
         from safetensors.numpy import save
 
-        from unlearn_bench.harness.support.files import write_file
-
+        folder = self.references.store.root / "inputs"
         name = given.digest(self.references.track.reference_digest)
-        path = self.references.store.root / "inputs" / f"{name}.safetensors"
-        if not path.is_file():
-            write_file(path, save(given.arrays(self.references.examples.dataset)))
+        for path in folder.glob(f"{name}-*.safetensors"):
+            if path.stem.endswith(f"-{sha256_of(path)}"):
+                return path
+            path.unlink(missing_ok=True)
+        content = save(given.arrays(self.references.examples.dataset))
+        path = folder / f"{name}-{hashlib.sha256(content).hexdigest()}.safetensors"
+        write_file(path, content)
         return path
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from unlearn_bench.harness.store import documents
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support.field_types import Date, Sha256
-from unlearn_bench.harness.support.files import write_file
+from unlearn_bench.harness.support.files import read_checked, write_checked
 from unlearn_bench.harness.tracks.specification import Track
 from unlearn_bench.harness.units.records import now, track_folder
 
@@ -51,7 +51,7 @@ def hold(store: Store, key: str, weights: Weights) -> None:
     """Write the weights of the unit with this key to a file of this machine, until :func:`release`."""
     from safetensors.numpy import save
 
-    write_file(_held(store, key), save(dict(weights)))
+    write_checked(_held(store, key), save(dict(weights)))
 
 
 def release(store: Store, key: str) -> None:
@@ -79,7 +79,7 @@ def read(store: Store, track: Track, key: str) -> dict[str, NDArray[Any]] | None
     from safetensors.numpy import load
 
     if (held := _held(store, key)).is_file():
-        return load(held.read_bytes())
+        return load(read_checked(held, f"remove {held} and run the same command again: its unit runs again"))
     if (kept := find_kept(store, track, key)) is None:
         return None
     return {name: _full(array) for name, array in load(store.get(kept.weights)).items()}

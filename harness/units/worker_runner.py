@@ -137,12 +137,12 @@ def _attempt(references: References, unit: Unit, deadline: float, device: str) -
     except _Late:
         status, reason = "timeout", f"no weights within {deadline:g} s"
     except torch.OutOfMemoryError as error:
-        status, reason = "oom", str(error).splitlines()[0][:200]
+        status, reason = "oom", one_line(str(error), 200)
         torch.cuda.empty_cache()
     except NotApplicable as error:
         status, reason = "not-applicable", one_line(str(error)) or UNEXPLAINED
     except Exception as error:  # whatever an entry raises is its own failure, and the search continues
-        status, reason = "crash", f"{type(error).__name__}: {error}".splitlines()[0][:200]
+        status, reason = "crash", one_line(f"{type(error).__name__}: {error}", 200)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
     seconds = time.process_time() - start

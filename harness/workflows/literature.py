@@ -10,7 +10,7 @@ import pandas as pd
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.results import board, literature
 from unlearn_bench.harness.store.store import Snapshot
-from unlearn_bench.harness.support.errors import DataError
+from unlearn_bench.harness.support.errors import DataError, Unwritable
 from unlearn_bench.harness.support.progress import Observer
 from unlearn_bench.harness.tracks.loading import load_track
 from unlearn_bench.harness.tracks.specification import Track
@@ -64,6 +64,9 @@ def _evaluate_untrained(references: References) -> tuple[str, ...]:
         return (f"ZRF is unknown: it needs the images once ({error.message})",)
     from unlearn_bench.harness.training.untrained import untrained_logits
 
-    for seed in missing:
-        literature.keep_untrained(references, seed, untrained_logits(references, seed))
+    try:
+        for seed in missing:
+            literature.keep_untrained(references, seed, untrained_logits(references, seed))
+    except Unwritable as error:
+        return (f"ZRF is unknown: what it is computed from must be kept once ({error.message})",)
     return ()

@@ -17,7 +17,7 @@ from unlearn_bench.harness.pulls.result import EntryResult, PullResult
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.results.board_entries import find
 from unlearn_bench.harness.store.store import Store
-from unlearn_bench.harness.support.errors import EXIT_CODES, BenchError
+from unlearn_bench.harness.support.errors import BenchError
 from unlearn_bench.harness.tracks.loading import load_track
 from unlearn_bench.harness.units import disclosure, promotions
 from unlearn_bench.harness.units.records import now
@@ -71,8 +71,8 @@ def score_pull(
         received: when the commit arrived; default: now. After the deadline of a competition it is refused.
 
     Raises:
-        BenchError: git or the machine failed. A refused pull request, or an entry that failed, is reported in the
-            result.
+        BenchError: git or the machine failed. A refused pull request, or an entry that is invalid or failed, is
+            reported in the result.
     """
     repository, loaded_track, store = Repository(repo), load_track(track, options.secret), Store()
     if smoke:
@@ -94,7 +94,7 @@ def score_pull(
         references, entries = _run(pull, references, options, lira and not smoke, 1 if smoke else None)
     scored = outcome.pull_result(references, pull, harness, started=started, smoke=smoke, entries=entries)
     text = comments.comment(scored)
-    if not smoke and scored.status != "refused" and scored.exit_code != EXIT_CODES["infra"]:
+    if not smoke and entries and all(entry.status != "infra" for entry in entries):
         publication.keep(references, scored)
     return ScoredPull(references, scored, text, pull_request.refused(pull) if pull.refusals else None)
 

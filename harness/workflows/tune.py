@@ -61,6 +61,9 @@ def tune(
     entries = [find_entry(name) for name in names]
     for entry in entries:
         require_allowed(entry, loaded_track)
+        if not entry.search_space:
+            remedy = "declare one; see submissions/README.md"
+            raise BenchError(f"{entry.name} declares no SEARCH_SPACE", "your method", remedy, USAGE)
     if any(entry.kind == "entry" for entry in entries):
         disclosure.not_public(loaded_track, "a search for parameters")
     with connected(options) as executor:
@@ -69,9 +72,6 @@ def tune(
         train_missing(references, needed, executor, options)
         line = ""
         for entry in entries:
-            if not entry.search_space:
-                remedy = "declare one; see submissions/README.md"
-                raise BenchError(f"{entry.name} declares no SEARCH_SPACE", "your method", remedy, USAGE)
             study = tuning.Study(references, entry, objective, setting)
             line = run_search(study, trials or tuning.budget(entry, loaded_track), executor, options, line)
             yield keep_choice(

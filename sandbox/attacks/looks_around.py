@@ -15,7 +15,8 @@ from safetensors.torch import load_file
 STAGED = {"job.json", "entry.py", "weights.safetensors", "data.safetensors", "lib"}
 TENSORS = {f"{part}_{what}" for part in ("retain", "forget", "val") for what in ("images", "labels")}
 VARIABLES = {"PATH", "HOSTNAME", "HOME", "PYTHONPATH", "PYTHONHASHSEED", "OMP_NUM_THREADS", "LANG", "GPG_KEY",
-             "PYTHON_VERSION", "PYTHON_SHA256", "LC_CTYPE"}  # fmt: skip
+             "PYTHON_VERSION", "PYTHON_SHA256", "LC_CTYPE", "TERM", "container"}  # fmt: skip
+"""The names of the unit's variables and of the image's, and two that engines add, which tell nothing of the host."""
 DEVICES = {"null", "zero", "full", "random", "urandom", "tty", "console", "ptmx", "pts", "shm", "mqueue", "fd", "stdin",
            "stdout", "stderr", "core"}  # fmt: skip
 BENCHMARK = ("unlearn_bench", "harness", "scoring", "baselines", "submissions")

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 import docker
@@ -21,6 +22,7 @@ from unlearn_bench.sandbox.engine import images
 from unlearn_bench.sandbox.engine.attach import Attached
 from unlearn_bench.sandbox.engine.cgroup import Cgroup
 from unlearn_bench.sandbox.engine.client import FAILURES, connect, explain
+from unlearn_bench.sandbox.engine.facts import lacking
 from unlearn_bench.sandbox.engine.readback import NotEnforced, check
 from unlearn_bench.sandbox.engine.reap import labels, reap
 from unlearn_bench.sandbox.engine.settings import settings
@@ -42,6 +44,9 @@ class Docker:
         "default security options (see `docker info`); rootless engines on cgroup v1 ignore limits"
     )
 
+    absent = "no container engine answers; install Docker, start it (`dockerd`) and check DOCKER_HOST"
+    """What is missing where no engine answers, and the remedy."""
+
     def __init__(self, runtime: str | None = None) -> None:
         self.runtime = runtime
         # times under another runtime are not comparable, so it has another name
@@ -52,11 +57,11 @@ class Docker:
     def unavailable(self, model: Mapping[str, Any], device: str) -> str | None:
         """Return why such a job cannot run here, with the remedy after a semicolon; ``None`` if it can."""
         try:
-            with connect() as client:
+            with self._connect() as client:
                 client.ping()
-                return _unknown_runtime(client.info(), self.runtime) or _missing_image(client, model, device)
+                return self._unfit(client.info()) or _missing_image(client, model, device)
         except FAILURES:
-            return "no container engine answers; install Docker, start it (`dockerd`) and check DOCKER_HOST"
+            return self.absent
 
     def run(self, job: Job, clock: AbstractContextManager[Any], stop: threading.Event | None = None) -> Outcome:
         """Run one job; see ``sandbox.session.conduct``."""
@@ -65,14 +70,12 @@ class Docker:
         environment: dict[str, Any] = {"backend": self.name, "trusted": self.trusted}
         name = f"unlearn-bench-{secrets.token_hex(8)}"
         try:
-            with connect() as client, stage.staged(job) as folder:
+            with self._connect() as client, stage.staged(job) as folder:
                 for container in tuple(self._unremoved):
                     _remove(client, container)
                     self._unremoved.discard(container)
                 info = client.info()
-                missing = _unknown_runtime(info, self.runtime) or _missing_image(
-                    client, job.model, job.device, job.requirements
-                )
+                missing = self._unfit(info) or _missing_image(client, job.model, job.device, job.requirements)
                 image = images.find(client, models.needs(job.model), job.device, job.requirements)
                 if missing or image is None:
                     return Outcome("infra", missing or "no image", environment=environment)
@@ -82,8 +85,8 @@ class Docker:
                     "engine": info["ServerVersion"],
                     "runtime": self.runtime or info["DefaultRuntime"],
                 }
-                confined = settings(job, image.id, folder, labels(job.run_id), info, self.runtime)
-                with self._started(client, {"name": name, **confined}, info) as running:
+                confined = self._settings(job, image.id, folder, info)
+                with self._started(client, job, {"name": name, **confined}, info) as running:
                     outcome = conduct(job, models.layout(job.model), running, clock, environment, stop)
         except (stage.StageError, NotEnforced) as error:
             return Outcome("infra", str(error), environment=environment)
@@ -98,24 +101,54 @@ class Docker:
         """Remove containers and stage folders whose harness is dead; see ``sandbox.engine.reap``."""
         folders = len(stage.reap())
         try:
-            with connect() as client:
+            with self._connect() as client:
                 return folders + len(reap(client))
         except FAILURES:
             return folders  # an engine that does not answer fails the next unit, with its reason
 
+    def _unfit(self, info: Mapping[str, Any]) -> str | None:
+        """Return why an engine, by its ``info``, cannot run units as they must be, with the remedy."""
+        if missing := lacking(info):
+            return f"the engine has no control over {', '.join(missing)} and would ignore these limits; {self.advice}"
+        return _unknown_runtime(info, self.runtime)
+
+    def _connect(self) -> AbstractContextManager[docker.DockerClient]:
+        """Return a client of the engine."""
+        return connect()
+
+    def _settings(self, job: Job, image: str, folder: Path, info: Mapping[str, Any]) -> dict[str, Any]:
+        """Return everything that confines a job staged in a folder, as arguments of the SDK."""
+        return settings(job, image, folder, labels(job.run_id), info, self.runtime)
+
+    def _running(
+        self,
+        container: Container,
+        attached: Attached,
+        job: Job,
+        confined: Mapping[str, Any],
+        warnings: Sequence[str] | None,
+        info: Mapping[str, Any],
+    ) -> RunningContainer:
+        """Return a started container that is confined as it was asked to be.
+
+        Raises:
+            NotEnforced: it is not.
+        """
+        running = RunningContainer(container, attached)
+        check(confined, warnings, container.attrs, info)
+        return running
+
     @contextmanager
     def _started(
-        self, client: docker.DockerClient, confined: Mapping[str, Any], info: Mapping[str, Any]
-    ) -> Iterator[_RunningContainer]:
+        self, client: docker.DockerClient, job: Job, confined: Mapping[str, Any], info: Mapping[str, Any]
+    ) -> Iterator[RunningContainer]:
         try:
             created = client.api.create_container(**confined)
             container = client.containers.prepare_model({"Id": created["Id"]})
             attached = Attached(client, container.id)
             try:
                 container.start()
-                running = _RunningContainer(container, attached)
-                check(confined, created["Warnings"], container.attrs, info)
-                yield running
+                yield self._running(container, attached, job, confined, created["Warnings"], info)
             finally:
                 attached.shut()
         finally:
@@ -126,8 +159,8 @@ class Docker:
                 self._unremoved.add(confined["name"])
 
 
-class _RunningContainer:
-    """A running container."""
+class RunningContainer:
+    """A running container: a ``RunningSandbox``."""
 
     def __init__(self, container: Container, attached: Attached) -> None:
         self._container, self._attached = container, attached
@@ -136,20 +169,29 @@ class _RunningContainer:
         self._exit: Exit | None = None
 
     def receive(self, timeout: float) -> list[Chunk] | None:
+        """Return what arrives within ``timeout`` seconds; ``None`` after the end."""
         return self._attached.receive(timeout)
 
     def send(self, data: bytes) -> None:
+        """Write to the channel."""
         self._attached.send(data)
 
     def cpu_seconds(self) -> float | None:
+        """Return the CPU time used so far by all its processes; ``None`` if unknown."""
         return self._cgroup.cpu_seconds()
 
     def over_memory(self) -> bool:
+        """Return whether the host must stop it for its memory."""
         return False  # the kernel enforces the container's limit
 
+    def peak_memory(self) -> int | None:
+        """Return the largest memory use so far, in bytes; ``None`` if unknown."""
+        return self._cgroup.peak_memory()
+
     def stop(self, grace: float) -> Exit:
+        """Let it end by itself for ``grace`` seconds, then kill everything in it, in bounded time."""
         if self._exit is None:
-            peak, log = self._cgroup.peak_memory(), b""
+            peak, log = self.peak_memory(), b""
             try:
                 log = self._attached.rest()
                 self._attached.shut()

@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
-from unlearn_bench.sandbox import child, family, stage
+from unlearn_bench.sandbox import child, family, gpu, stage
 from unlearn_bench.sandbox.child import ChildSpec, RunningChild
 from unlearn_bench.sandbox.family import Family, own_user
 from unlearn_bench.sandbox.types import Job, Limit, Outcome
@@ -67,9 +67,7 @@ def _gpu(device: str) -> dict[str, str]:
     """Return the variables that make one GPU visible and say where its libraries are."""
     if device == "cpu":
         return {}
-    index = int(device.partition(":")[2] or 0)
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    variables = {"CUDA_VISIBLE_DEVICES": visible.split(",")[index] if visible else str(index)}
+    variables = {"CUDA_VISIBLE_DEVICES": gpu.identifier(device)}
     if "LD_LIBRARY_PATH" in os.environ:
         variables["LD_LIBRARY_PATH"] = os.environ["LD_LIBRARY_PATH"]
     return variables

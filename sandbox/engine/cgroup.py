@@ -35,6 +35,21 @@ class Cgroup:
         peak = self._number("memory", "memory.max_usage_in_bytes")
         return self._number("", "memory.peak") if peak is None else peak
 
+    def memory_kills(self) -> int | None:
+        """Return how many processes the kernel has killed for the memory limit; ``None`` if unknown."""
+        kills = self._number("memory", "memory.oom_control", "oom_kill ")
+        return self._number("", "memory.events", "oom_kill ") if kills is None else kills
+
+    def memory_limit(self) -> int | None:
+        """Return how many bytes of memory may be used; ``None`` if unknown or unlimited."""
+        limit = self._number("memory", "memory.limit_in_bytes")
+        return self._number("", "memory.max") if limit is None else limit
+
+    def process_limit(self) -> int | None:
+        """Return how many processes there may be; ``None`` if unknown or unlimited."""
+        limit = self._number("pids", "pids.max")
+        return self._number("", "pids.max") if limit is None else limit
+
     def _number(self, controller: str, name: str, key: str = "") -> int | None:
         folder = self._folders.get(controller)
         if folder is None:
@@ -43,4 +58,5 @@ class Cgroup:
             lines = (folder / name).read_text().splitlines()
         except OSError:
             return None
-        return next((int(line.split()[-1]) for line in lines if line.startswith(key)), None)
+        words = (line.split()[-1] for line in lines if line.startswith(key))
+        return next((int(word) for word in words if word != "max"), None)

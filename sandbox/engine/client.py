@@ -37,9 +37,9 @@ class _Client(docker.DockerClient):
 
 
 @contextmanager
-def connect() -> Iterator[docker.DockerClient]:
-    """Yield a client of the engine that the environment names (``DOCKER_HOST``)."""
-    client = _Client.from_env(timeout=TIMEOUT)
+def connect(address: str | None = None) -> Iterator[docker.DockerClient]:
+    """Yield a client of the engine at an address, or of the one that the environment names (``DOCKER_HOST``)."""
+    client = _Client(base_url=address, timeout=TIMEOUT) if address else _Client.from_env(timeout=TIMEOUT)
     try:
         yield client
     finally:
@@ -73,4 +73,4 @@ def explain(error: Exception) -> str:
         return f"the container engine's disk is full ({message}); free some where `docker info` says Docker Root Dir"
     if "device driver" in str(error) or "nvidia" in str(error).lower():
         return f"the engine cannot pass the GPU on ({message}); install the NVIDIA Container Toolkit"
-    return f"the container engine failed ({message}); check it with `docker info`, then try again"
+    return f"the container engine failed ({message}); check it with `docker info` or `podman info`, then try again"

@@ -43,12 +43,17 @@ class Facts:
     @property
     def lacking(self) -> list[str]:
         """Missing controllers, whose limits the engine accepts but does not enforce."""
-        return [name for key, name in CONTROLLERS.items() if self.info.get(key) is False]
+        return lacking(self.info)
 
     def passes_gpus(self) -> bool:
         """Return whether it can hand a GPU to a container: NVIDIA's runtime, or a device found through CDI."""
         devices = self.info.get("DiscoveredDevices") or ()
         return "nvidia" in (self.info.get("Runtimes") or {}) or any("nvidia" in str(d.get("ID")) for d in devices)
+
+
+def lacking(info: Mapping[str, Any]) -> list[str]:
+    """Return the controllers that an engine says it does not have; it may accept their limits all the same."""
+    return [name for key, name in CONTROLLERS.items() if info.get(key) is False]
 
 
 def facts() -> Facts | None:

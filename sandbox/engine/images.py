@@ -38,13 +38,14 @@ def find(
     sufficient = [
         image
         for image in images
-        if _suffices(image.labels, needs, device)
+        if suffices(image.labels, needs, device)
         and image.labels.get(REQUIREMENTS_LABEL, "") == requirements_text(requirements)
         and (not requirements or image.labels.get(BASE_LABEL) in present)
     ]
     return min(sufficient, key=lambda image: image.attrs["Size"], default=None)
 
 
-def _suffices(labels: Mapping[str, Any], needs: Sequence[str], device: str) -> bool:
+def suffices(labels: Mapping[str, Any], needs: Sequence[str], device: str) -> bool:
+    """Return whether an image with these labels carries the packages ``needs``, and CUDA for a GPU."""
     carried = str(labels.get(PACKAGES_LABEL, "")).split()
     return {"torch", *needs} <= set(carried) and (device == "cpu" or bool(labels.get(CUDA_LABEL)))

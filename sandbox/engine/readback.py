@@ -41,7 +41,7 @@ REMEDIES = {
     "Runtime": "see `docker info`, Runtimes",
     "Image": "build the image again: bench image",
 }
-OTHER = "look at the warnings of `docker info` and at the engine's configuration, or update the engine"
+OTHER = "look at the warnings of `docker info` or `podman info` and at the engine's configuration, or update the engine"
 
 
 class SettingMismatch(NamedTuple):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import docker
 from docker.errors import APIError
-from docker.models.containers import Container
 
 from unlearn_bench.sandbox import procfs
 
@@ -32,10 +33,21 @@ def reap(client: docker.DockerClient) -> list[str]:
     return removed
 
 
+def reap_volumes(client: docker.DockerClient) -> list[str]:
+    """Remove the volumes whose harness is dead, and no others; return their names."""
+    removed = []
+    for volume in client.volumes.list(filters={"label": OWNER_LABEL}):
+        if _orphaned(volume.attrs["Labels"]):
+            with suppress(APIError):  # another harness removed it first, or its container is still there
+                volume.remove(force=True)
+                removed.append(str(volume.id))
+    return removed
+
+
 def orphans(client: docker.DockerClient) -> list[str]:
     """Return the ids of the containers whose harness is dead."""
     containers = client.containers.list(all=True, filters={"label": OWNER_LABEL}, ignore_removed=True)
-    return [str(container.id) for container in containers if _orphaned(container)]
+    return [str(container.id) for container in containers if _orphaned(container.labels)]
 
 
 def _owner(pid: int) -> str:
@@ -49,8 +61,8 @@ def _pid_namespace() -> str:
     return f"{boot}:{Path('/proc/self/ns/pid').stat().st_ino}"
 
 
-def _orphaned(container: Container) -> bool:
-    owner = container.labels[OWNER_LABEL]
+def _orphaned(labels: Mapping[str, str]) -> bool:
+    owner = labels[OWNER_LABEL]
     if not owner.startswith(f"{_pid_namespace()}:"):
         return False  # from another machine that shares the engine, or from a pid namespace that cannot be inspected
     pid = int(owner.split(":")[2])

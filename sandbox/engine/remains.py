@@ -26,7 +26,7 @@ from unlearn_bench.sandbox.types import MIB
 
 MARK = "unlearn-bench-attack"
 """The beginning of the name of every file that an attack tries to leave on the host."""
-ENGINE = ("containerd-shim", "docker-init", "runc")
+ENGINE = ("containerd-shim", "docker-init", "runc", "conmon", "crun", "catatonit", "apptainer")
 """Names of the engine's processes around a container."""
 TOLERANCE = 512 * MIB
 """Disk or memory that other work may have taken; it is less than all units of the suite would keep as scratch."""

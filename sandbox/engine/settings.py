@@ -8,12 +8,14 @@ from typing import Any
 
 from docker.types import DeviceRequest, HostConfig, LogConfig, Mount, Ulimit
 
+from unlearn_bench.sandbox import gpu
 from unlearn_bench.sandbox.engine.seccomp import profile
 from unlearn_bench.sandbox.types import Job
 
 API = "1.41"
 """The oldest version of the engine's API that knows all of these settings."""
 FOLDER = "/in"
+SCRATCH = "/tmp"
 USER = "65534:65534"
 OPEN_FILES = 4096
 INODES = 16384
@@ -34,10 +36,10 @@ def settings(
         "entrypoint": [],
         "user": USER,
         "hostname": "sandbox",
-        "working_dir": "/tmp",
+        "working_dir": SCRATCH,
         "labels": dict(labels),
         "environment": {
-            "HOME": "/tmp",
+            "HOME": SCRATCH,
             "PYTHONPATH": f"{FOLDER}/lib",
             "PYTHONHASHSEED": "0",
             "OMP_NUM_THREADS": str(job.threads),
@@ -63,7 +65,7 @@ def _confined(job: Job, stage: Path, info: Mapping[str, Any], runtime: str | Non
         "mem_limit": limits.memory,
         "memswap_limit": limits.memory,
         "tmpfs": {
-            "/tmp": f"rw,noexec,nosuid,nodev,mode=1777,size={limits.scratch},nr_inodes={INODES}",
+            SCRATCH: f"rw,noexec,nosuid,nodev,mode=1777,size={limits.scratch},nr_inodes={INODES}",
             # the engine mounts a file system there in which every user can make message queues
             "/dev/mqueue": "ro,noexec,nosuid,nodev,mode=0555,size=4096",
         },
@@ -89,9 +91,9 @@ def _confined(job: Job, stage: Path, info: Mapping[str, Any], runtime: str | Non
 
 def _gpu(device: str, info: Mapping[str, Any]) -> DeviceRequest:
     """Return the request for one GPU: through CDI if the engine has found it there, else through NVIDIA's runtime."""
-    index = device.partition(":")[2] or "0"
-    name = f"nvidia.com/gpu={index}"
+    identifier = gpu.identifier(device)
+    name = f"nvidia.com/gpu={identifier}"
     devices = info.get("DiscoveredDevices") or ()
     if any(entry.get("Source") == "cdi" and entry.get("ID") == name for entry in devices):
         return DeviceRequest(driver="cdi", device_ids=[name])
-    return DeviceRequest(device_ids=[index], capabilities=[["gpu"]])
+    return DeviceRequest(device_ids=[identifier], capabilities=[["gpu"]])

@@ -56,7 +56,7 @@ def test_files_that_are_no_source(tmp_path: Path) -> None:
     good.write_text(IDENTITY)
     link.symlink_to(good)
     expect(run("check", str(link)), 10, "is not a regular file", "your method")
-    for content, words in ((b"#" * 65537, "65,537 bytes"), (b"# \xe9", "not UTF-8"), (b"# \0", "NUL")):
+    for content, words in ((b"#" * 65537, "65,537 bytes"), (b"# \xe9", "not UTF-8"), (b"# \0", "U+0000 NULL")):
         good.write_bytes(content)
         expect(run("check", str(good)), 10, words, "your method")
 

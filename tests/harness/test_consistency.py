@@ -171,7 +171,7 @@ def test_an_entry_that_ruins_its_shadow_models_has_no_u_lira_and_no_position(def
     on_board(default, entry)
     shadow_units.run(default, entry, Ruined(default, ShadowUnit, size))
     row = board.board(default).set_index("entry").loc["mine"]
-    assert row["inconsistent"].startswith("accuracy on R minus Retrain's is -0.9")
+    assert row["inconsistent"].startswith("accuracy on R minus Retrain's is -0.")
     assert (row["state"], row["provisional"]) == ("inconsistent", row["inconsistent"]) and pd.isna(row["position"])
     assert 0.45 < row["ulira"] < 0.55, "it reads as if everything were forgotten"
 

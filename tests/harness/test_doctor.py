@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -41,17 +43,31 @@ def test_what_lacks_on_the_way_of_a_gpu_is_named_with_its_remedy(
 
 @pytest.mark.parametrize("status, code", [("ok", 0), ("infra", 20)])
 def test_the_way_of_a_gpu_is_proven_by_a_unit(status: Any, code: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = iter(unit.expected for unit in engine_checks.GPU_UNITS)
+
     class Engine:
         def run(self, job: Any, clock: Any) -> Outcome:
-            assert job.device == "cuda:1" and b"is_cuda" in job.source
-            return Outcome(status, "no GPU", seconds=1.5, log="1 GPU in the sandbox: X", environment={"device": "X"})
+            assert job.device == "cuda:1"
+            ended = next(expected) if status == "ok" else status
+            return Outcome(ended, "why", seconds=1.5, log="1 GPU in the sandbox: X", environment={"device": "X"})
 
     monkeypatch.setattr(engine_checks, "facts", lambda: Facts({**INFO, "Runtimes": {"nvidia": {}}}, CUDA))
     monkeypatch.setattr(engine_checks, "_driver", lambda index: engine_checks.Check("gpu driver", f"GPU {index}"))
     monkeypatch.setattr(engine_checks.backends, "load", lambda name: Engine())
     result = run("doctor", "--gpu", "1")
     assert result.exit_code == code
-    assert ("trained in 1.5 s on X" in result.stdout) == (status == "ok")
+    assert result.stdout.count("trained in 1.5 s on X") == (2 if status == "ok" else 0)
+    assert ("more memory than there is: oom: why" in result.stdout) == (status == "ok")
+
+
+def test_a_mig_device_is_found_in_the_drivers_list(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    program = tmp_path / "nvidia-smi"
+    program.write_text("#!/bin/sh\necho 'GPU 0: X (UUID: GPU-1)'\necho '  MIG 1g.18gb Device 0: (UUID: MIG-7)'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "MIG-7,MIG-8")
+    assert "MIG 1g.18gb" in engine_checks._driver(0).text and engine_checks._driver(0).ok
+    assert not engine_checks._driver(1).ok
 
 
 @pytest.mark.docker

@@ -147,7 +147,7 @@ def test_a_pull_request_takes_a_bundle_where_the_track_allows_packages(folder: P
     allowed = pull_request.read(Repository(repo.path), "main", "pr", packages=True)
     assert [submission.entry.is_package for submission in allowed.submissions] == [True]
     refused = pull_request.read(Repository(repo.path), "main", "pr")
-    assert [refusal.what for refusal in refused.refusals] == ["is a package, which this track does not allow"]
+    assert [refusal.what for refusal in refused.invalid] == ["is a package, which this track does not allow"]
 
 
 def requiring(*dependencies: str) -> Entry:

@@ -203,8 +203,9 @@ def test_contents_are_checked_without_running_them(repo: Repo) -> None:
     for name, content in cases.items():
         repo.write("submissions/mine.py", content)
         repo.commit()
-        ((path, what),) = refusals(repo)
-        assert path == "submissions/mine.py", name
+        pull = read(repo)
+        ((path, what),) = [(each.path, each.what) for each in pull.invalid]
+        assert path == "submissions/mine.py" and not pull.submissions and not pull.refusals, name
         assert what == ("has more than 65,536 bytes" if name == "big" else "does not pass `bench check`"), name
     repo.write("submissions/mine.py", source() + "#" * (limit - len(source())))
     repo.commit()

@@ -259,6 +259,22 @@ def test_a_refused_pull_request_runs_nothing_and_says_why(small: Path, tmp_path:
     assert "refused" in run("publish", str(tmp_path / "out"), "--track", str(small)).stdout
 
 
+def test_an_invalid_entry_does_not_take_the_others_with_it(prepared: References, small: Path, tmp_path: Path) -> None:
+    fork = entry_beside(tmp_path / "bare")
+    for name in ("nan_metadata", "many_parameters", "coding_cookie"):
+        fork.write(f"submissions/{name}.py", (ROOT / "tests" / "data" / "entries" / f"{name}.py").read_bytes())
+    fork.write("submissions/noted.py", entry("exec('pass')", lr=0.5))
+    fork.commit()
+    result = score(fork, small, tmp_path / "out", "--smoke", base="main")
+    assert result.exit_code == 10 and "mine: not ranked yet" in result.stdout, result.output
+    assert "3,000 hyper-parameters, more than 64" in result.stdout and "note: line 11: uses exec" in result.stdout
+    document = pull_result.read(tmp_path / "out")
+    assert [(each.name, each.status) for each in document.entries] == [("mine", "ok"), ("noted", "ok")]
+    assert [each.path[12:-3] for each in document.invalid] == ["coding_cookie", "many_parameters", "nan_metadata"]
+    text = (tmp_path / "out" / "comment.md").read_text()
+    assert "**Invalid**; not run." in text and "for the reviewer: line 11: uses exec" in text
+
+
 def test_a_title_cannot_do_anything_in_a_comment() -> None:
     from markdown_it import MarkdownIt
 

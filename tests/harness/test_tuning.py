@@ -129,6 +129,7 @@ def test_an_entry_without_a_search_space_is_told(tmp_path: Path) -> None:
     result = run("tune", str(path))
     assert result.exit_code == 2
     assert "declares no SEARCH_SPACE" in result.stderr
+    assert "to train" not in result.stderr, "it ends before anything is trained"
 
 
 @pytest.mark.slow

@@ -47,6 +47,8 @@ class FakeEngine(ThreadingMixIn, UnixStreamServer):
         self.asked: dict[str, Any] = {}
         """The settings of the last container: it reads them back as they were asked for."""
         self.calls: list[str] = []
+        self.info: dict[str, bool] = {}
+        """What it says of itself beyond its version and runtimes."""
         self.started, self.over = threading.Event(), threading.Event()
         super().__init__(str(path), _Handler)
 
@@ -98,7 +100,7 @@ class _Handler(BaseHTTPRequestHandler):
             "version": {"ApiVersion": "1.41"},
             "images": [{"Id": IMAGE}],
             "image": {"Id": IMAGE, "Size": 1, "Config": {"Labels": labels}},
-            "info": {"ServerVersion": "fake", "DefaultRuntime": "runc", "Runtimes": {"runc": {}}},
+            "info": {"ServerVersion": "fake", "DefaultRuntime": "runc", "Runtimes": {"runc": {}}} | self.server.info,
             "create": {"Id": "c" * 64, "Warnings": []},
             "inspect": {"Id": "c" * 64, "State": state, **read_back(self.server.asked)},
             "list": [],

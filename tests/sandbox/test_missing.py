@@ -34,8 +34,8 @@ def test_an_image_of_another_digest_is_not_taken_by_its_name(
 def test_a_gpu_that_the_engine_cannot_pass_on(
     docker_sandbox: Sandbox, make_job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    suffices = images._suffices
-    monkeypatch.setattr(images, "_suffices", lambda labels, needs, device: suffices(labels, needs, "cpu"))
+    suffices = images.suffices
+    monkeypatch.setattr(images, "suffices", lambda labels, needs, device: suffices(labels, needs, "cpu"))
     outcome = docker_sandbox.run(make_job(ENTRY, device="cuda:63"), nullcontext())
     assert outcome.status == "infra" and outcome.weights is None
     assert "NVIDIA Container Toolkit" in outcome.reason

@@ -28,11 +28,17 @@ NEVER = [
     "shmat", "shmctl", "semget", "semop", "semctl", "msgget", "msgsnd", "msgrcv", "mq_open", "mq_notify", "clone3",
     "init_module", "kexec_load", "reboot", "open_by_handle_at", "memfd_secret",
 ]  # fmt: skip
-NEWNET, NEWUSER, NEWNS, NEWPID, NEWCGROUP, NEWUTS, NEWIPC = (
-    0x40000000, 0x10000000, 0x00020000, 0x20000000, 0x02000000, 0x04000000, 0x08000000,
-)  # fmt: skip
+NAMESPACES = {
+    "NEWTIME": 0x00000080, "NEWNS": 0x00020000, "NEWCGROUP": 0x02000000, "NEWUTS": 0x04000000, "NEWIPC": 0x08000000,
+    "NEWUSER": 0x10000000, "NEWPID": 0x20000000, "NEWNET": 0x40000000,
+}  # fmt: skip
+"""Every flag of linux/sched.h that makes a namespace."""
+FLAGS = [1 << bit for bit in range(64)]
+"""Every flag that the argument of ``clone`` can hold, whether a kernel knows it yet or not."""
 THREAD = 0x003D0F00
 """The flags that libc makes a thread with."""
+SIGCHLD = 17
+"""The signal at the end of a process that libc forks; it lies in the lowest byte of the flags."""
 BEYOND = 450
 """Calls from this number on are unknown to some engines, which answer ENOSYS for them."""
 
@@ -66,11 +72,22 @@ def test_the_profile_says_what_the_policy_says() -> None:
     conditional = {name: rule["args"] for rule in allow if "args" in rule for name in rule["names"]}
     assert set(conditional) == {"socket", "socketpair", "clone", "personality"}
     assert conditional["socket"] == [{"index": 0, "value": 1, "op": "SCMP_CMP_EQ"}]
-    (clone,) = conditional["clone"]
-    spaces = NEWNET | NEWUSER | NEWNS | NEWPID | NEWCGROUP | NEWUTS | NEWIPC
-    assert (clone["op"], clone["value"], clone["valueTwo"]) == ("SCMP_CMP_MASKED_EQ", spaces, 0)
     refused = {name: rule["errnoRet"] for rule in profile["syscalls"] if rule not in allow for name in rule["names"]}
     assert refused["clone3"] == 38 and set(refused.values()) == {38}
+
+
+def test_clone_is_refused_with_each_flag_that_makes_a_namespace_and_with_no_other() -> None:
+    profile = json.loads(seccomp.profile())
+    (rule,) = (rule for rule in profile["syscalls"] if "clone" in rule["names"])
+    (compared,) = rule["args"]
+    assert (compared["index"], compared["op"]) == (0, "SCMP_CMP_MASKED_EQ")
+    passed = {flags for flags in (*FLAGS, THREAD, SIGCHLD) if flags & compared["value"] == compared["valueTwo"]}
+    assert {*FLAGS, THREAD, SIGCHLD} - passed == set(NAMESPACES.values())
+
+
+def test_no_other_call_makes_or_enters_a_namespace() -> None:
+    """``unshare`` takes the same flags, ``clone3`` takes them where a filter cannot look, ``setns`` takes a file."""
+    assert {"unshare", "clone3", "setns"} <= set(REFUSED)
 
 
 def test_the_documentation_lists_what_is_refused() -> None:
@@ -102,15 +119,18 @@ def unlearn(model, retain):
 def test_each_refused_call_is_refused_inside_a_unit(docker_sandbox: Sandbox, make_job: Callable[..., Job]) -> None:
     of = numbers(CALLS)
     stop = [(name, of[name], family) for name in ("socket", "socketpair") for family in (0, 2, 10, 16, 17, 38, 40)]
-    stop += [
-        ("clone", of["clone"], space | 17) for space in (NEWNET, NEWUSER, NEWNS, NEWPID, NEWCGROUP, NEWUTS, NEWIPC)
-    ]
+    stop += [("clone", of["clone"], flag | rest) for flag in NAMESPACES.values() for rest in (0, SIGCHLD, THREAD)]
     stop += [("personality", of["personality"], persona) for persona in (8, 0x40000, 0x20000, 1 << 32)]
     stop += [("socket", of["socket"], 1 << 32 | 1)]
     go = [(name, number) for name, number in numbers(ALLOWED).items() if name not in ("exit", "exit_group")]
     go = [entry for entry in go if entry[0] not in ("socket", "socketpair")]
     go += [("socket", of["socket"], 1, 1), ("socketpair", of["socketpair"], 1, 1)]
-    go += [("clone", of["clone"], THREAD), ("personality", of["personality"], 0xFFFFFFFF)]
+    go += [("clone", of["clone"], flag) for flag in FLAGS if flag not in NAMESPACES.values()]
+    go += [
+        ("clone", of["clone"], THREAD),
+        ("clone", of["clone"], SIGCHLD),
+        ("personality", of["personality"], 0xFFFFFFFF),
+    ]
     refused = numbers(REFUSED)
     enosys = [name for name, group in REFUSED.items() if group.errno == "ENOSYS"]
     names = f"REFUSED, ENOSYS, PASS, STOP, BEYOND = {refused!r}, {enosys!r}, {go!r}, {stop!r}, {BEYOND}\n"

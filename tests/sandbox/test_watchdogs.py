@@ -54,6 +54,14 @@ def test_the_fake_engine_serves_a_whole_unit(engine: FakeEngine, make_job: Calla
     assert engine.containers == {}
 
 
+def test_an_engine_without_control_groups_runs_no_unit(engine: FakeEngine, make_job: Callable[..., Job]) -> None:
+    """As one without root on control groups v1 is: it accepts limits, reports them back and ignores them."""
+    engine.info = {"MemoryLimit": False, "PidsLimit": False, "CPUSet": True}
+    outcome = load("docker").run(make_job(SOURCE), nullcontext())
+    assert outcome.status == "infra" and engine.containers == {}
+    assert "no control over memory, pids" in outcome.reason and "; use an engine" in outcome.reason
+
+
 @pytest.mark.parametrize("call, wrong", failures(BEFORE, "start"))
 def test_an_engine_that_fails_before_the_weights_is_an_infra_error_with_a_remedy(
     engine: FakeEngine, make_job: Callable[..., Job], private_tmp: Path, call: str, wrong: str

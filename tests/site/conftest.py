@@ -83,7 +83,8 @@ def put(store: Store, name: str, source: bytes, status: str = "ok", trusted: boo
     space = {EVIL: ["choice", [EVIL]]} if name == EVIL else {"lr": ["log", 1e-5, 1e-1]}
     metadata = {"title": EVIL, "paper": "javascript:window.owned=1", EVIL: EVIL} if name == EVIL else {}
     summary = EVIL if name == EVIL else ""
-    entry = Entry(name, source, defaults=about, search_space=space, metadata=metadata, summary=summary)
+    notes = (EVIL,) if name == EVIL else ()
+    entry = Entry(name, source, defaults=about, search_space=space, metadata=metadata, summary=summary, notes=notes)
     entry_sources.keep(store, entry)
     track = load_track(TRACK)
     for record in unit_store.seed_records(store, track):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from unlearn_bench.harness.references.roles import SEED_KINDS
 from unlearn_bench.harness.results import curves, scores
 from unlearn_bench.harness.results.curves import Curves
 from unlearn_bench.harness.results.scores import Scores
+from unlearn_bench.harness.store import document_bytes
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support.digests import digest
 from unlearn_bench.harness.tracks.loading import load_track
@@ -155,4 +155,4 @@ def _scores(rng: Any, level: float) -> Scores:
 def _put(root: Path, kind: str, name: str, content: Mapping[str, Any]) -> None:
     path = root / kind / f"{name}.json"  # not through the store: it waits for the disk after each file
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content))
+    path.write_bytes(document_bytes.encode(f"{kind}/{name}", content))

@@ -87,7 +87,10 @@ def test_text_of_participants_is_text(built: Built) -> None:
             assert not address.lower().startswith(("javascript:", "http:", "data:", "//")), path
             assert not address.startswith("https:") or address in PAPERS, path
     own = pages[built.place / "entries" / TRACK / f"{slug(EVIL)}.html"].text
-    assert own.count(SHOWN) >= 8, "name, title, summary, metadata, parameter, value, search, source, log, environment"
+    assert f"Look at {SHOWN}." in own
+    assert own.count(SHOWN) >= 9, (
+        "name, title, summary, metadata, parameter, value, search, source, notes, log, environment"
+    )
     assert "49" not in own[own.index("{{ 7") : own.index("{{ 7") + 12]
     failed = pages[built.place / "entries" / TRACK / "failed.html"].text
     assert failed.count(SHOWN) >= 10, "reason and warning of nine seeds, and the log"

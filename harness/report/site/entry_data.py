@@ -104,6 +104,7 @@ def page(
         environment=_environment(records),
         log=_log(records),
         source="" if entry is None else plain(entry.source.decode("utf-8", "replace")),
+        notes=() if entry is None else tuple(map(plain, entry.notes)),
         command=_command(board_entry, records[0], entry),
     )
 

@@ -46,7 +46,7 @@ def seeds(units: Sequence[Seed], scales: Mapping[str, tuple[float, float]]) -> M
     lines = []
     for metric in shown("seeds page"):
         values = [value for unit in units if (value := unit.numbers.get(metric.name)) is not None]
-        if metric.better and metric.name in scales and values:
+        if (metric.better or metric.attack) and metric.name in scales and values:
             null, original = scales[metric.name]
             lines.append((metric, values, [(value - null) / (original - null) for value in values]))
     if not lines:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,12 +15,12 @@ from unlearn_bench.harness.entries.entry import NAME
 from unlearn_bench.harness.report.methods import Method
 from unlearn_bench.harness.results.curves import Curves
 from unlearn_bench.harness.results.relearning import RelearningCurve
+from unlearn_bench.harness.support.text import visible
 from unlearn_bench.scoring.forgetting import Share
 from unlearn_bench.scoring.metric import Metric
 
 LETTERS = ("G1", "G2", "G3", "F")
 Part = Literal["ranked", "unranked", "reference"]
-_HIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 
 
 @dataclass(frozen=True)
@@ -204,6 +203,8 @@ class EntryPage:
     log: str = ""
     source: str = ""
     """Empty where the source is not stored."""
+    notes: tuple[str, ...] = ()
+    """What a reviewer should look at in the source."""
     command: str = ""
 
 
@@ -216,10 +217,10 @@ def slug(name: str) -> str:
 
 def plain(text: object, limit: int | None = None) -> str:
     """Text that shows everything in it: control and direction characters become visible; the last ``limit`` ones."""
-    shown = str(text).replace("\r\n", "\n")
+    shown = str(text)
     if limit is not None and len(shown) > limit:
         shown = f"[… {len(shown) - limit} characters before]\n{shown[-limit:]}"
-    return _HIDDEN.sub(lambda match: f"\\u{ord(match[0]):04x}", shown)
+    return visible(shown)
 
 
 def position(row: Mapping[str, Any]) -> Position | None:

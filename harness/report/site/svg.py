@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 from markupsafe import Markup, escape
 
+from unlearn_bench.harness.support.text import visible
+
 Scale = Callable[[float], float]
 WIDTH = 720
 STYLE = Markup(
@@ -52,7 +54,7 @@ def picture(title: str, height: float, parts: Iterable[str], standalone: bool = 
 def text(x: float, y: float, content: str, anchor: str | None = None, soft: bool = False, **more: object) -> Markup:
     """Return a text element; ``soft``: smaller and paler."""
     attributes = {"class_": "soft" if soft else None, "text_anchor": anchor, **more}
-    return tag("text", content, x=x, y=y, **attributes)
+    return tag("text", visible(content), x=x, y=y, **attributes)
 
 
 def line(x1: float, y1: float, x2: float, y2: float, kind: str = "grid", **more: object) -> Markup:
