@@ -60,7 +60,7 @@ def _legend(board: pd.DataFrame, track: Track, null: Mapping[str, float], proven
     """Yield what the columns mean."""
     if provenance:
         yield f"reference models: {provenance}"
-    yield _zero_line(null)
+    yield _null_line(null)
     yield f"groups: {titles(ranked())}; G1 best, F failed. pos: by their counts; range: 95 %"
     yield "left: what the worst attack finds, from 0 (a retrained model) to 1 (Original), and which it is"
     if board["ulira"].notna().any():
@@ -120,15 +120,15 @@ def _from_checkpoints(board: pd.DataFrame) -> pd.Series[bool]:
     return (board["badge"] == SELF_REPORTED) & ~board["trusted"]
 
 
-def _zero_line(null: Mapping[str, float]) -> str:
+def _null_line(null: Mapping[str, float]) -> str:
     shown_models = [each for each in by_weight() if each.reads == "model" and each.shown & {"table", "wide table"}]
     models = [metric for metric in shown_models if metric.name in null]
     numbers = [f"{metric.title} {null[metric.name]:.{metric.digits}f}" for metric in models]
     if "ulira" in null:
         numbers.append(f"U-LiRA {null['ulira_low']:.3f} to {null['ulira_high']:.3f}")
     if not models:
-        return "no second retrained model: no zero line" + (f", except {numbers[0]}" if numbers else "")
-    return f"zero line (a second retrained model): {', '.join(numbers)}"
+        return "no second retrained model: no null" + (f", except {numbers[0]}" if numbers else "")
+    return f"null (a second retrained model): {', '.join(numbers)}"
 
 
 def verdict(board: pd.DataFrame, entry: str) -> str:

@@ -123,8 +123,8 @@ def _track(results: Results, table: pd.DataFrame, cells: Mapping[str, Mapping[tu
         *([("Access", tier)] if (tier := access(track)) else []),
         ("Model seeds", str(track.protocol.seeds)),
         *([("Reference models", provenance)] if (provenance := results.references.provenance) else []),
-        ("Zero line", _zero_line(null)),
-        ("Ties", f"mean Indisc differs by {tie:.3f} by the choice of F and T alone"),
+        ("Null", _null_line(null)),
+        ("Ties", f"the choice of F and T moves the mean Indisc of an entry by {tie:.3f}"),
     ]
     if "ulira" in null:
         band = f"{null['ulira_low']:.3f} to {null['ulira_high']:.3f}: 95 % of perfect unlearners"
@@ -269,7 +269,7 @@ def _with_spread() -> list[Metric]:
     return [metric for metric in by_weight() if metric.spread]
 
 
-def _zero_line(null: Mapping[str, float]) -> str:
+def _null_line(null: Mapping[str, float]) -> str:
     metrics = [metric for metric in grouped() if metric.name in null]
     if not metrics:
         return "none, for want of a second retrained model"
