@@ -86,7 +86,7 @@ class Record:
     weight_distance: Annotated[float, rule(minimum=0, maximum=1e9)] | None = None
     """Normalised L2 distance of the weights to the retrained model's, where those are kept."""
     disturbed: Reason = ""
-    """What ran beside it, or beside Retrain, in every attempt; its time then counts for nothing."""
+    """What ran beside it, or beside Retrain, in every attempt; its time then does not count."""
     checkpoint: Sha256 | None = None
     """SHA-256 of the file that the model was read from, where nothing was run: ``seconds`` and ``retrain_seconds`` are
     then what its author declared."""
