@@ -12,7 +12,7 @@ import pandas as pd
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.report.cells import NONE, group, unconverged
 from unlearn_bench.harness.report.methods import Method, method
-from unlearn_bench.harness.report.neighbours import told_apart
+from unlearn_bench.harness.report.neighbours import separated_neighbours
 from unlearn_bench.harness.report.site.page_data import LETTERS, Board, Number, Part, Row, number, plain, position, slug
 from unlearn_bench.harness.report.track_notes import access, competition, forgetting, pretraining
 from unlearn_bench.harness.report.verdicts import headline, headline_over, like_original, verdict
@@ -288,5 +288,5 @@ def _notes(table: pd.DataFrame, track: Track) -> tuple[str, ...]:
         notes.append("No baseline has run here: groups and positions mean nothing yet.")
     if (table["badge"] == UNTRUSTED).any():
         notes.append("Rows with the badge “untrusted sandbox” ran without a container.")
-    notes += [f"{line[0].upper()}{line[1:]}." for line in (*told_apart(table), *pretraining(track))]
+    notes += [f"{line[0].upper()}{line[1:]}." for line in (*separated_neighbours(table), *pretraining(track))]
     return tuple(map(plain, notes))
