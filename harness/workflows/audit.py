@@ -76,7 +76,7 @@ def audit(
     fresh = results.fresh_track(store, public, seeds, redraw)
     public_and_fresh = References(public, store), References(fresh, store)
     pending = [timed_units.pending(store, entry, each, range(each.protocol.seeds)) for each in (public, fresh)]
-    versions.pin(public_and_fresh[0], entry.name)
+    versions.pin(public_and_fresh[0], entry)
     cost = results.estimate(store, entry, public, sum(map(len, pending)), seeds)
     logger.info(
         f"audit of {entry.name}: {len(pending[0])} runs on the public seeds, {len(pending[1])} on fresh ones"

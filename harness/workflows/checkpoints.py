@@ -103,7 +103,7 @@ def score_checkpoints(
                 _record(references, unit, path, digests[seed], times, "cpu" if gpu is None else f"cuda:{gpu}")
             )
             progress.step()
-    versions.pin(references, row_name)
+    versions.pin(references, entry)
     for record in records:
         record.save(references.store)
     versions.settle(references, [entry])

@@ -115,7 +115,7 @@ def submit(
         references = context.references
         if probes:
             probing.require_references(references)
-        versions.pin(references, entry.name)
+        versions.pin(references, entry)
         lacking = probing.lacking(references, options, probes)
         records = run_seeds(context, entry, range(count), executor, options, lacking)
         if probes:

@@ -42,14 +42,14 @@ class Version:
     """All of them, defaults included."""
 
 
-def pin(references: References, name: str) -> None:
-    """Let the version that stands under a name keep standing, whatever runs next under it."""
+def pin(references: References, running: Entry) -> None:
+    """Let the version that stands keep standing while another one of its name runs."""
     store, track = references.store, references.track
-    if name in promotions.promoted(store, track):
+    if running.name in promotions.promoted(store, track):
         return
     for entry in board_entries(references):
-        if entry.name == name:
-            promotions.promote(store, track, name, entry.entry_id)
+        if entry.name == running.name and entry.entry_id != running.id:
+            promotions.promote(store, track, entry.name, entry.entry_id)
 
 
 def settle(references: References, entries: Sequence[Entry]) -> None:

@@ -33,7 +33,7 @@ OPERATIONS = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.chmod", "os.
 KILL, COUNT = "CRASH_BEFORE", "CRASH_COUNT"
 """Variables of a command: the operation before which it is killed; the file that gets the number of operations."""
 TRACK = SMALL.replace("epochs = 5", "epochs = 1")
-ENTRY = 'def unlearn(model, retain, *, x=0.1):\n    return model\n\n\nSEARCH_SPACE = {"x": ("float", 0, 1)}\n'
+ENTRY = 'def unlearn(model, retain, *, x=0.1):\n    return model\n\n\nSEARCH_SPACE = {"x": ("uniform", 0, 1)}\n'
 EXPECTED = (0, 14, 15)
 """Exit codes of commands that end well; ``verify`` also says that it cannot tell."""
 RUN = ("--track", "TRACK", "--sandbox", "process")

@@ -44,7 +44,7 @@ def row(references: References) -> str:
 
 def plain(references: References, entry: Entry, seeds: Iterable[int] = BOTH, day: int = 1) -> None:
     """Do what the plain command does."""
-    versions.pin(references, entry.name)
+    versions.pin(references, entry)
     ran(references, entry, seeds, day)
     versions.settle(references, [entry])
 
@@ -59,7 +59,7 @@ def test_a_store_without_promotions_shows_the_complete_version_that_ran_last(pre
 
 def test_experiments_change_no_row(prepared: References) -> None:
     plain(prepared, PLAIN, day=1)
-    versions.pin(prepared, "mine")
+    versions.pin(prepared, PLAIN.with_parameters({"lr": 0.02}))
     ran(prepared, PLAIN.with_parameters({"lr": 0.02}), [0], day=2)
     ran(prepared, PLAIN.with_parameters({"lr": 0.02}), day=3)
     assert row(prepared) == PLAIN.id
