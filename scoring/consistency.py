@@ -26,7 +26,7 @@ HARM = 4.0
 
 
 @dataclass(frozen=True)
-class Number:
+class HeldNumber:
     """One number of a model or of a unit.
 
     Attributes:
@@ -56,15 +56,15 @@ class Number:
         return max(0.0, abs(mean - other) - ERRORS * error) / (self.allowed + HARM * harm)
 
 
-NUMBERS: Mapping[str, Number] = {
-    "retain": Number("accuracy on R minus Retrain's", 0.25, 0.0),
-    "val": Number("accuracy on V minus Retrain's", 0.25, 0.0),
-    "retdev": Number("RetDev to the unit's own retrained model", 0.8, 0.0),
-    "loss_25": Number("share of V with a loss below the first quartile of Retrain's", 0.3, 0.25),
-    "loss_50": Number("share of V with a loss below the median of Retrain's", 0.3, 0.5),
-    "loss_75": Number("share of V with a loss below the third quartile of Retrain's", 0.3, 0.75),
-    "weights": Number("distance of the weights from the original's", math.log(3), least=0.05),
-    "seconds": Number("CPU seconds for as many examples of R", math.log(3), least=0.5),
+NUMBERS: Mapping[str, HeldNumber] = {
+    "retain": HeldNumber("accuracy on R minus Retrain's", 0.25, 0.0),
+    "val": HeldNumber("accuracy on V minus Retrain's", 0.25, 0.0),
+    "retdev": HeldNumber("RetDev to the unit's own retrained model", 0.8, 0.0),
+    "loss_25": HeldNumber("share of V with a loss below the first quartile of Retrain's", 0.3, 0.25),
+    "loss_50": HeldNumber("share of V with a loss below the median of Retrain's", 0.3, 0.5),
+    "loss_75": HeldNumber("share of V with a loss below the third quartile of Retrain's", 0.3, 0.75),
+    "weights": HeldNumber("distance of the weights from the original's", math.log(3), least=0.05),
+    "seconds": HeldNumber("CPU seconds for as many examples of R", math.log(3), least=0.5),
 }
 
 

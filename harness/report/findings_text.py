@@ -10,7 +10,7 @@ from unlearn_bench.harness.report.cells import number
 from unlearn_bench.harness.report.paper_sentences import sentences, tau
 from unlearn_bench.harness.report.wording import counted, listed
 from unlearn_bench.harness.results import findings, paper_comparison
-from unlearn_bench.harness.results.findings import Change
+from unlearn_bench.harness.results.findings import SettingChange
 from unlearn_bench.harness.results.track_boards import TrackBoard
 from unlearn_bench.harness.tracks import DEFAULT_TRACK
 from unlearn_bench.scoring.groups import GROUPS
@@ -152,7 +152,7 @@ def _changes(boards: Sequence[TrackBoard]) -> Iterator[str]:
         yield _sentence(_change(first.name, change), f"{OVERALL} --track {first.name} --track {change.track}")
 
 
-def _change(first: str, change: Change) -> str:
+def _change(first: str, change: SettingChange) -> str:
     orders = (f"{tau(found)} by {metric_named(metric).title}" for metric, found in change.order.items())
     order = f"Kendall’s τ between the orders of the methods is {listed(orders)}"
     order = order if change.order else "too few methods stand on both boards"

@@ -20,7 +20,7 @@ from unlearn_bench.harness.report.cells import (
     shortened,
     unconverged,
 )
-from unlearn_bench.harness.report.text_table import GAP, Column, Look, total
+from unlearn_bench.harness.report.text_table import GAP, Look, TextColumn, total
 from unlearn_bench.harness.results.badges import DISQUALIFIED, SELF_REPORTED
 from unlearn_bench.harness.results.review import NOT_REPRODUCED, VERIFIED
 from unlearn_bench.harness.support.text import visible
@@ -41,7 +41,7 @@ Cell = Callable[["pd.Series[Any]"], str]
 class Fitted:
     """The columns that fit, in their order, and the headings of those that do not."""
 
-    columns: Sequence[Column]
+    columns: Sequence[TextColumn]
     left_out: Sequence[str]
 
 
@@ -54,15 +54,15 @@ def fitted(board: pd.DataFrame, corruption: str, width: int) -> Fitted:
     table, intervals, seeds, the range of positions, and metrics for wide tables.
     """
 
-    def column(title: str, cell: Cell, right: bool = False) -> Column:
-        return Column(title, [cell(row) for _, row in board.iterrows()], right)
+    def column(title: str, cell: Cell, right: bool = False) -> TextColumn:
+        return TextColumn(title, [cell(row) for _, row in board.iterrows()], right)
 
     marks = (board["inconsistent"] != "").any()
 
-    def of(metric: Metric) -> Column:
+    def of(metric: Metric) -> TextColumn:
         return column(metric.heading or metric.title, partial(_mean, metric, bool(marks)), right=True)
 
-    def long(metric: Metric) -> Column:
+    def long(metric: Metric) -> TextColumn:
         return column(metric.heading or metric.title, partial(_long, metric))
 
     brief = {metric.name: of(metric) for metric in leading("table")}
@@ -88,7 +88,7 @@ def fitted(board: pd.DataFrame, corruption: str, width: int) -> Fitted:
     return Fitted([chosen[name] for name in order if name in chosen], left_out)
 
 
-def line(columns: Sequence[Column], index: int, row: pd.Series[Any], look: Look) -> str:
+def line(columns: Sequence[TextColumn], index: int, row: pd.Series[Any], look: Look) -> str:
     """Return the line of one row: its groups green, yellow and red, references dim, names red that do not unlearn."""
     cells = []
     for column in columns:

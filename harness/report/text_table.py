@@ -35,7 +35,7 @@ def wrapped(text: str, look: Look) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Column:
+class TextColumn:
     """A column of the table with the text of each of its cells."""
 
     title: str
@@ -54,12 +54,12 @@ class Column:
         return cell.rjust(self.width) if self.right else cell.ljust(self.width)
 
 
-def total(columns: Iterable[Column]) -> int:
+def total(columns: Iterable[TextColumn]) -> int:
     """Return the characters of a line of these columns."""
     widths = [column.width for column in columns]
     return sum(widths) + len(GAP) * (len(widths) - 1)
 
 
-def heading(columns: Sequence[Column]) -> str:
+def heading(columns: Sequence[TextColumn]) -> str:
     """Return the line of headings."""
     return GAP.join(column.text(column.title) for column in columns).rstrip()

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
-from unlearn_bench.harness.report.text_table import GAP, Column, Look, heading, total, wrapped
+from unlearn_bench.harness.report.text_table import GAP, Look, TextColumn, heading, total, wrapped
 from unlearn_bench.harness.tracks.specification import Track
 
 GROUPS = {
@@ -48,18 +48,18 @@ def table(tracks: Sequence[NeededTrack], look: Look) -> str:
     return "\n".join(lines)
 
 
-def _columns(tracks: Sequence[Track], costs: Sequence[str], look: Look) -> list[Column]:
+def _columns(tracks: Sequence[Track], costs: Sequence[str], look: Look) -> list[TextColumn]:
     """Return the columns that fit: the title last, in what room is left."""
-    columns = [Column("track", [track.name for track in tracks]), Column("to train", costs)]
-    access = Column("access", [track.protocol.access for track in tracks])
+    columns = [TextColumn("track", [track.name for track in tracks]), TextColumn("to train", costs)]
+    access = TextColumn("access", [track.protocol.access for track in tracks])
     if total([*columns, access]) <= look.width:
         columns.append(access)
     least = len(GAP) + LEAST_TITLE
     reserved = least if total(columns) + least <= look.width else 0
     wishes = [
-        Column("forget", [f"{track.splits.forget:,}" for track in tracks], right=True),
-        Column("retain", [f"{track.splits.retain:,}" for track in tracks], right=True),
-        Column("seeds", [str(track.protocol.seeds) for track in tracks], right=True),
+        TextColumn("forget", [f"{track.splits.forget:,}" for track in tracks], right=True),
+        TextColumn("retain", [f"{track.splits.retain:,}" for track in tracks], right=True),
+        TextColumn("seeds", [str(track.protocol.seeds) for track in tracks], right=True),
     ]
     for wish in wishes:
         if total([*columns, wish]) + reserved <= look.width:
@@ -67,12 +67,12 @@ def _columns(tracks: Sequence[Track], costs: Sequence[str], look: Look) -> list[
     if reserved:
         room = look.width - total(columns) - len(GAP)
         columns.append(
-            Column("title", [textwrap.shorten(track.analysis.title, room, placeholder=" …") for track in tracks])
+            TextColumn("title", [textwrap.shorten(track.analysis.title, room, placeholder=" …") for track in tracks])
         )
     return columns
 
 
-def _lines(columns: Sequence[Column], members: Sequence[int]) -> Iterator[str]:
+def _lines(columns: Sequence[TextColumn], members: Sequence[int]) -> Iterator[str]:
     for index in members:
         yield GAP.join(column.text(column.cells[index]) for column in columns).rstrip()
 

@@ -43,7 +43,7 @@ class CheapAttacks:
 
 
 @dataclass(frozen=True)
-class Change:
+class SettingChange:
     """One track beside another one."""
 
     track: str
@@ -87,7 +87,7 @@ def _tells(share: Share) -> bool:
     return share.low > 0.0 or share.high < 0.0
 
 
-def changes(first: TrackBoard, others: Sequence[TrackBoard], metrics: Sequence[str]) -> Iterator[Change]:
+def changes(first: TrackBoard, others: Sequence[TrackBoard], metrics: Sequence[str]) -> Iterator[SettingChange]:
     """Yield other tracks beside the first one."""
     for other in others:
         order, moved = {}, {}
@@ -99,7 +99,7 @@ def changes(first: TrackBoard, others: Sequence[TrackBoard], metrics: Sequence[s
             letters = pd.DataFrame({0: first.letters(metric), 1: other.letters(metric)}).dropna()
             pairs = [(str(name), str(a), str(b)) for name, a, b in letters.itertuples()]
             moved[metric] = [(n, a, b) for n, a, b in pairs if abs(LETTERS.index(a) - LETTERS.index(b)) >= FAR]
-        yield Change(other.name, tuple(_differs(first.track, other.track)), order, moved)
+        yield SettingChange(other.name, tuple(_differs(first.track, other.track)), order, moved)
 
 
 def _differs(first: Track, other: Track) -> Iterator[str]:

@@ -36,7 +36,7 @@ def export(name: str, tracker: str, track: str, secret: Path | None = None, *, o
     references = References(load_track(track, secret), Snapshot())
     sealed = references.track.sealed and not organiser
     details = public_details(references, name) if sealed else entry_details(references, name)
-    if name not in set(details.board["entry"]):
+    if details.board_entry.name not in set(details.board["entry"]):
         what = f"{name} has no row on {references.track.name}: its outputs are not stored here"
         raise BenchError(what, "your command", "run it here, or name the store that has them with BENCH_HOME", USAGE)
     entry = details.board_entry

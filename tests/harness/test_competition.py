@@ -66,7 +66,7 @@ def test_a_wrong_value_is_named(cup_file: Path, key: str, value: str, said: str)
 
 def test_what_comes_after_the_deadline_is_refused(cup_file: Path) -> None:
     told = load_track(str(cup_file)).competition
-    pull = PullRequest("a" * 40, "b" * 40, "a" * 40, (), ())
+    pull = PullRequest("a" * 40, "b" * 40, "a" * 40, (), (), ())
     zone = datetime.timezone(datetime.timedelta(hours=-5))
     before, after = (datetime.datetime(2026, 12, 24, 17, minute, tzinfo=zone) for minute in (58, 59))
     assert in_time(pull, told, before) == pull
@@ -80,6 +80,6 @@ def test_the_page_of_the_board_shows_it(prepared: References, cup_file: Path, tm
     site = tmp_path / "site"
     done = run("leaderboard", "--track", str(cup_file), "--format", "html", "--out", str(site))
     assert done.exit_code == 0, done.output
-    page = (site / "index.html").read_text()
+    page = (site / f"{load_track(str(cup_file)).name}.html").read_text()
     assert "Forget &lt;Me&gt; Cup" in page and "2026-12-24T23:59:00+01:00" in page
     assert 'href="mailto:cup@example.org"' in page and 'href="https://example.org/rules"' in page

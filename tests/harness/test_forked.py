@@ -47,5 +47,5 @@ def test_a_forked_unit_that_is_stopped_at_once_ends() -> None:
     """Before its leader has begun the session by which its processes are found."""
     stop = Event()
     stop.set()
-    with tiny_job(b"def unlearn(model, retain): return model", LIMITS, run_id="forked") as job:
+    with tiny_job(b"import time\n\ndef unlearn(model, retain): time.sleep(50)", LIMITS, run_id="forked") as job:
         assert [forked.WarmUnits().run(job, nullcontext(), stop).status for _ in range(3)] == ["infra"] * 3

@@ -166,7 +166,7 @@ def test_findings_say_which_costly_attack_finds_what_cheap_ones_do_not() -> None
 
     evidence = {"clean": read(0.0, 0.0), "sly": read(0.0, 0.15), "plain": read(0.15, 0.15)}
     panel = [PanelResult(name, "", readings) for name, readings in evidence.items()]
-    results = Results(None, {}, pd.DataFrame(), {}, panel, {}, {}, {})  # type: ignore[arg-type]
+    results = Results(None, {}, pd.DataFrame(), {}, panel, {}, {}, {}, {})  # type: ignore[arg-type]
     rows = pd.DataFrame({"state": "ok", "group_forgetting": ["G1", "G2", "G2"]}, index=["clean", "sly", "plain"])
     seen = findings.cheap_attacks(TrackBoard(results, rows, {}))
     assert (seen.attacks, seen.costly, seen.methods) == (("U-MIA",), ("U-LiRA",), 3)

@@ -23,6 +23,7 @@ import unlearn_bench as ub
 from tests.harness.conftest import run
 from unlearn_bench.baselines import ft
 from unlearn_bench.harness.references.references import References
+from unlearn_bench.harness.results.board_entries import versions
 from unlearn_bench.harness.workflows.leaderboard import leaderboard
 
 UNREACHABLE = "http://127.0.0.1:9"
@@ -112,7 +113,8 @@ def test_another_version_of_an_entry_is_another_run(
     ub.evaluate(entry, str(small), sandbox="process")
     first = ub.export("mine", "wandb", str(small))
     ub.evaluate(entry, str(small), sandbox="process", parameters={"lr": 0.25})
-    second = ub.export("mine", "wandb", str(small))
+    latest = versions(prepared)["mine"][-1]
+    second = ub.export(f"mine@{latest.version}", "wandb", str(small))
     assert first.run != second.run and second.change == "new"
     assert json.loads(read(second.place, "--summary"))["config"]["lr"] == 0.25
 

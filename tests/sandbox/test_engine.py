@@ -59,8 +59,8 @@ def test_an_image_for_an_entry_is_taken_for_its_requirements_alone() -> None:
     assert images.find(rebuilt, (), "cpu", ("einops>=0.8",)) is None
 
 
-def container(owner: str) -> Any:
-    return SimpleNamespace(labels={reap.OWNER_LABEL: owner})
+def container(owner: str) -> dict[str, str]:
+    return {reap.OWNER_LABEL: owner}
 
 
 def test_only_containers_of_dead_processes_of_this_machine_are_orphans() -> None:

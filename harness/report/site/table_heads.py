@@ -10,7 +10,7 @@ from unlearn_bench.scoring.metric_table import by_weight, leading, ranked, shown
 
 
 @dataclass(frozen=True)
-class Column:
+class BoardColumn:
     """A column of a board."""
 
     key: str
@@ -26,19 +26,19 @@ class Column:
     """The metric whose groups it counts."""
 
 
-def board_columns(board: Board) -> list[Column]:
+def board_columns(board: Board) -> list[BoardColumn]:
     """Return the columns of a board in order, with those that say the same of every row."""
     over = titles(ranked())
     places = f"The places that a row shares with its equals, by its groups of {over}"
     columns = [
-        Column("position", "Position", "low", places, leading=True),
-        Column(
+        BoardColumn("position", "Position", "low", places, leading=True),
+        BoardColumn(
             "method", "Method", "low", "Name, code and year; its page has everything that is known of it", leading=True
         ),
     ]
     metrics = _metrics(board)
     if not board.single:
-        badge = Column("badge", "Badge", "low", "Who vouches for the row", leading=True)
+        badge = BoardColumn("badge", "Badge", "low", "Who vouches for the row", leading=True)
         return [*columns, *_counts(), *(_mean(metric, leading=True) for metric in metrics), badge]
     spread = " / ".join(metric.title for metric in by_weight() if metric.spread)
     drawn = "Its places in 95 % of the boards when the seeds are drawn again"
@@ -46,14 +46,14 @@ def board_columns(board: Board) -> list[Column]:
     first = {metric.name for metric in metrics if metric.ranked or metric.name == "ulira"}
     return [
         *columns,
-        Column("verdict", "Verdict", "low", "What the numbers of the row say in words", leading=True),
+        BoardColumn("verdict", "Verdict", "low", "What the numbers of the row say in words", leading=True),
         *(_mean(metric, metric.name in first) for metric in sorted(metrics, key=lambda each: each.name not in first)),
-        Column("range", "Range", "low", drawn),
-        Column("spread", "Spread", "low", deviations),
-        Column("seeds", "Seeds", "high", "Seeds that ended ok, of those that the track wants"),
-        Column("badge", "Badge", "low", "Who vouches for the row", leading=True),
-        Column("hardware", "Hardware", "low", "Class of machine that timed it: RTE is a ratio within one machine"),
-        Column("date", "Date", "high", "Day of the newest unit"),
+        BoardColumn("range", "Range", "low", drawn),
+        BoardColumn("spread", "Spread", "low", deviations),
+        BoardColumn("seeds", "Seeds", "high", "Seeds that ended ok, of those that the track wants"),
+        BoardColumn("badge", "Badge", "low", "Who vouches for the row", leading=True),
+        BoardColumn("hardware", "Hardware", "low", "Class of machine that timed it: RTE is a ratio within one machine"),
+        BoardColumn("date", "Date", "high", "Day of the newest unit"),
     ]
 
 
@@ -61,7 +61,7 @@ FOLDED = {"seeds", "badge", "hardware", "date"}
 """Columns that leave the table where they say the same of every row that is no reference row."""
 
 
-def folded(board: Board, columns: list[Column]) -> dict[str, str]:
+def folded(board: Board, columns: list[BoardColumn]) -> dict[str, str]:
     """Return what the folded columns say of every row, by key; nothing of a board with one row."""
     rows = [row for row in board.rows if row.part != "reference"]
     constant = {}
@@ -93,17 +93,17 @@ def unit_columns(corruption: str = "") -> list[tuple[str, str, int]]:
     return [*models, ("seconds", "wall s", 2), ("cpu_seconds", "CPU s", 2), *runs, ("peak_mib", "peak MiB", 0)]
 
 
-def _mean(metric: Metric, leading: bool) -> Column:
+def _mean(metric: Metric, leading: bool) -> BoardColumn:
     meaning = metric.hint or metric.meaning
-    return Column(metric.name, metric.title, metric.better or "high", meaning, leading, metric)
+    return BoardColumn(metric.name, metric.title, metric.better or "high", meaning, leading, metric)
 
 
-def _counts() -> list[Column]:
+def _counts() -> list[BoardColumn]:
     first, *others = ranked()
     meaning = f"On how many tracks it is in which group by {first.title}; sorted by G1, then G2, then G3"
     meanings = [meaning, *(f"The same by {metric.title}" for metric in others)]
     return [
-        Column(f"g-{metric.name}", f"{metric.title} G1·G2·G3·F", "high", meaning, True, counts=metric.name)
+        BoardColumn(f"g-{metric.name}", f"{metric.title} G1·G2·G3·F", "high", meaning, True, counts=metric.name)
         for metric, meaning in zip(ranked(), meanings, strict=True)
     ]
 
