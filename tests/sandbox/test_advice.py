@@ -33,7 +33,10 @@ def said(source: str) -> dict[str, Any]:
         ("raise EOFError('EOF when reading a line')", TERMINAL),
         ("import bdb\nraise bdb.BdbQuit", TERMINAL),
         ("import argparse\nargparse.ArgumentParser(prog='x').parse_args(['--seed=1'])", "no arguments in the sandbox"),
-        ("raise RuntimeError('Found no NVIDIA driver on your system.')", "this unit has no GPU; use the model's device"),
+        (
+            "raise RuntimeError('Found no NVIDIA driver on your system.')",
+            "this unit has no GPU; use the model's device",
+        ),
         ("raise AssertionError('Torch not compiled with CUDA enabled')", "this unit has no GPU"),
         ("open('/proc/version', 'w')", "only /tmp can be written"),
         ("raise OSError(30, 'Read-only file system', '/kaggle')", "'/kaggle'; only /tmp can be written"),
