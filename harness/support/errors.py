@@ -28,7 +28,7 @@ class BenchError(Exception):
 
     Attributes:
         message: what happened.
-        whose: whose method, command or machine caused it.
+        whose: whose method, command, data set or machine caused it.
         remedy: what to do about it.
         exit_code: exit code of the command.
         log: path of a file with details; may be empty.
