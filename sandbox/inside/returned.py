@@ -37,7 +37,7 @@ def with_plain_result(entry: Any, model: nn.Module, expected: StateLayout) -> Mo
     """
     unlearn: Callable[..., Any] | None = getattr(entry, "unlearn", None)
     if not callable(unlearn):
-        return entry  # type: ignore[no-any-return]
+        return entry
 
     @functools.wraps(unlearn)  # the signature stays that of the entry
     def plain(*arguments: Any, **parameters: Any) -> Any:
@@ -76,9 +76,8 @@ def _chosen(result: Any) -> Any:
     """Return the only network or state dict of a tuple; anything else as it is."""
     if not isinstance(result, tuple | list):
         return result
-    networks = [item for item in result if isinstance(item, nn.Module)] or [
-        item for item in result if isinstance(item, Mapping) and _is_state(item)
-    ]
+    networks: list[Any] = [item for item in result if isinstance(item, nn.Module)]
+    networks = networks or [item for item in result if isinstance(item, Mapping) and _is_state(item)]
     if len(networks) != 1:
         return result
     logger.warning("`unlearn` returned %d values; the model among them counts", len(result))
