@@ -161,8 +161,7 @@ def _uniform(dataset: Any, spec: Data) -> Dataset:
         raise UnfitData(what, "correct the labels or data.classes")
     stacked = channels_first(images)
     if stacked.shape[1] not in {1, 3, len(spec.mean)}:
-        what = f"the data set {_place(spec)}: images {images.shape} have neither 1 nor 3 channels, first or last"
-        raise UnfitData(what, "images = images[..., :3] drops the fourth channel; images[..., :1] takes the first one")
+        raise odd_channels(_place(spec), images.shape)
     images = resized(stacked, spec.image_size)
     return replace(dataset, images=images, labels=labels.astype(np.int64, copy=False))
 
@@ -172,6 +171,12 @@ def channels_first(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
     if images.ndim == 3:
         return images[:, None]
     return np.ascontiguousarray(images.transpose(0, 3, 1, 2)) if images.shape[-1] in (1, 3) else images
+
+
+def odd_channels(place: str, shape: tuple[int, ...]) -> UnfitData:
+    """Return the error about images [n, h, w, c] or [n, c, h, w] of neither one nor three channels."""
+    what = f"the data set {place}: images {shape} have neither 1 nor 3 channels, first or last"
+    return UnfitData(what, "images = images[..., :3] drops the fourth channel; images[..., :1] takes the first one")
 
 
 def _place(spec: Data) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -28,6 +29,21 @@ SAVE = "save it with np.savez(path, images=…, labels=…), arrays of numbers"
 def load(spec: Data, download: bool) -> Dataset:
     """Load the file ``spec.path`` of the data folder."""
     path = data_folder() / str(spec.path)
+    with opened(path) as (archive, shape, dtype):
+        labels = archive["labels"]
+        large = int(np.prod(shape)) * dtype.itemsize > IN_MEMORY
+        images = _unpacked(path, spec.image_size) if large else _converted(archive["images"], str(path))
+    return Dataset(images, numbered(labels, spec.own_classes, str(path)))
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[tuple[Mapping[str, NDArray[Any]], tuple[int, ...], np.dtype[Any]]]:
+    """Open an archive with images and labels; yield it with shape and dtype of the images, which are not read.
+
+    Raises:
+        DataError: there is no such file.
+        UnfitData: it is no such archive, or the images have another number of dimensions, or there are none.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
             names = [name.removesuffix(".npy") for name in archive.namelist()]
@@ -36,17 +52,14 @@ def load(spec: Data, download: bool) -> Dataset:
         shape, dtype = header(path)
         if len(shape) not in (3, 4) or 0 in shape:
             raise UnfitData(f"{path}: images have shape {shape}", "images are [n, h, w], [n, h, w, c] or [n, c, h, w]")
-        with np.load(path, allow_pickle=False) as archive:
-            labels = archive["labels"]
-            large = int(np.prod(shape)) * dtype.itemsize > IN_MEMORY
-            images = _unpacked(path, spec.image_size) if large else _converted(archive["images"], str(path))
+        with np.load(path, allow_pickle=False) as arrays:
+            yield arrays, shape, dtype
     except FileNotFoundError:
         raise DataError(f"there is no data set at {path}", "put the file there, or set BENCH_DATA") from None
     except zipfile.BadZipFile:
         raise UnfitData(f"{path} is no archive of arrays: it is damaged, or a single array (.npy)", SAVE) from None
     except (OSError, ValueError) as error:
         raise UnfitData(f"{path}: {error}", SAVE) from None
-    return Dataset(images, numbered(labels, spec.own_classes, str(path)))
 
 
 def _converted(images: NDArray[Any], place: str) -> NDArray[np.uint8]:
