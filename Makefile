@@ -6,7 +6,7 @@ PIP := $(VENV)/bin/python -m pip install -c constraints.txt
 PYTEST := $(VENV)/bin/python -m pytest -n auto --maxprocesses 16 --dist worksteal
 ENTRY ?= submissions/shrink_perturb.py
 
-.PHONY: demo check test lint release clean
+.PHONY: demo check test lint docs release clean
 
 demo: $(VENV)/demo
 	$(call stage,2/3 container image: 2 to 10 minutes the first time; without an engine nothing,$(BENCH) image --if-missing)
@@ -46,6 +46,10 @@ install = $(PYTHON) -m venv $(VENV) && \
 	    --torch-backend cpu -c constraints.txt torch torchvision; } || \
 	  echo "no CPU wheels of PyTorch here: pip installs those of its own index"; } && \
 	$(PIP) -e '.[$(1)]'
+
+# The documents as a site; its configuration is in mkdocs.yml.
+docs: $(VENV)/test
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build --strict
 
 # The wheel, and the sdist that gives the same wheel, checked as an index would, and the wheel in an environment of its own.
 release: $(VENV)/test

@@ -78,7 +78,7 @@ class Verbs(click.Group):
             raise
         except KeyboardInterrupt:
             command = shlex.join(["bench", *sys.argv[1:]])
-            click.echo(f"\nstopped; what was finished is kept. Go on with: {command}", err=True)
+            click.echo(f"\nstopped; what was finished is kept. Continue with: {command}", err=True)
             raise click.exceptions.Exit(INTERRUPTED) from None
         except BenchError as error:
             raise Failure(error) from error

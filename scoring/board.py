@@ -1,4 +1,4 @@
-"""The ranked board of one track, and the board over several (evaluation rules in scoring/README.md)."""
+"""The ranked board of one track, and the board over several (the rules: docs/ranks.md)."""
 
 from __future__ import annotations
 

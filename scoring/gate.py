@@ -39,7 +39,7 @@ def gate(entry: Mapping[str, Sequence[float]], null: Mapping[str, Sequence[float
     for attack, values in entry.items():
         entry_values, null_values = np.asarray(values), np.asarray(null[attack])
         if entry_values.shape != null_values.shape:
-            raise ValueError(f"{attack}: {entry_values.size} seeds of the entry, {null_values.size} of the zero line")
+            raise ValueError(f"{attack}: {entry_values.size} seeds of the entry, {null_values.size} of the null")
         difference = mean_interval(entry_values - null_values, level)
         results.append(GateResult(attack, float(entry_values.mean()), float(null_values.mean()), difference))
     return results

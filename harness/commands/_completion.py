@@ -1,4 +1,4 @@
-"""What shells offer when somebody types a track, a method or an entry; docs/completion.md says how to switch it on."""
+"""What shells offer when somebody types a track, a method or an entry; docs/install.md says how to switch it on."""
 
 from __future__ import annotations
 

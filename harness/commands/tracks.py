@@ -27,7 +27,7 @@ from unlearn_bench.harness.commands._verbs import verb
 @click.option("--data", help="new: folder of class folders, a CSV or an .npz file, torchvision:NAME or hf:NAME.")
 @click.option("--argument", "arguments", multiple=True, metavar="KEY=VALUE", help="new: for the library, repeatable.")
 @click.option("--download", is_flag=True, help="new: fetch the data set first, if its library can.")
-@click.option("--model", help="new: the network, as docs/tracks.md lists them; default: resnet18_narrow.")
+@click.option("--model", help="new: the network, as docs/own-network.md lists them; default: resnet18_narrow.")
 @click.option("--size", type=click.IntRange(min=1), help="new: pixels of the images; default: near the pictures'.")
 @click.option("--force", is_flag=True, help="new: replace FILE if it is there.")
 @json_option

@@ -139,7 +139,7 @@ def _from_file(spec: Data, download: bool) -> Any:
         raise
     except Exception as error:
         what = f"{path}: {type(error).__name__}: {error}".replace("\n", " ")
-        raise DataError(what, "the file must define load(spec, download), see docs/tracks.md") from error
+        raise DataError(what, "the file must define load(spec, download), see docs/own-data.md") from error
 
 
 def _uniform(dataset: Any, spec: Data) -> Dataset:

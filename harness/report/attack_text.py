@@ -20,7 +20,7 @@ def gate(readings: Sequence[GateResult], ran: bool) -> str:
         outcome = f"caught by {' and '.join(caught)}" + ("" if ran else ": U-LiRA would only confirm it")
     else:
         outcome = "passed" + ("" if ran else ": U-LiRA is worth its cost (--lira)")
-    return f"cheap attacks (zero line): {', '.join(numbers)}\n{outcome}"
+    return f"cheap attacks (null): {', '.join(numbers)}\n{outcome}"
 
 
 def attack(title: str, rows: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
@@ -39,18 +39,18 @@ def attack(title: str, rows: Mapping[str, Sequence[Mapping[str, float]]]) -> str
             spread = f" ± {interval.half_width:.3f}" if interval.n > 1 else ""
             cells.append(f"{interval.mean:.3f}{spread}")
         lines.append(f"{shortened(entry, 18):<18}" + "".join(f"{cell:>20}" for cell in cells))
-    lines.append("zero line: null (a second retrained model), for shadow models retrain (against its partner splits)")
+    lines.append("null: a second retrained model; for shadow models retrain, against its partner splits")
     return "\n".join(lines)
 
 
 def panel(attack_numbers: Sequence[AttackNumber]) -> str:
     """Return every attack's numbers on an entry beside the null and Original."""
-    lines = [f"{'attack':<20}{'number':<24}{'entry':>9}{'zero line':>11}{'Original':>10}"]
+    lines = [f"{'attack':<20}{'number':<24}{'entry':>9}{'null':>11}{'Original':>10}"]
     previous = ""
     for reading in attack_numbers:
         name = "" if reading.attack == previous else reading.attack
         previous = reading.attack
         null = NONE if reading.null is None else f"{reading.null:.3f}"
         lines.append(f"{name:<20}{reading.number:<24}{reading.value:>9.3f}{null:>11}{reading.original:>10.3f}")
-    lines.append("zero line: retrained models; collateral: U-LiRA on retained examples, Original is before unlearning")
+    lines.append("null: retrained models; collateral: U-LiRA on retained examples, Original is before unlearning")
     return "\n".join(lines)

@@ -103,7 +103,7 @@ def audit(
         lines.append(f"{title:<16}{means[0]:>18}{means[1]:>18}{change_text:>30}{star}")
     for name, (public, fresh) in nulls.items():
         null_text = f"{public:.3f} public, {fresh:.3f} fresh"
-        lines.append(f"zero line of {metric_named(name).title} (a second retrained model): {null_text}")
+        lines.append(f"null of {metric_named(name).title} (a second retrained model): {null_text}")
     sizes = f"{changes[0].public.n} against {changes[0].fresh.n}"
     if fitted:
         better = " and ".join(metric_named(name).title for name in fitted)

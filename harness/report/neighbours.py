@@ -1,4 +1,4 @@
-"""Which neighbours on a board can be told apart, as text for every form of it."""
+"""Which neighbours on a board the seeds separate, as text for every form of it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import pandas as pd
 from unlearn_bench.scoring.board import APART
 
 
-def told_apart(board: pd.DataFrame) -> list[str]:
-    """Return which neighbours can be told apart, in a line; nothing where fewer than two rows have a position."""
+def separated_neighbours(board: pd.DataFrame) -> list[str]:
+    """Return which neighbours the seeds separate, in a line; nothing where fewer than two rows have a position."""
     placed = board[board["position"].notna()]
     if len(placed) < 2:
         return []
@@ -19,6 +19,6 @@ def told_apart(board: pd.DataFrame) -> list[str]:
             groups.append([])
     runs = [run for run in groups if run]
     if len(runs) == 1:
-        return ["no row can be told from the next one by these seeds"]
+        return ["the seeds separate no row from the next one"]
     spans = [run[0] if len(run) == 1 else f"{run[0]} … {run[-1]}" for run in runs]
-    return [f"told apart in {APART:.0%} of resamples: {' | '.join(spans)}".replace("%", " %")]
+    return [f"separated in {APART:.0%} of resamples: {' | '.join(spans)}".replace("%", " %")]

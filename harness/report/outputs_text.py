@@ -18,7 +18,7 @@ from unlearn_bench.scoring.groups import GROUPS
 def text(scores: OutputScores) -> str:
     """Return the numbers of logits: metrics with their intervals, what attacks read, and what is left of F."""
     lines = [f"{scores.seeds} seed{'s' if scores.seeds > 1 else ''}; intervals: 95 %, over the seeds"]
-    lines.append(f"{'metric':<16}{'unlearned':>18}{'zero line':>11}{'original':>10}")
+    lines.append(f"{'metric':<16}{'unlearned':>18}{'null':>11}{'original':>10}")
     for metric in scores.metrics:
         spread = f" ± {metric.value.half_width:.3f}" if metric.value.n > 1 else ""
         null = NONE if metric.null is None or math.isnan(metric.null) else f"{metric.null:.3f}"

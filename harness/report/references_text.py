@@ -21,7 +21,7 @@ def imported(references: References, models: Sequence[ImportedModel]) -> str:
     track = references.track
     lines.append(f"{track.name}: {len(models)} models; {references.provenance}")
     if not references.has_null:
-        lines.append("no second retrained model (--null): no zero line, and Forgetting only by U-LiRA")
+        lines.append("no second retrained model (--null): no null, and Forgetting only by U-LiRA")
     if not track.protocol.lira_splits:
         lines.append("no U-LiRA: the track declares no shadow models (protocol.lira_splits)")
     elif references.missing(shadow_roles(track)):

@@ -17,7 +17,7 @@ from unlearn_bench.harness.report.cells import (
     shortened,
     unconverged,
 )
-from unlearn_bench.harness.report.neighbours import told_apart
+from unlearn_bench.harness.report.neighbours import separated_neighbours
 from unlearn_bench.harness.report.terminal_columns import SIGNS, fitted, line
 from unlearn_bench.harness.report.text_table import PLAIN, Look, heading, wrapped
 from unlearn_bench.harness.report.track_notes import access, pretraining
@@ -60,7 +60,7 @@ def _legend(board: pd.DataFrame, track: Track, null: Mapping[str, float], proven
     """Yield what the columns mean."""
     if provenance:
         yield f"reference models: {provenance}"
-    yield _zero_line(null)
+    yield _null_line(null)
     yield f"groups: {titles(ranked())}; G1 best, F failed. pos: by their counts; range: 95 %"
     yield "left: what the worst attack finds, from 0 (a retrained model) to 1 (Original), and which it is"
     if board["ulira"].notna().any():
@@ -69,19 +69,19 @@ def _legend(board: pd.DataFrame, track: Track, null: Mapping[str, float], proven
         yield "healed: accuracy on affected test examples, their true labels counting; other: on the rest"
     if track.corruption == "backdoor":
         yield "ASR: share of test images with the trigger that are taken for its class"
-    yield from told_apart(board)
+    yield from separated_neighbours(board)
     yield from pretraining(track)
 
 
 def _remarks(board: pd.DataFrame, track: Track, floor: float | None) -> Iterator[str]:
-    """Yield what the signs mean, and what the whole board lacks."""
+    """Yield what the signs mean, and what is missing on the whole board."""
     references, checkpoints = board["state"] == "reference", _from_checkpoints(board)
     if (board["state"] == NO_BETTER).any():
         yield "= no better than Original: no position"
     if (board["provisional"] != "").any():
-        yield "~ provisional: U-LiRA or the probes, which count for baselines, have not looked at it or do not count"
+        yield "~ provisional: U-LiRA or the probes, which count for baselines, have not run on it or do not count"
     if any(unconverged(row) for _, row in board.iterrows()):
-        yield "^ its search for parameters has not converged: the last third of the trials still found better"
+        yield "^ its search for parameters has not converged: the last third of the trials still improved"
     if (board["state"] == NO_BASELINES).any():
         yield f"no baseline ran in a container: no groups, no positions; bench baselines --track {track.name}"
     elif not ((board["kind"] == "baseline") & board["state"].isin([OK, NO_BETTER])).any():
@@ -101,7 +101,7 @@ def _remarks(board: pd.DataFrame, track: Track, floor: float | None) -> Iterator
 
 
 def _remarks_on_rows(board: pd.DataFrame) -> Iterator[str]:
-    """Yield what is to be known of single rows."""
+    """Yield remarks on single rows."""
     for _, row in board.iterrows():
         name = shortened(str(row["entry"]), 18)
         if pd.notna(row["disturbed"]) and row["disturbed"] > 0:
@@ -120,15 +120,15 @@ def _from_checkpoints(board: pd.DataFrame) -> pd.Series[bool]:
     return (board["badge"] == SELF_REPORTED) & ~board["trusted"]
 
 
-def _zero_line(null: Mapping[str, float]) -> str:
+def _null_line(null: Mapping[str, float]) -> str:
     shown_models = [each for each in by_weight() if each.reads == "model" and each.shown & {"table", "wide table"}]
     models = [metric for metric in shown_models if metric.name in null]
     numbers = [f"{metric.title} {null[metric.name]:.{metric.digits}f}" for metric in models]
     if "ulira" in null:
         numbers.append(f"U-LiRA {null['ulira_low']:.3f} to {null['ulira_high']:.3f}")
     if not models:
-        return "no second retrained model: no zero line" + (f", except {numbers[0]}" if numbers else "")
-    return f"zero line (a second retrained model): {', '.join(numbers)}"
+        return "no second retrained model: no null" + (f", except {numbers[0]}" if numbers else "")
+    return f"null (a second retrained model): {', '.join(numbers)}"
 
 
 def verdict(board: pd.DataFrame, entry: str) -> str:

@@ -42,35 +42,51 @@ class Record:
     """What is kept of one timed unit. Times in seconds, memory in bytes."""
 
     key: Sha256
+    """Digest of everything that decides the unit: entry, seed and the track's digests."""
     entry: Sha256
     """The entry's id: source and parameters."""
     name: Name
+    """Of the entry."""
     sha256: Sha256
     """Of the entry's source."""
     track: Name
+    """Name of the track; its digests say what exactly it was."""
     reference_digest: Sha256
+    """Of the track's data, splits, model and recipe."""
     protocol_digest: Sha256
+    """Of how the track's units run."""
     seed: Seed
+    """The model seed."""
     status: EndStatus
+    """How the unit ended."""
     reason: Reason
+    """Why it did not end ``ok``, in one line."""
     seconds: WallSeconds | None
+    """The unit's time on the host's clock."""
     cpu_seconds: Seconds | None
+    """CPU time, where the back end measures it."""
     peak_memory: Bytes | None
+    """The most memory that it had at one time."""
     retrain_seconds: WallSeconds | None
     """Retrain's time for the same seed, by the same path on the same machine (the numerator of RTE)."""
     logits: Sha256 | None
     """SHA-256 of the logits [n, classes] on every example of the data set."""
     date: Date
+    """When the unit ended, in UTC."""
     trusted: bool
+    """Whether the back end that ran it was a trusted sandbox."""
     environment: Facts
+    """Machine, versions and image."""
     log: Log = ""
+    """The newest output."""
     warnings: Annotated[tuple[Reason, ...], rule(maxItems=100)] = ()
+    """What did not change the status but should be known."""
     parameters: Parameters = field(default_factory=dict)
     """All hyper-parameters, defaults included."""
     weight_distance: Annotated[float, rule(minimum=0, maximum=1e9)] | None = None
     """Normalised L2 distance of the weights to the retrained model's, where those are kept."""
     disturbed: Reason = ""
-    """What ran beside it, or beside Retrain, in every attempt; its time then counts for nothing."""
+    """What ran beside it, or beside Retrain, in every attempt; its time then does not count."""
     checkpoint: Sha256 | None = None
     """SHA-256 of the file that the model was read from, where nothing was run: ``seconds`` and ``retrain_seconds`` are
     then what its author declared."""
@@ -136,6 +152,7 @@ class ShadowRecord:
     entry: Sha256
     """The entry's id; ``retrain`` or ``original`` for the reference rows."""
     name: Name
+    """Of the entry."""
     sha256: Sha256
     """Of the entry's source; empty for the reference rows."""
     status: EndStatus

@@ -17,7 +17,7 @@ METRICS = (
         digits=1,
         unit_digits=2,
         ranked=True,
-        in_words=("fast", "of middling speed", "slow"),
+        in_words=("fast", "of medium speed", "slow"),
         null=False,
         shown=EVERYWHERE - {"verify"},
     ),

@@ -26,4 +26,4 @@ def test_a_readme_lists_the_files_of_its_package(package: Path) -> None:
 
 def test_the_readme_of_the_harness_lists_its_packages() -> None:
     text = (ROOT / "harness" / "README.md").read_text(encoding="utf-8")
-    assert [package.name for package in PACKAGES if f"[`{package.name}/`]({package.name})" not in text] == []
+    assert [package.name for package in PACKAGES if f"[`{package.name}/`]({package.name}/README.md)" not in text] == []

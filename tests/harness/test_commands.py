@@ -100,7 +100,7 @@ def test_the_leaderboard_of_a_fresh_machine_has_its_reference_rows_and_is_determ
     assert run("leaderboard", "--format", "csv", "--out", str(tmp_path / "site")).exit_code == 0
     assert (tmp_path / "site" / "digits-resnet18.csv").read_text() == first.stdout
     table = run("leaderboard").stdout
-    assert "zero line (a second retrained model)" in table
+    assert "null (a second retrained model)" in table
     assert [line for line in table.splitlines() if len(line) > 100] == []
 
 

@@ -111,7 +111,7 @@ def test_the_numbers_of_a_board_are_those_of_the_script_that_trained(client: Cli
     assert np.isnan(row["rte"]) and not np.isnan(row["umia"])
     text = outputs[-1].stdout
     assert "finetuned°" in text and "° self-reported" in text and "declared" not in text
-    assert "imported, trained by A. Author" in text and "zero line (a second retrained model): " in text
+    assert "imported, trained by A. Author" in text and "null (a second retrained model): " in text
     public = run("leaderboard", "--track", "mine.toml", "--public", "--format", "json")
     (listed,) = [row for row in json.loads(public.stdout)["rows"] if row["entry"] == "finetuned"]
     assert (listed["state"], listed["position"]) == ("self-reported", None)
@@ -130,14 +130,14 @@ def test_a_declared_time_gives_a_speed_that_is_shown_as_declared(client: Client)
     assert "of one machine" in refused("score", "finetuned", "--track", "mine.toml", "--seconds", "2")
 
 
-def test_without_a_second_retrained_model_the_board_has_no_zero_line_and_stands(client: Client, tmp_path: Path) -> None:
+def test_without_a_second_retrained_model_the_board_has_no_null_and_stands(client: Client, tmp_path: Path) -> None:
     assert run(*IMPORT).exit_code == 0
     assert opened().missing() == [], "none is trained beside imported models"
     (Path("finetuned") / "seed2.pt").unlink()
     partial = run("score", "finetuned", "--track", "mine.toml")
     assert partial.exit_code == 0 and "2/3 seeds" in partial.stdout, partial.output
     text = run("leaderboard", "--track", "mine.toml").stdout
-    assert "no second retrained model: no zero line" in text
+    assert "no second retrained model: no null" in text
     assert "imported; who trained them is not recorded" in text
     details = json.loads(run("show", "finetuned", "--track", "mine.toml", "--json").stdout)
     assert {number["null"] for number in details["panel"]} == {None}
@@ -151,7 +151,7 @@ def test_without_a_second_retrained_model_the_board_has_no_zero_line_and_stands(
     assert "were imported" in refused("audit", "ct", "--track", "mine.toml")
     added = run("references", "import", "mine.toml", "--null", "again")
     assert added.exit_code == 0, added.output
-    assert "zero line (a second retrained model): " in run("leaderboard", "--track", "mine.toml").stdout
+    assert "null (a second retrained model): " in run("leaderboard", "--track", "mine.toml").stdout
     assert "entries have run on original/0" in refused(*IMPORT[:3], "--originals", "retrained")
 
 

@@ -73,7 +73,7 @@ def test_a_metric_in_one_new_file_is_seen_in_every_output(folder: Path, tmp_path
     assert ",forget_loss,forget_loss_low,forget_loss_high," in run("leaderboard", "--format", "csv").stdout
     table = run("leaderboard", env={"COLUMNS": "160"}).stdout.splitlines()
     assert "F-loss" in table[1].split() and f"{mean:.2f}".lstrip("0") in next(x for x in table if " ft " in x)
-    assert "F-loss" in next(line for line in table if line.startswith("zero line"))
+    assert "F-loss" in next(line for line in table if line.startswith("null "))
     assert "| F-loss |" in run("leaderboard", "--format", "markdown").stdout.splitlines()[0]
     assert "F-loss" in run("show", "ft").stdout and "F-loss" in run("compare", "ft", "ct").stdout
     assert run("leaderboard", "--format", "html", "--out", str(tmp_path / "site")).exit_code == 0

@@ -20,7 +20,7 @@ from unlearn_bench.scoring.groups import GROUPS
 
 
 def put(references: References, name: str, source: bytes, trusted: bool, seconds: float) -> None:
-    """Records of an entry whose models are those of the zero line."""
+    """Records of an entry whose models are those of the null."""
     track = references.track
     sha = hashlib.sha256(source).hexdigest()
     for seed in range(track.protocol.seeds):

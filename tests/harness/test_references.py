@@ -181,7 +181,7 @@ def test_an_interrupt_of_prepare_waits_for_no_training(small: Path, home: Path, 
     time.sleep(seconds)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does
     _, errors = process.communicate(timeout=60)  # ends when no process has its end of the pipe any more
-    assert process.returncode == 130 and "stopped; what was finished is kept. Go on with: bench prepare" in errors
+    assert process.returncode == 130 and "stopped; what was finished is kept. Continue with: bench prepare" in errors
     assert "Traceback" not in errors
 
 

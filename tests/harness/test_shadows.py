@@ -321,7 +321,7 @@ def test_an_entry_that_fails_does_not_stop_the_next_one(default: References) -> 
     assert [result.status for _, result in runner.run(todo["ft"], 5.0)] == ["invalid"] * 4
 
 
-def test_the_zero_line_comes_from_as_many_pairs_as_the_entry_has(default: References) -> None:
+def test_the_null_comes_from_as_many_pairs_as_the_entry_has(default: References) -> None:
     board_entry = next(c for c in board_entries(default) if c.name == "ft")
 
     def klom() -> attack_panel.AttackNumber:
@@ -332,7 +332,7 @@ def test_the_zero_line_comes_from_as_many_pairs_as_the_entry_has(default: Refere
     full = klom()
     shadow_units.keep(default, replace(record, pairs=4, date="2100-01-01"))
     early = klom()
-    assert early.null < 0.8 * full.null, "half the models a side, another zero line"
+    assert early.null < 0.8 * full.null, "half the models a side, another null"
     assert early.value < full.value and early.original < full.original, "from the same pairs"
 
 

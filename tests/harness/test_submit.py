@@ -200,7 +200,7 @@ def test_an_interrupt_keeps_finished_units_and_says_how_to_go_on(
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert f"Go on with: bench submit {entry}" in errors
+    assert f"Continue with: bench submit {entry}" in errors
     assert all(json.loads(text)["status"] == "ok" for text in records(home).values())
     assert not _left_over(home)
 

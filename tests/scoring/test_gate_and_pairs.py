@@ -11,7 +11,7 @@ def values(rmia: list[float], two_sided: list[float]) -> dict[str, list[float]]:
     return {"rmia": rmia, "umia_two_sided": two_sided}
 
 
-def test_the_gate_catches_what_differs_from_the_zero_line_on_either_side() -> None:
+def test_the_gate_catches_what_differs_from_the_null_on_either_side() -> None:
     zero = values([0.50, 0.52, 0.49, 0.51], [0.50, 0.50, 0.51, 0.49])
     seen = values([0.60, 0.63, 0.58, 0.61], [0.50, 0.51, 0.50, 0.49])
     less_seen = values([0.50, 0.51, 0.50, 0.51], [0.40, 0.41, 0.40, 0.38])
@@ -25,7 +25,7 @@ def test_the_gate_catches_what_differs_from_the_zero_line_on_either_side() -> No
 
 def test_one_seed_catches_nobody_and_other_seeds_are_refused() -> None:
     assert not any(reading.caught for reading in gate(values([0.9], [0.9]), values([0.5], [0.5])))
-    with pytest.raises(ValueError, match="2 seeds of the entry, 1 of the zero line"):
+    with pytest.raises(ValueError, match="2 seeds of the entry, 1 of the null"):
         gate(values([0.9, 0.9], [0.9, 0.9]), values([0.5], [0.5]))
 
 

@@ -50,7 +50,7 @@ def test_the_attack_compares_forgotten_with_retrained_in_this_direction() -> Non
 
 
 @pytest.mark.parametrize("models", [8, 32])
-def test_any_difference_reads_above_the_zero_line(models: int) -> None:
+def test_any_difference_reads_above_the_null(models: int) -> None:
     perfect = shadows(np.random.default_rng(2), n=5000, models=models)
     zero = attack(perfect.null())["mean"]
     assert attack(perfect)["mean"] == pytest.approx(zero, abs=0.003)

@@ -90,7 +90,7 @@ def test_forget_losses_are_told_from_test_losses_with_the_seed_of_the_unit(name:
     assert load(name).run(model)["accuracy"] == function(forget, test, 5) != function(forget, test, 6)
 
 
-# On the shipped models of the default track, means over its ten seeds: what the original betrays, and the zero line.
+# On the shipped models of the default track, means over its ten seeds: what the original betrays, and the null.
 @pytest.mark.parametrize(("name", "found"), [("umia", 0.665), ("umia_two_sided", 0.655), ("rmia", 0.765)])
 def test_the_original_is_caught_and_a_second_retrained_model_is_not(name: str, found: float) -> None:
     attack = load(name)

@@ -12,7 +12,7 @@ import pandas as pd
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.report.cells import NONE, group, unconverged
 from unlearn_bench.harness.report.methods import Method, method
-from unlearn_bench.harness.report.neighbours import told_apart
+from unlearn_bench.harness.report.neighbours import separated_neighbours
 from unlearn_bench.harness.report.site.page_data import LETTERS, Board, Number, Part, Row, number, plain, position, slug
 from unlearn_bench.harness.report.track_notes import access, competition, forgetting, pretraining
 from unlearn_bench.harness.report.verdicts import headline, headline_over, like_original, verdict
@@ -123,8 +123,8 @@ def _track(results: Results, table: pd.DataFrame, cells: Mapping[str, Mapping[tu
         *([("Access", tier)] if (tier := access(track)) else []),
         ("Model seeds", str(track.protocol.seeds)),
         *([("Reference models", provenance)] if (provenance := results.references.provenance) else []),
-        ("Zero line", _zero_line(null)),
-        ("Ties", f"mean Indisc differs by {tie:.3f} by the choice of F and T alone"),
+        ("Null", _null_line(null)),
+        ("Ties", f"the choice of F and T moves the mean Indisc of an entry by {tie:.3f}"),
     ]
     if "ulira" in null:
         band = f"{null['ulira_low']:.3f} to {null['ulira_high']:.3f}: 95 % of perfect unlearners"
@@ -269,7 +269,7 @@ def _with_spread() -> list[Metric]:
     return [metric for metric in by_weight() if metric.spread]
 
 
-def _zero_line(null: Mapping[str, float]) -> str:
+def _null_line(null: Mapping[str, float]) -> str:
     metrics = [metric for metric in grouped() if metric.name in null]
     if not metrics:
         return "none, for want of a second retrained model"
@@ -288,5 +288,5 @@ def _notes(table: pd.DataFrame, track: Track) -> tuple[str, ...]:
         notes.append("No baseline has run here: groups and positions mean nothing yet.")
     if (table["badge"] == UNTRUSTED).any():
         notes.append("Rows with the badge “untrusted sandbox” ran without a container.")
-    notes += [f"{line[0].upper()}{line[1:]}." for line in (*told_apart(table), *pretraining(track))]
+    notes += [f"{line[0].upper()}{line[1:]}." for line in (*separated_neighbours(table), *pretraining(track))]
     return tuple(map(plain, notes))

@@ -69,7 +69,7 @@ def _plots(page: EntryPage, board: Board) -> list[tuple[str, str, Any]]:
         )
         plots.append(("Every seed", words, seeds))
     if page.relearning:
-        words = "Accuracy on F while the models are trained on R alone: what comes back was hidden, not forgotten."
+        words = "Accuracy on F while the models are trained only on R: what comes back was hidden, not forgotten."
         plots.append(("Relearning", words, entry_plots.relearning(page.relearning)))
     if not page.curves:
         return plots
