@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unlearn_bench import plugins
-from unlearn_bench.harness.support.errors import BenchError, DataError, TrackError
+from unlearn_bench.harness.support.errors import BenchError, DataError, TrackError, UnfitData
 from unlearn_bench.harness.tracks.specification import Data
 
 FOLDER = "unlearn_bench.harness.data.datasets"
@@ -149,15 +149,20 @@ def _uniform(dataset: Any, spec: Data) -> Dataset:
         raise DataError(what, "return Dataset(images, labels) from load(spec, download)")
     images, labels = dataset.images, dataset.labels
     if images.dtype != np.uint8 or images.ndim not in (3, 4) or labels.shape != images.shape[:1]:
-        raise DataError(
+        raise UnfitData(
             f"the data set {_place(spec)}: images are {images.dtype} {images.shape}, labels {labels.shape}",
             "images must be uint8 [n, h, w], [n, h, w, c] or [n, c, h, w], labels integers [n]",
         )
+    if not images.size:
+        raise UnfitData(f"the data set {_place(spec)} is empty: images {images.shape}", "put images into it")
     too_many = not spec.superclasses and labels.max() >= spec.classes  # `merge_labels` checks superclasses
     if not np.issubdtype(labels.dtype, np.integer) or labels.min() < 0 or too_many:
         what = f"the data set {_place(spec)}: labels are not integers in 0 … {spec.own_classes - 1}"
-        raise DataError(what, "correct the labels or data.classes")
-    images = resized(channels_first(images), spec.image_size)
+        raise UnfitData(what, "correct the labels or data.classes")
+    stacked = channels_first(images)
+    if stacked.shape[1] not in {1, 3, len(spec.mean)}:
+        raise odd_channels(_place(spec), images.shape)
+    images = resized(stacked, spec.image_size)
     return replace(dataset, images=images, labels=labels.astype(np.int64, copy=False))
 
 
@@ -166,6 +171,12 @@ def channels_first(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
     if images.ndim == 3:
         return images[:, None]
     return np.ascontiguousarray(images.transpose(0, 3, 1, 2)) if images.shape[-1] in (1, 3) else images
+
+
+def odd_channels(place: str, shape: tuple[int, ...]) -> UnfitData:
+    """Return the error about images [n, h, w, c] or [n, c, h, w] of neither one nor three channels."""
+    what = f"the data set {place}: images {shape} have neither 1 nor 3 channels, first or last"
+    return UnfitData(what, "images = images[..., :3] drops the fourth channel; images[..., :1] takes the first one")
 
 
 def _place(spec: Data) -> str:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from unlearn_bench.harness.data.dataset import data_folder
 from unlearn_bench.harness.data.pixels import fitted
 from unlearn_bench.harness.support.digests import digest
-from unlearn_bench.harness.support.errors import DataError
+from unlearn_bench.harness.support.errors import UnfitData
 from unlearn_bench.harness.support.files import writing
 from unlearn_bench.harness.support.parallel import side_by_side
 
@@ -36,7 +36,7 @@ def decoded(paths: Sequence[Path], channels: int, size: int) -> NDArray[np.uint8
         size: in pixels.
 
     Raises:
-        DataError: a file is no picture; the message names it.
+        UnfitData: a file is no picture; the message names it.
         StoreError: the disk is full.
     """
     files = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
@@ -89,7 +89,7 @@ def picture(path: Path, channels: int, size: int) -> NDArray[np.uint8]:
     """Return one picture as uint8 [channels, size, size].
 
     Raises:
-        DataError: the file is no picture, or a damaged one.
+        UnfitData: the file is no picture, or a damaged one.
     """
     from PIL import Image
 
@@ -98,4 +98,4 @@ def picture(path: Path, channels: int, size: int) -> NDArray[np.uint8]:
             image.load()
             return fitted(image, channels, size, str(path))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DataError(f"{path} cannot be read as a picture: {error}", "remove the file, or replace it") from None
+        raise UnfitData(f"{path} cannot be read as a picture: {error}", "remove the file, or replace it") from None

@@ -19,7 +19,7 @@ from unlearn_bench.harness.data.dataset import Dataset
 from unlearn_bench.harness.data.decoding import BLOCK, cache_file, mapped, write_images
 from unlearn_bench.harness.data.own_labels import numbered
 from unlearn_bench.harness.data.pixels import fitted
-from unlearn_bench.harness.support.errors import DataError
+from unlearn_bench.harness.support.errors import DataError, UnfitData
 from unlearn_bench.harness.support.files import write_file
 from unlearn_bench.harness.support.parallel import side_by_side
 from unlearn_bench.harness.tracks.specification import Data
@@ -123,7 +123,7 @@ def _write_labels(path: Path, labels: Sequence[Any], place: str) -> None:
     array = np.asarray(labels)
     if array.dtype.kind not in "iuUS" or array.ndim != 1:
         what = f"{place}: labels are {array.dtype} of shape {array.shape}"
-        raise DataError(what, "labels are whole numbers or strings, one for each image")
+        raise UnfitData(what, "labels are whole numbers or strings, one for each image")
     content = io.BytesIO()
     np.save(content, array, allow_pickle=False)
     write_file(path, content.getvalue())

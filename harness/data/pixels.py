@@ -7,29 +7,45 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unlearn_bench.harness.support.errors import DataError
+from unlearn_bench.harness.support.errors import UnfitData
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
-REMEDY = "values are uint8, uint16, or floating-point from 0 to 1"
+REMEDY = (
+    "values are uint8, uint16, or floating-point from 0 to 1: "
+    "images = np.rint((images - images.min()) / np.ptp(images) * 255).astype(np.uint8)"
+)
+DARKEST = 128
+"""The largest value of a whole data set must be at least this to mean that its values are in 0 … 255."""
 
 
-def as_bytes(values: NDArray[Any], place: str) -> NDArray[np.uint8]:
+def are_of_bytes(dtype: np.dtype[Any], lowest: float, largest: float) -> bool:
+    """Return whether the smallest and the largest value of a whole data set show that its values are in 0 … 255."""
+    return dtype.kind in "uif" and lowest >= 0 and DARKEST <= largest <= 255
+
+
+def as_bytes(values: NDArray[Any], place: str, of_bytes: bool = False) -> NDArray[np.uint8]:
     """Return an array of any shape as uint8: uint16 is divided by 257, floating-point from 0 to 1 is multiplied by 255.
 
+    True is 255. ``of_bytes``: the values, of any type, are in 0 … 255.
+
     Raises:
-        DataError: it has values of another kind; ``place`` says where it comes from.
+        UnfitData: it has values of another kind; ``place`` says where it comes from.
     """
     if values.dtype == np.uint8:
         return values
+    if of_bytes:
+        return np.rint(values).astype(np.uint8)
+    if values.dtype == bool:
+        return values.astype(np.uint8) * np.uint8(255)
     if values.dtype == np.uint16:
         return np.rint(values / 257).astype(np.uint8)
     if not np.issubdtype(values.dtype, np.floating):
-        raise DataError(f"{place}: images are {values.dtype}", REMEDY)
+        raise UnfitData(f"{place}: images are {values.dtype}", REMEDY)
     if not (np.isfinite(values).all() and values.min() >= 0 and values.max() <= 1):
         what = f"{place}: images are {values.dtype} with values from {values.min():g} to {values.max():g}"
-        raise DataError(what, REMEDY)
+        raise UnfitData(what, REMEDY)
     return np.rint(values * 255).astype(np.uint8)
 
 
@@ -45,7 +61,7 @@ def fitted(image: Picture | NDArray[Any], channels: int, size: int, place: str) 
         place: where it comes from, for complaints.
 
     Raises:
-        DataError: an array has another shape, or values of another kind.
+        UnfitData: an array has another shape, or values of another kind.
     """
     from PIL import Image, ImageOps
 
@@ -72,5 +88,5 @@ def _picture_array(values: NDArray[np.uint8], place: str) -> NDArray[np.uint8]:
     if values.ndim == 3 and values.shape[-1] == 1:
         values = values[..., 0]
     if values.ndim != 2 and (values.ndim != 3 or values.shape[-1] not in (3, 4)):
-        raise DataError(f"{place}: an image has shape {values.shape}", "images are [h, w], [h, w, c] or [c, h, w]")
+        raise UnfitData(f"{place}: an image has shape {values.shape}", "images are [h, w], [h, w, c] or [c, h, w]")
     return np.ascontiguousarray(values)

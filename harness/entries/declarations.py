@@ -20,6 +20,8 @@ NAME = 64
 """Characters of the name of a parameter, and of a key of the metadata."""
 PROVIDED = frozenset({"torch", "torchvision", "timm", "numpy", "scipy", "sklearn", "safetensors", "sandbox"})
 """Packages of the full image beyond the standard library."""
+LEAN = frozenset({"torch", "numpy", "safetensors", "sandbox"})
+"""What the small image has, in which units of a small network run on a CPU."""
 SPACE_REMEDY = 'write {"lr": ("log", 1e-5, 1e-1), "epochs": ("int", 1, 10), "batch": ("choice", (64, 128))}'
 RANGES = ("rate", "log", "1-log", "uniform", "int")
 
@@ -59,13 +61,15 @@ def parse(inspected: str | bytes) -> Declarations:
             f"use the standard library and {', '.join(sorted(PROVIDED))}, import it inside try, or name its package in "
             "the dependencies of the metadata block",
         )
+    beyond = [module for module in report["package_missing"] if module in PROVIDED - LEAN]
+    note = f"it imports {', '.join(beyond)}, which the small image of CPU tracks lacks: units crash there"
     return Declarations(
         defaults=report["parameters"],
         search_space=report["search_space"],
         metadata=report["metadata"],
         summary=one_line(report["summary"], 200),
         requirements=required,
-        notes=tuple(report["notes"]),
+        notes=(*report["notes"], *([note] if beyond else [])),
         syntax=report["syntax"],
     )
 

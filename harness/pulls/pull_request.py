@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
@@ -103,7 +104,12 @@ def read(
     changes = repository.changes(merge_base, head)
     present = {path: blob for path, _, blob in repository.tree(base, FOLDER)}
     changes = [change for change in changes if change.status == "D" or present.get(change.path) != change.blob]
-    refusals = [refusal for change in changes if (refusal := _refused(change, changes, present, allow_change))]
+    tree = _Tree(
+        present,
+        added_blobs={change.blob for change in changes if change.status == "A"},
+        spellings=Counter(path.lower() for path in {*present, *(change.path for change in changes)}),
+    )
+    refusals = [refusal for change in changes if (refusal := _refused(change, tree, allow_change))]
     if not changes:
         refusals = [Refusal("", "adds nothing to the base branch", "add one file submissions/NAME.py")]
     elif len(changes) > MOST and not refusals:
@@ -139,9 +145,18 @@ def refused(pull: PullRequest) -> BenchError:
     return BenchError(what, "your method", pull.refusals[0].remedy, EXIT_CODES["invalid"])
 
 
-def _refused(
-    change: Change, changes: Sequence[Change], present: Mapping[bytes, str], allow_change: bool
-) -> Refusal | None:
+@dataclass(frozen=True)
+class _Tree:
+    """What is beside a change, looked up once for all of them: there may be thousands."""
+
+    present: Mapping[bytes, str]
+    """The blobs of the base branch by path."""
+    added_blobs: Set[str]
+    spellings: Mapping[bytes, int]
+    """How many paths, of both sides, are the same but for their case."""
+
+
+def _refused(change: Change, tree: _Tree, allow_change: bool) -> Refusal | None:
     """Return the refusal of a change by its path and mode, before its content is read, or ``None``."""
     path = change.path.decode("ascii") if PLAIN.fullmatch(change.path) and b".." not in change.path else ""
     detail = "" if path else f"path {ascii(change.path)[1:][:200]}"
@@ -152,8 +167,10 @@ def _refused(
     if not change.path.startswith(b"submissions/"):
         return refusal("is outside of submissions/", "a pull request with an entry changes nothing else")
     if change.status == "D":
-        moved = any(other.blob == change.old_blob for other in changes if other.status == "A")
-        return refusal("is renamed" if moved else "is removed", "leave it: ask a maintainer to withdraw an entry")
+        return refusal(
+            "is renamed" if change.old_blob in tree.added_blobs else "is removed",
+            "leave it: ask a maintainer to withdraw an entry",
+        )
     if change.mode in MODES:
         return refusal(*MODES[change.mode])
     if change.mode != "100644":
@@ -166,12 +183,11 @@ def _refused(
         return refusal("has a name that Python or its tools give a meaning to", "rename it")
     if has_shipped_name(name):
         return refusal("has the name of a shipped method", "rename it")
-    others = {*present, *(other.path for other in changes)} - {change.path}
-    if change.path.lower() in {other.lower() for other in others}:
+    if tree.spellings[change.path.lower()] > 1:
         return refusal("differs from another file by case alone", "rename it")
     if change.status == "M" and change.old_blob == change.blob:
         return refusal("changes its mode and nothing else", "leave it as it is")
-    if (change.status != "A" or change.path in present) and not allow_change:
+    if (change.status != "A" or change.path in tree.present) and not allow_change:
         return refusal("is there already", "choose another name, or ask a maintainer, who can allow the change")
     return None
 

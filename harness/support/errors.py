@@ -6,7 +6,7 @@ from typing import Literal
 
 from unlearn_bench.harness.support.text import visible
 
-Owner = Literal["your method", "your command", "this machine", "the benchmark"]
+Owner = Literal["your method", "your command", "the data set", "this machine", "the benchmark"]
 
 USAGE = 2
 INTERRUPTED = 130
@@ -28,7 +28,7 @@ class BenchError(Exception):
 
     Attributes:
         message: what happened.
-        whose: whose method, command or machine caused it.
+        whose: whose method, command, data set or machine caused it.
         remedy: what to do about it.
         exit_code: exit code of the command.
         log: path of a file with details; may be empty.
@@ -59,12 +59,20 @@ class TrackError(BenchError):
 class DataError(BenchError):
     """A data set that is missing or damaged. Loaders do not know the track: their remedies say ``TRACK``."""
 
+    owner: Owner = "this machine"
+
     def __init__(self, what: str, remedy: str) -> None:
-        super().__init__(what, "this machine", remedy, EXIT_CODES["infra"])
+        super().__init__(what, self.owner, remedy, EXIT_CODES["infra"])
 
     def on(self, track: str) -> DataError:
         """Return the error with the name of the track in its remedy."""
-        return DataError(self.message, self.remedy.replace("TRACK", track))
+        return type(self)(self.message, self.remedy.replace("TRACK", track))
+
+
+class UnfitData(DataError):
+    """A data set that is there and whose images or labels are not what a track can use."""
+
+    owner = "the data set"
 
 
 class StoreError(BenchError):

@@ -16,6 +16,7 @@ from unlearn_bench.harness.tracks import sealed
 from unlearn_bench.harness.tracks.parsing import build
 from unlearn_bench.harness.tracks.sealed import Secret
 from unlearn_bench.harness.tracks.specification import Sealed, Track
+from unlearn_bench.harness.tracks.toml_text import toml_text
 from unlearn_bench.harness.tracks.validation import contradictions
 
 CATALOGUE = Path(__file__).parent / "catalogue"
@@ -73,8 +74,8 @@ def _read(path: Path, name: str) -> dict[str, Any]:
         remedy = f"{did_you_mean(name, names)}use one of {', '.join(names)}, or the path of a .toml file"
         raise TrackError(f"there is no track {name!r}", remedy)
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        return tomllib.loads(toml_text(path))
+    except tomllib.TOMLDecodeError as error:
         raise TrackError(f"{path}: not TOML: {error}", "correct the file") from None
 
 

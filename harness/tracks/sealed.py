@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from unlearn_bench.harness.support.errors import TrackError
+from unlearn_bench.harness.tracks.toml_text import toml_text
 
 VARIABLE = "BENCH_SECRETS"
 SEEDS = {"splits": "seed", "recipe": "seed", "protocol": "seed", "analysis": "umia_seed"}
@@ -88,10 +89,10 @@ def read(path: Path) -> Secret:
         TrackError: it is missing or not a secret.
     """
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = tomllib.loads(toml_text(path))
     except OSError as error:
         raise TrackError(f"no secret can be read at {path}: {error.strerror}", REMEDY) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError):
+    except tomllib.TOMLDecodeError:
         raise TrackError(f"{path} is not TOML", REMEDY) from None
     wanted = {field.name: str if field.name == "salt" else int for field in dataclasses.fields(Secret)}
     if {key: type(value) for key, value in table.items()} != wanted:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unlearn_bench.harness.data import library_images
-from unlearn_bench.harness.data.dataset import Dataset, data_folder, load_dataset
+from unlearn_bench.harness.data.dataset import Dataset, data_folder, load_dataset, odd_channels
 from unlearn_bench.harness.data.datasets import _hf, _torchvision, imagefolder, npz
 from unlearn_bench.harness.support.errors import USAGE, BenchError, TrackError
 from unlearn_bench.harness.support.files import write_file
@@ -163,17 +163,15 @@ def _pictures(place: str, size: int | None) -> Data:
 
 
 def _archive(place: str, size: int | None) -> Data:
-    try:
-        shape, _ = npz.header(data_folder() / place)
-        with np.load(data_folder() / place, allow_pickle=False) as archive:
-            labels = archive["labels"]
-    except (OSError, ValueError, KeyError) as error:
-        remedy = "save it with np.savez(path, images=…, labels=…)"
-        raise BenchError(f"{place} cannot be read: {error}", "your command", remedy, USAGE) from None
+    with npz.opened(data_folder() / place) as (archive, shape, _):
+        labels = archive["labels"]
     last = len(shape) == 4 and shape[-1] in (1, 3)
     channels = 1 if len(shape) == 3 else shape[-1] if last else shape[1]
+    if channels not in (1, 3):
+        raise odd_channels(place, shape)
     sides = shape[1:3] if last or len(shape) == 3 else shape[2:]
-    return _declared("npz", place, len(np.unique(labels)), size or _nearest_size(min(sides)), channels)
+    classes = labels.shape[1] if labels.ndim == 2 and labels.shape[1] > 1 else len(np.unique(labels))  # one-hot
+    return _declared("npz", place, classes, size or _nearest_size(min(sides)), channels)
 
 
 def _declared(name: str, place: str, classes: int, size: int, channels: int) -> Data:

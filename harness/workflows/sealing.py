@@ -11,6 +11,7 @@ from unlearn_bench.harness.support.errors import USAGE, BenchError, TrackError
 from unlearn_bench.harness.support.files import write_file
 from unlearn_bench.harness.tracks import sealed
 from unlearn_bench.harness.tracks.loading import commitment_of, parse_track, read_track
+from unlearn_bench.harness.tracks.toml_text import toml_text
 
 
 @dataclass(frozen=True)
@@ -36,12 +37,12 @@ def seal(track: Path, secret: Path, quota: int = 0) -> None:
         TrackError: the track is sealed already, extends another one or is invalid; the secret cannot be written.
     """
     table, path = read_track(str(track))
-    if "extends" in tomllib.loads(track.read_text(encoding="utf-8")):
+    if "extends" in tomllib.loads(toml_text(track)):
         raise TrackError(f"{track} extends another track", f"write it out first: bench tracks {track} > whole.toml")
     if commitment_of(table, path) is not None:
         raise TrackError(f"{track} is sealed already", "seal a track file that holds its seeds")
     drawn_secret = sealed.draw()
-    text = sealed.seal(track.read_text(encoding="utf-8"), drawn_secret, quota)
+    text = sealed.seal(toml_text(track), drawn_secret, quota)
     parse_track(tomllib.loads(text), path, drawn_secret)  # a mistake is named before anything is written
     sealed.write(drawn_secret, path.stem, secret)
     write_file(track, text.encode())

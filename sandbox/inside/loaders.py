@@ -7,10 +7,11 @@ access tier withholds is not in the data; the objects in its place say so to who
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn, Self
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -28,8 +29,8 @@ class Sample(NamedTuple):
 
     image: Tensor
     """float32 [c, h, w], or [batch, c, h, w]."""
-    label: Tensor
-    """int64 [], or [batch]."""
+    label: Any
+    """An integer, or of a batch int64 [batch]."""
 
     def __getitem__(self, key: Any) -> Any:
         if isinstance(key, str):
@@ -38,6 +39,11 @@ class Sample(NamedTuple):
             except KeyError:
                 raise KeyError(f"{key!r}: a sample has 'image' and 'label' (also called 'age_group')") from None
         return tuple.__getitem__(self, key)
+
+
+def number(label: Tensor) -> Any:
+    """Return one label as an integer, and several as they are."""
+    return label.item() if label.ndim == 0 else label
 
 
 def normalise(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
@@ -51,18 +57,67 @@ def normalise(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
     return scaled.sub_(mean).div_(std)
 
 
-class Samples(Dataset[Sample]):
+class Labelled:
+    """What entries read or set of torchvision's data sets: ``targets``, ``classes``, ``dataset``, ``indices``.
+
+    An assignment counts from the next iteration of the loader on; an array changed in place counts on the CPU only.
+    """
+
+    labels: Tensor
+
+    @property
+    def targets(self) -> NDArray[np.int64]:
+        """The labels [n], in the memory of ``labels``."""
+        return self.labels.numpy()
+
+    @targets.setter
+    def targets(self, values: Any) -> None:
+        self.labels = torch.as_tensor(values, dtype=torch.int64)
+
+    @property
+    def classes(self) -> list[str]:
+        """The names of the classes up to the largest label: their numbers."""
+        return [str(number) for number in range(int(self.labels.max()) + 1)] if len(self.labels) else []
+
+    @property
+    def dataset(self) -> Self:
+        """This data set, as of a ``Subset`` that has all its examples."""
+        return self
+
+    @property
+    def indices(self) -> range:
+        """The positions in ``dataset``."""
+        return range(len(self.labels))
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+class Samples(Labelled, Dataset[Sample], Sequence[Sample]):
     """Map-style data set of CPU tensors, also usable in any other ``DataLoader``, with or without workers."""
 
     def __init__(self, images: Tensor, labels: Tensor, mean: Tensor, std: Tensor) -> None:
         self.images, self.labels, self.mean, self.std = images, labels, mean, std
 
-    def __len__(self) -> int:
-        return len(self.labels)
+    @property
+    def data(self) -> NDArray[np.uint8]:
+        """The images [n, h, w, c] before normalisation, in the memory of ``images``."""
+        return self.images.permute(0, 2, 3, 1).numpy()
 
-    def __getitem__(self, index: int) -> Sample:
+    @data.setter
+    def data(self, values: Any) -> None:
+        self.images = torch.as_tensor(values, dtype=torch.uint8).permute(0, 3, 1, 2)
+
+    @property
+    def stored(self) -> tuple[Tensor, ...]:
+        """The tensors that a loader copies to its device."""
+        return self.images, self.labels
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self[i] for i in range(len(self))[index]]
         image = normalise(self.images[index][None], self.mean, self.std)[0]
-        return Sample(image, self.labels[index])
+        return Sample(image, number(self.labels[index]))
 
     def on(self, device: torch.device) -> Samples:
         """Return the same samples as tensors of a device."""
@@ -73,13 +128,13 @@ class Samples(Dataset[Sample]):
         return Sample(normalise(self.images[index], self.mean, self.std), self.labels[index])
 
 
-class LabelSample(Sequence[Tensor]):
+class LabelSample(Sequence[Any]):
     """A :class:`Sample`, or a batch of them, without its image: ``label``, ``["label"]`` and ``[1]`` answer.
 
     Whatever reads the image, unpacking included, raises ``Withheld``.
     """
 
-    def __init__(self, label: Tensor) -> None:
+    def __init__(self, label: Any) -> None:
         self.label = label
 
     @property
@@ -98,7 +153,7 @@ class LabelSample(Sequence[Tensor]):
         raise Withheld(WITHHELD_IMAGES)
 
 
-class LabelledOnly(Dataset[LabelSample]):
+class LabelledOnly(Labelled, Dataset[LabelSample], Sequence[LabelSample]):
     """Data set of labels, int64 [n] on the CPU, whose images the track withholds."""
 
     def __init__(self, labels: Tensor) -> None:
@@ -109,11 +164,17 @@ class LabelledOnly(Dataset[LabelSample]):
         """Not there: the track withholds them."""
         raise Withheld(WITHHELD_IMAGES)
 
-    def __len__(self) -> int:
-        return len(self.labels)
+    data = images
 
-    def __getitem__(self, index: int) -> LabelSample:
-        return self.batch(torch.as_tensor(index))
+    @property
+    def stored(self) -> tuple[Tensor, ...]:
+        """The tensors that a loader copies to its device."""
+        return (self.labels,)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self[i] for i in range(len(self))[index]]
+        return LabelSample(number(self.labels[index]))
 
     def on(self, device: torch.device) -> LabelledOnly:
         """Return the same labels as a tensor of a device."""
@@ -135,9 +196,13 @@ class ResidentLoader(DataLoader[Any]):
         generator: torch.Generator | None,
     ) -> None:
         super().__init__(dataset, batch_size=batch_size, shuffle=generator is not None, generator=generator)
-        self._resident = dataset.on(device)
+        self._device = device
+        self._stored, self._resident = dataset.stored, dataset.on(device)
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+        stored = self.dataset.stored  # type: ignore[attr-defined]
+        if any(now is not before for now, before in zip(stored, self._stored, strict=True)):  # the entry set others
+            self._stored, self._resident = stored, self.dataset.on(self._device)  # type: ignore[attr-defined]
         count = len(self._resident)
         order = torch.arange(count) if self.generator is None else torch.randperm(count, generator=self.generator)
         return self._batches(order.to(self._resident.labels.device))

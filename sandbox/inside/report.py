@@ -10,6 +10,7 @@ from importlib import metadata
 
 import torch
 
+from . import advice
 from .adapter import ContractError, NotApplicable
 
 MESSAGE = 1000
@@ -31,16 +32,15 @@ def environment(device: str) -> bytes:
 
 def failure(error: BaseException) -> bytes:
     """Return ``{"status", "type", "message", "traceback"}`` of an exception as JSON, cut to a few KiB."""
-    try:
-        message = str(error)
-    except Exception:
-        message = "<unprintable>"
+    words = advice.words(error)
+    status = _status(error, words)
+    message = words if status in ("oom", "not-applicable") else advice.message(error)
     text = "".join(traceback.format_exception(error))
     if len(text) > TRACEBACK:
         half = TRACEBACK // 2
         text = f"{text[:half]}\n[… {len(text) - TRACEBACK} characters cut …]\n{text[-half:]}"
     report = {
-        "status": _status(error, message),
+        "status": status,
         "type": type(error).__name__[:100],
         "message": message[:MESSAGE],
         "traceback": text,

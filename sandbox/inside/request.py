@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from . import adapter, loaders, models
+from . import adapter, loaders, models, returned
 
 
 class DeletionRequest:
@@ -59,5 +59,6 @@ class DeletionRequest:
         random.seed(self._seed)
         np.random.seed(self._seed % 2**32)  # numpy takes 32 bits; units' seeds have no more
         torch.manual_seed(self._seed)
-        result = adapter.call(load_entry(), self._model, self._loaders, parameters)
+        entry = returned.with_plain_result(load_entry(), self._model, self._layout)
+        result = adapter.call(entry, self._model, self._loaders, parameters)
         return adapter.state(result, self._layout)

@@ -51,8 +51,10 @@ class LoadedJob:
         import torch
         from safetensors.torch import load_file
 
+        from . import advice
         from .request import DeletionRequest
 
+        advice.refuse_compilers()
         self.folder = folder
         self.job: dict[str, Any] = json.loads((folder / "job.json").read_text())
         torch.set_num_threads(self.job["threads"])
@@ -90,6 +92,7 @@ class LoadedJob:
         assert spec is not None and spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         sys.modules["entry"] = module  # dataclasses and pickling in workers look it up
+        sys.path.append(str(self.folder))  # where workers that are spawned find it
         spec.loader.exec_module(module)
         return module
 

@@ -67,6 +67,12 @@ def test_imports_inside_try_are_the_entrys_own_affair(tmp_path: Path) -> None:
     assert run("check", str(path)).exit_code == 0
 
 
+def test_a_package_that_only_the_full_image_has_is_noted(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text("import torch\nimport torchvision\n" + IDENTITY)
+    assert "it imports torchvision, which the small image of CPU tracks lacks" in run("check", str(path)).stdout
+
+
 def test_nothing_of_an_entry_runs_when_it_is_checked(tmp_path: Path) -> None:
     path, mark = tmp_path / "mine.py", tmp_path / "mark"
     path.write_text(f"open({str(mark)!r}, 'w')\n" + IDENTITY)

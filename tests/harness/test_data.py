@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from unlearn_bench.harness.data.dataset import load_dataset
-from unlearn_bench.harness.support.errors import DataError
+from unlearn_bench.harness.support.errors import DataError, UnfitData
 from unlearn_bench.harness.tracks.loading import load_track
 from unlearn_bench.harness.tracks.specification import Data
 
@@ -142,19 +142,98 @@ def test_an_own_npz(place: Path, shape: tuple[int, ...]) -> None:
     assert found.images.shape == (6, 1 if len(shape) == 3 else 3, 8, 8)
 
 
+IMAGES = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), np.uint8)
+IMAGES[0, 0, 0] = 0, 128, 255
+CLASSES = np.arange(6) % 3
+
+
 @pytest.mark.parametrize(
-    ("arrays", "words"),
+    ("images", "said"),
     [
-        ({"images": np.full((4, 8, 8), 2, np.float32), "labels": np.zeros(4, int)}, "float32"),
-        ({"images": np.zeros((4, 8, 8), np.uint8), "labels": np.zeros(3, int)}, r"labels \(3,\)"),
-        ({"images": np.zeros((4, 8, 8), np.uint8), "labels": np.full(4, 3)}, "labels are 3: 1 in all"),
-        ({"images": np.zeros((4, 8, 8), np.uint8)}, "labels"),
+        (IMAGES / 255, ""),
+        (IMAGES.astype(np.float32), "float32 with values from 0 to 255, taken for 0 … 255"),
+        (IMAGES.astype(np.int64), "int64"),
+        (IMAGES.astype(np.uint16), "uint16"),
+        (IMAGES.astype(np.uint16) * 257, ""),
+        (np.asfortranarray(IMAGES), ""),
+        (IMAGES.transpose(0, 3, 1, 2).astype(float), "float64"),
     ],
 )
-def test_a_bad_npz_says_what_is_wrong(place: Path, arrays: dict[str, np.ndarray], words: str) -> None:
-    np.savez(place / "mine.npz", **arrays)  # type: ignore[arg-type]
-    with pytest.raises(DataError, match=words):
+def test_images_of_any_type_are_those_that_are_meant(
+    place: Path, images: np.ndarray, said: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level("INFO")
+    np.savez(place / "mine.npz", images=images, labels=CLASSES)
+    assert np.array_equal(load_dataset(spec("npz", 3, 8, path="mine.npz")).images, IMAGES.transpose(0, 3, 1, 2))
+    assert said in caplog.text and bool(said) == bool(caplog.text)
+    if not images.flags.f_contiguous:  # and where they do not fit into memory
+        monkeypatch.setattr("unlearn_bench.harness.data.datasets.npz.IN_MEMORY", 0)
+        monkeypatch.setattr("unlearn_bench.harness.data.datasets.npz.BLOCK", 4)
+        assert np.array_equal(load_dataset(spec("npz", 3, 8, path="mine.npz")).images, IMAGES.transpose(0, 3, 1, 2))
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        (CLASSES + 1, "the labels 1, 2, 3 are the classes 0 to 2"),
+        (np.array(["cat", "dog", "eel"] * 2), "the labels cat, dog, eel are"),
+        (CLASSES.astype(np.float32), ""),
+        (CLASSES[:, None], ""),
+        (np.eye(3)[CLASSES], "one-hot"),
+        (np.eye(3, dtype=bool)[CLASSES], "one-hot"),
+    ],
+)
+def test_labels_of_any_type_are_those_that_are_meant(
+    place: Path, labels: np.ndarray, said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    np.savez(place / "mine.npz", images=IMAGES, labels=labels)
+    assert np.array_equal(load_dataset(spec("npz", 3, 8, path="mine.npz")).labels, CLASSES)
+    assert said in caplog.text and bool(said) == bool(caplog.text)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words", "remedy"),
+    [
+        ({"images": np.full((6, 8, 8), 2, np.float32)}, "float32 with values from 2 to 2", "images = np.rint"),
+        ({"images": IMAGES.astype(int) - 9}, "int64", "images = np.rint"),
+        ({"images": np.zeros((6, 8, 8), complex)}, "complex128", "images = np.rint"),
+        ({"images": np.full((6, 8, 8), np.nan)}, "nan", "images = np.rint"),
+        ({"images": np.zeros((6, 8, 8, 4), np.uint8)}, r"\(6, 8, 8, 4\) have neither 1 nor 3", "images[..., :3]"),
+        ({"images": np.zeros((6, 8, 8, 2), np.uint8)}, r"\(6, 8, 8, 2\) have neither 1 nor 3", "images[..., :1]"),
+        ({"images": np.zeros((6, 64), np.uint8)}, r"images have shape \(6, 64\)", "[n, h, w]"),
+        ({"images": IMAGES[:0], "labels": CLASSES[:0]}, r"images have shape \(0, 8, 8, 3\)", "[n, h, w]"),
+        ({"labels": np.zeros(0)}, "there are no labels", "[n]"),
+        ({"labels": CLASSES[:3]}, r"labels \(3,\)", "labels integers [n]"),
+        ({"labels": np.full(6, 3)}, "labels are 3: 1 in all", "data.classes"),
+        ({"labels": CLASSES + 0.5}, "labels are float64", "labels.astype(str)"),
+        ({"labels": np.full((6, 3), 1 / 3)}, "are not one-hot", "labels.argmax(axis=1)"),
+        ({"labels": np.array([object()] * 6)}, "allow_pickle", "np.savez"),
+        ({"labels": None}, "allow_pickle", "np.savez"),
+    ],
+)
+def test_a_bad_npz_says_what_is_wrong(place: Path, changes: dict[str, np.ndarray], words: str, remedy: str) -> None:
+    np.savez(place / "mine.npz", **({"images": IMAGES, "labels": CLASSES} | changes))  # type: ignore[arg-type]
+    with pytest.raises(UnfitData, match=words) as caught:
         load_dataset(spec("npz", 3, 8, path="mine.npz"))
+    assert remedy in caught.value.remedy and caught.value.whose == "the data set"
+
+
+def test_what_is_no_archive_of_images_and_labels_is_named(place: Path) -> None:
+    np.save(place / "array.npy", IMAGES)
+    (place / "array.npy").rename(place / "mine.npz")
+    with pytest.raises(UnfitData, match=r"a single array \(\.npy\)"):
+        load_dataset(spec("npz", 3, 8, path="mine.npz"))
+    np.savez(place / "mine.npz", x_train=IMAGES, y_train=CLASSES)
+    with pytest.raises(UnfitData, match="holds x_train, y_train, and no images and no labels"):
+        load_dataset(spec("npz", 3, 8, path="mine.npz"))
+
+
+@pytest.mark.parametrize("shape", [(6, 8, 12), (6, 12, 8, 3)])
+def test_images_that_are_not_square_are_resized(place: Path, shape: tuple[int, ...]) -> None:
+    np.savez(place / "mine.npz", images=np.full(shape, 7, np.uint8), labels=CLASSES)
+    images = load_dataset(spec("npz", 3, 8, path="mine.npz")).images
+    assert images.shape == (6, 1 if len(shape) == 3 else 3, 8, 8) and (images == 7).all()
 
 
 def test_a_missing_or_truncated_npz(place: Path) -> None:

@@ -167,3 +167,26 @@ def test_a_folder_of_pictures_becomes_a_board_with_three_commands(
     for row in ("ft", "ga", "retrain", "original"):
         assert re.search(rf"^.*\b{row}\b", result.stdout, re.MULTILINE), result.stdout
     assert "330 images" in Path(track).read_text()
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "words"),
+    [
+        (np.zeros((30, 8, 8, 4), np.uint8), np.arange(30) % 3, "(30, 8, 8, 4) have neither 1 nor 3 channels"),
+        (np.zeros((30, 8, 8), np.uint8), np.full((30, 3), 1 / 3), "are not one-hot"),
+        (np.zeros((0, 8, 8), np.uint8), np.zeros(0, int), "images have shape (0, 8, 8)"),
+    ],
+)
+def test_an_archive_that_is_unfit_is_the_data_sets_fault(
+    images: np.ndarray, labels: np.ndarray, words: str, tmp_path: Path
+) -> None:
+    np.savez(tmp_path / "mine.npz", images=images, labels=labels)
+    result = run("tracks", "new", str(tmp_path / "mine.toml"), "--data", str(tmp_path / "mine.npz"))
+    assert result.exit_code == 20 and words in result.stderr and "whose:  the data set" in result.stderr
+
+
+def test_a_single_array_under_the_name_of_an_archive_is_named(tmp_path: Path) -> None:
+    np.save(tmp_path / "mine.npy", np.zeros((6, 8, 8)))
+    (tmp_path / "mine.npy").rename(tmp_path / "mine.npz")
+    result = run("tracks", "new", str(tmp_path / "mine.toml"), "--data", str(tmp_path / "mine.npz"))
+    assert result.exit_code == 20 and "a single array (.npy)" in result.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -293,3 +294,32 @@ def test_a_repository_with_other_hashes_is_read_too(tmp_path: Path) -> None:
     made.write("submissions/mine.py", source("mine"))
     assert len(made.commit()) == 64
     assert [s.path for s in read(made).submissions] == ["submissions/mine.py"]
+
+
+def flood(repo: Repo, names: list[str], content: bytes) -> str:
+    """A commit that adds one file of this content under each name to the folder of entries."""
+    blob, first = repo.blob(content), repo.git("rev-parse", "main:submissions/first.py")
+    files = sorted([(b"first.py", first), *((name.encode(), blob) for name in names)])
+    folder = repo.subtree([("100644", each, name) for name, each in files])
+    rest = ("040000", "tree", repo.git("rev-parse", "main:harness"), b"harness")
+    return repo.commit_tree([rest, ("040000", "tree", folder, b"submissions")], repo.git("rev-parse", "main"))
+
+
+def test_more_entries_than_a_pull_request_may_have_are_refused_in_one_line(repo: Repo) -> None:
+    head = flood(repo, [f"e{number:02}.py" for number in range(50)], source().encode())
+    assert refusals(repo, head) == [("", "has 50 entries, more than 5")]
+
+
+def test_of_ten_thousand_files_a_few_refusals_are_listed(repo: Repo) -> None:
+    head = flood(repo, [f"e{number:05}.txt" for number in range(10_000)], b"junk")
+    assert len(refusals(repo, head)) == pull_request.SHOWN
+
+
+def test_junk_is_refused_by_its_size_and_never_held(repo: Repo) -> None:
+    repo.write("submissions/junk.py", b"#" * (32 << 20))
+    repo.commit()
+    tracemalloc.start()
+    (invalid,) = read(repo).invalid
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert "has more than" in invalid.what and peak < 24 << 20

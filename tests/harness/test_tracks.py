@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import dataclasses
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -212,5 +214,30 @@ def test_settings_of_probes_are_extended_key_by_key(tmp_path: Path) -> None:
 def test_a_wrong_setting_of_probes_is_named(line: str, words: str, tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text(f'extends = "digits-resnet18"\n[analysis.probes]\n{line}\n')
+    with pytest.raises(TrackError, match=words):
+        load_track(str(path))
+
+
+@pytest.mark.parametrize("name", ["mine.toml", "größe und ü/bunte Bilder.toml"])
+@pytest.mark.parametrize(
+    "written",
+    [
+        lambda text: codecs.BOM_UTF8 + text.encode(),
+        lambda text: text.replace("\n", "\r\n").encode(),
+        lambda text: text.replace("\n", "\r").encode(),
+    ],
+)
+def test_a_track_may_have_a_byte_order_mark_any_line_ends_and_any_name(
+    written: Callable[[str], bytes], name: str, tmp_path: Path
+) -> None:
+    (path := tmp_path / name).parent.mkdir(exist_ok=True)
+    path.write_bytes(written('extends = "digits-resnet18"\n[analysis]\ntitle = "größer"\n'))
+    assert load_track(str(path)).analysis.title == "größer"
+
+
+@pytest.mark.parametrize(("encoding", "words"), [("utf-16", "is UTF-16, not UTF-8"), ("latin-1", "is not UTF-8")])
+def test_another_encoding_is_named(encoding: str, words: str, tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('extends = "digits-resnet18"\n# größer\n', encoding=encoding)
     with pytest.raises(TrackError, match=words):
         load_track(str(path))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import random
 from collections.abc import Callable
 
 import pytest
@@ -144,3 +145,32 @@ def test_whatever_reads_a_withheld_set_says_so(data: dict[str, torch.Tensor], re
     for loader in (retain, copy.deepcopy(retain), pickle.loads(pickle.dumps(retain))):
         with pytest.raises(Withheld, match="withholds the retain set"):
             read(loader)
+
+
+def test_a_data_set_is_read_like_those_of_torchvision(data: dict[str, torch.Tensor]) -> None:
+    val = loaders(data)[2].dataset
+    labels = data["val_labels"].tolist()
+    assert list(val.targets) == val.labels.tolist() == labels  # type: ignore[attr-defined]
+    assert [label for _, label in val] == labels and type(val[0].label) is int  # type: ignore[attr-defined]
+    assert {label: "name" for _, label in val}[labels[0]] == "name"
+    assert val.data.shape == (9, 8, 8, 1) and val.dataset.targets[val.indices[2]] == labels[2]  # type: ignore[attr-defined]
+    assert val.classes == ["0", "1", "2"] and len(random.sample(val, 4)) == len(val[2:6]) == 4  # type: ignore[attr-defined, arg-type]
+
+
+@pytest.mark.parametrize("attribute", ["targets", "labels"])
+def test_labels_that_an_entry_sets_are_those_of_copies_and_of_the_loader(
+    data: dict[str, torch.Tensor], attribute: str
+) -> None:
+    val = loaders(data)[2]
+    again = copy.deepcopy(val.dataset)
+    for each in (again, val.dataset):
+        setattr(each, attribute, torch.ones(9, dtype=torch.int64))
+    assert all(label == 1 for _, label in again)  # type: ignore[attr-defined]
+    assert torch.cat([batch.label for batch in val]).tolist() == [1] * 9
+
+
+def test_a_data_set_can_be_thinned_out_in_place(data: dict[str, torch.Tensor]) -> None:
+    val = loaders(data)[2].dataset
+    wanted = val.targets == 1  # type: ignore[attr-defined]
+    images, val.data, val.targets = val.images[wanted], val.data[wanted], val.targets[wanted]  # type: ignore[attr-defined]
+    assert len(val) == wanted.sum() > 0 and torch.equal(val.images, images)  # type: ignore[arg-type, attr-defined]

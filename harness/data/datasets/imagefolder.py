@@ -9,7 +9,7 @@ import pandas as pd
 from unlearn_bench.harness.data.dataset import Dataset, data_folder
 from unlearn_bench.harness.data.decoding import decoded
 from unlearn_bench.harness.data.own_labels import numbered
-from unlearn_bench.harness.support.errors import DataError
+from unlearn_bench.harness.support.errors import DataError, UnfitData
 from unlearn_bench.harness.tracks.specification import Data
 
 ENDINGS = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
@@ -43,11 +43,11 @@ def _from_folders(place: Path) -> tuple[list[Path], list[str]]:
     for folder in classes:
         pictures = sorted(path for path in folder.rglob("*") if path.suffix.lower() in ENDINGS)
         if not pictures:
-            raise DataError(f"the class folder {folder} has no picture", "remove the folder, or put its pictures there")
+            raise UnfitData(f"the class folder {folder} has no picture", "remove the folder, or put its pictures there")
         paths += pictures
         labels += [folder.name] * len(pictures)
     if not paths:
-        raise DataError(f"{place} has no class folders", "put the pictures of each class into a folder of its name")
+        raise UnfitData(f"{place} has no class folders", "put the pictures of each class into a folder of its name")
     return paths, labels
 
 
@@ -55,17 +55,17 @@ def _from_table(place: Path) -> tuple[list[Path], list[str]]:
     try:
         table = pd.read_csv(place, dtype=str)
     except (OSError, ValueError) as error:
-        raise DataError(
+        raise UnfitData(
             f"{place} cannot be read: {error}", "it is a CSV file with the columns path and label"
         ) from None
     if not {"path", "label"} <= set(table.columns) or table[["path", "label"]].isna().any().any():
-        raise DataError(f"{place} has no path and label in every line", "the first line is: path,label")
+        raise UnfitData(f"{place} has no path and label in every line", "the first line is: path,label")
     if table.empty:
-        raise DataError(f"{place} lists no picture", "write a line for each: path,label")
+        raise UnfitData(f"{place} lists no picture", "write a line for each: path,label")
     paths = [place.parent / path for path in table["path"]]
     missing = [path for path in paths if not path.is_file()]
     if missing:
-        raise DataError(
+        raise UnfitData(
             f"{place} lists {missing[0]}, which is not there", "paths are relative to the folder of the file"
         )
     return paths, table["label"].tolist()

@@ -1,0 +1,153 @@
+"""Many pull requests scored at once on one machine whose disk is nearly full: is anything lost, doubled or mistimed?
+
+Every ``bench score-pr`` is a process of its own, and all share one store on a small tmpfs (mounted by root) that is
+filled to 95 % first. Units run in the back end ``process``. One pull request is scored alone before, to compare times.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.harness import warm_command
+from tests.harness.conftest import SMALL, undisturbed
+from tests.harness.gitrepo import Repo, entry
+from unlearn_bench.harness.doctor import store_checks
+from unlearn_bench.harness.store.store import Store
+from unlearn_bench.harness.tracks.loading import load_track
+from unlearn_bench.harness.units import unit_store
+from unlearn_bench.harness.units.records import Record
+
+SIZE = 64 << 20
+FULL = 0.95
+ALONE = "alone"
+MISTIMED = 1.5
+"""A time that is not marked as disturbed counts as wrong from this multiple of the median time alone on."""
+SLEEP = "import time; time.sleep(0.5)"
+"""What every entry does, so that its time does not rest on what torch does first in a process."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """One ``bench score-pr``, from the start of all to its end."""
+
+    name: str
+    exit_code: int
+    seconds: float
+    waited: bool
+    """Whether it said that it waits, and for whom."""
+    errors: str
+
+
+@contextmanager
+def nearly_full(place: Path) -> Iterator[None]:
+    """Mount a small disk and, within, leave it to be filled by :func:`fill`."""
+    place.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "tmpfs", place], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", place], check=True)
+
+
+def fill(place: Path) -> None:
+    """Write a file that takes the disk to :data:`FULL`."""
+    disk = os.statvfs(place)
+    taken = (disk.f_blocks - disk.f_bavail) * disk.f_frsize
+    (place / "filler").write_bytes(bytes(max(0, int(FULL * SIZE) - taken)))
+
+
+def repository(folder: Path, names: Sequence[str]) -> Repo:
+    """Return a repository with a branch per name that adds an entry of this name."""
+    repo = Repo(folder)
+    repo.write("submissions/first.py", entry(lr=0.125))
+    repo.commit()
+    for number, name in enumerate(names):
+        repo.git("checkout", "--quiet", "-B", name, "main")
+        repo.write(f"submissions/{name}.py", entry(SLEEP, lr=1 + number / 64))
+        repo.commit()
+    return repo
+
+
+def score(program: Path, repo: Repo, track: Path, names: Sequence[str], folder: Path) -> list[Call]:
+    """Score the pull requests of these branches at once; return the calls in the order in which they ended."""
+    start, running = time.monotonic(), {}
+    for name in names:
+        arguments = ["--base", "main", "--head", name, "--repo", repo.path, "--track", track, "--sandbox", "process"]
+        with (folder / f"{name}.err").open("wb") as errors:
+            command = [program, "score-pr", *arguments]
+            running[name] = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors)
+    calls = []
+    while running:
+        for name in [name for name, process in running.items() if process.poll() is not None]:
+            code, text = running.pop(name).returncode, (folder / f"{name}.err").read_text()
+            calls.append(Call(name, code, time.monotonic() - start, "waiting for" in text, text))
+        time.sleep(0.05)
+    return calls
+
+
+def faults(calls: Sequence[Call], records: Sequence[Record], seeds: int, alone: float) -> list[str]:
+    """Return what was lost, doubled or mistimed, in words; nothing if all is well."""
+    found = [f"{call.name} ends with {call.exit_code}: {call.errors[-300:]}" for call in calls if call.exit_code]
+    stored = Counter((record.name, record.seed) for record in records if record.status == "ok")
+    found += [
+        f"{call.name} has {stored[call.name, seed]} records of seed {seed}"
+        for call in calls
+        for seed in range(seeds)
+        if stored[call.name, seed] != 1
+    ]
+    found += [
+        f"{record.name}, seed {record.seed}: {record.seconds:.2f} s, alone {alone:.2f} s, unmarked"
+        for record in records
+        if record.seconds is not None and not record.disturbed and record.seconds > MISTIMED * alone
+    ]
+    return found
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the load and print what came of it; exit code 1 if anything was lost, doubled or mistimed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--submissions", type=int, default=20)
+    options = parser.parse_args(arguments)
+    names = [f"e{number:02}" for number in range(options.submissions)]
+    with tempfile.TemporaryDirectory(prefix="load-") as temporary:
+        folder = Path(temporary)
+        home, program, track = folder / "home", folder / "bench", folder / "track.toml"
+        track.write_text(SMALL.replace("epochs = 5", "epochs = 1"))
+        os.environ |= {"BENCH_HOME": str(home), "BENCH_LOCKS": str(folder / "locks")}
+        repo = repository(folder / "repo", [ALONE, *names])
+        with nearly_full(home), warm_command.program(program):
+            undisturbed()
+            subprocess.run([program, "prepare", track], check=True, capture_output=True)
+            (first,) = score(program, repo, track, [ALONE], folder)
+            fill(home)
+            calls = score(program, repo, track, names, folder)
+            loaded = load_track(str(track))
+            records = unit_store.seed_records(Store(), loaded)
+            checks = store_checks.examine_folder(Store(home, behind=None))
+            damaged = [check.text for check in checks if check.subject == "damaged"]
+            disk = os.statvfs(home)
+    times = [record.seconds for record in records if record.name == ALONE and record.seconds is not None]
+    found = [*faults([first, *calls], records, loaded.protocol.seeds, statistics.median(times)), *damaged]
+    disturbed = sum(bool(record.disturbed) for record in records)
+    full = 1 - disk.f_bavail / disk.f_blocks
+    print(f"{len(calls)} ended after {calls[0].seconds:.0f} to {calls[-1].seconds:.0f} s; alone {first.seconds:.0f} s")
+    print(
+        f"{sum(call.waited for call in calls)} said for whom they wait; in the order {' '.join(c.name for c in calls)}"
+    )
+    print(f"{len(records)} records, {disturbed} marked as disturbed; the disk is {full:.0%} full")
+    print(*(found or ["nothing lost, doubled or mistimed"]), sep="\n")
+    raise SystemExit(1 if found else 0)
+
+
+if __name__ == "__main__":
+    main()
