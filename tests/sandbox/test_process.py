@@ -262,3 +262,24 @@ def test_what_an_entry_requires_and_is_not_here_is_named(make_job: Callable[...,
     outcome = load("process").run(job, nullcontext())
     assert outcome.status == "infra"
     assert "requires no-such-package>=1" in outcome.reason
+
+
+SPAWNED = """
+import torch
+from torch.utils.data import DataLoader
+
+def images_only(samples):
+    return torch.stack([image for image, _ in samples])
+
+def unlearn(model, retain, forget, val):
+    batches = DataLoader(
+        retain.dataset, batch_size=8, num_workers=1, multiprocessing_context="spawn", collate_fn=images_only
+    )
+    assert sum(len(images) for images in batches) == len(retain.dataset)
+"""
+
+
+@pytest.mark.slow
+def test_workers_that_are_spawned_find_the_entry(make_job: Callable[..., Job]) -> None:
+    outcome = load("process").run(make_job(SPAWNED), nullcontext())
+    assert outcome.status == "ok", outcome
