@@ -79,14 +79,13 @@ def headline(table: pd.DataFrame, names: Mapping[str, str]) -> str:
     if passing.empty:
         best = placed.iloc[0]
         return (
-            f"No method forgets F as retraining does. {_called(best, names)} comes first, but "
-            f"{best['forgetting_attack']} still finds {float(best[FORGETTING]):.0%} of what it finds in Original."
+            f"No method forgets F as retraining does. {_called(best, names)} comes first, but {_found(best)} is still "
+            "found."
         ).replace("%", " %")
     first = passing.iloc[0]
     sentence = (
         f"{_called(first, names)} is the method to take: nothing finds more of F in it than in a retrained model (the "
-        f"most is {float(first[FORGETTING]):.0%} of what {first['forgetting_attack']} finds in Original), it "
-        f"{_kept(first.to_dict())}, and it is {_speed(first.to_dict())}."
+        f"most is {_found(first)}), it {_kept(first.to_dict())}, and it is {_speed(first.to_dict())}."
     ).replace("%", " %")
     others = [str(entry) for entry in passing["entry"][1:] if _shares(table, first, str(entry))]
     if not others:
@@ -111,6 +110,10 @@ def headline_over(table: pd.DataFrame, names: Mapping[str, str], tracks: int) ->
         f"{_called(first, names)} comes first over these {tracks} tracks: nothing of F is found on {found} of them, "
         f"and on {kept} it answers like Retrain."
     )
+
+
+def _found(row: Any) -> str:
+    return f"{float(row[FORGETTING]):.0%} of what Original shows, by {row['forgetting_attack']}"
 
 
 def _called(row: Any, names: Mapping[str, str]) -> str:

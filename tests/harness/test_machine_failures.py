@@ -174,7 +174,7 @@ class Submit:
         )
         assert process.stderr is not None
         for line in process.stderr:
-            if line.startswith("units"):
+            if line.startswith(("the first unit", "units")):
                 break
         while process.poll() is None and not self.engine.running():
             time.sleep(0.1)
