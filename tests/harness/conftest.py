@@ -78,6 +78,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("BENCH_HOME", str(place))
     monkeypatch.setenv("BENCH_LOCKS", str(tmp_path / "locks"))
     monkeypatch.delenv("BENCH_DATA", raising=False)
+    monkeypatch.setenv("COLUMNS", "100")
     return place
 
 

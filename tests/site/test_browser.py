@@ -118,7 +118,7 @@ def test_the_state_is_in_the_address_survives_a_reload_and_goes_along_to_another
     tab.go_back()
     tab.wait_for_url("**/cifar10-resnet18.html*")
     assert visit.names() == seen
-    visit.open("all.html", f"#track={MADE_UP[1]}&q=ct")  # an address names its board, whichever page it opens
+    visit.open("all.html", f"#track={MADE_UP[1]}&q=convolution")  # an address names its board, whichever page it opens
     tab.wait_for_url(f"**/{MADE_UP[1]}.html*")
     assert visit.names() + visit.names("unranked") == ["ct"]
 
