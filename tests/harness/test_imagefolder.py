@@ -121,7 +121,7 @@ def test_labels_of_any_kind_are_numbered(labels: list[object], classes: int, num
     assert numbered(labels, classes, "here").tolist() == numbers
 
 
-@pytest.mark.parametrize("labels", [["a", "b"], [-1, 0, 1, 7], [0.5, 1.0], [[0], [1]]])
+@pytest.mark.parametrize("labels", [["a", "b"], [-1, 0, 1, 7], [0.5, 1.0], [[0, 0], [1, 1]]])
 def test_labels_that_are_not_those_of_the_track_are_refused(labels: list[object]) -> None:
     with pytest.raises(DataError, match="here: "):
         numbered(labels, 3, "here")

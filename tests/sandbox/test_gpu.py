@@ -103,9 +103,13 @@ def test_nobody_can_tell_without_a_driver(monkeypatch: pytest.MonkeyPatch) -> No
     ],
 )
 def test_too_little_memory_on_the_gpu_is_oom(
-    make_job: Callable[..., Job], driver: Callable[[str], None], error: BaseException
+    make_job: Callable[..., Job],
+    driver: Callable[[str], None],
+    error: BaseException,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     driver("echo GPU-1")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert ended(make_job, Ends(error)).status == "oom"
 
 
