@@ -6,6 +6,7 @@ often a unit has run.
 
 from __future__ import annotations
 
+from unlearn_bench.harness.references.manifest import StoredManifest
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.references.roles import Role, RoleKind
 from unlearn_bench.harness.support.digests import digest
@@ -14,19 +15,20 @@ from unlearn_bench.harness.units.records import Record
 
 def of_unit(references: References, record: Record) -> str:
     """Return the name of what is computed from a finished unit's model."""
-    return f"{record.key}-{_inputs(references, record.seed, record.logits)}"
+    return f"{record.key}-{_inputs(references.manifest, record.seed, record.logits)}"
 
 
 def of_reference(references: References, kind: RoleKind, seed: int) -> str:
     """Return the name of what is computed from a reference model."""
-    return f"{kind}-{seed}-{_inputs(references, seed, _logits(references, Role(kind, seed)))}"
+    manifest = references.manifest
+    return f"{kind}-{seed}-{_inputs(manifest, seed, _logits(manifest, kind, seed))}"
 
 
-def _inputs(references: References, seed: int, logits: str | None) -> str:
-    beside = {kind: _logits(references, Role(kind, seed)) for kind in ("original", "retrained")}
-    return digest({"logits": logits, **beside})[:16]
+def _inputs(manifest: StoredManifest, seed: int, logits: str | None) -> str:
+    original, retrained = _logits(manifest, "original", seed), _logits(manifest, "retrained", seed)
+    return digest({"logits": logits, "original": original, "retrained": retrained})[:16]
 
 
-def _logits(references: References, role: Role) -> str | None:
-    model = references.manifest.roles.get(role.name)
+def _logits(manifest: StoredManifest, kind: RoleKind, seed: int) -> str | None:
+    model = manifest.roles.get(Role(kind, seed).name)
     return None if model is None else model.logits

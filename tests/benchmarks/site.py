@@ -24,7 +24,7 @@ PAPER = [*(f"{data}-{model}" for data in DATA for model in ("resnet18", "tinyvit
 ACT = """async (action) => {
   const start = performance.now();
   if (action === "all") document.getElementById("more")?.click();
-  else if (action.startsWith("sort")) document.querySelector(`th[data-key=${action.slice(5)}] button`).click();
+  else if (action.startsWith("sort")) document.querySelector(`th[data-key=${action.slice(5)}] button`)?.click();
   else { const box = document.querySelector("input[name=q]"); box.value = action.slice(7);
     box.dispatchEvent(new Event("input", { bubbles: true })); }
   document.body.offsetHeight;

@@ -11,7 +11,7 @@ from unlearn_bench.harness.entries.entry import Entry
 from unlearn_bench.harness.references.roles import RoleKind
 from unlearn_bench.harness.report.cells import late_gain
 from unlearn_bench.harness.report.site.page_data import Compared, EntryPage, Row, Seed, number, plain, slug
-from unlearn_bench.harness.results import attack_panel, curves, relearning
+from unlearn_bench.harness.results import attack_panel, curves, probed, relearning
 from unlearn_bench.harness.results.board import REFERENCES, Results
 from unlearn_bench.harness.results.board_entries import BoardEntry
 from unlearn_bench.harness.results.relearning import RelearningCurve
@@ -135,8 +135,11 @@ def _mean(values: Mapping[Any, Any], metric: Metric) -> float | None:
 
 
 def _relearning(results: Results, board_entry: BoardEntry) -> dict[str, RelearningCurve]:
-    found = relearning.curves(results.references, {board_entry.name: board_entry})
-    return found if board_entry.name in found else {}
+    probed_models = probed.entry_results(results.references, board_entry).values()
+    if not any(relearning.PROBE in found for found in probed_models):
+        return {}
+    curves_by_row = relearning.curves(results.references, {board_entry.name: board_entry})
+    return curves_by_row if board_entry.name in curves_by_row else {}
 
 
 def _parameters(record: Record, entry: Entry | None, max_epochs: int) -> tuple[tuple[str, str, str, str], ...]:
