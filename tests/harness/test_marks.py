@@ -92,7 +92,7 @@ def test_the_verdict_rests_on_the_entrys_own_spread(shipped: References) -> None
     assert rerun.verdict == "consistent" and "spread" in why, table
     far = again_of(shipped, published, shipped.logits(Role("original", 3)))  # as if nothing had been unlearned
     rerun, table, why = verification.judge(shipped, msg, published, far)
-    assert rerun.verdict == "inconsistent" and {one.metric for one in table if one.exceeds} & {"ra", "retdev", "umia"}
+    assert rerun.verdict == "inconsistent" and "umia" in {one.metric for one in table if one.exceeds}
     assert "moved by more than the entry's seeds explain" in why
 
     slow = replace(near, seconds=(published.seconds or 1) * 3)

@@ -107,7 +107,7 @@ def test_the_original_is_further_from_the_retrained_model_than_a_second_one_on_f
         np.mean([list(load("outputs").run(real(kind, seed)).values()) for seed in range(10)], axis=0)
         for kind in ("original", "null")
     )
-    assert original - null == pytest.approx([0.07, 0.0, 0.0], abs=0.03)
+    assert original - null == pytest.approx([0.062, 0.003, -0.023], abs=0.02)
 
 
 def test_a_users_own_file_needs_one_function(tmp_path: Path) -> None:
