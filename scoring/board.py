@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -134,7 +134,7 @@ def overall_board(
     board["provisional"] = pd.concat(provisional, axis=1).apply(lambda row: next(filter(None, row), ""), axis=1)
     board["provisional"] = board["provisional"].astype("string")
     for metric in {metric.name: metric for metric in (*ranked(), *paper_ranked())}.values():
-        tally = _tally(groups, names, metric.name)[0]
+        tally = _counted(_codes(each, names, metric.name)[:1] for each in groups)[:, 0].T.astype(np.int64)
         for place, letter in enumerate(LETTERS):
             board[f"{letter}_{metric.name}"] = tally[:, place]
         if metric.paper_ranked:
@@ -214,10 +214,21 @@ def _codes(groups: GroupMembership, names: pd.Index, metric: str) -> NDArray[np.
     return np.where(groups.standings["state"].to_numpy()[columns] == NO_BETTER, np.int8(F), codes)
 
 
-def _tally(groups: Sequence[GroupMembership], names: pd.Index, metric: str) -> NDArray[np.int64]:
-    """Return memberships [1 + resamples, entries, 4] in G1, G2, G3, F of one metric, summed over the tracks."""
-    codes = np.array([_codes(each, names, metric) for each in groups])
-    return np.asarray((codes[..., None] == np.arange(len(LETTERS))).sum(axis=0))
+def _tally(groups: Sequence[GroupMembership], names: pd.Index, metrics: Sequence[str]) -> NDArray[np.int16]:
+    """Return memberships [G1 … F, 1 + resamples, entries] by some metrics, summed over them and over the tracks."""
+    return _counted(_codes(each, names, metric) for metric in metrics for each in groups)
+
+
+def _counted(codes: Iterable[NDArray[np.int8]]) -> NDArray[np.int16]:
+    """Return how many of the arrays [1 + resamples, entries] say G1, G2, G3, F; small numbers, since there are many."""
+    total: NDArray[np.int16] | None = None
+    for each in codes:
+        if total is None:
+            total = np.zeros((len(LETTERS), *each.shape), np.int16)
+        for place, count in enumerate(total):
+            count += each == place
+    assert total is not None
+    return total
 
 
 def _standing(
@@ -228,19 +239,17 @@ def _standing(
     Speed counts only where retention and forgetting are G1 on the same track. Of rows that are equal without it, one on
     which fewer attacks have run stands behind.
     """
-    quality = np.sum([_tally(groups, names, metric.name) for metric in ranked() if metric.reads != "run"], axis=0)
-    speed = np.zeros_like(quality)
-    for metric in (metric for metric in ranked() if metric.reads == "run"):
-        for each in groups:
-            others = [_codes(each, names, other.name) for other in ranked() if other.reads != "run"]
-            passed = np.all([codes == 0 for codes in others], axis=0)
-            speed += (_codes(each, names, metric.name)[..., None] == np.arange(len(LETTERS))) & passed[..., None]
-    total = (quality + speed)[0]
+    of_quality = [metric.name for metric in ranked() if metric.reads != "run"]
+    of_speed = [metric.name for metric in ranked() if metric.reads == "run"]
+    quality = _tally(groups, names, of_quality)
+    speed = _counted(_passing(each, names, metric, of_quality) for metric in of_speed for each in groups)
+    total = (quality[:, 0] + speed[:, 0]).T.astype(np.int64)
     board = pd.DataFrame(total, columns=list(LETTERS), index=names)
     chosen = placed.to_numpy(bool)
     whole = np.sum([reasons.to_numpy() == "" for reasons in provisional], axis=0)
-    attacked = np.broadcast_to(whole[:, None], (len(quality), len(names), 1))
-    order = keys(*(part[:, chosen] for part in (quality[..., : len(GROUPS)], attacked, speed[..., : len(GROUPS)])))
+    attacked = np.broadcast_to(whole, (1, *quality.shape[1:]))
+    ordering = (quality[: len(GROUPS)], attacked, speed[: len(GROUPS)])
+    order = keys(*(np.moveaxis(part[..., chosen], 0, -1) for part in ordering))
     first, last = positions(order)
     lowest = np.quantile(first[1:], 0.025, axis=0, method="inverted_cdf").astype(int)
     highest = np.quantile(last[1:], 0.975, axis=0, method="inverted_cdf").astype(int)
@@ -253,6 +262,12 @@ def _standing(
     for name, values in columns.items():
         board[name] = _column(values, names, chosen)
     return board, pd.DataFrame(order.T, index=names[chosen])
+
+
+def _passing(groups: GroupMembership, names: pd.Index, metric: str, others: Sequence[str]) -> NDArray[np.int8]:
+    """Return the codes of a metric that count where all the others are G1; elsewhere it counts for no group."""
+    passed = np.all([_codes(groups, names, other) == 0 for other in others], axis=0)
+    return np.where(passed, _codes(groups, names, metric), np.int8(len(LETTERS)))
 
 
 def _column(values: NDArray[np.int64], index: pd.Index, chosen: NDArray[np.bool_]) -> pd.Series[int]:

@@ -63,9 +63,10 @@ def membership(
     readings = {result.entry: result.readings for result in panel}
     found = {entry: forgetting(readings.get(entry, ())) for entry in states.index}
     evidence = {entry: each for entry, each in found.items() if each is not None}
-    for entry, each in evidence.items():
-        if states.loc[entry, "state"] == OK and not each.beats_original:
-            states.loc[entry, ["state", "reason"]] = NO_BETTER, _reason(each)
+    reasons = {entry: _reason(each) for entry, each in evidence.items() if not each.beats_original}
+    no_better = states.index.isin(reasons) & (states["state"] == OK)
+    states.loc[no_better, "reason"] = [reasons[entry] for entry in states.index[no_better]]
+    states.loc[no_better, "state"] = NO_BETTER
     rng = np.random.default_rng([generator_seed, zlib.crc32(track.encode())])
     draws = np.vstack([np.arange(seeds), rng.integers(0, seeds, size=(resamples, seeds))])
     usable = states["state"].isin([OK, NO_BETTER]).to_numpy()
@@ -126,4 +127,7 @@ def _means(rows: pd.DataFrame, entries: pd.Index, metric: Metric, draws: NDArray
         values = np.log(values)
     if not values.size:
         return np.empty((len(draws), len(entries)))
-    return values.T[draws].mean(axis=1)
+    total = np.zeros((len(draws), len(entries)))
+    for drawn in draws.T:  # one after the other: all values at once would take much more memory
+        total += values.T[drawn]
+    return total / draws.shape[1]

@@ -96,6 +96,9 @@ class Metric:
             allowed = ", ".join(PLACES)
             raise ValueError(f"metric {self.name}: no place is called {', '.join(unknown)}; places are {allowed}")
 
+    def __hash__(self) -> int:
+        return hash(self.name)
+
     def applies(self, corruption: str) -> bool:
         """Return whether a track has it whose training data is corrupted in this way (empty: not at all)."""
         return not self.corruptions or corruption in self.corruptions

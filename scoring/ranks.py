@@ -14,11 +14,13 @@ def keys(*counts: ArrayLike) -> Ints:
     It orders by G1, then G2, then G3, all descending, of the first ``counts`` [..., n, 3], how often an entry is in
     each, and where these are equal by the next ones. Equal counts give equal keys.
     """
-    columns = np.concatenate([np.asarray(each, dtype=np.int64) for each in counts], axis=-1)
-    base = int(columns.max(initial=0)) + 1
-    result = np.zeros(columns.shape[:-1], dtype=np.int64)
-    for column in np.moveaxis(columns, -1, 0):
-        result = result * base + column
+    parts = [np.asarray(each) for each in counts]
+    base = max(int(part.max(initial=0)) for part in parts) + 1
+    result = np.zeros(parts[0].shape[:-1], dtype=np.int64)
+    for part in parts:
+        for column in np.moveaxis(part, -1, 0):
+            result *= base
+            result += column
     return result
 
 
@@ -46,5 +48,5 @@ def dense_ranks(counts: ArrayLike) -> Ints:
 
     Sorted by G1, then G2, then G3, all descending; equal counts share a rank, and the next rank is one more.
     """
-    _, ranks = np.unique(-keys(counts), return_inverse=True)
+    _, ranks = np.unique(-keys(np.asarray(counts, dtype=np.int64)), return_inverse=True)
     return np.asarray(ranks, dtype=np.int64) + 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,5 +80,9 @@ def get_arrays(store: Store, sha: str) -> dict[str, NDArray]:
 
 def document_kind(track: Track) -> str:
     """Return the kind under which the store has the documents of a track."""
-    settings = {"version": VERSION, "settings": track.probes_digest}
-    return f"probed/{track_folder(track)}/{digest(settings)[:16]}"
+    return f"probed/{track_folder(track)}/{_settings(track.probes_digest)}"
+
+
+@cache
+def _settings(probes_digest: str) -> str:
+    return digest({"version": VERSION, "settings": probes_digest})[:16]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pandas as pd
 
@@ -13,19 +13,21 @@ from unlearn_bench.harness.units.tuning import LATE_GAIN, SearchChoice
 from unlearn_bench.scoring.metric import Metric
 
 NONE = "–"
+if TYPE_CHECKING:
+    Row: TypeAlias = pd.Series[Any] | Mapping[Any, Any]
 
 
-def position(row: pd.Series[Any]) -> str:
+def position(row: Row) -> str:
     """Return ``3``, or ``3–5`` where several rows share these places, or ``–``."""
     return _span(row, "position", "position_last")
 
 
-def position_range(row: pd.Series[Any]) -> str:
+def position_range(row: Row) -> str:
     """Return the places of a row in 95 % of the resamples: ``2–6``, or ``–``."""
     return _span(row, "position_low", "position_high")
 
 
-def _span(row: pd.Series[Any], first: str, last: str) -> str:
+def _span(row: Row, first: str, last: str) -> str:
     if pd.isna(row[first]) or pd.isna(row[last]):
         return NONE
     low, high = int(row[first]), int(row[last])
@@ -38,7 +40,7 @@ def ordinal(number: int) -> str:
     return f"{number}{ending}"
 
 
-def left(row: pd.Series[Any] | Mapping[Any, Any]) -> str:
+def left(row: Row) -> str:
     """Return what the worst attack finds, and its name, or a dash where none tells."""
     if math.isnan(row.get("forgetting", math.nan)):
         return NONE
@@ -47,7 +49,7 @@ def left(row: pd.Series[Any] | Mapping[Any, Any]) -> str:
     return f"{number(row['forgetting'], 2)} {row['forgetting_attack']}"
 
 
-def unconverged(row: pd.Series[Any] | Mapping[Any, Any]) -> bool:
+def unconverged(row: Row) -> bool:
     """Return whether the search for the row's hyper-parameters has not converged."""
     gain = row.get("late_gain")
     return not pd.isna(gain) and float(gain) > LATE_GAIN
@@ -61,7 +63,7 @@ def late_gain(choice: SearchChoice) -> str:
     return f"the last third of the trials gained {choice.late_gain:.4f}{verdict}"
 
 
-def group(row: pd.Series[Any] | Mapping[Any, Any], metric: str) -> str:
+def group(row: Row, metric: str) -> str:
     """Return G1, G2, G3, F, or a dash where the row has no place (yet)."""
     letter = row.get(f"group_{metric}")
     return NONE if row["state"] in ("incomplete", "reference", *UNRANKED) or pd.isna(letter) else str(letter)

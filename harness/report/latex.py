@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -55,10 +56,10 @@ def table(board: pd.DataFrame, track: Track) -> str:
         f"{' & '.join(heads)} \\\\",
         r"\midrule",
     ]
-    references = board["state"] == "reference"
-    lines += [_row(row, metrics) for _, row in board[~references].iterrows()]
+    rows = board.to_dict("records")
+    lines += [_row(row, metrics) for row in rows if row["state"] != "reference"]
     lines.append(r"\midrule")
-    lines += [_row(row, metrics) for _, row in board[references].iterrows()]
+    lines += [_row(row, metrics) for row in rows if row["state"] == "reference"]
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}"])
 
 
@@ -79,7 +80,7 @@ def _caption(board: pd.DataFrame, track: Track) -> str:
     signs = [
         *(["$p$: provisional, without U-LiRA or probes"] if (board["provisional"] != "").any() else []),
         *(["$=$: no better than Original"] if (board["state"] == NO_BETTER).any() else []),
-        *(["$s$: its search has not converged"] if any(unconverged(row) for _, row in board.iterrows()) else []),
+        *(["$s$: its search has not converged"] if any(map(unconverged, board.to_dict("records"))) else []),
     ]
     ran = f", units up to {date}" if date else ""
     sentences = [
@@ -92,7 +93,7 @@ def _caption(board: pd.DataFrame, track: Track) -> str:
     return ". ".join(sentences) + "."
 
 
-def _row(row: pd.Series[Any], metrics: list[Metric]) -> str:
+def _row(row: Mapping[Any, Any], metrics: list[Metric]) -> str:
     signs = ("=" if row["state"] == NO_BETTER else "") + ("p" if row["provisional"] else "")
     signs += "s" if unconverged(row) else ""
     sign = f"$^{{{signs}}}$" if signs else ""
@@ -103,7 +104,7 @@ def _row(row: pd.Series[Any], metrics: list[Metric]) -> str:
     return " & ".join([*cells, *(_cell(row, metric) for metric in metrics)]) + r" \\"
 
 
-def _cell(row: pd.Series[Any], metric: Metric) -> str:
+def _cell(row: Mapping[Any, Any], metric: Metric) -> str:
     value = row.get(metric.name)
     if pd.isna(value):
         return escaped(NONE)

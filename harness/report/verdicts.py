@@ -87,7 +87,7 @@ def headline(table: pd.DataFrame, names: Mapping[str, str]) -> str:
         f"{_called(first, names)} is the method to take: nothing finds more of F in it than in a retrained model (the "
         f"most is {_found(first)}), it {_kept(first.to_dict())}, and it is {_speed(first.to_dict())}."
     ).replace("%", " %")
-    others = [str(entry) for entry in passing["entry"][1:] if _shares(table, first, str(entry))]
+    others = [str(entry) for entry in passing["entry"][passing["position"] == first["position"]][1:]]
     if not others:
         return sentence
     return f"{sentence} It shares its place with {_listed(others)}."
@@ -120,11 +120,6 @@ def _called(row: Any, names: Mapping[str, str]) -> str:
     entry = str(row["entry"])
     name = names.get(entry, entry)
     return name if name == entry else f"{name} ({entry})"
-
-
-def _shares(table: pd.DataFrame, first: Any, entry: str) -> bool:
-    row = table[table["entry"] == entry].iloc[0]
-    return bool(row["position"] == first["position"])
 
 
 def _listed(names: Sequence[str]) -> str:

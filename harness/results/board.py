@@ -35,7 +35,7 @@ from unlearn_bench.harness.units import tuning
 from unlearn_bench.harness.units.records import Record
 from unlearn_bench.scoring import metric_table
 from unlearn_bench.scoring.board import RESAMPLES, overall_board, seed_columns, track_board
-from unlearn_bench.scoring.forgetting import Share, shares
+from unlearn_bench.scoring.forgetting import Reading, Share, shares
 from unlearn_bench.scoring.group_membership import GroupMembership, membership
 from unlearn_bench.scoring.groups import GROUPS
 from unlearn_bench.scoring.panel_result import PanelResult
@@ -102,8 +102,11 @@ class Results:
 
     def shares(self, name: str) -> list[Share]:
         """Return what every attack and probe finds of an entry, from its null (0) to Original (1)."""
-        readings = next((found.readings for found in self.panel if found.entry == name), ())
-        return shares(readings)
+        return shares(self._readings.get(name, ()))
+
+    @cached_property
+    def _readings(self) -> dict[str, tuple[Reading, ...]]:
+        return {found.entry: found.readings for found in self.panel}
 
     @cached_property
     def _groups(self) -> dict[frozenset[str], GroupMembership]:

@@ -93,7 +93,7 @@ class _Compared:
 
 def _compared(references: References, own: Mapping[int, Results]) -> list[_Compared]:
     """Return the probes that succeeded on all models of all sides."""
-    if not own:
+    if not own or not all(own.values()):
         return []
     others = [reference_results(references, kind, list(own)) for kind in _OTHERS]
     sides = [list(side.values()) for side in (own, *others)]

@@ -183,10 +183,14 @@ def shadow_score(references: References, record: ShadowRecord) -> ShadowScores:
 
 def record_scores(references: References, record: Record) -> Scores | None:
     """Scores of a finished unit; ``None`` when it has no logits here and no stored scores."""
-    store, kind = references.store, _kind(references.track)
     if record.status != "ok":
         return None
     name = result_names.of_unit(references, record)
+    return references.store.once((_kind(references.track), name), lambda: _record_scores(references, record, name))
+
+
+def _record_scores(references: References, record: Record, name: str) -> Scores | None:
+    store, kind = references.store, _kind(references.track)
     stored = _complete(references, kind, name, record.seed, lambda: unit_store.logits(store, record))
     if stored is not None:
         return stored
@@ -196,7 +200,14 @@ def record_scores(references: References, record: Record) -> Scores | None:
 
 def reference_scores(references: References, kind: RoleKind, seed: int) -> Scores:
     """Scores of a reference model: Retrain's RetDev is 0 by definition, ``null`` is the null of every number."""
-    store, place, name = references.store, _kind(references.track), result_names.of_reference(references, kind, seed)
+    name = result_names.of_reference(references, kind, seed)
+    return references.store.once(
+        (_kind(references.track), name), lambda: _reference_scores(references, kind, seed, name)
+    )
+
+
+def _reference_scores(references: References, kind: RoleKind, seed: int, name: str) -> Scores:
+    store, place = references.store, _kind(references.track)
     stored = _complete(references, place, name, seed, lambda: references.logits(Role(kind, seed)))
     if stored is not None:
         return stored

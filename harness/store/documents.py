@@ -26,7 +26,9 @@ def read(store: Store, kind: str, name: str, form: type[T]) -> T | None:
         StoreError: it does not have the dataclass's form; the message names the file.
     """
     document = store.read(kind, name)
-    return None if document is None else _parse(store, kind, name, document, form)
+    if document is None:
+        return None
+    return store.once((kind, name, form), lambda: _parse(store, kind, name, document, form))
 
 
 def read_all(store: Store, kind: str, form: type[T]) -> Iterator[tuple[str, T]]:

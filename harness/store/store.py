@@ -12,11 +12,11 @@ import logging
 import lzma
 import os
 import shutil
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from unlearn_bench.harness.store import document_bytes, locks, mirror
 from unlearn_bench.harness.support.errors import StoreError, Unwritable
@@ -24,6 +24,7 @@ from unlearn_bench.harness.support.files import sha256_of, sync_folder, write_fi
 
 logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
 FILTERS = [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "lc": 0, "lp": 1, "pb": 1}]
 """For arrays of two-byte numbers: 5 % smaller than the preset alone."""
 SHIPPED = Path(__file__).parents[1] / "shipped"
@@ -85,8 +86,9 @@ class Store:
 
     def has(self, sha: str) -> bool:
         """Return whether there is a blob with this SHA-256, here or upstream."""
-        name = blob_path(sha).as_posix()
-        return any(path.is_file() for path in self._places(sha)) or any(place.has(name) for place in self._upstreams)
+        name = f"blobs/{sha[:2]}/{sha}"  # asked of every unit of a site, where pathlib would take most of the time
+        here = any(os.path.isfile(f"{root}/{name}{suffix}") for root in self._roots for suffix in ("", ".xz"))  # noqa: PTH113
+        return here or any(place.has(name) for place in self._upstreams)
 
     def size(self, sha: str) -> int:
         """Return how many bytes :meth:`get` returns. Errors as there."""
@@ -152,6 +154,10 @@ class Store:
             if os.path.exists(f"{root}/{kind}/{name}.json"):  # noqa: PTH110
                 return _document(str(root), f"{kind}/{name}")
         return None
+
+    def once(self, key: tuple[Hashable, ...], make: Callable[[], T]) -> T:
+        """Return what follows from documents: ``make()``, which a :class:`Snapshot` calls once for each key."""
+        return make()
 
     def damaged(self, kind: str, name: str, why: str) -> StoreError:
         """Return the error for a document that cannot be used; the message names its file."""
@@ -227,36 +233,54 @@ class ScratchStore(Store):
 
 
 class Snapshot(Store):
-    """The documents of a store as they were when their kind was first asked for: each is parsed once.
+    """A store for builds that read the same records many times: each document is read once, and parsed once.
 
-    For builds that read the same records many times. What is written goes to the store and is seen here; callers must
-    not change the documents that they get. Pickled for another process it becomes a plain :class:`Store`.
+    Which documents there are is read when their kind is first asked for. What is written goes to the store and is seen
+    here; callers must not change the documents that they get. Pickled for another process it is as when it was made.
     """
 
     def __init__(self, root: Path | None = None, behind: Path | None = SHIPPED) -> None:
         super().__init__(root, behind)
-        self._kinds: dict[str, dict[str, dict[str, Any]]] = {}
+        self._kinds: dict[str, dict[str, str | dict[str, Any]]] = {}
+        """Kind → name → the document, or before it is read the root that has it."""
+        self._made: dict[tuple[Hashable, ...], Any] = {}
 
-    def __reduce__(self) -> tuple[type[Store], tuple[Path | None, ...]]:
-        return Store, (self._roots[0], self._roots[1] if len(self._roots) > 1 else None)
+    def __reduce__(self) -> tuple[type[Snapshot], tuple[Path | None, ...]]:
+        return Snapshot, (self._roots[0], self._roots[1] if len(self._roots) > 1 else None)
 
     def all(self, kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield all documents of a kind with their names, sorted by name."""
-        yield from sorted(self._documents(kind).items())
+        for name in sorted(self._of_kind(kind)):
+            yield name, self._parsed(kind, name)
 
     def read(self, kind: str, name: str) -> dict[str, Any] | None:
-        """Return a document as it was when its kind was first asked for, or ``None``."""
-        return self._documents(kind).get(name)
+        """Return a document, or ``None`` where there was none when its kind was first asked for."""
+        return self._parsed(kind, name) if name in self._of_kind(kind) else None
+
+    def once(self, key: tuple[Hashable, ...], make: Callable[[], T]) -> T:
+        """Return what follows from documents: ``make()``, called once for each key until something is written."""
+        if key not in self._made:
+            made = make()
+            self._made[key] = made
+        found: T = self._made[key]
+        return found
 
     def write(self, kind: str, name: str, content: Mapping[str, Any]) -> None:
         """Write or replace a document in the store and in the snapshot."""
-        self._documents(kind)[name] = dict(content)  # first, so that it can be read where nothing can be written
+        self._of_kind(kind)[name] = dict(content)  # first, so that it can be read where nothing can be written
+        self._made.clear()
         super().write(kind, name, content)
 
-    def _documents(self, kind: str) -> dict[str, dict[str, Any]]:
+    def _of_kind(self, kind: str) -> dict[str, str | dict[str, Any]]:
         if kind not in self._kinds:
-            self._kinds[kind] = {name: _document(root, f"{kind}/{name}") for name, root in self._names(kind).items()}
+            self._kinds[kind] = dict(self._names(kind))
         return self._kinds[kind]
+
+    def _parsed(self, kind: str, name: str) -> dict[str, Any]:
+        found = self._kinds[kind][name]
+        if isinstance(found, str):
+            found = self._kinds[kind][name] = _document(found, f"{kind}/{name}")
+        return found
 
 
 def blob_path(sha: str) -> Path:

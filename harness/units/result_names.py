@@ -15,13 +15,19 @@ from unlearn_bench.harness.units.records import Record
 
 def of_unit(references: References, record: Record) -> str:
     """Return the name of what is computed from a finished unit's model."""
-    return f"{record.key}-{_inputs(references.manifest, record.seed, record.logits)}"
+    key = ("result", references.track.reference_digest, record.seed, record.logits)
+    inputs = references.store.once(key, lambda: _inputs(references.manifest, record.seed, record.logits))
+    return f"{record.key}-{inputs}"
 
 
 def of_reference(references: References, kind: RoleKind, seed: int) -> str:
     """Return the name of what is computed from a reference model."""
-    manifest = references.manifest
-    return f"{kind}-{seed}-{_inputs(manifest, seed, _logits(manifest, kind, seed))}"
+
+    def name() -> str:
+        manifest = references.manifest
+        return f"{kind}-{seed}-{_inputs(manifest, seed, _logits(manifest, kind, seed))}"
+
+    return references.store.once(("result", references.track.reference_digest, kind, seed), name)
 
 
 def _inputs(manifest: StoredManifest, seed: int, logits: str | None) -> str:

@@ -85,6 +85,23 @@ def test_the_lock_serialises_processes(tmp_path: Path) -> None:
     assert Store(tmp_path, behind=None).read("n", "n") == {"v": 100}
 
 
+def test_a_snapshot_reads_and_computes_each_thing_once_until_something_is_written(tmp_path: Path) -> None:
+    Store(tmp_path, None).write("kind", "name", {"value": 1})
+    snapshot, made = Snapshot(tmp_path, None), []
+
+    def twice() -> int:
+        made.append(1)
+        return 2 * int((snapshot.read("kind", "name") or {})["value"])
+
+    assert snapshot.once(("twice",), twice) == 2
+    Store(tmp_path, None).write("kind", "name", {"value": 5})
+    Store(tmp_path, None).write("kind", "new", {"value": 6})
+    assert snapshot.once(("twice",), twice) == 2 and len(made) == 1
+    assert snapshot.read("kind", "new") is None and [name for name, _ in snapshot.all("kind")] == ["name"]
+    snapshot.write("kind", "name", {"value": 3})
+    assert snapshot.once(("twice",), twice) == 6 and len(made) == 2
+
+
 def test_another_process_gets_the_store_and_not_what_was_read(tmp_path: Path) -> None:
     snapshot = Snapshot(tmp_path, None)
     snapshot.write("kind", "name", {"value": 1})
@@ -93,7 +110,7 @@ def test_another_process_gets_the_store_and_not_what_was_read(tmp_path: Path) ->
     sent = pickle.dumps(references)
     assert len(sent) < 20_000
     there: References = pickle.loads(sent)
-    assert type(there.store) is Store and there.store.root == tmp_path
+    assert there.store.root == tmp_path
     Store(tmp_path, None).write("kind", "name", {"value": 2})
     assert there.store.read("kind", "name") == {"value": 2} and snapshot.read("kind", "name") == {"value": 1}
     assert there.store.read("units", "any") is None, "nothing behind it, as before"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 
 from markupsafe import Markup, escape
 
@@ -27,16 +28,24 @@ text { font: 13px system-ui, sans-serif; fill: var(--ink); } .soft { fill: var(-
 def tag(name: str, *children: str, **attributes: object) -> Markup:
     """Return an element; text in it and in its attributes is escaped. ``class_``, ``stroke_width`` as in SVG."""
     written_attributes = "".join(
-        f' {key.rstrip("_").replace("_", "-")}="{escape(_text(value))}"'
-        for key, value in attributes.items()
-        if value is not None
+        [f' {_attribute(key)}="{_text(value)}"' for key, value in attributes.items() if value is not None]
     )
-    inside = "".join(escape(child) for child in children)
-    return Markup(f"<{name}{written_attributes}>{inside}</{name}>" if children else f"<{name}{written_attributes}/>")
+    if not children:
+        return Markup(f"<{name}{written_attributes}/>")
+    inside = "".join([child if isinstance(child, Markup) else escape(child) for child in children])
+    return Markup(f"<{name}{written_attributes}>{inside}</{name}>")
+
+
+@cache
+def _attribute(key: str) -> str:
+    return key.rstrip("_").replace("_", "-")
 
 
 def _text(value: object) -> str:
-    return f"{value:.1f}".removesuffix(".0") if isinstance(value, float) else str(value)
+    """Return the value of an attribute; thousands of pages have dozens of numbers each, and nothing to escape there."""
+    if isinstance(value, float):
+        return f"{value:.1f}".removesuffix(".0")
+    return str(value) if isinstance(value, int) else escape(str(value))
 
 
 def picture(title: str, height: float, parts: Iterable[str], standalone: bool = False, width: int = WIDTH) -> Markup:

@@ -17,16 +17,16 @@ from unlearn_bench.harness.results.curves import Curves
 def pages(site: Site) -> Iterator[Page]:
     """Yield the page of every entry on every track that it has run."""
     for results in site.tracks:
+        track = results.references.track.name
         reference_curves = cache(partial(entry_data.references, results))
-        for name in site.rows[results.references.track.name]:
-            yield _file(site, results, name), partial(_page, site, results, name, reference_curves)
+        ranked = sum(row.part == "ranked" for row, _ in site.rows[track].values())
+        for name in site.rows[track]:
+            yield site.entry_files[name][track], partial(_page, site, results, name, ranked, reference_curves)
 
 
-def _file(site: Site, results: Results, name: str) -> str:
-    return site.entry_files[name][results.references.track.name]
-
-
-def _page(site: Site, results: Results, name: str, reference_curves: Callable[[], Mapping[str, Curves]]) -> str:
+def _page(
+    site: Site, results: Results, name: str, ranked: int, reference_curves: Callable[[], Mapping[str, Curves]]
+) -> str:
     track = results.references.track.name
     rows = site.rows[track]
     board = next(each for each in site.boards if each.single and each.tracks[0] == track)
@@ -38,7 +38,7 @@ def _page(site: Site, results: Results, name: str, reference_curves: Callable[[]
         root="../../",
         page=page,
         board_file=site.board_files[page.board],
-        ranked=sum(row.part == "ranked" for row, _ in rows.values()),
+        ranked=ranked,
         elsewhere=[(other, file) for other, file in site.entry_files[name].items() if other != track],
         plots=_plots(page, board),
         tables=(
