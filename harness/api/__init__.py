@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from unlearn_bench.harness.api import attack as attack
     from unlearn_bench.harness.api import plot as plot
     from unlearn_bench.harness.entries.entry import Entry
+    from unlearn_bench.harness.results.board_entries import BoardEntry
     from unlearn_bench.harness.units.tuning import Objective, SearchChoice, Setting
     from unlearn_bench.harness.workflows.audit import Audited
     from unlearn_bench.harness.workflows.baselines import BaselinesRun
@@ -57,6 +58,7 @@ __all__ = [
     "load_track",
     "plot",
     "prepare",
+    "promote",
     "references",
     "rescore",
     "run_baselines",
@@ -194,6 +196,27 @@ def prepare(
         train=train,
         from_scratch=from_scratch,
     )
+
+
+def promote(name: str, track: str = DEFAULT_TRACK, secret: str | PathLike[str] | None = None) -> BoardEntry:
+    """Let a complete version of an entry be its row until another one is promoted.
+
+    See :func:`harness.workflows.versions.promote`. ``bench show NAME --versions`` lists the versions.
+
+    Args:
+        name: ``NAME@VERSION``, or the name of an entry for its complete version that ran last.
+        track: a track's name, or the path of a TOML file.
+        secret: of a sealed track; default: ``BENCH_SECRETS``.
+
+    Returns:
+        The version that stands now.
+
+    Raises:
+        BenchError: no such entry or version, one that is not complete, or one of a shipped method.
+    """
+    from unlearn_bench.harness.workflows.versions import promote
+
+    return promote(name, track, optional_path(secret))
 
 
 def tune(

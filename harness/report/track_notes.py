@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+
 from unlearn_bench.harness.tracks.specification import Track
 from unlearn_bench.sandbox.text import one_line
 
@@ -40,16 +42,26 @@ def forgetting(track: Track) -> str:
 
 
 def competition(track: Track) -> tuple[tuple[str, str, str], ...]:
-    """Return what a track says of its competition: a word, a text, and the address that it leads to, or nothing."""
+    """Return what a track says of its competition: a word, a text, and the address that it leads to, or nothing.
+
+    The first one is its title.
+    """
     if (told := track.competition) is None:
         return ()
     contact = f"mailto:{told.contact}" if told.is_mail else told.contact if told.contact.startswith("https://") else ""
     rows = [
         ("Competition", told.title, ""),
-        ("Host", told.host, ""),
-        ("Deadline", told.deadline, ""),
+        ("Deadline", "" if told.closes is None else _in_words(told.closes), ""),
         ("Prizes", told.prizes, ""),
-        ("Rules", told.rules, told.rules),
-        ("Contact", told.contact, contact),
+        ("Host", told.host, ""),
+        ("Rules", told.rules.removeprefix("https://"), told.rules),
+        ("Contact", told.contact.removeprefix("https://"), contact),
     ]
     return tuple((word, one_line(text, 400), address) for word, text, address in rows if text)
+
+
+def _in_words(time: datetime.datetime) -> str:
+    """Return ``24 December 2026, 23:59 UTC+01:00``."""
+    offset = time.strftime("%z")
+    zone = "UTC" if offset == "+0000" else f"UTC{offset[:3]}:{offset[3:5]}"
+    return f"{time.day} {time:%B %Y}, {time:%H:%M:%S} ".replace(":00 ", " ") + zone

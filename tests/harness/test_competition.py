@@ -81,5 +81,5 @@ def test_the_page_of_the_board_shows_it(prepared: References, cup_file: Path, tm
     done = run("leaderboard", "--track", str(cup_file), "--format", "html", "--out", str(site))
     assert done.exit_code == 0, done.output
     page = (site / f"{load_track(str(cup_file)).name}.html").read_text()
-    assert "Forget &lt;Me&gt; Cup" in page and "2026-12-24T23:59:00+01:00" in page
+    assert "Forget &lt;Me&gt; Cup" in page and "24 December 2026, 23:59 UTC+01:00" in page
     assert 'href="mailto:cup@example.org"' in page and 'href="https://example.org/rules"' in page

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import unlearn_bench as ub
 from tests.harness.conftest import run
 from unlearn_bench.harness.entries.entry import Entry, from_source
 from unlearn_bench.harness.references.references import References
@@ -86,7 +87,7 @@ def test_what_was_promoted_stands_until_something_else_is(prepared: References, 
     chosen = PLAIN.with_parameters({"lr": 0.02})
     plain(prepared, PLAIN, day=1)
     ran(prepared, chosen, day=2)
-    assert versions.promote(f"mine@{chosen.id[:8]}", str(small)).entry_id == chosen.id
+    assert ub.promote(f"mine@{chosen.id[:8]}", str(small)).entry_id == chosen.id
     plain(prepared, PLAIN, day=3)
     assert row(prepared) == chosen.id
     ran(prepared, OTHER, day=4)
