@@ -78,7 +78,7 @@ def test_a_metric_in_one_new_file_is_seen_in_every_output(folder: Path, tmp_path
     assert "F-loss" in run("show", "ft").stdout and "F-loss" in run("compare", "ft", "ct").stdout
     assert run("leaderboard", "--format", "html", "--out", str(tmp_path / "site")).exit_code == 0
     board = (tmp_path / "site" / f"{track.name}.html").read_text()
-    assert 'data-key="forget_loss"' in board and f'data-s="{mean:.6g}">' in board
+    assert 'data-key="forget_loss"' in board and f"<td>{mean:.2f}<i> " in board
     page = (tmp_path / "site" / "entries" / track.name / "ft.html").read_text()
     assert f'<th scope="row">F-loss</th><td>{mean:.2f}</td>' in page and '<th scope="col">F-loss</th>' in page
     for metrics_of in (audit.metrics(), verification.metrics()):

@@ -17,11 +17,12 @@ from tests.site.synthetic import fill, methods
 from unlearn_bench.harness.entries.entry import baseline, baseline_names
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.report.site.board_plots import pareto
-from unlearn_bench.harness.report.site.build import build
+from unlearn_bench.harness.report.site.build import _site, build
 from unlearn_bench.harness.report.site.page_data import plain, slug
+from unlearn_bench.harness.report.site.pages import boards
 from unlearn_bench.harness.results.board import read_results
 from unlearn_bench.harness.results.board_entries import board_entries
-from unlearn_bench.harness.store.store import Store
+from unlearn_bench.harness.store.store import Snapshot, Store
 from unlearn_bench.harness.tracks.loading import load_track
 from unlearn_bench.scoring.curves import EDGES, FPR, loss_histogram, roc
 
@@ -46,7 +47,7 @@ class Page(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.elements.append((tag, dict(attrs)))
         if tag == "tr":
-            self._row, self._name = [], dict(attrs).get("data-name") or ""
+            self._row, self._name = [], (dict(attrs).get("id") or "").removeprefix("row-")
         elif tag == "th" and (key := dict(attrs).get("data-key")):
             self._keys.append(key)
         elif tag in ("td", "th") and self._row is not None:
@@ -122,6 +123,16 @@ def test_boards_are_light(built: Built) -> None:
         without_plots = re.sub(r"<svg.*?</svg>", "", path.read_text(), flags=re.DOTALL)
         assert len(without_plots.encode()) + shell < 300_000, path
     assert len(built.read(f"{TRACK}.html")) + shell < 300_000, "with its plots, too"
+
+
+def test_a_row_of_a_long_board_takes_few_bytes(tmp_path: Path) -> None:
+    sizes = []
+    for count in (60, 160):
+        fill(tmp_path / f"home{count}", MADE_UP[:1], methods(count), drawn_curves=False)
+        results = read_results(References(load_track(MADE_UP[0]), Snapshot(tmp_path / f"home{count}")))
+        site = _site([results], False, [])
+        sizes.append(sum(len(str(make()).encode()) for _, make in boards.pages(site)))
+    assert (sizes[1] - sizes[0]) / 100 < 650, "so 500 rows take 300 kB"
 
 
 def test_there_is_a_board_for_every_track_architecture_and_data_set_that_has_several(built: Built) -> None:

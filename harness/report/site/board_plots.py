@@ -15,7 +15,7 @@ from unlearn_bench.harness.results.badges import DISQUALIFIED, INCONSISTENT, UNR
 from unlearn_bench.scoring.group_membership import FORGETTING
 from unlearn_bench.scoring.metric_table import by_weight, grouped, titles
 
-MOST = 60
+MOST = 40
 """Rows of a plot that has one line per method; the first ones by position are shown."""
 NAMES, ROW = 150, 22
 Named = Sequence[tuple[str, bool, float, float, float]]
@@ -48,16 +48,18 @@ def trade_off(board: Board, standalone: bool = False) -> Markup | None:
     for row in rows:
         cx, cy = x(points[row.name][0]), y(points[row.name][1])
         boxes.append((cx - sizes[row.name], cy - 6, cx + sizes[row.name], cy + 6))
+    dots: dict[str, list[Markup]] = {"mark": [], "other": []}
+    labels = []
     for row in rows:
         cx, cy = x(points[row.name][0]), y(points[row.name][1])
-        speed = f", {row.values['rte'].mean:.1f}× as fast as retraining" if "rte" in row.values else ""
-        tooltip = f"{row.name}: RetDev {points[row.name][0]:.3f}, left {points[row.name][1]:.2f}{speed}"
-        kind = "other" if row.part == "reference" else "mark"
-        parts.append(
-            tag("g", tag("title", tooltip), tag("circle", cx=cx, cy=cy, r=sizes[row.name]), class_=f"dot {kind}")
-        )
+        speed = f", {row.values['rte'].mean:.1f}×" if "rte" in row.values else ""
+        numbers = f": RetDev {points[row.name][0]:.3f}, left {points[row.name][1]:.2f}{speed}"
+        tooltip = tag("title", row.name + (numbers if len(rows) <= MOST else ""))
+        dot = tag("circle", tooltip, cx=f"{cx:.0f}", cy=f"{cy:.0f}", r=sizes[row.name])
+        dots["other" if row.part == "reference" else "mark"].append(dot)
         if len(rows) <= MOST and (spot := free_spot(row.name, cx, cy, sizes[row.name], boxes)):
-            parts.append(text(spot[0], spot[1], row.name, spot[2]))
+            labels.append(text(spot[0], spot[1], row.name, spot[2]))
+    parts += [tag("g", *of_kind, class_=f"dot {kind}") for kind, of_kind in dots.items() if of_kind] + labels
     title = f"Retention against forgetting of {len(rows)} methods; the Pareto front has {len(front)} of them"
     return picture(title, height, parts, standalone)
 
@@ -182,7 +184,7 @@ def strips(board: Board, standalone: bool = False) -> Markup | None:
             marks = "".join(f"M{x(value):.1f} {y - 6:.0f}v12" for value in row.seeds[metric.name])
             tooltip = tag("title", f"{row.name}: " + ", ".join(f"{value:.3f}" for value in row.seeds[metric.name]))
             kind = "other" if row.part == "reference" else "mark"
-            parts.append(tag("path", tooltip, class_=f"tick {kind}", d=marks, fill="none"))
+            parts.append(tag("path", tooltip, class_=f"tick {kind}", d=marks))
     parts += [text(NAMES - 12, top + 6 + ROW * (i + 0.5), shortened(row.name), "end") for i, row in enumerate(rows)]
     return picture(f"{titles(metrics)} of every seed of {len(rows)} methods", bottom + 24, parts, standalone)
 
@@ -210,18 +212,21 @@ def group_map(board: Board) -> Markup | None:
     if not board.single:
         for key, start in starts.items():
             parts.append(_turned(shortened(key[0], 17), start + cell / 2 + 4, top - 6, -60, class_="soft small"))
+    parts.append(tag("defs", *(_group_cell(letter, cell) for letter in (*LETTERS, "–"))))
     for index, row in enumerate(rows):
-        y = float(top + ROW * index)
-        parts.append(text(NAMES - 12, y + 15, shortened(row.name), "end"))
-        for key, start in starts.items():
-            letter = row.cells.get(key, "–")
-            tooltip = tag("title", f"{row.name}, {names[key[1]]} on {key[0]}: {letter}")
-            box = tag("rect", x=start, y=y, width=cell - 2, height=ROW - 2.0, class_=_kind(letter))
-            short = letter if cell > 22 else letter[-1]
-            word = text(start + cell / 2 - 1, y + 15, short, "middle", class_=f"in {_kind(letter)}")
-            parts.append(tag("g", tooltip, box, word))
+        cells = [tag("use", href=f"#{_kind(row.cells.get(key, '–'))}", x=start) for key, start in starts.items()]
+        name = text(NAMES - 12, 15, shortened(row.name), "end")
+        parts.append(tag("g", tag("title", row.name), name, *cells, transform=f"translate(0 {top + ROW * index})"))
     title = f"Groups of {len(rows)} methods on {len(board.tracks)} tracks by {len(metrics)} metrics"
     return picture(title, top + ROW * len(rows) + 8, parts)
+
+
+def _group_cell(letter: str, width: float) -> Markup:
+    """Return a cell of the map, drawn once; a map may have thousands of cells, which are uses of it."""
+    box = tag("rect", width=width - 2, height=ROW - 2.0, class_=_kind(letter))
+    short = letter if width > 22 else letter[-1]
+    word = text(width / 2 - 1, 15, short, "middle", class_=f"in {_kind(letter)}")
+    return tag("g", box, word, id=_kind(letter))
 
 
 def _turned(content: str, x: float, y: float, degrees: int, **more: object) -> Markup:

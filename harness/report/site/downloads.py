@@ -71,10 +71,15 @@ def citation(track: Track, table: pd.DataFrame) -> str:
 
 
 def changes(table: pd.DataFrame) -> list[tuple[str, str]]:
-    """Return which rows have their newest unit from which day, the last day first."""
+    """Return which rows have their newest unit from which day, the last day first; of many, the first and how many."""
     dated = table[table["date"].notna() & (table["date"] != "")]
-    days = dated.groupby("date", sort=True)["entry"].agg(lambda names: ", ".join(sorted(map(str, names))))
+    days = dated.groupby("date", sort=True)["entry"].agg(lambda names: _named(sorted(map(str, names))))
     return [(plain(day), plain(names)) for day, names in reversed(list(days.items()))]
+
+
+def _named(names: list[str]) -> str:
+    more = len(names) - board_plots.MOST
+    return ", ".join(names[: board_plots.MOST]) + (f" and {more} more" if more > 0 else "")
 
 
 def _last_day(table: pd.DataFrame) -> str:

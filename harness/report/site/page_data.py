@@ -137,9 +137,9 @@ class Board:
         """Return the rows of one part, in order."""
         return tuple(row for row in self.rows if row.part == part)
 
-    def choices(self, name: str) -> list[str]:
-        """Different values of a row's field, for a facet."""
-        return sorted({str(getattr(row, name)) for row in self.rows} - {""})
+    def values(self, name: str) -> tuple[str, ...]:
+        """Return what a field of every row says, for a facet."""
+        return tuple(str(getattr(row, name)) for row in self.rows)
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,10 @@ class BoardColumn:
     meaning: str
     leading: bool = False
     """Whether it is there before a reader chooses columns."""
+    sort: str = "number"
+    """What a cell is sorted by: its first ``number``, its ``largest``, all as ``digits`` of one, or its ``text``."""
+    headline: bool = True
+    """Whether a phone has room for it, if it is leading."""
     metric: Metric | None = None
     """The metric whose means it has."""
     counts: str = ""
@@ -32,31 +36,32 @@ def board_columns(board: Board) -> list[BoardColumn]:
     places = f"The places that a row shares with its equals, by its groups of {over}"
     columns = [
         BoardColumn("position", "Position", "low", places, leading=True),
-        BoardColumn(
-            "method", "Method", "low", "Name, code and year; its page has everything that is known of it", leading=True
-        ),
+        BoardColumn("method", "Method", "low", _METHOD, leading=True, sort="text"),
     ]
     metrics = _metrics(board)
     if not board.single:
-        badge = BoardColumn("badge", "Badge", "low", "Who vouches for the row", leading=True)
-        return [*columns, *_counts(), *(_mean(metric, leading=True) for metric in metrics), badge]
+        return [*columns, *_counts(), *(_mean(metric, leading=True) for metric in metrics), _BADGE]
     spread = " / ".join(metric.title for metric in by_weight() if metric.spread)
     drawn = "Its places in 95 % of the boards when the seeds are drawn again"
     deviations = f"Reliability: standard deviation over the seeds of {spread}; sorted by the larger one"
     first = {metric.name for metric in metrics if metric.ranked or metric.name == "ulira"}
     return [
         *columns,
-        BoardColumn("verdict", "Verdict", "low", "What the numbers of the row say in words", leading=True),
+        BoardColumn("verdict", "Verdict", "low", _VERDICT, leading=True, sort="text", headline=False),
         *(_mean(metric, metric.name in first) for metric in sorted(metrics, key=lambda each: each.name not in first)),
         BoardColumn("range", "Range", "low", drawn),
-        BoardColumn("spread", "Spread", "low", deviations),
+        BoardColumn("spread", "Spread", "low", deviations, sort="largest"),
         BoardColumn("seeds", "Seeds", "high", "Seeds that ended ok, of those that the track wants"),
-        BoardColumn("badge", "Badge", "low", "Who vouches for the row", leading=True),
-        BoardColumn("hardware", "Hardware", "low", "Class of machine that timed it: RTE is a ratio within one machine"),
-        BoardColumn("date", "Date", "high", "Day of the newest unit"),
+        _BADGE,
+        BoardColumn("hardware", "Hardware", "low", _HARDWARE, sort="text"),
+        BoardColumn("date", "Date", "high", "Day of the newest unit", sort="text"),
     ]
 
 
+_METHOD = "Name, code and year; its page has everything that is known of it"
+_VERDICT = "What the numbers of the row say in words"
+_HARDWARE = "Class of machine that timed it: RTE is a ratio within one machine"
+_BADGE = BoardColumn("badge", "Badge", "low", "Who vouches for the row", leading=True, sort="text", headline=False)
 FOLDED = {"seeds", "badge", "hardware", "date"}
 """Columns that leave the table where they say the same of every row that is no reference row."""
 
@@ -83,7 +88,8 @@ def _metrics(board: Board) -> list[Metric]:
     others = [metric for metric in shown("board page", board.corruption) if not metric.ranked]
     on_pages = [*leading("board page"), *others]
     wide = [metric for metric in shown("wide table", board.corruption) if metric not in on_pages]
-    return [metric for metric in (*on_pages, *wide) if board.attacked or metric.reads != "shadows"]
+    known = {name for row in board.rows for name in row.values}
+    return [metric for metric in (*on_pages, *wide) if metric.ranked or metric.name in known]
 
 
 def unit_columns(corruption: str = "") -> list[tuple[str, str, int]]:
@@ -95,7 +101,10 @@ def unit_columns(corruption: str = "") -> list[tuple[str, str, int]]:
 
 def _mean(metric: Metric, leading: bool) -> BoardColumn:
     meaning = metric.hint or metric.meaning
-    return BoardColumn(metric.name, metric.title, metric.better or "high", meaning, leading, metric)
+    narrow = metric.name != "ulira"
+    return BoardColumn(
+        metric.name, metric.title, metric.better or "high", meaning, leading, headline=narrow, metric=metric
+    )
 
 
 def _counts() -> list[BoardColumn]:
@@ -103,7 +112,9 @@ def _counts() -> list[BoardColumn]:
     meaning = f"On how many tracks it is in which group by {first.title}; sorted by G1, then G2, then G3"
     meanings = [meaning, *(f"The same by {metric.title}" for metric in others)]
     return [
-        BoardColumn(f"g-{metric.name}", f"{metric.title} G1·G2·G3·F", "high", meaning, True, counts=metric.name)
+        BoardColumn(
+            f"g-{metric.name}", f"{metric.title} G1·G2·G3·F", "high", meaning, True, sort="digits", counts=metric.name
+        )
         for metric, meaning in zip(ranked(), meanings, strict=True)
     ]
 

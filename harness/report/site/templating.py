@@ -8,7 +8,6 @@ from pathlib import Path
 
 import jinja2
 
-from unlearn_bench.harness.report.site.cell_bars import bar
 from unlearn_bench.harness.report.site.contract import Site
 from unlearn_bench.harness.report.site.page_data import Number
 from unlearn_bench.scoring.metric import Metric
@@ -41,7 +40,7 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"fixed": _fixed, "middle": _middle, "ends": _ends, "sig": _sig, "order": _order, "bar": bar}
+    environment.filters |= {"fixed": _fixed, "middle": _middle, "ends": _ends}
     return environment
 
 
@@ -60,12 +59,3 @@ def _ends(number: Number, metric: Metric) -> str:
     if metric.reads in ("shadows", "panel") or (metric.ratio and number.half):
         return f"({number.low:.{digits}f}–{number.high:.{digits}f})"
     return f"± {number.half:.{digits}f}" if number.half else ""
-
-
-def _sig(value: float) -> str:
-    return f"{value:.6g}"
-
-
-def _order(counts: tuple[int, ...]) -> int:
-    """One number that orders counts of G1, then G2, then G3."""
-    return counts[0] * 10_000 + counts[1] * 100 + counts[2]

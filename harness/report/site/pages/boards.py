@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
@@ -14,6 +15,7 @@ from unlearn_bench.harness.report.site import board_plots, downloads, table_head
 from unlearn_bench.harness.report.site.contract import Page, Site
 from unlearn_bench.harness.report.site.page_data import Board
 from unlearn_bench.harness.report.site.templating import render
+from unlearn_bench.harness.report.verdicts import REACHES_ORIGINAL
 from unlearn_bench.scoring.metric_table import ranked, titles
 
 
@@ -24,6 +26,30 @@ class Link:
     slug: str
     label: str
     file: str
+
+
+@dataclass(frozen=True)
+class Facet:
+    """A field by which rows can be filtered."""
+
+    name: str
+    values: Sequence[str]
+    """Of every row."""
+
+    @property
+    def label(self) -> str:
+        """What people call it."""
+        return self.name.capitalize()
+
+    @property
+    def choices(self) -> list[str]:
+        """Its different values."""
+        return sorted(set(self.values) - {""})
+
+    @property
+    def usual(self) -> str:
+        """The value of most rows, which do not have to state it."""
+        return Counter(self.values).most_common(1)[0][0] if self.values else ""
 
 
 def pages(site: Site) -> Iterator[Page]:
@@ -76,9 +102,7 @@ def _board(board: Board, menu: object) -> dict[str, Any]:
         ("Seeds", "Every seed of every method: how far the mean can be relied on.", board_plots.strips(board)),
         ("Groups", "G1 is best, F failed; one column per track and metric.", board_plots.group_map(board)),
     ]
-    facets = [("badge", "Badge", board.choices("badge")), ("state", "State", board.choices("state"))]
-    if board.single:
-        facets.append(("hardware", "Hardware", board.choices("hardware")))
+    facets = [Facet(name, board.values(name)) for name in ("badge", "state", *(("hardware",) if board.single else ()))]
     columns = table_heads.board_columns(board)
     constant = table_heads.folded(board, columns)
     return {
@@ -90,6 +114,7 @@ def _board(board: Board, menu: object) -> dict[str, Any]:
         "columns": [column for column in columns if column.key not in constant],
         "constant": [(column.label, constant[column.key]) for column in columns if column.key in constant],
         "over": titles(ranked()),
-        "facets": [facet for facet in facets if len(facet[2]) > 1],
+        "reaches": REACHES_ORIGINAL,
+        "facets": [facet for facet in facets if len(facet.choices) > 1],
         "plots": [(heading, words, svg) for heading, words, svg in drawn if svg is not None],
     }

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from unlearn_bench.harness.entries.entry import baseline_names
 from unlearn_bench.harness.report.site.contract import INDEX, Page, Site
 from unlearn_bench.harness.report.site.page_data import Board, Row
 from unlearn_bench.harness.report.site.templating import render
 from unlearn_bench.scoring.group_membership import FORGETTING
+
+MOST = 200
+"""Methods in the table of all tracks; baselines that come later are in it as well."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,11 @@ class MatrixRow:
     row: Row
     cells: tuple[MatrixCell | None, ...]
 
+    @property
+    def baseline(self) -> bool:
+        """Whether it ships with the benchmark."""
+        return self.row.name in baseline_names()
+
 
 def pages(site: Site) -> Iterator[Page]:
     """Yield the one start page."""
@@ -37,12 +46,14 @@ def pages(site: Site) -> Iterator[Page]:
 
 def _page(site: Site) -> str:
     cards = [board for board in site.boards if board.single]
+    matrix = _matrix(cards)
     return render(
         site,
         "landing.html",
         cards=[(board, site.board_files[board.slug], dict(board.facts)) for board in cards],
         several=[(board, site.board_files[board.slug]) for board in site.boards if not board.single],
-        matrix=_matrix(cards),
+        matrix=matrix[:MOST] + [each for each in matrix[MOST:] if each.baseline],
+        left_out=sum(not each.baseline for each in matrix[MOST:]),
         methods=len({row.name for board in cards for row in board.rows if row.part != "reference"}),
     )
 

@@ -1,5 +1,5 @@
-// Sort, filter, facets, columns, comparison of rows and the switch of boards; the whole state is in the URL's hash, so
-// that it can be passed on.
+// Bars, sort, filter, facets, columns, comparison of rows and the switch of boards; the whole state is in the URL's hash,
+// so that it can be passed on.
 (() => {
   "use strict";
   const main = document.querySelector("main[data-board]");
@@ -23,11 +23,50 @@
   let columns = new Set(usual);
   let all = false;
   let sorting = { ...first };
+  const drawn = new Set();
+  const sheet = new CSSStyleSheet(); // hides columns: rows say nothing of them
+  const name = (row) => row.id.slice("row-".length);
+  const said = {
+    text: (words) => words.toLowerCase(),
+    number: parseFloat,
+    largest: (words) => Math.max(...words.split("/").map(Number)),
+    digits: (words) => words.split("·").reduce((whole, count) => 1000 * whole + Number(count), 0),
+  }; // what a cell is sorted by
 
   function value(row, column) {
-    const cell = row.cells[column];
-    if (cell.dataset.s === undefined) return cell.textContent.trim().toLowerCase() || null;
-    return cell.dataset.s === "" ? null : Number(cell.dataset.s);
+    const words = row.cells[column].textContent.trim();
+    return words === "" || words === "–" ? null : said[heads[column].dataset.sort](words);
+  }
+
+  function svg(tag, attributes, ...children) {
+    const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
+    for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+    made.append(...children);
+    return made;
+  }
+
+  function bar(cell, [none, original]) { // a line at the null, one at Original, the interval, and a dot at the mean
+    const mean = parseFloat(cell.firstChild.textContent);
+    const interval = cell.querySelector("i")?.textContent ?? "";
+    const ends = (interval.match(/-?[\d.]+/g) ?? [0]).map(Number);
+    const share = (value) => (value - none) / (original - none);
+    const [low, high] = (ends.length > 1 ? ends : [mean - ends[0], mean + ends[0]]).map(share).sort((a, b) => a - b);
+    const x = (at) => (4 + (Math.min(Math.max(at, -0.2), 1.2) + 0.2) * 40).toFixed(1);
+    const red = share(mean) > Number(table.dataset.reaches) && high >= 1;
+    return svg("svg", { class: "bar", viewBox: "0 0 64 12", "aria-hidden": "true" },
+      svg("path", { class: "null", d: "M12 1V11" }), svg("path", { class: "top", d: "M52 1V11" }),
+      svg("g", { class: red ? "other" : "mark" }, svg("path", { d: `M${x(low)} 6H${x(high)}` }),
+        svg("circle", { cx: x(share(mean)), cy: 6, r: 3 })));
+  }
+
+  function draw(row) { // bars and colours of a row that is shown for the first time
+    if (drawn.has(row)) return;
+    drawn.add(row);
+    for (const group of row.querySelectorAll("td > b:not(.mark)")) group.className = group.textContent.toLowerCase();
+    heads.forEach((head, place) => {
+      const cell = row.cells[place];
+      if (head.dataset.scale && cell.textContent[0] !== "–") cell.prepend(bar(cell, head.dataset.scale.split(" ").map(Number)));
+    });
   }
 
   function sort() {
@@ -54,10 +93,11 @@
     const wanted = form.elements.q.value.trim().toLowerCase().split(/\s+/);
     let found = 0, shown = 0;
     for (const row of standing()) {
-      const fits = (!comparing || chosen.has(row.dataset.name) || row.parentNode.classList.contains("reference"))
+      const fits = (!comparing || chosen.has(name(row)) || row.parentNode.classList.contains("reference"))
         && wanted.every((word) => words.get(row).includes(word))
-        && facets.every((facet) => !facet.value || row.dataset[facet.name] === facet.value);
+        && facets.every((facet) => !facet.value || (row.dataset[facet.name] ?? facet.dataset.usual) === facet.value);
       row.hidden = !fits || (shown >= most && !all && !row.parentNode.classList.contains("reference"));
+      if (!row.hidden) draw(row);
       found += fits;
       shown += !row.hidden;
     }
@@ -68,20 +108,18 @@
   }
 
   function showColumns() {
-    heads.forEach((head, place) => {
-      const shown = columns.has(head.dataset.key);
-      for (const cell of [head, ...rows.map((row) => row.cells[place])]) {
-        cell.classList.toggle("picked", shown);
-        cell.classList.toggle("dropped", !shown && !cell.classList.contains("more"));
-      }
-    });
+    const cells = (without) => heads.flatMap((head, at) => (without(head) ? [`#board tr > :nth-child(${at + 1})`] : []));
+    const none = (selectors) => (selectors.length ? `${selectors.join()} { display: none }` : "");
+    const hidden = none(cells((head) => !columns.has(head.dataset.key)));
+    const wide = none(cells((head) => head.classList.contains("wide")));
+    sheet.replaceSync(`${hidden} @media (max-width: 640px) { ${wide} }`);
     for (const box of picker.querySelectorAll("input")) box.checked = columns.has(box.name);
   }
 
   function showChosen() {
     for (const row of rows) {
       const box = row.querySelector("th input");
-      if (box) box.checked = chosen.has(row.dataset.name);
+      if (box) box.checked = chosen.has(name(row));
     }
     compare.textContent = comparing ? "Show all rows" : `Compare ${chosen.size || "ticked"} rows`;
     compare.disabled = !comparing && chosen.size === 0;
@@ -143,10 +181,10 @@
     if (row.parentNode.classList.contains("reference")) continue;
     const box = document.createElement("input");
     box.type = "checkbox";
-    box.setAttribute("aria-label", `Compare ${row.dataset.name}`);
+    box.setAttribute("aria-label", `Compare ${name(row)}`);
     box.addEventListener("change", () => {
-      if (box.checked) chosen.add(row.dataset.name);
-      else chosen.delete(row.dataset.name);
+      if (box.checked) chosen.add(name(row));
+      else chosen.delete(name(row));
       showChosen();
       if (comparing) { filter(); tell(); }
     });
@@ -213,6 +251,7 @@
   addEventListener("hashchange", () => {
     if (location.hash === "" || location.hash.includes("=")) read(); // anything else is an anchor of the page
   });
+  document.adoptedStyleSheets = [sheet];
   table.classList.remove("plain");
   table.classList.add("js");
   form.hidden = false;
