@@ -49,7 +49,7 @@ def sandbox(name: str, references: References) -> UnitContext:
 
 
 @pytest.fixture(params=["process", pytest.param("docker", marks=pytest.mark.docker)])
-def bench(request: pytest.FixtureRequest, prepared: References) -> UnitContext:
+def bench(request: pytest.FixtureRequest, prepared: References, fresh_processes: None) -> UnitContext:
     return sandbox(request.param, prepared)
 
 
@@ -145,9 +145,7 @@ def writable() -> Iterator[Path]:
         yield Path(folder)
 
 
-def test_nothing_goes_on_after_the_weights(
-    bench: UnitContext, writable: Path, honest: dict[str, str | None], fresh_processes: None
-) -> None:
+def test_nothing_goes_on_after_the_weights(bench: UnitContext, writable: Path, honest: dict[str, str | None]) -> None:
     beat = writable / "beat" if bench.sandbox.name == "process" else Path("/tmp/beat")
     source = BEHIND.format(beat=str(beat))
     if bench.sandbox.name == "process":  # a session of its own leaves the reach of a crash barrier
