@@ -75,6 +75,7 @@ def shortened(path: Path) -> dict[str, Any]:
     """Parameters for a run of a moment."""
     defaults = entry.read(path).defaults
     short = {name: min(value, 2 if name == "epochs" else 1) for name, value in defaults.items() if "epochs" in name}
+    short |= {name: min(value, 5) for name, value in defaults.items() if name.endswith("steps")}
     return short | {name: 16 for name in defaults if name.endswith("batch_size")}
 
 

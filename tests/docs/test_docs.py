@@ -16,7 +16,7 @@ import click
 import pytest
 
 from tests.harness import forked, warm_command
-from tests.harness.conftest import SMALL, believe_every_time, once, run, undisturbed
+from tests.harness.conftest import SMALL, believe_stored_times, once, run, undisturbed
 from unlearn_bench.harness.cli import bench
 from unlearn_bench.harness.tracks import loading
 from unlearn_bench.sandbox.backends import docker
@@ -67,13 +67,21 @@ def blocks(guide: str) -> list[str]:
     return re.findall(r"^```bash\n(.*?)^```", text, re.S | re.M)
 
 
+def smallest() -> str:
+    """Return a track of four seeds on which every training takes a few steps."""
+    text = SMALL.replace("\nseeds = 2\n", "\nseeds = 4\n")
+    for key, value in {"retain": 96, "forget": 32, "val": 32, "test": 64, "epochs": 2, "batch_size": 32}.items():
+        text = re.sub(rf"^{key} = \d+$", f"{key} = {value}", text, flags=re.M)
+    return text
+
+
 @pytest.fixture(scope="session")
 def rehearsal(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store in which two baselines stand on the default track, which is a tiny one here; to be copied."""
 
     def make(place: Path) -> None:
         (place / "catalogue").mkdir()
-        (place / "catalogue" / "digits-resnet18.toml").write_text(SMALL.replace("\nseeds = 2\n", "\nseeds = 4\n"))
+        (place / "catalogue" / "digits-resnet18.toml").write_text(smallest())
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(loading, "CATALOGUE", place / "catalogue")
             undisturbed()
@@ -87,11 +95,11 @@ def rehearse(catalogue: Path) -> None:
     """Make a tiny track the only one, and let forked units, which nothing confines, stand for containers."""
     loading.CATALOGUE = catalogue
     docker.create = Contained
-    believe_every_time()
+    believe_stored_times()
 
 
 class Contained(forked.WarmUnits):
-    name, trusted = "docker", True
+    name, trusted, preference = "docker", True, docker.Docker.preference
 
 
 @pytest.mark.slow

@@ -17,6 +17,7 @@ from click.testing import CliRunner, Result
 from tests.harness import forked, warm_command
 from tests.harness.sealed_track import sealed_track
 from unlearn_bench.harness.cli import bench
+from unlearn_bench.harness.entries.entry import retrain
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.store import documents
 from unlearn_bench.harness.store.store import Store
@@ -24,11 +25,12 @@ from unlearn_bench.harness.support.hardware import machine_id
 from unlearn_bench.harness.support.progress import Observer, Unobserved
 from unlearn_bench.harness.tracks.loading import load_track
 from unlearn_bench.harness.tracks.specification import Track
-from unlearn_bench.harness.units import disturbance, retrain_times
+from unlearn_bench.harness.units import core_interference, disturbance, retrain_times
 from unlearn_bench.harness.units.core_interference import Interference
 from unlearn_bench.harness.units.records import track_folder
 from unlearn_bench.harness.units.retrain_times import TimesNow, look
 from unlearn_bench.harness.units.slots import Slot
+from unlearn_bench.harness.units.unit_kinds import SeedUnit
 from unlearn_bench.harness.units.unit_run import UnitContext
 
 SMALL = """
@@ -111,7 +113,7 @@ def fresh_processes() -> None:
 def retrain_measured_once(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Believe Retrain's times that a store has of the back end; ``retrain_looked_at`` says not to."""
     if "retrain_looked_at" not in request.fixturenames:
-        monkeypatch.setattr(retrain_times, "look", _measured_once)
+        monkeypatch.setattr(retrain_times, "look", measured_once)
 
 
 @pytest.fixture(autouse=True)
@@ -121,13 +123,37 @@ def unwatched_clock(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPa
         monkeypatch.setattr(disturbance, "account", no_account)
 
 
+@pytest.fixture(autouse=True)
+def quiet_neighbours(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Believe that busy cores do not disturb each other; ``measured_neighbours`` says not to."""
+    if "measured_neighbours" not in request.fixturenames:
+        monkeypatch.setattr(core_interference, "neighbours_cost", no_cost)
+
+
+@pytest.fixture
+def measured_neighbours() -> None:
+    """Measure in a new store how much cores disturb each other, as the product does, for ten seconds."""
+
+
+def no_cost(cores: Sequence[int]) -> float:
+    """Stand in for ``core_interference.neighbours_cost``."""
+    return 0.0
+
+
 def no_account(cores: Sequence[int]) -> None:
     """Stand in for ``disturbance.account`` where the kernel keeps none."""
 
 
 def believe_every_time() -> None:
-    """Do what ``unwatched_clock`` does, in a program of its own."""
+    """Do what ``unwatched_clock`` and ``quiet_neighbours`` do, in a program of its own."""
     disturbance.account = no_account
+    core_interference.neighbours_cost = no_cost
+
+
+def believe_stored_times() -> None:
+    """Do that and what ``retrain_measured_once`` does, in a program of its own."""
+    believe_every_time()
+    retrain_times.look = measured_once
 
 
 @pytest.fixture
@@ -140,12 +166,15 @@ def retrain_looked_at() -> None:
     """Repeat two seeds of Retrain in every command, as the product does."""
 
 
-def _measured_once(context: UnitContext, slots: Sequence[Slot], observer: Observer, seeds: Collection[int]) -> TimesNow:
+def measured_once(context: UnitContext, slots: Sequence[Slot], observer: Observer, seeds: Collection[int]) -> TimesNow:
+    """Stand in for ``retrain_times.look``: believe what the store has of the back end."""
     track, store = context.references.track, context.references.store
     kind = f"retrain/{track_folder(track)}"
     for _, times in documents.read_all(store, kind, retrain_times.RetrainTimes):
         if times.environment["backend"] == context.sandbox.name:
-            return TimesNow({int(seed): seconds for seed, seconds in times.seconds.items()})
+            known = {int(seed): seconds for seed, seconds in times.seconds.items()}
+            missing = [SeedUnit(retrain(track), track, seed) for seed in sorted(seeds) if seed not in known]
+            return TimesNow(known, missing=tuple(missing))
     return look(context, slots, observer, seeds)
 
 
@@ -161,7 +190,7 @@ def measured_retrain(context: UnitContext) -> TimesNow:
 def program(tmp_path: Path) -> Iterator[str]:
     """The command as a program that starts at once: what a test kills, or starts beside another."""
     path = tmp_path / "bench"
-    with warm_command.program(path, believe_every_time):
+    with warm_command.program(path, believe_stored_times):
         yield str(path)
 
 
@@ -186,8 +215,9 @@ def once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None
             with pytest.MonkeyPatch.context() as patch:
                 patch.setenv("BENCH_HOME", str(place / "home"))
                 patch.setenv("BENCH_LOCKS", str(place / "locks"))
-                patch.setattr(retrain_times, "look", _measured_once)
+                patch.setattr(retrain_times, "look", measured_once)
                 patch.setattr(disturbance, "account", no_account)
+                patch.setattr(core_interference, "neighbours_cost", no_cost)
                 forked.install(patch)
                 make(place)
             (place / "done").touch()

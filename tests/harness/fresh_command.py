@@ -1,10 +1,10 @@
-"""The command as the product starts it, in a Python of its own, with every time believed as by ``unwatched_clock``."""
+"""The command as the product starts it, in a Python of its own, with times believed as in every test."""
 
 from __future__ import annotations
 
-from tests.harness.conftest import believe_every_time
+from tests.harness.conftest import believe_stored_times
 from unlearn_bench.harness.cli import main
 
 if __name__ == "__main__":
-    believe_every_time()
+    believe_stored_times()
     main()

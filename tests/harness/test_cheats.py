@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load as parse
 
-from tests.harness.conftest import SMALL, run, undisturbed
+from tests.harness.conftest import SMALL, run
 from unlearn_bench.harness.entries.entry import from_source, read
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.references.roles import Role
@@ -53,6 +53,12 @@ def bench(request: pytest.FixtureRequest, prepared: References, fresh_processes:
     return sandbox(request.param, prepared)
 
 
+@pytest.fixture(scope="module")
+def honest() -> dict[str, str | None]:
+    """Digests of the logits of an entry that does nothing, by back end, once it has run there."""
+    return {}
+
+
 def outcome(bench: UnitContext, source: str, seed: int = 0, name: str = "cheat") -> Record:
     unit = SeedUnit(from_source(name, source.encode()), bench.references.track, seed)
     record = unit_run.run(bench, unit, Slot(cores=(0,)), DEADLINE)
@@ -68,17 +74,25 @@ from sandbox import frames
 def unlearn(model, retain, forget, val):
     channel = next(thing for thing in gc.get_objects() if type(thing).__name__ == "Channel")
     channel.send(frames.WEIGHTS, save(dict(model.state_dict())))
-    time.sleep(3)
+    time.sleep(1)
     model.fc.weight.data.zero_()
     return model
 """
 
 
-def test_of_weights_that_are_sent_early_and_better_ones_the_first_count(bench: UnitContext) -> None:
-    early, honest = outcome(bench, EARLY), outcome(bench, IDENTITY)
-    assert early.logits == honest.logits, "what was bought with the short time"
+def test_of_weights_that_are_sent_early_and_better_ones_the_first_count(
+    bench: UnitContext, honest: dict[str, str | None]
+) -> None:
+    assert outcome(bench, EARLY).logits == of_identity(bench, honest), "what was bought with the short time"
     zeroed = outcome(bench, EARLY.replace("channel.send(frames.WEIGHTS", "(lambda *_: None)(0"))
-    assert zeroed.logits != honest.logits and (zeroed.seconds or 0) >= 3
+    assert zeroed.logits != of_identity(bench, honest) and (zeroed.seconds or 0) >= 1
+
+
+def of_identity(bench: UnitContext, honest: dict[str, str | None]) -> str | None:
+    """Return the digest of the logits of an entry that does nothing."""
+    if bench.sandbox.name not in honest:
+        honest[bench.sandbox.name] = outcome(bench, IDENTITY).logits
+    return honest[bench.sandbox.name]
 
 
 CLOCK = """
@@ -88,7 +102,7 @@ from collections.abc import Iterator
 sleep, real = time.sleep, time.monotonic
 
 def unlearn(model, retain):
-    until = real() + 2
+    until = real() + 1
     for name in ("time", "monotonic", "perf_counter", "process_time", "time_ns", "monotonic_ns", "perf_counter_ns"):
         setattr(time, name, lambda: 0)
     import sandbox.inside.runner
@@ -101,7 +115,7 @@ def unlearn(model, retain):
 
 def test_a_patched_clock_is_not_the_one_that_counts(bench: UnitContext) -> None:
     record = outcome(bench, CLOCK)
-    assert record.seconds is not None and record.seconds >= 2
+    assert record.seconds is not None and record.seconds >= 1
 
 
 BEHIND = """
@@ -131,13 +145,13 @@ def writable() -> Iterator[Path]:
         yield Path(folder)
 
 
-def test_nothing_goes_on_after_the_weights(bench: UnitContext, writable: Path) -> None:
+def test_nothing_goes_on_after_the_weights(bench: UnitContext, writable: Path, honest: dict[str, str | None]) -> None:
     beat = writable / "beat" if bench.sandbox.name == "process" else Path("/tmp/beat")
     source = BEHIND.format(beat=str(beat))
     if bench.sandbox.name == "process":  # a session of its own leaves the reach of a crash barrier
         source = source.replace("        os.setsid()\n", "")
     record = outcome(bench, source)
-    assert record.logits == outcome(bench, IDENTITY).logits
+    assert record.logits == of_identity(bench, honest)
     if bench.sandbox.name == "docker":
         client = docker.from_env(timeout=60)
         assert client.containers.list(all=True, filters={"label": f"{RUN_LABEL}={bench.run_id}"}) == []
@@ -184,13 +198,12 @@ def unlearn(model, retain):
 
 
 @pytest.mark.docker
-def test_a_cache_of_one_unit_is_not_there_in_the_next(prepared: References) -> None:
+def test_a_cache_of_one_unit_is_not_there_in_the_next(prepared: References, honest: dict[str, str | None]) -> None:
     bench = sandbox("docker", prepared)
     first, second = outcome(bench, CACHE), outcome(bench, CACHE)
-    honest = outcome(bench, IDENTITY)
     assert "KEPT 0" not in first.log, "it could write somewhere"
     assert "FOUND []" in second.log
-    assert first.logits == second.logits == honest.logits
+    assert first.logits == second.logits == of_identity(bench, honest)
 
 
 STORED = '''
@@ -266,7 +279,6 @@ def test_an_entry_that_acts_differently_where_it_recognises_a_shadow_unit_has_no
     path = tmp_path / "learnt.toml"
     path.write_text(SMALL.replace("deadline_floor = 6", "deadline_floor = 120").replace("epochs = 5", "epochs = 20"))
     track = ("--track", str(path))
-    undisturbed()
     for name, source in (("retrains", RECOGNISES), ("destroys", GARBAGE), ("honest", HONEST)):
         entry = tmp_path / f"{name}.py"
         entry.write_text(source)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.harness.conftest import SMALL, run, undisturbed
+from tests.harness.conftest import SMALL, run
 from unlearn_bench.harness.data import corruption
 from unlearn_bench.harness.data.dataset import Dataset
 from unlearn_bench.harness.references import roles
@@ -243,7 +243,6 @@ def test_what_cannot_be_done_with_corrupted_data_says_so(tmp_path: Path, argumen
 
 @pytest.mark.slow
 def test_a_board_tells_healing_from_retraining_on_what_is_left(tmp_path: Path, home: Path) -> None:
-    undisturbed()
     changes = (("retain = 240\nforget = 16", "retain = 704\nforget = 48"), ("rate = 0.125", "rate = 0.128"))
     recipe = (("epochs = 5", "epochs = 15"), ("batch_size = 16", "batch_size = 64"), ("lr = 0.1", "lr = 0.2"))
     path = str(confused(tmp_path, *changes, *recipe, ("test = 128", "test = 400")))

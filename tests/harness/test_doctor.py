@@ -72,9 +72,10 @@ def test_a_mig_device_is_found_in_the_drivers_list(monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.docker
 @pytest.mark.slow
-def test_the_doctor_examines_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_doctor_examines_this_machine(monkeypatch: pytest.MonkeyPatch, measured_neighbours: None) -> None:
     monkeypatch.setattr(checks, "NOOP_UNITS", 2)
     result = run("doctor")
     lines = {line[6:19].strip(): line for line in result.stdout.splitlines()}
     assert {"engine", "image", "memory limit", "processes", "disk", "memory", "clock", "process"} <= set(lines)
+    assert "timed unit" in lines["cores"]
     assert "of the CPU median" in lines["clock"] and "cgroup v" in lines["engine"] and "sha256:" in lines["image"]

@@ -109,6 +109,7 @@ def test_an_unknown_key_in_any_shipped_document_leaves_the_board_as_it_is(kind: 
     assert extend(home, kind) and run("leaderboard", "--format", "json").stdout == before
 
 
+@pytest.mark.slow
 def test_an_unknown_key_in_what_is_added_to_a_store_leaves_the_board_as_it_is(home: Path) -> None:
     references = References(load_track("digits-resnet18"), Store())
     entries = {entry.name: entry for entry in board_entries(references)}

@@ -61,6 +61,7 @@ def test_nothing_of_a_function_is_stored_and_the_process_stays_as_it_was(
     assert torch.equal(before[0], after[0]) and before[1:] == after[1:]
 
 
+@pytest.mark.slow
 def test_ulira_runs_on_a_function(small: Path, prepared: object) -> None:
     result = ub.evaluate(descend, str(small), lira=True)
     assert result.shadow is not None and result.shadow.status == "ok" and result.shadow.pairs == 2

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from tests.baselines.conftest import RESNET50
-from tests.harness.conftest import run, undisturbed
+from tests.harness.conftest import run
 
 DATA = Path(__file__).parents[1] / "data"
 METHODS = ("ft", "salun", "scrub", "msg", "ct", "cf_k")
@@ -70,7 +70,6 @@ def test_a_track_on_another_network_goes_from_training_to_lira(
     model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BENCH_DATA", str(DATA))
-    undisturbed()
     path = tmp_path / f"{model}.toml"
     path.write_text(TRACK.format(model=MODELS[model]))
     (tmp_path / "resnet50.py").write_text(RESNET50)

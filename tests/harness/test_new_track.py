@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.harness.conftest import run, undisturbed
+from tests.harness.conftest import run
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support.errors import BenchError
@@ -149,7 +149,6 @@ def test_a_folder_of_pictures_becomes_a_board_with_three_commands(
         elif label >= 3:
             folder.rmdir()
     track = str(tmp_path / "pictures.toml")
-    undisturbed()
     for command in (
         ("tracks", "new", track, "--data", str(tmp_path / "pictures")),
         ("baselines", "ft", "ga", "--track", track, "--sandbox", "process"),

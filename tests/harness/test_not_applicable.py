@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.harness.conftest import run, undisturbed
+from tests.harness.conftest import run
 from tests.harness.test_own_network import track_file
 from unlearn_bench.harness.references.references import References
 
@@ -63,7 +63,6 @@ def build(classes, channels, image_size):
 
 @pytest.mark.slow
 def test_baselines_that_do_not_apply_are_no_failure_of_the_command(tmp_path: Path) -> None:
-    undisturbed()
     track = ("--track", str(track_file(tmp_path, WITHOUT_A_HEAD)))
     result = run("baselines", "ft", "srl", *track, "--sandbox", "process")
     assert result.exit_code == 0, result.output

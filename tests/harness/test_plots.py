@@ -62,6 +62,7 @@ def test_nothing_to_draw_is_said(board: pd.DataFrame) -> None:
         ub.plot.seeds(ub.seed_rows(), "speed")
 
 
+@pytest.mark.slow
 def test_figures_are_written_twice_with_the_same_bytes(small: Path, prepared: References, tmp_path: Path) -> None:
     entry = tmp_path / "mine.py"
     entry.write_text("def unlearn(model, retain, forget, val):\n    return model\n")

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.harness.conftest import SMALL, once, run, undisturbed
+from tests.harness.conftest import SMALL, once, run
 from tests.harness.gitrepo import Repo
 from tests.harness.sealed_track import CANARY, sealed_track
 from tests.sandbox.conftest import docker_sandbox  # noqa: F401
@@ -133,7 +133,6 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     def make(place: Path) -> None:
         with pytest.MonkeyPatch.context() as patch:
-            undisturbed()
             track = sealed_track(SMALL, place, patch)
             play(track, place)
 

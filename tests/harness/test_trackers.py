@@ -65,6 +65,7 @@ def exported(*arguments: str) -> dict[str, Any]:
     return answer
 
 
+@pytest.mark.slow
 def test_an_offline_run_of_wandb_has_the_row(offline: Path) -> None:
     answer = exported("ft", "--export", "wandb")
     board, details = leaderboard("digits-resnet18"), ub.show("ft")
@@ -148,6 +149,7 @@ def test_a_server_of_mlflow_has_to_be_named() -> None:
     assert result.exit_code == 2 and "MLFLOW_TRACKING_URI is not set" in result.stderr
 
 
+@pytest.mark.slow
 def test_a_server_that_does_not_answer_ends_the_command_and_no_password_is_shown() -> None:
     address = UNREACHABLE.replace("//", "//me:hush@")
     result = run("show", "ft", "--export", "mlflow", env={"MLFLOW_TRACKING_URI": address})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import shutil
 import threading
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from tests.harness.conftest import run
+from tests.harness.conftest import once, run
 from tests.harness.test_submit import FINE_TUNE
 from unlearn_bench.harness.entries.entry import read
 from unlearn_bench.harness.probes.work import ProbedSubject, Task, side_by_side
@@ -32,12 +33,25 @@ def entry(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def with_weights(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store in which one entry ran on the tiny track and its weights are kept; to be copied."""
+
+    def make(place: Path) -> None:
+        shutil.copytree(trained, place / "home")
+        (place / "mine.py").write_text(FINE_TUNE)
+        track = str(place / "small.toml")
+        result = run("submit", str(place / "mine.py"), "--track", track, "--sandbox", "process", "--keep-weights")
+        assert result.exit_code == 0, result.output
+
+    return once(tmp_path_factory, "with-weights", make)
+
+
 @pytest.fixture
-def kept(prepared: References, small: Path, entry: Path) -> References:
+def kept(with_weights: Path, home: Path, references: References) -> References:
     """References of the tiny track with one entry whose weights are kept."""
-    result = run("submit", str(entry), "--track", str(small), "--sandbox", "process", "--keep-weights")
-    assert result.exit_code == 0, result.output
-    return prepared
+    shutil.copytree(with_weights, home)
+    return references
 
 
 def probed(small: Path, folder: Path, text: str) -> dict[str, object]:

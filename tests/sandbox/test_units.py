@@ -4,21 +4,67 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext
+from multiprocessing import forkserver
+from typing import Any
 
 import pytest
 import torch
 
+from tests.harness.forked import WarmUnits, get_context
 from unlearn_bench.sandbox import conformity, stage
-from unlearn_bench.sandbox.backends import load
+from unlearn_bench.sandbox.backends import load, names
 from unlearn_bench.sandbox.conformity.cases import FINE_TUNE
 from unlearn_bench.sandbox.inside import runner
 from unlearn_bench.sandbox.types import Job, Sandbox
 
+OF_THE_RUNNER = {
+    "unit: in place",
+    "unit: dictionaries and a copy",
+    "unit: three parameters, half",
+    "unit: wrapped again",
+    "unit: sys.exit at import",
+    "unit: no unlearn",
+    "unit: does not apply",
+    "unit: other architecture",
+    "unit: NaN",
+    "unit: one huge tensor",
+    "unit: prints a lot",
+    "unit: forges weights first",
+    "repeats itself from the seed",
+}
+"""What the runner decides inside, so that ``process`` need not start a fresh Python for it."""
+TRIED_ELSEWHERE = {
+    "unit: sys.exit at import",
+    "unit: os._exit",
+    "unit: too late",
+    "unit: memory hog",
+    "keeps the limits that it promises",
+}
+"""What the attack suite and the tests of the limits do in containers."""
 
-@pytest.mark.slow  # each starts units as the product does
-@pytest.mark.parametrize("check", [pytest.param(check, id=str(check)) for check in conformity.CHECKS])
-def test_back_end(check: conformity.ConformityCheck, backend: Sandbox) -> None:
-    check(backend)
+
+def pairs() -> list[Any]:
+    """Return the back ends and their checks."""
+    return [
+        pytest.param(name, check, id=f"{name}-{check}", marks=[pytest.mark.docker] * (name == "docker"))
+        for name in names()
+        for check in conformity.CHECKS
+        if name != "docker" or check.name not in TRIED_ELSEWHERE
+    ]
+
+
+@pytest.fixture(scope="session")
+def forked_process() -> WarmUnits:
+    """The back end ``process`` with units that are forked; its server must not lie in a folder of a check."""
+    get_context()
+    forkserver.ensure_running()
+    return WarmUnits()
+
+
+@pytest.mark.slow  # most start units as the product does
+@pytest.mark.parametrize(("backend", "check"), pairs(), indirect=["backend"])
+def test_back_end(check: conformity.ConformityCheck, backend: Sandbox, forked_process: WarmUnits) -> None:
+    check(forked_process if backend.name == "process" and check.name in OF_THE_RUNNER else backend)
 
 
 @pytest.mark.gpu

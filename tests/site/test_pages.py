@@ -70,6 +70,7 @@ def all_pages(built: Built) -> list[Path]:
     return sorted(built.place.rglob("*.html"))
 
 
+@pytest.mark.slow
 def test_the_same_store_gives_the_same_bytes(stored: Built, tmp_path: Path) -> None:
     assert run("leaderboard", "--format", "html", "--out", str(tmp_path / "again")).exit_code == 0
     for path in stored.place.rglob("*"):

@@ -32,9 +32,9 @@ def test_cf_k_takes_the_steps_of_its_authors(
 @pytest.mark.slow
 @pytest.mark.parametrize("power", [1.0, 0.5])
 def test_ff_adds_the_noise_of_its_authors(power: float, entry: Entry, original: nn.Module, digits: Digits) -> None:
-    few = loaders(tuple(tensor[:60] for tensor in digits["retain"]))
+    few = loaders(tuple(tensor[:24] for tensor in digits["retain"]))
     torch.manual_seed(3)
-    torch.randperm(60)  # the draw of at most ``max_samples``, here of all
+    torch.randperm(24)  # the draw of at most ``max_samples``, here of all
     expected = port("ff")(copy.deepcopy(original), *few * 3, alpha=1e-5, power=power)
     torch.manual_seed(3)
     found = entry("ff").unlearn(copy.deepcopy(original), *few * 3, alpha=1e-5, power=power)
