@@ -1,20 +1,23 @@
 """Many pull requests scored at once on one machine whose disk is nearly full: is anything lost, doubled or mistimed?
 
 Every ``bench score-pr`` is a process of its own, and all share one store on a small tmpfs (mounted by root) that is
-filled to 95 % first. Units run in the back end ``process``. One pull request is scored alone before, to compare times.
-Where the disk becomes full, space is freed in the end, and the commands that said so run again.
+filled to 95 % first. One pull request is scored alone before, to compare times. With ``--restart-engine`` the container
+engine is stopped once half of the units have run, and started again by the given command. In the end space is freed,
+and the commands that blamed the machine run again.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import shlex
+import signal
 import statistics
 import subprocess
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +27,7 @@ from tests.harness.conftest import SMALL, undisturbed
 from tests.harness.gitrepo import Repo, entry
 from unlearn_bench.harness.doctor import store_checks
 from unlearn_bench.harness.store.store import Store
+from unlearn_bench.harness.support.errors import EXIT_CODES
 from unlearn_bench.harness.tracks.loading import load_track
 from unlearn_bench.harness.units import unit_store
 from unlearn_bench.harness.units.records import Record
@@ -81,21 +85,56 @@ def repository(folder: Path, names: Sequence[str]) -> Repo:
     return repo
 
 
-def score(program: Path, repo: Repo, track: Path, names: Sequence[str], folder: Path) -> list[Call]:
-    """Score the pull requests of these branches at once; return the calls in the order in which they ended."""
-    start, running = time.monotonic(), {}
+@dataclass(frozen=True)
+class Setting:
+    """What all calls share."""
+
+    program: Path
+    repo: Repo
+    track: Path
+    folder: Path
+    sandbox: str
+
+
+def score(setting: Setting, names: Sequence[str], between: Callable[[], None] = lambda: None) -> list[Call]:
+    """Score the pull requests of these branches at once; return the calls in the order in which they ended.
+
+    ``between`` is called again and again meanwhile.
+    """
+    start, running, folder = time.monotonic(), {}, setting.folder
     for name in names:
-        arguments = ["--base", "main", "--head", name, "--repo", repo.path, "--track", track, "--sandbox", "process"]
+        arguments = ["--base", "main", "--head", name, "--repo", setting.repo.path]
+        arguments += ["--track", setting.track, "--sandbox", setting.sandbox]
         with (folder / f"{name}.err").open("wb") as errors:
-            command = [program, "score-pr", *arguments]
+            command = [setting.program, "score-pr", *arguments]
             running[name] = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors)
     calls = []
     while running:
         for name in [name for name, process in running.items() if process.poll() is not None]:
             code, text = running.pop(name).returncode, (folder / f"{name}.err").read_text()
             calls.append(Call(name, code, time.monotonic() - start, "waiting for" in text, text))
+        between()
         time.sleep(0.05)
     return calls
+
+
+def restart_at(command: str, pid: Path, units: Path, count: int) -> Callable[[], None]:
+    """Return a function that restarts the engine when it is first called with ``count`` records stored."""
+    restarted = False
+
+    def between() -> None:
+        nonlocal restarted
+        if restarted or sum(1 for _ in units.rglob("*.json")) < count:
+            return
+        restarted, engine = True, int(pid.read_text())
+        os.kill(engine, signal.SIGTERM)
+        while Path(f"/proc/{engine}").exists():
+            time.sleep(0.2)
+        streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        subprocess.Popen(shlex.split(command), start_new_session=True, **streams)
+        print(f"the engine was stopped and started again with {count} records stored", flush=True)
+
+    return between
 
 
 def faults(calls: Sequence[Call], records: Sequence[Record], seeds: int, alone: float) -> list[str]:
@@ -121,6 +160,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--submissions", type=int, default=20)
     parser.add_argument("--full", type=float, default=0.95, help="share of the disk that is taken before")
+    parser.add_argument("--sandbox", default="process")
+    parser.add_argument("--restart-engine", metavar="COMMAND", help="such as dockerd; goes with --sandbox docker")
+    parser.add_argument("--engine-pid", type=Path, default=Path("/var/run/docker.pid"), metavar="FILE")
     options = parser.parse_args(arguments)
     names = [f"e{number:02}" for number in range(options.submissions)]
     with tempfile.TemporaryDirectory(prefix="load-") as temporary:
@@ -128,18 +170,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
         home, program, track = folder / "home", folder / "bench", folder / "track.toml"
         track.write_text(SMALL.replace("epochs = 5", "epochs = 1"))
         os.environ |= {"BENCH_HOME": str(home), "BENCH_LOCKS": str(folder / "locks")}
-        repo = repository(folder / "repo", [ALONE, *names])
+        setting = Setting(program, repository(folder / "repo", [ALONE, *names]), track, folder, options.sandbox)
+        loaded = load_track(str(track))
         with nearly_full(home), warm_command.program(program):
             undisturbed()
             subprocess.run([program, "prepare", track], check=True, capture_output=True)
-            (first,) = score(program, repo, track, [ALONE], folder)
+            (first,) = score(setting, [ALONE])
             filler = fill(home, options.full)
-            calls = score(program, repo, track, names, folder)
+            half = loaded.protocol.seeds * (1 + len(names) // 2)
+            between = [restart_at(options.restart_engine, options.engine_pid, home / "units", half)]
+            calls = score(setting, names, *(between if options.restart_engine else ()))
             disk = os.statvfs(home)
             filler.unlink()
-            stopped = [call.name for call in calls if call.exit_code and DISK_IS_FULL in call.errors]
-            again = score(program, repo, track, stopped, folder)
-            loaded = load_track(str(track))
+            stopped = [call for call in calls if call.exit_code == EXIT_CODES["infra"]]
+            again = score(setting, [call.name for call in stopped])
             records = unit_store.seed_records(Store(), loaded)
             checks = store_checks.examine_folder(Store(home, behind=None))
             damaged = [check.text for check in checks if check.subject == "damaged"]
@@ -152,7 +196,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(
         f"{sum(call.waited for call in calls)} said for whom they wait; in the order {' '.join(c.name for c in calls)}"
     )
-    print(f"{len(stopped)} said that the disk is full, and ran again when there was space")
+    full_disk = sum(DISK_IS_FULL in call.errors for call in stopped)
+    print(f"{len(stopped)} blamed the machine, {full_disk} of them its disk, and ran again afterwards")
     print(f"{len(records)} records, {disturbed} marked as disturbed; the disk was {full:.0%} full")
     print(*(found or ["nothing lost, doubled or mistimed"]), sep="\n")
     raise SystemExit(1 if found else 0)

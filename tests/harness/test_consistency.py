@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from tests.benchmarks.consistency import simulate
+from tests.benchmarks.consistency import simulate, stored
 from tests.harness.conftest import run
 from unlearn_bench.harness.entries.entry import Entry, baseline, from_source
 from unlearn_bench.harness.executors import RunOptions
@@ -99,7 +99,7 @@ def test_work_in_shadow_units_is_judged_for_as_many_examples_as_timed_units_have
 
 
 def test_no_shipped_method_is_marked_whichever_of_its_seeds_and_splits_are_drawn(default: References) -> None:
-    found = simulate(default, 50)
+    found = simulate(stored(default), 50)
     assert len(found) == 18
     assert {name for name, draws in found.items() if max(max(shares.values()) for shares in draws) > 1} == set()
 
