@@ -15,11 +15,13 @@ import argparse
 import hashlib
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -39,6 +41,7 @@ from unlearn_bench.harness.units import unit_store
 OPERATIONS = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.chmod", "os.link")
 KILL, COUNT = "CRASH_BEFORE", "CRASH_COUNT"
 """Variables of a command: the operation before which it is killed; the file that gets the number of operations."""
+TRACK = SMALL.replace("deadline_floor = 6", "deadline_floor = 60")
 ENTRY = 'def unlearn(model, retain, *, x=0.1):\n    return model\n\n\nSEARCH_SPACE = {"x": ("uniform", 0, 1)}\n'
 EXPECTED = (0, 14, 15)
 """Exit codes of commands that end well; ``verify`` also says that it cannot tell."""
@@ -55,6 +58,8 @@ class Command:
     """What has happened before: names of commands, and of :data:`PREPARATIONS`."""
     refused: int = 0
     """The exit code with which it may refuse to write over what it wrote whole before a kill."""
+    draws: bool = False
+    """Whether digests in names of documents follow from seeds that it draws, so that only their number is known."""
 
 
 COMMANDS: Mapping[str, Command] = {
@@ -74,10 +79,10 @@ COMMANDS: Mapping[str, Command] = {
     "baselines": Command(f"baselines cf_k {RUN}", ("prepare",)),
     "tune": Command(f"tune mine.py --trials 2 {RUN}", ("prepare",)),
     "verify": Command(f"verify mine --seed 0 {RUN}", ("prepare", "submit")),
-    "audit": Command(f"audit mine.py --seeds 2 {RUN}", ("prepare",)),
+    "audit": Command(f"audit mine.py --seeds 2 {RUN}", ("prepare",), draws=True),
     "score-pr": Command(f"score-pr --base main --head pr --repo clone --out result {RUN}", ("prepare", "clone")),
     "publish": Command(
-        "publish result --track track.toml --repo clone --comment comment.md",
+        "publish result --track track.toml --repo clone --other-harness --comment comment.md",
         ("prepare", "clone", "score-pr", "no units"),
     ),
     "promote": Command("promote mine", ("unscored records",)),
@@ -168,7 +173,7 @@ class Machine:
         if place.exists():
             return place
         (place / "home").mkdir(parents=True)
-        (place / "track.toml").write_text(SMALL)
+        (place / "track.toml").write_text(TRACK)
         (place / "mine.py").write_text(ENTRY)
         os.environ["BENCH_HOME"] = str(place / "home")
         undisturbed()
@@ -235,11 +240,12 @@ PREPARATIONS: Mapping[str, Callable[[Path], object]] = {
 }
 
 
-def documents(place: Path) -> set[str]:
-    """Return the documents of the store and the files beside it."""
+def documents(place: Path, command: Command) -> Counter[str]:
+    """Return the documents of the store and the files beside it, by name."""
     paths = (path.relative_to(place) for path in place.rglob("*") if path.is_file())
     files = (path for path in paths if path.parts[0] != "home" or path.suffix == ".json")
-    return {path.as_posix() for path in files if path.suffix != PART}
+    names = (path.as_posix() for path in files if path.suffix != PART)
+    return Counter(re.sub("[0-9a-f]{16,}", "#", name) if command.draws else name for name in names)
 
 
 def kills(machine: Machine, name: str, count: int, rng: random.Random) -> list[Kill]:
@@ -250,7 +256,7 @@ def kills(machine: Machine, name: str, count: int, rng: random.Random) -> list[K
     expected = machine.run(command, place)
     if expected not in EXPECTED:
         raise SystemExit(f"{name} ends with {expected} undisturbed")
-    operations, undisturbed_files = machine.operations(), documents(place)
+    operations, undisturbed_files = machine.operations(), documents(place, command)
     found = []
     for _ in range(count):
         shutil.rmtree(place)
@@ -258,8 +264,8 @@ def kills(machine: Machine, name: str, count: int, rng: random.Random) -> list[K
         before = rng.randint(1, operations)
         machine.run(command, place, kill=before)
         damaged = [] if name == "doctor --store" else damage(place / "home")
-        code, left = machine.run(command, place), documents(place)
-        missing, more = sorted(undisturbed_files - left), sorted(left - undisturbed_files)
+        code, left = machine.run(command, place), documents(place, command)
+        missing, more = sorted((undisturbed_files - left).elements()), sorted((left - undisturbed_files).elements())
         found.append(Kill(name, before, damaged, (expected, code), missing, more))
     shutil.rmtree(place)
     return found

@@ -1,16 +1,15 @@
 """Many pull requests scored at once on one machine whose disk is nearly full: is anything lost, doubled or mistimed?
 
 Every ``bench score-pr`` is a process of its own, and all share one store on a small tmpfs (mounted by root) that is
-filled to 95 % first. One pull request is scored alone before, to compare times. With ``--restart-engine`` the container
-engine is stopped once half of the units have run, and started again by the given command. In the end space is freed,
-and the commands that blamed the machine run again.
+filled to 95 % first. One pull request is scored alone before, to compare times. With ``--restart-engine`` units
+run in containers of an engine of the script's own, which is killed and started again once half of the units have run.
+In the end space is freed, and the commands that blamed the machine run again.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import shlex
 import signal
 import statistics
 import subprocess
@@ -25,6 +24,7 @@ from pathlib import Path
 from tests.harness import warm_command
 from tests.harness.conftest import SMALL, undisturbed
 from tests.harness.gitrepo import Repo, entry
+from tests.sandbox.private_engine import PrivateEngine, private_engine
 from unlearn_bench.harness.doctor import store_checks
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support.errors import EXIT_CODES
@@ -118,23 +118,30 @@ def score(setting: Setting, names: Sequence[str], between: Callable[[], None] = 
     return calls
 
 
-def restart_at(command: str, pid: Path, units: Path, count: int) -> Callable[[], None]:
+def restart_at(engine: PrivateEngine, units: Path, count: int) -> Callable[[], None]:
     """Return a function that restarts the engine when it is first called with ``count`` records stored."""
     restarted = False
 
     def between() -> None:
         nonlocal restarted
-        if restarted or sum(1 for _ in units.rglob("*.json")) < count:
-            return
-        restarted, engine = True, int(pid.read_text())
-        os.kill(engine, signal.SIGTERM)
-        while Path(f"/proc/{engine}").exists():
-            time.sleep(0.2)
-        streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        subprocess.Popen(shlex.split(command), start_new_session=True, **streams)
-        print(f"the engine was stopped and started again with {count} records stored", flush=True)
+        if not restarted and sum(1 for _ in units.rglob("*.json")) >= count:
+            restarted = True
+            engine.send(signal.SIGKILL)
+            engine.start()
+            print(f"the engine was killed and started again with {count} records stored", flush=True)
 
     return between
+
+
+@contextmanager
+def own_engine(folder: Path, wanted: bool) -> Iterator[PrivateEngine | None]:
+    """Start an engine, and let commands use it, if it is wanted."""
+    if not wanted:
+        yield None
+        return
+    with private_engine(folder / "engine" / "root") as engine:
+        os.environ["DOCKER_HOST"] = engine.host
+        yield engine
 
 
 def faults(calls: Sequence[Call], records: Sequence[Record], seeds: int, alone: float) -> list[str]:
@@ -160,9 +167,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--submissions", type=int, default=20)
     parser.add_argument("--full", type=float, default=0.95, help="share of the disk that is taken before")
-    parser.add_argument("--sandbox", default="process")
-    parser.add_argument("--restart-engine", metavar="COMMAND", help="such as dockerd; goes with --sandbox docker")
-    parser.add_argument("--engine-pid", type=Path, default=Path("/var/run/docker.pid"), metavar="FILE")
+    parser.add_argument("--restart-engine", action="store_true", help="run in containers, and kill their engine once")
     options = parser.parse_args(arguments)
     names = [f"e{number:02}" for number in range(options.submissions)]
     with tempfile.TemporaryDirectory(prefix="load-") as temporary:
@@ -170,16 +175,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
         home, program, track = folder / "home", folder / "bench", folder / "track.toml"
         track.write_text(SMALL.replace("epochs = 5", "epochs = 1"))
         os.environ |= {"BENCH_HOME": str(home), "BENCH_LOCKS": str(folder / "locks")}
-        setting = Setting(program, repository(folder / "repo", [ALONE, *names]), track, folder, options.sandbox)
-        loaded = load_track(str(track))
-        with nearly_full(home), warm_command.program(program):
+        repo, loaded = repository(folder / "repo", [ALONE, *names]), load_track(str(track))
+        setting = Setting(program, repo, track, folder, "docker" if options.restart_engine else "process")
+        with nearly_full(home), warm_command.program(program), own_engine(folder, options.restart_engine) as engine:
             undisturbed()
             subprocess.run([program, "prepare", track], check=True, capture_output=True)
             (first,) = score(setting, [ALONE])
             filler = fill(home, options.full)
             half = loaded.protocol.seeds * (1 + len(names) // 2)
-            between = [restart_at(options.restart_engine, options.engine_pid, home / "units", half)]
-            calls = score(setting, names, *(between if options.restart_engine else ()))
+            restart = () if engine is None else (restart_at(engine, home / "units", half),)
+            calls = score(setting, names, *restart)
             disk = os.statvfs(home)
             filler.unlink()
             stopped = [call for call in calls if call.exit_code == EXIT_CODES["infra"]]
