@@ -60,7 +60,7 @@ def with_shadows(track: str) -> References:
     """Return the references of a track that extends ``track`` by a small U-LiRA protocol, and train what units need."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{track}-shadows.toml"
-        path.write_text(f'extends = "{track}"\n\n[protocol]\nlira_splits = 4\nlira_forget_sets = 2\n')
+        path.write_text(f'extends = "{track}"\n\n[protocol]\nlira_splits = 16\nlira_forget_sets = 8\n')
         references = References(load_track(str(path)), Store())
     roles = {role: None for unit in units(references, baseline("ft")) for role in (unit.original, unit.target)}
     with connected(RunOptions()) as executor:
@@ -88,7 +88,7 @@ def measured(references: References, names: Sequence[str], file: Path) -> Iterat
 
 
 def _run(references: References, entry: Entry, runner: WorkerRunner) -> dict[str, dict[str, list[float]]]:
-    share = len(references.examples.shadow_parts(0, 0)["retain"]) / references.track.splits.retain
+    share = consistency.shadow_share(references)
     numbers: dict[str, dict[str, list[float]]] = {"seed": defaultdict(list), "shadow": defaultdict(list)}
     for unit, result in runner.run(units(references, entry), DEADLINE):
         kind = "seed" if isinstance(unit, SeedUnit) else "shadow"
