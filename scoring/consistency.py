@@ -64,7 +64,7 @@ NUMBERS: Mapping[str, HeldNumber] = {
     "loss_50": HeldNumber("share of V with a loss below the median of Retrain's", 0.3, 0.5),
     "loss_75": HeldNumber("share of V with a loss below the third quartile of Retrain's", 0.3, 0.75),
     "weights": HeldNumber("distance of the weights from the original's", math.log(3), least=0.05),
-    "seconds": HeldNumber("CPU seconds for as many examples of R", math.log(3), least=0.5),
+    "seconds": HeldNumber("CPU seconds for as many examples of R and F", math.log(3), least=0.5),
 }
 
 

@@ -67,9 +67,10 @@ def command(path: Path, bundle: Path | None, as_json: bool) -> None:
 
 def _write_bundle(entry: Entry, place: Path) -> None:
     from unlearn_bench.harness.entries import package
+    from unlearn_bench.harness.support.files import write_file
 
     if not entry.is_package:
         raise click.UsageError(f"--bundle goes with a folder, and {entry.name} is a single file")
     if place.exists() and not (place.is_file() and package.is_bundle(place.read_bytes())):
         raise click.UsageError(f"{place} is there already and is no bundle; name another file")
-    place.write_bytes(entry.source)
+    write_file(place, entry.source)

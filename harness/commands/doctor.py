@@ -90,7 +90,7 @@ def _attack(sandbox: str | None, form: str) -> None:
     if form == "json":
         click.echo(json.dumps([vars(result) | {"ok": result.ok} for result in results], indent=1))
     else:
-        click.echo((attack_suite.markdown if form == "markdown" else attack_suite.summary)(results))
+        click.echo((attack_suite.markdown if form == "markdown" else attack_suite.summary)(sandbox, results))
     if conclusion := attack_suite.conclude(sandbox, results):
         click.echo(conclusion, err=form != "text")
     sys.exit(EXIT_CODES["ok" if all(result.ok for result in results) else "infra"])

@@ -18,11 +18,11 @@ from unlearn_bench.harness.commands._verbs import verb
 def command(path: Path) -> None:
     """Write a commented template that already passes every check."""
     from unlearn_bench.harness.support.errors import USAGE, BenchError
+    from unlearn_bench.harness.support.files import write_new
 
     template = Path(__file__).parents[2] / "submissions" / "template.py"
     try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(template.read_text(encoding="utf-8"))
+        write_new(path, template.read_bytes())
     except FileExistsError:
         raise BenchError(f"{path} exists already", "your command", "choose another name", USAGE) from None
     except OSError as error:

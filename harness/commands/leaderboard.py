@@ -138,9 +138,10 @@ def command(
 
 def _put(content: bytes, out: Path | None, name: str) -> None:
     """Print a form of a board, or write it into a folder."""
+    from unlearn_bench.harness.support.files import write_file
+
     if out is None:
         click.echo(content.decode(), nl=False)
         return
-    out.mkdir(parents=True, exist_ok=True)
-    (out / name).write_bytes(content)
+    write_file(out / name, content)
     click.echo(f"wrote {out / name}")

@@ -8,7 +8,10 @@ import secrets
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
+
+import docker
 
 from unlearn_bench.harness.entries import entry as entries
 from unlearn_bench.harness.references.references import References
@@ -20,8 +23,9 @@ from unlearn_bench.harness.units.slots import Slot
 from unlearn_bench.harness.units.unit_kinds import SeedUnit
 from unlearn_bench.harness.units.unit_run import UnitContext, attempt
 from unlearn_bench.sandbox import backends, limit_checks, suite, trust
+from unlearn_bench.sandbox.backends.docker import Docker
 from unlearn_bench.sandbox.engine import remains
-from unlearn_bench.sandbox.engine.facts import facts
+from unlearn_bench.sandbox.engine.client import connect
 from unlearn_bench.sandbox.suite import AttackOutcome
 from unlearn_bench.sandbox.tiny import MODEL, tiny_job
 from unlearn_bench.sandbox.types import LIMITS, Limits, Sandbox
@@ -57,7 +61,7 @@ def run(sandbox: str | None = None) -> Iterator[AttackOutcome]:
     """
     backend = attacked(sandbox)
     run_id = f"attacks-{secrets.token_hex(4)}"
-    with remains.engine() as client, tiny_job(b"", Limits(deadline=0), run_id=run_id) as job:
+    with remains.engine(_connection(backend)) as client, tiny_job(b"", Limits(deadline=0), run_id=run_id) as job:
         before = remains.look(client, suite.sources())
         yield from statically_refused()
         yield from suite.run(backend, job)
@@ -101,6 +105,11 @@ def attacked(sandbox: str | None) -> Sandbox:
         raise BenchError(error.what, "this machine", error.remedy, EXIT_CODES["infra"]) from None
 
 
+def _connection(backend: Sandbox) -> AbstractContextManager[docker.DockerClient]:
+    """Return a client of the engine of a back end, or of Docker where it has none."""
+    return backend.connection() if isinstance(backend, Docker) else connect()
+
+
 def statically_refused() -> Iterator[AttackOutcome]:
     """Yield the outcomes of submissions that no sandbox sees; they are made here, as none can be kept as a file."""
     with tempfile.TemporaryDirectory() as folder:
@@ -142,7 +151,7 @@ def line(result: AttackOutcome) -> str:
     return f"{text} {result.seconds:6.1f} s" + (f"  → {result.why}" if result.why else "")
 
 
-def markdown(results: Sequence[AttackOutcome]) -> str:
+def markdown(sandbox: str | None, results: Sequence[AttackOutcome]) -> str:
     """Return the table of docs/sandbox.md: one row per attack file, with the slowest of its units."""
     rows: dict[str, list[AttackOutcome]] = {}
     for result in results:
@@ -153,14 +162,15 @@ def markdown(results: Sequence[AttackOutcome]) -> str:
         expected = ", ".join(dict.fromkeys(unit.expected for unit in units))
         status = ", ".join(dict.fromkeys(unit.status for unit in units))
         lines.append(f"| {name}{times} | {expected} | {status} | {max(unit.seconds for unit in units):.1f} |")
-    return "\n".join([MARKERS[0], summary(results), "", *lines, MARKERS[1]])
+    return "\n".join([MARKERS[0], summary(sandbox, results), "", *lines, MARKERS[1]])
 
 
-def summary(results: Sequence[AttackOutcome]) -> str:
-    """Return how many attacks deviated, and on which machine and day."""
+def summary(sandbox: str | None, results: Sequence[AttackOutcome]) -> str:
+    """Return how many attacks on a back end deviated, and on which machine and day."""
     machine, deviations = hardware(), sum(not result.ok for result in results)
-    engine = facts()
-    day = datetime.date.today().isoformat()
-    platform = f"{machine['cpu']}, {machine['cores']} cores, {machine['system']}"
-    platform += f", engine {engine.info['ServerVersion']}" if engine else ""
+    backend, day = attacked(sandbox), datetime.date.today().isoformat()
+    platform = f"{machine['cpu']}, {machine['cores']} cores, {machine['system']}, {backend.name}"
+    if isinstance(backend, Docker):
+        with remains.engine(backend.connection()) as client:
+            platform += f" {client.version()['Version']}" if client else ""
     return f"{len(results)} attacks and controls, {deviations} deviations; {platform}; {day}."

@@ -128,9 +128,17 @@ def shadow_values(references: References, record: ShadowRecord) -> Values:
     if expected.get("retain", 0.0) < LEARNT:
         values = {name: numbers for name, numbers in values.items() if name == "weights"}
     if record.cpu_seconds is not None:
-        share = len(references.examples.shadow_parts(0, 0)["retain"]) / references.track.splits.retain
-        values["seconds"] = [record.cpu_seconds / share]
+        values["seconds"] = [record.cpu_seconds / shadow_share(references)]
     return values
+
+
+def shadow_share(references: References) -> float:
+    """Return how many examples of R and F a shadow unit has for each of a seed unit.
+
+    Of R alone would not do: some methods' work is on F, of which a shadow unit may have more.
+    """
+    parts, splits = references.examples.shadow_parts(0, 0), references.track.splits
+    return (len(parts["retain"]) + len(parts["forget"])) / (splits.retain + splits.forget)
 
 
 class _Behaving(Protocol):

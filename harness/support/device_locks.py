@@ -2,13 +2,15 @@
 
 A lock per core and GPU is a file, held by ``flock``: shared by everything that runs there untimed or is only starting,
 exclusive for a unit while it is timed. The kernel frees the locks of a process that dies. A unit that waits for a
-device holds the device's ``.next`` file, so that no later one goes first.
+device holds the device's ``.next`` file, so that no later one goes first. Few timed units start at a time, since dozens
+would slow each other down until none is ready in time.
 """
 
 from __future__ import annotations
 
 import errno
 import fcntl
+import itertools
 import logging
 import os
 import threading
@@ -30,6 +32,8 @@ PATIENCE = 3600.0
 VISIBLE = 2.0
 """Seconds after which a message names the process that is waited for."""
 POLL = 0.02
+STARTS = 4
+"""Timed units that may be starting on a device."""
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF)
 """How file systems refuse ``flock``; NFS says ``EBADF`` of a file that is open for reading only."""
 
@@ -47,6 +51,9 @@ def cores(numbers: Sequence[int]) -> tuple[str, ...]:
 def gpu(device: str) -> str:
     """Return the name of a GPU (``cuda:0``) as a device."""
     return device.replace(":", "-")
+
+
+_started = itertools.count()
 
 
 @dataclass
@@ -67,6 +74,10 @@ class DeviceLocks:
             BenchError: the device did not become free within ``PATIENCE``.
         """
         with ExitStack() as shared:
+            if self.timed:
+                queue = (os.getpid() + next(_started)) % STARTS
+                for device in sorted(self.devices):
+                    shared.enter_context(self._held(f"{device}.start-{queue}", fcntl.LOCK_EX))
             self._share(shared)
             yield Clock(self, shared) if self.timed else nullcontext()
 

@@ -30,6 +30,21 @@ def write_file(path: Path, content: bytes) -> None:
         _write(path, content)
 
 
+def write_new(path: Path, content: bytes, mode: int = 0o644) -> None:
+    """Write a file that must not be there yet; one that is there is never touched, nor is there ever a part of one.
+
+    Raises:
+        FileExistsError: it is there.
+        OSError: it cannot be written.
+    """
+    temporary = _part(path, content, mode)
+    try:
+        path.hardlink_to(temporary)
+    finally:
+        temporary.unlink()
+    sync_folder(path.parent)
+
+
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
     """Raise ``Unwritable`` if ``path`` cannot be written because its disk is full or may not be written."""
@@ -79,18 +94,28 @@ def sha256_of(path: Path) -> str:
 
 def _write(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=PART)
+    temporary = _part(path, content, 0o644)
+    try:
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def _part(path: Path, content: bytes, mode: int) -> Path:
+    """Write a file beside ``path``, to be moved there; none stays if that fails."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=PART)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
+        Path(name).chmod(mode)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        Path(name).unlink(missing_ok=True)
         raise
-    sync_folder(path.parent)
+    return Path(name)
 
 
 def sync_folder(folder: Path) -> None:

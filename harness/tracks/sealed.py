@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from unlearn_bench.harness.support.errors import TrackError
+from unlearn_bench.harness.support.files import write_new
 from unlearn_bench.harness.tracks.toml_text import toml_text
 
 VARIABLE = "BENCH_SECRETS"
@@ -122,10 +123,10 @@ def write(secret: Secret, name: str, path: Path) -> None:
                 f"{path} would lie inside the git work tree {parent}", "keep secrets outside of repositories"
             )
     try:
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(secret.text(name))
+        write_new(path, secret.text(name).encode(), mode=0o600)
     except FileExistsError:
-        raise TrackError(f"{path} is there already", "a secret is never overwritten: name another file") from None
+        remedy = "a secret is never overwritten: name another file, or delete this one if no track was sealed with it"
+        raise TrackError(f"{path} is there already", remedy) from None
     except OSError as error:
         raise TrackError(f"{path} cannot be written: {error.strerror}", "name a file in a folder of yours") from None
 

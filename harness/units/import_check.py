@@ -56,7 +56,7 @@ def run(context: UnitContext, entry: Entry, slot: Slot) -> Outcome:
         cpus=slot.cores,
         run_id=context.run_id,
     )
-    with DeviceLocks(slot.devices, stop=context.stop).hold() as clock:
+    with DeviceLocks(slot.devices, slot.timed, context.stop).hold() as clock:
         return replace(context.sandbox.run(job, clock, context.stop), weights=None)
 
 

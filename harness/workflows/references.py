@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from unlearn_bench.harness.results import scores
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support.digests import file_digest
 from unlearn_bench.harness.support.errors import USAGE, BenchError
+from unlearn_bench.harness.support.files import write_file
 from unlearn_bench.harness.support.progress import Observer
 from unlearn_bench.harness.tracks.loading import load_track
 from unlearn_bench.harness.units import disclosure, shadow_units, unit_store
@@ -196,8 +198,7 @@ def export_references(track: str, folder: Path, observer: Observer, *, secret: P
     with observer.progress(f"writing {references.track.name}", len(kept), "models") as progress:
         for role in kept:
             path = folder / role.kind / f"{role.seed}.safetensors"
-            path.parent.mkdir(exist_ok=True)
-            path.write_bytes(references.weights(role))
+            write_file(path, references.weights(role))
             written.append(path)
             progress.step()
     return [*written, *_export_arrays(references, folder)]
@@ -213,7 +214,9 @@ def _export_arrays(references: References, folder: Path) -> list[Path]:
     if track.protocol.lira_splits:
         arrays["shadows"] = {role.name: examples.training_set(role) for role in shadow_roles(track)}
     for name, content in arrays.items():
-        np.savez(folder / f"{name}.npz", **content)  # type: ignore[arg-type]
+        archive = io.BytesIO()
+        np.savez(archive, **content)  # type: ignore[arg-type]
+        write_file(folder / f"{name}.npz", archive.getvalue())
     return [folder / f"{name}.npz" for name in arrays]
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unlearn_bench.harness.support.errors import USAGE, BenchError, TrackError
-from unlearn_bench.harness.support.files import write_file
+from unlearn_bench.harness.support.files import write_file, write_new
 from unlearn_bench.harness.tracks import sealed
 from unlearn_bench.harness.tracks.loading import commitment_of, parse_track, read_track
 from unlearn_bench.harness.tracks.toml_text import toml_text
@@ -77,8 +77,7 @@ def reveal(track: str, secret: Path | None = None, out: Path | None = None) -> R
 def _write_new(path: Path, text: str) -> None:
     remedy = "name a new file with --out"
     try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(text)
+        write_new(path, text.encode())
     except FileExistsError:
         raise BenchError(
             f"{path} is there already, and may be the secret itself", "your command", remedy, USAGE

@@ -57,7 +57,7 @@ class Docker:
     def unavailable(self, model: Mapping[str, Any], device: str) -> str | None:
         """Return why such a job cannot run here, with the remedy after a semicolon; ``None`` if it can."""
         try:
-            with self._connect() as client:
+            with self.connection() as client:
                 client.ping()
                 return self._unfit(client.info()) or _missing_image(client, model, device)
         except FAILURES:
@@ -70,7 +70,7 @@ class Docker:
         environment: dict[str, Any] = {"backend": self.name, "trusted": self.trusted}
         name = f"unlearn-bench-{secrets.token_hex(8)}"
         try:
-            with self._connect() as client, stage.staged(job) as folder:
+            with self.connection() as client, stage.staged(job) as folder:
                 for container in tuple(self._unremoved):
                     _remove(client, container)
                     self._unremoved.discard(container)
@@ -101,7 +101,7 @@ class Docker:
         """Remove containers and stage folders whose harness is dead; see ``sandbox.engine.reap``."""
         folders = len(stage.reap())
         try:
-            with self._connect() as client:
+            with self.connection() as client:
                 return folders + len(reap(client))
         except FAILURES:
             return folders  # an engine that does not answer fails the next unit, with its reason
@@ -112,8 +112,8 @@ class Docker:
             return f"the engine has no control over {', '.join(missing)} and would ignore these limits; {self.advice}"
         return _unknown_runtime(info, self.runtime)
 
-    def _connect(self) -> AbstractContextManager[docker.DockerClient]:
-        """Return a client of the engine."""
+    def connection(self) -> AbstractContextManager[docker.DockerClient]:
+        """Return a client of the engine that makes the containers."""
         return connect()
 
     def _settings(self, job: Job, image: str, folder: Path, info: Mapping[str, Any]) -> dict[str, Any]:

@@ -102,7 +102,7 @@ class Podman(Docker):
         """Remove containers, volumes and stage folders whose harness is dead; see ``sandbox.engine.reap``."""
         removed = super().reap()
         try:
-            with self._connect() as client:
+            with self.connection() as client:
                 return removed + len(reap_volumes(client))
         except FAILURES:
             return removed
@@ -119,7 +119,7 @@ class Podman(Docker):
     @cached_property
     def _engine(self) -> PodmanEngine:
         """The engine that answers, or one of which nothing is known."""
-        with suppress(*FAILURES), self._connect() as client:
+        with suppress(*FAILURES), self.connection() as client:
             answer = client.api.get(f"{client.api.base_url}/v4.0.0/libpod/info")
             answer.raise_for_status()
             return PodmanEngine.read(answer.json())
@@ -128,7 +128,8 @@ class Podman(Docker):
     def _unfit(self, info: Mapping[str, Any]) -> str | None:
         return None  # what it cannot limit is not promised
 
-    def _connect(self) -> AbstractContextManager[docker.DockerClient]:
+    def connection(self) -> AbstractContextManager[docker.DockerClient]:
+        """Return a client of Podman."""
         return connect(address())
 
     def _settings(self, job: Job, image: str, folder: Path, info: Mapping[str, Any]) -> dict[str, Any]:

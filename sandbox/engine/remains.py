@@ -12,13 +12,13 @@ import tempfile
 import threading
 import time
 from collections.abc import Collection, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import docker
 
-from unlearn_bench.sandbox.engine.client import FAILURES, connect
+from unlearn_bench.sandbox.engine.client import FAILURES
 from unlearn_bench.sandbox.engine.reap import OWNER_LABEL, labels
 from unlearn_bench.sandbox.engine.settings import USER
 from unlearn_bench.sandbox.family import USERS
@@ -58,11 +58,11 @@ class Machine:
 
 
 @contextmanager
-def engine() -> Iterator[docker.DockerClient | None]:
-    """Yield a client of the container engine for this purpose only, or ``None`` if no engine answers."""
+def engine(connection: AbstractContextManager[docker.DockerClient]) -> Iterator[docker.DockerClient | None]:
+    """Yield a client of a container engine for this purpose only, or ``None`` if the engine does not answer."""
     with ExitStack() as stack:
         try:
-            client = stack.enter_context(connect())
+            client = stack.enter_context(connection)
             client.ping()
         except FAILURES:
             client = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,8 @@ from unlearn_bench.harness.cli import bench
 from unlearn_bench.harness.doctor import attack_suite
 from unlearn_bench.harness.entries import entry
 from unlearn_bench.sandbox import backends, suite
+from unlearn_bench.sandbox.backends import podman
+from unlearn_bench.sandbox.engine import remains
 from unlearn_bench.sandbox.suite import AttackOutcome
 from unlearn_bench.sandbox.tiny import MODEL
 
@@ -53,7 +56,7 @@ def test_the_command_reports_and_fails(
         yield from results
 
     monkeypatch.setattr(attack_suite, "run", run)
-    monkeypatch.setattr(attack_suite, "summary", lambda results: "summary")
+    monkeypatch.setattr(attack_suite, "summary", lambda sandbox, results: "summary")
     text = CliRunner().invoke(bench, ["doctor", "--attacks"])
     assert text.exit_code == code and "ok    good" in text.stdout
     assert ("FAIL  many[b]" in text.stdout) == (BAD in results) == ("ended as ok, not invalid" in text.stdout)
@@ -65,8 +68,8 @@ def test_the_command_reports_and_fails(
 
 
 def test_units_of_one_file_are_one_row(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attack_suite, "summary", lambda results: "summary")
-    table = attack_suite.markdown([GOOD, BAD, AttackOutcome("many[a]", "invalid", "invalid", 7.0, "")])
+    monkeypatch.setattr(attack_suite, "summary", lambda sandbox, results: "summary")
+    table = attack_suite.markdown(None, [GOOD, BAD, AttackOutcome("many[a]", "invalid", "invalid", 7.0, "")])
     assert "| good | crash | crash | 1.2 |\n| many × 2 | invalid | ok, invalid | 7.0 |" in table
 
 
@@ -99,3 +102,20 @@ def test_outputs_that_overflow_are_refused_where_they_are_inferred() -> None:
         pytest.skip(reason)
     result = attack_suite.outputs(backend, "attack-outputs")
     assert result.ok and result.status == "invalid", result
+
+
+def test_what_is_left_is_asked_of_the_engine_that_is_attacked(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def engine(connection: AbstractContextManager[str]) -> None:
+        with connection as address:
+            asked.append(address)
+        raise InterruptedError
+
+    monkeypatch.setenv("CONTAINER_HOST", "tcp://127.0.0.1:9")
+    monkeypatch.setattr(attack_suite, "attacked", lambda name: podman.Podman())
+    monkeypatch.setattr(podman, "connect", nullcontext)
+    monkeypatch.setattr(remains, "engine", engine)
+    with pytest.raises(InterruptedError):
+        next(attack_suite.run("podman"))
+    assert asked == ["tcp://127.0.0.1:9"]

@@ -285,7 +285,7 @@ def test_an_entry_that_acts_differently_where_it_recognises_a_shadow_unit_has_no
         result = run("submit", str(entry), *track, "--sandbox", "process", "--lira")
         assert result.exit_code == 0, result.output
     rows = {row["entry"]: row for row in json.loads(run("leaderboard", *track, "--format", "json").stdout)["rows"]}
-    assert "CPU seconds for as many examples of R is" in rows["retrains"]["inconsistent"]
+    assert "CPU seconds for as many examples of R and F is" in rows["retrains"]["inconsistent"]
     assert " in shadow units and " in rows["destroys"]["inconsistent"]
     for name in ("retrains", "destroys"):
         assert rows[name]["state"] == "inconsistent" and rows[name]["position"] is None and rows[name]["G1"] == 0

@@ -6,13 +6,14 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from tests.benchmarks.consistency import simulate
+from tests.benchmarks.consistency import simulate, stored
 from tests.harness.conftest import run
 from unlearn_bench.harness.entries.entry import Entry, baseline, from_source
 from unlearn_bench.harness.executors import RunOptions
@@ -90,16 +91,23 @@ def foreign(name: str = "mine") -> Entry:
     return from_source(name, b"def unlearn(model, retain):\n    return model\n")
 
 
+def test_a_method_whose_work_is_on_f_may_do_more_where_shadow_units_have_more_of_it(small: Path) -> None:
+    references = References(load_track(str(small)), Store())
+    parts, splits = references.examples.shadow_parts(0, 0), references.track.splits
+    assert len(parts["forget"]) / splits.forget == 1 and len(parts["retain"]) / splits.retain == 1 / 3
+    assert consistency.shadow_share(references) == 0.5
+
+
 def test_work_in_shadow_units_is_judged_for_as_many_examples_as_timed_units_have(default: References) -> None:
     record = attacked(default, foreign(), 1.0, 3.1 * SHARE)
     numbers = scores.entry_shadow_scores(default, record)
     why = consistency.of_shadows(default, None, record, numbers).inconsistent
-    assert why == "CPU seconds for as many examples of R is 3.10 in shadow units and 1.00 in timed ones"
+    assert why == "CPU seconds for as many examples of R and F is 3.10 in shadow units and 1.00 in timed ones"
     assert consistency.of_shadows(default, None, replace(record, cpu_seconds=2.9 * SHARE), numbers) == ShadowFaults()
 
 
 def test_no_shipped_method_is_marked_whichever_of_its_seeds_and_splits_are_drawn(default: References) -> None:
-    found = simulate(default, 50)
+    found = simulate(stored(default), 50)
     assert len(found) == 18
     assert {name for name, draws in found.items() if max(max(shares.values()) for shares in draws) > 1} == set()
 
@@ -121,9 +129,8 @@ def test_u_lira_of_a_marked_row_is_shown_and_does_not_count(default: References)
     cheat, honest = rows.loc["cheat"], rows.loc["honest"]
     assert not honest["inconsistent"] and honest["position"] > 0
     assert honest["provisional"] == "no probe has looked at all of its models", "only the probes are missing"
-    assert (
-        cheat["inconsistent"] == "CPU seconds for as many examples of R is 8.00 in shadow units and 1.00 in timed ones"
-    )
+    why = "CPU seconds for as many examples of R and F is 8.00 in shadow units and 1.00 in timed ones"
+    assert cheat["inconsistent"] == why
     assert (cheat["state"], cheat["reason"]) == ("inconsistent", cheat["inconsistent"])
     assert pd.isna(cheat["position"]) and pd.isna(cheat["group_forgetting"]) and cheat["G1"] == 0
     assert cheat["ulira"] == pytest.approx(honest["ulira"]), "what was measured is still shown"
@@ -224,7 +231,7 @@ def test_swapped_units_are_held_to_the_seed_units(default: References) -> None:
     assert consistency.faults(default, board_entry, None, ShadowFaults()) == {}
     list(swap_units.run(default, swap_units.pending(default, entry), costs))
     assert consistency.faults(default, board_entry, None, ShadowFaults()) == {
-        "SWAP": "CPU seconds for as many examples of R is 4.00 in swapped units and 1.00 in timed ones"
+        "SWAP": "CPU seconds for as many examples of R and F is 4.00 in swapped units and 1.00 in timed ones"
     }
     units = [SwapUnit(entry, default.track, seed) for seed in range(10)]
     list(swap_units.run(default, units, Ruined(default, SwapUnit, 1.0)))

@@ -12,7 +12,7 @@ from tests.harness import warm_command
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["disqualify", "clean"])
+@pytest.mark.parametrize("name", ["disqualify", "clean", "check --bundle"])
 def test_a_kill_before_any_operation_loses_and_doubles_nothing(tmp_path: Path, name: str) -> None:
     program = tmp_path / "bench"
     with warm_command.program(program, crash.armed):

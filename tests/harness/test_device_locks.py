@@ -54,6 +54,22 @@ def test_a_timed_unit_is_alone_and_starts_overlap() -> None:
     assert state["most starting"] > 1
 
 
+def test_few_timed_units_start_at_once() -> None:
+    starting: set[int] = set()
+    most = []
+
+    def unit(number: int) -> None:
+        with DeviceLocks(("cpu-0",), timed=True).hold():
+            starting.add(number)
+            most.append(len(starting))
+            time.sleep(0.01)
+            starting.remove(number)
+
+    with ThreadPoolExecutor(12) as pool:
+        list(pool.map(unit, range(24), timeout=60))
+    assert 1 < max(most) <= device_locks.STARTS
+
+
 def test_an_error_on_the_clock_frees_it() -> None:
     turns = DeviceLocks(("cpu-0",), timed=True)
     with pytest.raises(RuntimeError), turns.hold() as clock, clock:

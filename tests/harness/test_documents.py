@@ -124,7 +124,7 @@ def test_an_unknown_key_in_what_is_added_to_a_store_leaves_the_board_as_it_is(ho
     before = [run(*command).stdout for command in commands]
     assert (
         '"state": "disqualified"' in before[0].replace('":"', '": "')
-        and "CPU seconds for as many examples of R is 9.00" in before[1]
+        and "CPU seconds for as many examples of R and F is 9.00" in before[1]
     )
     for kind in [path.name for path in home.iterdir()]:
         extend(home, kind)
