@@ -127,10 +127,10 @@ def shares(readings: Sequence[Reading]) -> list[Share]:
 
 
 def groups(readings: Sequence[Reading], draws: Mapping[str, Draws]) -> NDArray[np.int8]:
-    """Return the group in each resample [k] of an entry's units, -1 without an attack; ``draws`` [k, n] by unit."""
+    """Return the group in each resample [k] of an entry's units, -1 without an attack; ``draws`` [n, k] by unit."""
     powerful = telling(readings)
     if not powerful:
-        return np.full(len(next(iter(draws.values()))), -1, dtype=np.int8)
+        return np.full(next(iter(draws.values())).shape[1], -1, dtype=np.int8)
     value, low, _ = _ends(powerful, draws)
     worst = np.lexsort((value, low), axis=0)[-1]
     resamples = np.arange(value.shape[1])
@@ -172,20 +172,23 @@ def _ratio(reading: Reading, attacks: int, draws: Mapping[str, Draws]) -> tuple[
     without an error.
     """
     from_null, whole = reading.entry - reading.null, reading.original - reading.null
-    drawn = draws.get(reading.unit, np.arange(len(whole))[None])
-    from_null, whole = from_null[drawn], whole[drawn]
-    scale = whole.mean(axis=1, keepdims=True)
-    ratio = from_null.mean(axis=1, keepdims=True) / scale
-    return ratio[:, 0], _half_width((from_null - ratio * whole) / scale, attacks, reading.stretch)
+    drawn = draws.get(reading.unit, np.arange(len(whole))[:, None])
+    from_null, whole = from_null[drawn], whole[drawn]  # [n, resamples]: sums over few units are fast along this axis
+    scale = whole.mean(axis=0)
+    ratio = from_null.mean(axis=0) / scale
+    whole *= ratio
+    from_null -= whole
+    from_null /= scale
+    return ratio, _half_width(from_null, attacks, reading.stretch)
 
 
 def _half_width(values: Array, attacks: int, stretch: float) -> Array:
-    """Half of the interval of the mean of ``values`` [..., n], Bonferroni's correction for ``attacks`` included."""
-    n = values.shape[-1]
+    """Half of the interval of the mean of ``values`` [n, ...], Bonferroni's correction for ``attacks`` included."""
+    n = values.shape[0]
     if n < 2:
-        return np.full(values.shape[:-1], np.inf)
+        return np.full(values.shape[1:], np.inf)
     quantile = stdtrit(n - 1, 1 - (1 - LEVEL) / (2 * attacks))
-    return np.asarray(stretch * quantile * values.std(axis=-1, ddof=1) / np.sqrt(n))
+    return np.asarray(stretch * quantile * values.std(axis=0, ddof=1) / np.sqrt(n))
 
 
 def _groups(value: Array, low: Array) -> NDArray[np.intp]:

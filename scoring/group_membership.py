@@ -109,15 +109,15 @@ def _forgetting_codes(
 ) -> NDArray[np.int8]:
     """Return codes of the usable entries [draws, entries] from what attacks read of them."""
     lengths = {len(each.entry) for of_entry in readings for each in of_entry if each.unit == "pair"}
-    uniform = rng.random((len(seed_draws) - 1, max(lengths, default=0)))
-    codes = np.full((len(seed_draws), len(readings)), NONE, dtype=np.int8)
-    for column, of_entry in enumerate(readings):
+    uniform = np.ascontiguousarray(rng.random((len(seed_draws) - 1, max(lengths, default=0))).T)
+    by_seed = np.ascontiguousarray(seed_draws.T)
+    codes = np.full((len(readings), len(seed_draws)), NONE, dtype=np.int8)
+    for entry_codes, of_entry in zip(codes, readings, strict=True):
         pairs = next((len(each.entry) for each in of_entry if each.unit == "pair"), 0)
-        drawn = (uniform[:, :pairs] * pairs).astype(np.intp)
-        draws = {"seed": seed_draws, "pair": np.vstack([np.arange(pairs), drawn])}
-        of_draws = forgetting_groups(of_entry, draws)
-        codes[:, column] = np.where(of_draws < 0, NONE, of_draws)
-    return codes
+        drawn = (uniform[:pairs] * pairs).astype(np.intp)
+        of_draws = forgetting_groups(of_entry, {"seed": by_seed, "pair": np.hstack([np.arange(pairs)[:, None], drawn])})
+        entry_codes[:] = np.where(of_draws < 0, NONE, of_draws)
+    return np.ascontiguousarray(codes.T)
 
 
 def _means(rows: pd.DataFrame, entries: pd.Index, metric: Metric, draws: NDArray[np.intp]) -> NDArray[np.float64]:

@@ -69,6 +69,7 @@ def of_models(corruption: str = "") -> tuple[Metric, ...]:
     return tuple(each for each in metrics() if each.reads == "model" and each.applies(corruption))
 
 
+@cache
 def by_weight() -> tuple[Metric, ...]:
     """All metrics in the order for people: the ranked ones, attacks, the rest."""
 

@@ -31,15 +31,12 @@ def positions(keys_of_entries: Ints) -> tuple[Ints, Ints]:
     independent boards, such as resamples.
     """
     *boards, entries = keys_of_entries.shape
-    rows = keys_of_entries.reshape(int(np.prod(boards)), entries)
-    ordered = np.sort(-rows, axis=1)
-    # one sorted vector for all boards, each in a range of its own
-    span = int(np.abs(rows).max(initial=0)) + 1
-    offset = np.arange(len(rows))[:, None] * 2 * span
-    line, values = (ordered + offset).ravel(), -rows + offset
-    start = np.arange(len(rows))[:, None] * rows.shape[1]
-    first = np.searchsorted(line, values, side="left") - start + 1
-    last = np.searchsorted(line, values, side="right") - start
+    rows = -keys_of_entries.reshape(int(np.prod(boards)), entries)
+    first, last = np.empty_like(rows), np.empty_like(rows)
+    for row, lowest, highest in zip(rows, first, last, strict=True):
+        ordered = np.sort(row)
+        lowest[:] = np.searchsorted(ordered, row, side="left") + 1
+        highest[:] = np.searchsorted(ordered, row, side="right")
     return first.reshape(keys_of_entries.shape), last.reshape(keys_of_entries.shape)
 
 

@@ -12,7 +12,7 @@ import logging
 import lzma
 import os
 import shutil
-from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -155,7 +155,7 @@ class Store:
                 return _document(str(root), f"{kind}/{name}")
         return None
 
-    def once(self, key: tuple[Hashable, ...], make: Callable[[], T]) -> T:
+    def once(self, key: tuple[object, ...], make: Callable[[], T]) -> T:
         """Return what follows from documents: ``make()``, which a :class:`Snapshot` calls once for each key."""
         return make()
 
@@ -243,7 +243,7 @@ class Snapshot(Store):
         super().__init__(root, behind)
         self._kinds: dict[str, dict[str, str | dict[str, Any]]] = {}
         """Kind → name → the document, or before it is read the root that has it."""
-        self._made: dict[tuple[Hashable, ...], Any] = {}
+        self._made: dict[tuple[object, ...], Any] = {}
 
     def __reduce__(self) -> tuple[type[Snapshot], tuple[Path | None, ...]]:
         return Snapshot, (self._roots[0], self._roots[1] if len(self._roots) > 1 else None)
@@ -257,7 +257,7 @@ class Snapshot(Store):
         """Return a document, or ``None`` where there was none when its kind was first asked for."""
         return self._parsed(kind, name) if name in self._of_kind(kind) else None
 
-    def once(self, key: tuple[Hashable, ...], make: Callable[[], T]) -> T:
+    def once(self, key: tuple[object, ...], make: Callable[[], T]) -> T:
         """Return what follows from documents: ``make()``, called once for each key until something is written."""
         if key not in self._made:
             made = make()

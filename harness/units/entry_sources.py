@@ -39,6 +39,10 @@ def keep(store: Store, entry: Entry) -> None:
 
 def find(store: Store, record: Record) -> Entry | None:
     """Return the entry that left a record, with its default parameters; ``None`` where its source was not kept."""
+    return store.once((KIND, record.name, record.sha256), lambda: _find(store, record))
+
+
+def _find(store: Store, record: Record) -> Entry | None:
     method = record.name.removesuffix(ORACLE_FREE)
     if method in baseline_names() and (shipped := baseline(method)).sha256 == record.sha256:
         return shipped

@@ -47,6 +47,7 @@ class Page(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.elements.append((tag, dict(attrs)))
         if tag == "tr":
+            self._end_row()
             self._row, self._name = [], (dict(attrs).get("id") or "").removeprefix("row-")
         elif tag == "th" and (key := dict(attrs).get("data-key")):
             self._keys.append(key)
@@ -54,11 +55,14 @@ class Page(HTMLParser):
             self._row.append("")
 
     def handle_endtag(self, tag: str) -> None:
-        if tag == "tr":
-            if self._name and self._row:
-                cells = [" ".join(cell.split()) for cell in self._row]
-                self.rows[self._name] = dict(zip(self._keys, cells, strict=True))
-            self._row = None
+        if tag in ("tr", "tbody"):
+            self._end_row()
+
+    def _end_row(self) -> None:
+        if self._name and self._row:
+            cells = [" ".join(cell.split()) for cell in self._row]
+            self.rows[self._name] = dict(zip(self._keys, cells, strict=True))
+        self._row, self._name = None, ""
 
     def handle_data(self, data: str) -> None:
         self.text += data
