@@ -102,10 +102,10 @@ def test_an_entry_fitted_to_the_public_splits_is_found_out_and_an_honest_one_is_
         assert result.exit_code == 0, result.output
         assert f"audit of {name}: 4 runs on the public seeds, 5 on fresh ones" in result.stderr
         verdicts[name] = json.loads(result.stdout)
-        again = run(*command)
-        assert "units:" not in again.stderr and "reference models to train" not in again.stderr, "it resumes"
-        assert again.stdout.splitlines()[-1].startswith("verdict: ")
-        assert all(len(line) <= 100 for line in again.stdout.splitlines())
+    again = run(*command)
+    assert "units:" not in again.stderr and "reference models to train" not in again.stderr, "it resumes"
+    assert again.stdout.splitlines()[-1].startswith("verdict: ")
+    assert all(len(line) <= 100 for line in again.stdout.splitlines())
     assert "indisc" in verdicts["fitted"]["fitted"]
     assert not {"retdev", "indisc"} & set(verdicts["honest"]["fitted"])  # times of a busy machine are another matter
     by_metric = {one["metric"]: one for one in verdicts["fitted"]["changes"]}

@@ -55,7 +55,7 @@ def test_it_ends_with_the_model_of_a_training_without_a_break(
     small_track: Track, task: Sequence[Role], changes: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(checkpoints, "EVERY", 0.0)
-    references = with_recipe(small_track, epochs=5, **changes)
+    references = with_recipe(small_track, epochs=5, batch_size=64, **changes)
     expected = bits(train_task(references, task))
     for epochs in (2, 2, 1):  # 1 is written down, then 2, then nothing
         with pytest.raises(Killed):
@@ -72,7 +72,8 @@ def test_it_ends_with_the_model_of_a_training_without_a_break(
 def test_the_command_goes_on_after_a_kill(
     small: Path, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    small.write_text(small.read_text().replace("epochs = 5", "epochs = 30"))
+    text = small.read_text().replace("epochs = 5", "epochs = 30")
+    small.write_text(text.replace("batch_size = 16", "batch_size = 64"))
     track = load_track(str(small))
     assert run("prepare", str(small), "--workers", "1").exit_code == 0
     expected = References(track, Store()).manifest.roles
@@ -94,11 +95,12 @@ TaskTrainer(references, lambda count: None).train(task)
 """
     process = subprocess.Popen([sys.executable, "-c", script], env={**os.environ})
     epochs = 0
-    task = plan_training(References(track, Store()), 1).tasks[0]
+    references = References(track, Store())
+    task = plan_training(references, 1).tasks[0]
     until = time.monotonic() + 120
     while epochs < 4 and process.poll() is None and time.monotonic() < until:
-        time.sleep(0.02)
-        if (state := Checkpoint(References(track, Store()), task).read()) is not None:
+        time.sleep(0.1)
+        if (state := Checkpoint(references, task).read()) is not None:
             epochs = state.epochs
     process.send_signal(signal.SIGKILL)
     process.wait()

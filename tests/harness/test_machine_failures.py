@@ -155,7 +155,7 @@ def submit(
     """``bench submit mine.py`` with one seed in containers of the private engine; its unit takes a while."""
     track = tmp_path / "calm.toml"
     track.write_text(SMALL.replace("deadline_floor = 6", "deadline_floor = 120"))
-    entry.write_text(FINE_TUNE.replace("    return model", "    import time\n    time.sleep(8)\n    return model"))
+    entry.write_text(FINE_TUNE.replace("    return model", "    import time\n    time.sleep(4)\n    return model"))
     command = [program, "submit", str(entry), "--track", str(track), "--seeds", "1"]
     scratch = tmp_path / "scratch"
     scratch.mkdir()
@@ -178,7 +178,7 @@ class Submit:
                 break
         while process.poll() is None and not self.engine.running():
             time.sleep(0.1)
-        time.sleep(4)
+        time.sleep(3)
         assert process.poll() is None, process.communicate()
         return process
 

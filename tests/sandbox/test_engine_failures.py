@@ -38,9 +38,9 @@ def interfaces() -> set[str]:
 
 @pytest.fixture
 def engine(own: PrivateEngine, monkeypatch: pytest.MonkeyPatch, private_tmp: Path) -> Iterator[PrivateEngine]:
-    """The private engine in the place of the machine's; a call to it may take ten seconds."""
+    """The private engine in the place of the machine's; a call to it may take six seconds."""
     monkeypatch.setenv("DOCKER_HOST", own.host)
-    monkeypatch.setattr(client, "TIMEOUT", 10)
+    monkeypatch.setattr(client, "TIMEOUT", 6)
     yield own
     assert own.containers() == []
     assert list(private_tmp.glob("unlearn-bench-unit-*")) == []
@@ -87,7 +87,7 @@ def test_an_engine_killed_in_mid_unit(engine: PrivateEngine, make_job: Callable[
 def test_an_engine_that_hangs_in_mid_unit(engine: PrivateEngine, make_job: Callable[..., Job]) -> None:
     backend = Docker()
     outcome = run(backend, make_job(SLEEP, deadline=5), After(engine, signal.SIGSTOP))
-    assert outcome.status == "infra" and "no answer within 10 s" in outcome.reason, outcome
+    assert outcome.status == "infra" and "no answer within 6 s" in outcome.reason, outcome
     engine.send(signal.SIGCONT)
     again = run(backend, make_job(IDENTITY))
     assert (again.status, again.reason, again.warnings) == ("ok", "", ()), "the container of before is removed first"
