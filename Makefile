@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BENCH := $(VENV)/bin/bench
 PIP := $(VENV)/bin/python -m pip install -c constraints.txt
-PYTEST := $(VENV)/bin/python -m pytest --maxprocesses 16 --dist worksteal
+PYTEST := $(VENV)/bin/python -m pytest -n auto --maxprocesses 16 --dist worksteal
 ENTRY ?= submissions/shrink_perturb.py
 
 # Every worker would compile all tests again.
@@ -24,11 +24,10 @@ test: $(VENV)/test
 	$(MAKE) -j2 lint all-tests
 
 fast-tests: $(VENV)/test
-	$(PYTEST) -n auto
+	$(PYTEST)
 
-# One worker more than there are cores: slow tests wait for deadlines, for engines that hang, for a browser.
 all-tests: $(VENV)/test
-	$(PYTEST) -n $$(($$(nproc) + 1)) -m "not gpu" --durations 15
+	$(PYTEST) -m "not gpu" --durations 15
 
 lint: $(VENV)/test
 	$(VENV)/bin/ruff check .
