@@ -80,9 +80,9 @@ def get_arrays(store: Store, sha: str) -> dict[str, NDArray]:
 
 def document_kind(track: Track) -> str:
     """Return the kind under which the store has the documents of a track."""
-    return f"probed/{track_folder(track)}/{_settings(track.probes_digest)}"
+    return f"probed/{track_folder(track)}/{_settings(VERSION, track.probes_digest)}"
 
 
 @cache
-def _settings(probes_digest: str) -> str:
-    return digest({"version": VERSION, "settings": probes_digest})[:16]
+def _settings(version: int, probes_digest: str) -> str:
+    return digest({"version": version, "settings": probes_digest})[:16]
