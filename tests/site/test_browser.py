@@ -73,7 +73,7 @@ def test_a_click_sorts_and_a_second_one_turns_the_order_round(visit: Visit) -> N
     assert visit.sorting() == {"position": "ascending"}
     tab.click("th[data-key=rte] button")
     speeds = visit.column("rte")
-    assert speeds == sorted(speeds, reverse=True) and len(set(speeds)) > 10
+    assert speeds == sorted(speeds, reverse=True) and len(set(speeds)) > 5
     assert visit.sorting() == {"rte": "descending"}
     tab.click("th[data-key=rte] button")
     assert visit.column("rte") == sorted(speeds) and visit.sorting() == {"rte": "ascending"}
