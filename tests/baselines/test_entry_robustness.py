@@ -70,15 +70,16 @@ def test_one_seed_one_result_and_another_seed_another_where_anything_is_drawn(pa
 
 
 @each_entry
-@pytest.mark.parametrize(("architecture", "classes"), [("resnet", 2), ("resnet", 40), ("tinyvit", 40)])
+@pytest.mark.parametrize("architecture", SPECS)
+@pytest.mark.parametrize("classes", [2, 100])
 def test_any_number_of_classes(path: Path, architecture: str, classes: int) -> None:
-    """Fewer than are usual, and more than there are examples."""
     unlearn(path, *problem(architecture, classes, (20, 8, 8)))
 
 
 @each_entry
-def test_a_class_that_is_absent(path: Path) -> None:
-    unlearn(path, *problem("resnet", absent=True))
+@pytest.mark.parametrize("architecture", SPECS)
+def test_a_class_that_is_absent(path: Path, architecture: str) -> None:
+    unlearn(path, *problem(architecture, absent=True))
 
 
 @each_entry
@@ -99,9 +100,8 @@ def of_a_usual_model(path: Path, architecture: str) -> dict[str, Tensor]:
     return unlearn(path, model.eval(), loaders)
 
 
-@pytest.mark.parametrize(
-    ("architecture", "state"), [*(("resnet", state) for state in ODD_STATES), ("tinyvit", "frozen")]
-)
+@pytest.mark.parametrize("state", ODD_STATES)
+@pytest.mark.parametrize("architecture", SPECS)
 @each_entry
 def test_odd_states_of_the_model_neither_break_nor_matter(path: Path, architecture: str, state: str) -> None:
     expected = of_a_usual_model(path, architecture)

@@ -50,6 +50,13 @@ def shipped(monkeypatch: pytest.MonkeyPatch) -> References:
     return references
 
 
+def test_each_version_of_the_probes_has_documents_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    track = load_track("digits-resnet18")
+    before = stored.document_kind(track)
+    monkeypatch.setattr(stored, "VERSION", 0)
+    assert stored.document_kind(track) != before
+
+
 def entry(references: References, name: str) -> BoardEntry:
     return next(each for each in board_entries(references) if each.name == name)
 

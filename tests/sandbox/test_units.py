@@ -33,14 +33,6 @@ OF_THE_RUNNER = {
     "repeats itself from the seed",
 }
 """What the runner decides inside, so that ``process`` need not start a fresh Python for it."""
-TRIED_ELSEWHERE = {
-    "unit: sys.exit at import",
-    "unit: os._exit",
-    "unit: too late",
-    "unit: memory hog",
-    "keeps the limits that it promises",
-}
-"""What the attack suite and the tests of the limits do in containers."""
 
 
 def pairs() -> list[Any]:
@@ -49,7 +41,6 @@ def pairs() -> list[Any]:
         pytest.param(name, check, id=f"{name}-{check}", marks=[pytest.mark.docker] * (name == "docker"))
         for name in names()
         for check in conformity.CHECKS
-        if name != "docker" or check.name not in TRIED_ELSEWHERE
     ]
 
 
