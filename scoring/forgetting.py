@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 Array = NDArray[np.float64]
-Draws = NDArray[np.intp]
+Counts = NDArray[np.float64]
+"""[resamples, n]: how often a resample drew each unit."""
 
 LEVEL = 0.95
 HALF = 0.5
@@ -126,15 +127,14 @@ def shares(readings: Sequence[Reading]) -> list[Share]:
     return sorted(found, key=lambda share: (-max(share.low, -share.high, 0.0), -abs(share.value)))
 
 
-def groups(readings: Sequence[Reading], draws: Mapping[str, Draws]) -> NDArray[np.int8]:
-    """Return the group in each resample [k] of an entry's units, -1 without an attack; ``draws`` [n, k] by unit."""
+def groups(readings: Sequence[Reading], counts: Mapping[str, Counts]) -> NDArray[np.int8]:
+    """Return the group in each resample [k] of an entry's units, -1 without an attack; ``counts`` [k, n] by unit."""
     powerful = telling(readings)
     if not powerful:
-        return np.full(next(iter(draws.values())).shape[1], -1, dtype=np.int8)
-    value, low, _ = _ends(powerful, draws)
-    worst = np.lexsort((value, low), axis=0)[-1]
-    resamples = np.arange(value.shape[1])
-    return _groups(value[worst, resamples], low[worst, resamples]).astype(np.int8)
+        return np.full(len(next(iter(counts.values()))), -1, dtype=np.int8)
+    value, low, _ = _ends(powerful, counts)
+    highest = low.max(axis=0)
+    return _groups(np.where(low == highest, value, -np.inf).max(axis=0), highest).astype(np.int8)
 
 
 def telling(readings: Sequence[Reading]) -> list[Reading]:
@@ -148,47 +148,44 @@ def telling(readings: Sequence[Reading]) -> list[Reading]:
         if len({values.shape for values in arrays}) > 1 or not all(np.isfinite(values).all() for values in arrays):
             raise ValueError(f"{reading.attack}: finite values of the same units expected")
         difference = arrays[2] - arrays[1]
-        half = _half_width(difference, len(readings), reading.stretch)
-        if len(difference) > 1 and abs(difference.mean()) > half:
+        n = len(difference)
+        if n > 1 and abs(difference.mean()) > _half_width(difference.std(ddof=1), n, len(readings), reading.stretch):
             found.append(reading)
     return found
 
 
-def _ends(readings: Sequence[Reading], draws: Mapping[str, Draws]) -> tuple[Array, Array, Array]:
-    """Return evidence and both ends [attacks, resamples]; without draws of the units as they are, one column."""
+def _ends(readings: Sequence[Reading], counts: Mapping[str, Counts]) -> tuple[Array, Array, Array]:
+    """Return evidence and both ends [attacks, resamples]; without counts of the units as they are, one column."""
     rows = []
     for reading in readings:
-        ratio, half = _ratio(reading, len(readings), draws)
+        ratio, half = _ratio(reading, len(readings), counts)
         size = np.abs(ratio)
         rows.append((size, np.maximum(size - half, 0.0), size + half))
     value, low, high = (np.stack(part) for part in zip(*rows, strict=True))
     return value, low, high
 
 
-def _ratio(reading: Reading, attacks: int, draws: Mapping[str, Draws]) -> tuple[Array, Array]:
+def _ratio(reading: Reading, attacks: int, counts: Mapping[str, Counts]) -> tuple[Array, Array]:
     """Return an entry's share of Original's distance from the null and half of its interval, each [resamples].
 
     The ratio of two means has the interval of its first-order residuals (the delta method): of Original itself it is 1
-    without an error.
+    without an error. The residuals' mean is 0, so their variance follows from the resample's means of squares.
     """
     from_null, whole = reading.entry - reading.null, reading.original - reading.null
-    drawn = draws.get(reading.unit, np.arange(len(whole))[:, None])
-    from_null, whole = from_null[drawn], whole[drawn]  # [n, resamples]: sums over few units are fast along this axis
-    scale = whole.mean(axis=0)
-    ratio = from_null.mean(axis=0) / scale
-    whole *= ratio
-    from_null -= whole
-    from_null /= scale
-    return ratio, _half_width(from_null, attacks, reading.stretch)
+    n = len(whole)
+    terms = np.stack([from_null, whole, from_null**2, from_null * whole, whole**2], axis=1)
+    mean, scale, squared, mixed, squared_scale = (counts.get(reading.unit, np.ones((1, n))) @ terms).T / n
+    ratio = mean / scale
+    variance = np.maximum(squared - 2 * ratio * mixed + ratio**2 * squared_scale, 0.0) * n / max(n - 1, 1)
+    return ratio, _half_width(np.sqrt(variance) / np.abs(scale), n, attacks, reading.stretch)
 
 
-def _half_width(values: Array, attacks: int, stretch: float) -> Array:
-    """Half of the interval of the mean of ``values`` [n, ...], Bonferroni's correction for ``attacks`` included."""
-    n = values.shape[0]
+def _half_width(deviation: Array, n: int, attacks: int, stretch: float) -> Array:
+    """Half of the interval of the mean of ``n`` values, Bonferroni's correction for ``attacks`` included."""
     if n < 2:
-        return np.full(values.shape[1:], np.inf)
+        return np.full(np.shape(deviation), np.inf)
     quantile = stdtrit(n - 1, 1 - (1 - LEVEL) / (2 * attacks))
-    return np.asarray(stretch * quantile * values.std(axis=0, ddof=1) / np.sqrt(n))
+    return np.asarray(stretch * quantile * deviation / np.sqrt(n))
 
 
 def _groups(value: Array, low: Array) -> NDArray[np.intp]:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from unlearn_bench.scoring.forgetting import Draws, Forgetting, Reading, forgetting
+from unlearn_bench.scoring.forgetting import Counts, Forgetting, Reading, forgetting
 from unlearn_bench.scoring.forgetting import groups as forgetting_groups
 from unlearn_bench.scoring.groups import GROUPS, all_cut_points, places
 from unlearn_bench.scoring.metric import Metric
@@ -105,19 +105,24 @@ def _codes(
 
 
 def _forgetting_codes(
-    readings: Sequence[Sequence[Reading]], seed_draws: Draws, rng: np.random.Generator
+    readings: Sequence[Sequence[Reading]], seed_draws: NDArray[np.intp], rng: np.random.Generator
 ) -> NDArray[np.int8]:
     """Return codes of the usable entries [draws, entries] from what attacks read of them."""
-    lengths = {len(each.entry) for of_entry in readings for each in of_entry if each.unit == "pair"}
-    uniform = np.ascontiguousarray(rng.random((len(seed_draws) - 1, max(lengths, default=0))).T)
-    by_seed = np.ascontiguousarray(seed_draws.T)
+    pairs = [next((len(each.entry) for each in of_entry if each.unit == "pair"), 0) for of_entry in readings]
+    uniform = rng.random((len(seed_draws) - 1, max(pairs, default=0)))
+    by_seed = _counts(seed_draws, seed_draws.shape[1])
+    by_pair = {n: np.vstack([np.ones(n), _counts((uniform[:, :n] * n).astype(np.intp), n)]) for n in set(pairs)}
     codes = np.full((len(readings), len(seed_draws)), NONE, dtype=np.int8)
-    for entry_codes, of_entry in zip(codes, readings, strict=True):
-        pairs = next((len(each.entry) for each in of_entry if each.unit == "pair"), 0)
-        drawn = (uniform[:pairs] * pairs).astype(np.intp)
-        of_draws = forgetting_groups(of_entry, {"seed": by_seed, "pair": np.hstack([np.arange(pairs)[:, None], drawn])})
+    for entry_codes, of_entry, n in zip(codes, readings, pairs, strict=True):
+        of_draws = forgetting_groups(of_entry, {"seed": by_seed, "pair": by_pair[n]})
         entry_codes[:] = np.where(of_draws < 0, NONE, of_draws)
     return np.ascontiguousarray(codes.T)
+
+
+def _counts(draws: NDArray[np.intp], n: int) -> Counts:
+    """Return how often each of ``n`` units is among the ``draws`` of a resample, [resamples, n]."""
+    cells = draws + n * np.arange(len(draws))[:, None]
+    return np.bincount(cells.ravel(), minlength=n * len(draws)).reshape(len(draws), n).astype(np.float64)
 
 
 def _means(rows: pd.DataFrame, entries: pd.Index, metric: Metric, draws: NDArray[np.intp]) -> NDArray[np.float64]:

@@ -93,7 +93,8 @@ def test_one_unit_has_no_interval() -> None:
 def test_groups_of_resamples_are_those_of_the_drawn_units() -> None:
     readings = [reading(0.45, rng=np.random.default_rng(2), spread=0.05), reading(0.2, "RMIA", spread=0.05)]
     draws = np.random.default_rng(3).integers(0, 10, (30, 10))
-    for drawn, group in zip(draws, groups(readings, {"seed": draws.T}), strict=True):
+    counts = np.stack([np.bincount(drawn, minlength=10) for drawn in draws]).astype(np.float64)
+    for drawn, group in zip(draws, groups(readings, {"seed": counts}), strict=True):
         sample = [Reading(r.attack, r.unit, r.entry[drawn], r.null[drawn], r.original[drawn]) for r in readings]
         found = forgetting(sample)
         assert found is not None and found.group == group
