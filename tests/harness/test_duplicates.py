@@ -23,10 +23,10 @@ MINI = Path(__file__).parents[1] / "data"
 
 @pytest.fixture(scope="module")
 def pictures() -> np.ndarray:
-    """CIFAR-10's, 16 pixels wide [n, 3, 16, 16]."""
+    """CIFAR-10's, 16 pixels wide [n, 3, 16, 16], without one of two cars of the same model."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BENCH_DATA", str(MINI))
-        return load_dataset(load_track("cifar10-mini").data).images[:1000]
+        return np.delete(load_dataset(load_track("cifar10-mini").data).images[:1001], 562, axis=0)
 
 
 def changed(image: np.ndarray, how: str) -> np.ndarray:

@@ -32,11 +32,11 @@ TRACK = """
 [data]
 name = "npz"
 path = "cifar10-mini.npz"
-sha256 = "325deeb943a1f30c594747297188786360a7808cf84fbdfdac987cac101e0234"
+sha256 = "19941c421fcb6365cef2aec6d40431592546b9ff695de77b91970f6a133447a3"
 classes = 10
 image_size = 16
-mean = [0.4949, 0.4855, 0.4502]
-std = [0.2393, 0.2353, 0.2548]
+mean = [0.4933, 0.4838, 0.4487]
+std = [0.2394, 0.2359, 0.2543]
 
 [splits]
 rule = "per-seed"
