@@ -26,7 +26,7 @@ BACKEND = "in-process"
 
 
 def unlearned(
-    references: References, unit: Unit, load_entry: Callable[[], Any], device: str
+    references: References, unit: Unit, load_entry: Callable[[], Any], device: str, *, channels_last: bool = False
 ) -> tuple[NDArray[np.float32], float | None]:
     """Run one unit; return the logits [n, classes] of its model on every example, and how far its weights moved.
 
@@ -37,6 +37,7 @@ def unlearned(
         unit: the unit to run.
         load_entry: returns what has the function ``unlearn``, after torch, numpy and random were seeded.
         device: torch's name of it.
+        channels_last: see :class:`sandbox.inside.request.DeletionRequest`.
 
     Raises:
         ContractError: the entry does not keep the submission contract. What the entry raises is not caught.
@@ -60,6 +61,7 @@ def unlearned(
             batch_size=track.protocol.batch_size,
             seed=unit.request_seed(number),
             device=device,
+            channels_last=channels_last,
         )
         state = request.unlearn(load_entry, dict(unit.entry.overrides))
     model = models.load(track.model_spec, state)

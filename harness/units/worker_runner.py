@@ -131,7 +131,9 @@ def _attempt(references: References, unit: Unit, deadline: float, device: str) -
     signal.setitimer(signal.ITIMER_REAL, deadline)
     status, reason, logits, weight_shift = "ok", "", None, None
     try:
-        logits, weight_shift = unlearned(references, unit, lambda: _module(unit.entry), device)
+        logits, weight_shift = unlearned(
+            references, unit, lambda: _module(unit.entry), device, channels_last=device == "cpu"
+        )
         if not np.isfinite(logits).all():
             status, reason, logits = "invalid", "the model's outputs are not finite", None
     except _Late:

@@ -8,14 +8,22 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from unlearn_bench.baselines import ga
+from unlearn_bench.harness.entries.entry import baseline, baseline_names
+from unlearn_bench.harness.references.references import References
+from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support.workers import worker_pool
+from unlearn_bench.harness.tracks.loading import load_track
 from unlearn_bench.harness.tracks.specification import Track
-from unlearn_bench.harness.units import worker_runner
+from unlearn_bench.harness.units import in_process, worker_runner
 from unlearn_bench.harness.units.runner import UntimedResult
+from unlearn_bench.harness.units.unit_kinds import SeedUnit
 
 pytestmark = pytest.mark.usefixtures("fresh_processes")
 
@@ -68,3 +76,23 @@ def test_units_that_nobody_waits_for_do_not_run(small_track: Track, monkeypatch:
         results.close()  # type: ignore[attr-defined]
         go_on.set()
     assert len(begun) <= 2, "but for the one that was running"
+
+
+@pytest.mark.parametrize("name", [name for name in baseline_names() if baseline(name).kind == "baseline"])
+def test_a_shipped_method_works_in_the_memory_format_of_workers(name: str, home: Path) -> None:
+    entry = baseline(name)
+    short = {"epochs": 1} if "epochs" in entry.defaults else {}
+    references = References(load_track("digits-resnet18"), Store())
+    result = worker_runner.attempt_unit(
+        references, SeedUnit(replace(entry, overrides=short), references.track, 0), 60.0
+    )
+    assert result.status == "ok", result.reason
+
+
+def test_the_memory_format_of_workers_changes_no_outputs(home: Path) -> None:
+    references = References(load_track("digits-resnet18"), Store())
+    unit = SeedUnit(replace(baseline("ga"), overrides={"epochs": 1}), references.track, 0)
+    found, expected = (
+        in_process.unlearned(references, unit, lambda: ga, "cpu", channels_last=last)[0] for last in (True, False)
+    )
+    np.testing.assert_allclose(found, expected, atol=1e-3)
