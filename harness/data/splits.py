@@ -8,7 +8,7 @@ import math
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from itertools import accumulate, combinations, pairwise
+from itertools import accumulate, combinations, count, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,8 @@ from unlearn_bench.harness.tracks.specification import Splits, Track
 from unlearn_bench.scoring.grouped_partition import keep_groups_whole
 
 Indices = NDArray[np.int64]
+Labels = Indices | None
+Values = NDArray[np.float32] | None
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,8 @@ def tuning_split(
 ) -> Split:
     """Return a split that no score reads, drawn as the track's rule says from a seed of its own; see :func:`split`.
 
-    Where a file lists the splits, R, F and V are drawn from those of model seed 0, and T stays.
+    Where a file lists the splits, R, F and V are drawn from those of model seed 0, and T stays. Where a class is
+    forgotten, splits are drawn until as many of its examples are in F as in what scores read.
     """
     seed = derive(track.splits.seed, number, 4)
     if track.splits.rule == "file":
@@ -139,8 +142,19 @@ def tuning_split(
         ends = np.cumsum([len(listed.retain), len(listed.forget)])
         retain, forget, val = np.split(pool[_permutation(len(pool), seed)], ends)
         return Split(np.sort(retain), np.sort(forget), np.sort(val), listed.test)
+    if track.splits.forget_rule == "class":
+        forget = len(split(track, 0, size, train, labels, numbers).forget)
+        seeds = (derive(seed, draw) if draw else seed for draw in count())
+        seed = next(each for each in seeds if _forgotten(track, each, size, train, labels, numbers) == forget)
     redrawn = replace(track.splits, seed=seed)
     return split(replace(track, splits=redrawn), 0, size, train, labels, numbers)
+
+
+def _forgotten(track: Track, seed: int, size: int, train: int, labels: Labels, numbers: Numbers) -> int:
+    """Return how many examples of R ∪ F are of a class that is forgotten, in the split that a seed gives."""
+    spec = replace(track.splits, seed=seed)
+    pool = _paper(spec, size, train) if spec.rule == "paper" else _drawn(spec, 0, size, numbers.groups)
+    return int(_class(spec, pool.kept, labels, numbers.values).sum())
 
 
 def _listed(track: Track, parts: Mapping[str, Indices], seed: int) -> Split:
@@ -199,10 +213,6 @@ def _drawn(spec: Splits, seed: int, size: int, groups: NDArray[np.integer] | Non
             raise TrackError(f"splits.groups: {error}", "use a file with smaller groups") from None
     retain, forget, val, test, _ = parts
     return _Pool(np.concatenate([forget, retain]), np.sort(val), np.sort(test))
-
-
-Labels = Indices | None
-Values = NDArray[np.float32] | None
 
 
 def _random(spec: Splits, kept: Indices, labels: Labels, values: Values) -> NDArray[np.bool_]:

@@ -21,7 +21,7 @@ from unlearn_bench.harness.references.roles import Role
 from unlearn_bench.harness.results.board import board
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support.errors import StoreError
-from unlearn_bench.harness.tracks.loading import load_track
+from unlearn_bench.harness.tracks.loading import load_track, track_names
 from unlearn_bench.harness.units import tuning
 from unlearn_bench.harness.units.unit_kinds import SeedUnit, Unit
 
@@ -161,6 +161,21 @@ def test_tuning_splits_differ_from_the_scored_one_under_every_rule(rule: Literal
     for part in ("forget", "val"):
         together = [frozenset(getattr(each, part).tolist()) for each in (scored, first, second)]
         assert len(set(together)) == 3, part
+
+
+@pytest.mark.parametrize("name", [name for name in track_names() if name.startswith("digits-")])
+def test_tuning_splits_of_a_track_are_as_large_as_the_scored_ones(name: str, home: Path) -> None:
+    track = load_track(name)
+    examples = References(track, Store()).examples
+    scored, *drawn = (
+        examples.parts(0),
+        *(examples.tuning_parts(number) for number in range(track.analysis.tuning_seeds)),
+    )
+    for parts in drawn:
+        assert {part: len(indices) for part, indices in parts.items()} == {k: len(v) for k, v in scored.items()}
+    for part in ("forget", "val"):
+        together = {frozenset(parts[part].tolist()) for parts in (scored, *drawn)}
+        assert len(together) == 1 + len(drawn), part
 
 
 def roles_read(monkeypatch: pytest.MonkeyPatch) -> list[Role]:
