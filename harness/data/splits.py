@@ -143,9 +143,9 @@ def tuning_split(
         retain, forget, val = np.split(pool[_permutation(len(pool), seed)], ends)
         return Split(np.sort(retain), np.sort(forget), np.sort(val), listed.test)
     if track.splits.forget_rule == "class":
-        forget = len(split(track, 0, size, train, labels, numbers).forget)
+        declared = len(split(track, 0, size, train, labels, numbers).forget)
         seeds = (derive(seed, draw) if draw else seed for draw in count())
-        seed = next(each for each in seeds if _forgotten(track, each, size, train, labels, numbers) == forget)
+        seed = next(each for each in seeds if _forgotten(track, each, size, train, labels, numbers) == declared)
     redrawn = replace(track.splits, seed=seed)
     return split(replace(track, splits=redrawn), 0, size, train, labels, numbers)
 
