@@ -20,7 +20,9 @@ from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.store import document_bytes
 from unlearn_bench.harness.store.store import SHIPPED, Snapshot, Store
 from unlearn_bench.harness.support.errors import StoreError
+from unlearn_bench.harness.tracks.loading import load_track
 from unlearn_bench.harness.units import access, unlearned_weights
+from unlearn_bench.harness.units.records import track_folder
 from unlearn_bench.harness.units.study_journal import StudyJournal
 from unlearn_bench.harness.units.unit_kinds import SeedUnit
 from unlearn_bench.harness.units.unit_run import UnitContext
@@ -89,7 +91,7 @@ def test_all_that_ships_has_a_digest() -> None:
 def test_the_board_reads_no_damaged_number_and_the_doctor_brings_it_back(home: Path) -> None:
     before = run("leaderboard", "--format", "csv").stdout
     shutil.copytree(SHIPPED / "scores", home / "scores")
-    path = next(home.glob("scores/*/*/*.json"))
+    path = next((home / "scores" / track_folder(load_track("digits-resnet18"))).glob("*/*.json"))
     two_bits(path)
     refused = run("leaderboard")
     assert refused.exit_code == 20 and str(path) in refused.stderr and "bench doctor --store" in refused.stderr
