@@ -151,6 +151,7 @@ def test_there_is_a_board_for_every_track_architecture_and_data_set_that_has_sev
         counts = [cell for key, cell in row.items() if key.startswith("g-")]
         assert [sum(map(int, cell.split("·"))) for cell in counts] == [2, 2, 2], "memberships on two tracks"
     whole = Page(built.read("all.html"))
+    assert re.fullmatch(r"0\.\d\d", whole.rows["ft"]["forgetting"]), "a mean over tracks has no interval"
     assert f"entries/{MADE_UP[0]}/ft.html" in built.read("all.html")
     assert "checked" not in whole.rows, "it ran on one of four tracks"
     assert "ft" in whole.rows and "have not run all 4 tracks" in whole.text

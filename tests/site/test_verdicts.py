@@ -10,6 +10,7 @@ import pytest
 from unlearn_bench.harness.entries.entry import Entry, baseline
 from unlearn_bench.harness.report.methods import method
 from unlearn_bench.harness.report.verdicts import headline, like_original, verdict
+from unlearn_bench.scoring.seed_rows import NO_BETTER
 
 
 def row(**changes: Any) -> dict[str, Any]:
@@ -20,6 +21,7 @@ def row(**changes: Any) -> dict[str, Any]:
         "provisional": "",
         "position": 1,
         "forgetting": 0.05,
+        "forgetting_low": 0.0,
         "forgetting_high": 0.2,
         "forgetting_attack": "RMIA",
         "group_forgetting": "G1",
@@ -36,6 +38,10 @@ def row(**changes: Any) -> dict[str, Any]:
         ({"group_forgetting": "G2", "forgetting": 0.3}, "leaks a little: RMIA .30"),
         ({"group_forgetting": "G3", "forgetting": 0.6, "forgetting_high": 0.8}, "leaks: RMIA .60"),
         ({"group_forgetting": "G3", "forgetting": 0.9, "forgetting_high": 1.1}, "leaks as Original does: RMIA .90"),
+        (
+            {"state": NO_BETTER, "forgetting": 0.24, "forgetting_high": 1.02},
+            "may leak as Original does: .00 to 1.02 of what it shows",
+        ),
         ({"group_retdev": "G3"}, "nothing is found (most: RMIA .05); answers unlike Retrain"),
         ({"state": "failed", "reason": "2 timeout of 2 seeds"}, "fails: 2 timeout of 2 seeds"),
         ({"state": "disqualified"}, "disqualified"),

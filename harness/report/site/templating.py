@@ -54,8 +54,10 @@ def _middle(number: Number, metric: Metric) -> str:
 
 
 def _ends(number: Number, metric: Metric) -> str:
-    """``± 0.034``; of a ratio and of a number whose interval is not symmetric both ends, and nothing without one."""
+    """``± 0.034``; both ends where the interval is not symmetric; nothing without an interval."""
     digits = metric.digits
-    if metric.reads in ("shadows", "panel") or (metric.ratio and number.half):
+    if not number.half:
+        return ""
+    if metric.reads in ("shadows", "panel") or metric.ratio:
         return f"({number.low:.{digits}f}–{number.high:.{digits}f})"
-    return f"± {number.half:.{digits}f}" if number.half else ""
+    return f"± {number.half:.{digits}f}"
