@@ -105,7 +105,7 @@ def latex(table: LiteratureRows) -> str:
     lines = [
         f"% bench leaderboard --track {track.name} --columns literature --format latex; needs \\usepackage{{booktabs}}",
         r"\begin{table*}",
-        r"\centering\scriptsize\setlength{\tabcolsep}{2pt}",
+        r"\centering\scriptsize\setlength{\tabcolsep}{1.5pt}",
         f"\\caption{{{_caption(table)}}}",
         f"\\label{{tab:{track.name}-literature}}",
         f"\\begin{{tabular}}{{l{'r' * len(COLUMNS)}}}",
