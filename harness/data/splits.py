@@ -100,10 +100,7 @@ def split(
     if spec.rule == "file":
         assert numbers.parts is not None
         return _with_declared_sizes(track, _listed(track, numbers.parts, seed))
-    if spec.rule == "paper":
-        pool = _paper(spec, size, train)
-    else:  # with a choice of F that depends on the examples, its size must not vary from seed to seed
-        pool = _drawn(spec, 0 if spec.rule == "fixed" else seed, size, numbers.groups)
+    pool = _pool(spec, seed, size, train, numbers.groups)
     if track.data.corruption is not None:
         assert labels is not None
         draw = derive(spec.seed, seed if spec.rule == "per-seed" else 0)
@@ -153,8 +150,7 @@ def tuning_split(
 def _forgotten(track: Track, seed: int, size: int, train: int, labels: Labels, numbers: Numbers) -> int:
     """Return how many examples of R ∪ F are of a class that is forgotten, in the split that a seed gives."""
     spec = replace(track.splits, seed=seed)
-    pool = _paper(spec, size, train) if spec.rule == "paper" else _drawn(spec, 0, size, numbers.groups)
-    return int(_class(spec, pool.kept, labels, numbers.values).sum())
+    return int(_class(spec, _pool(spec, 0, size, train, numbers.groups).kept, labels, numbers.values).sum())
 
 
 def _listed(track: Track, parts: Mapping[str, Indices], seed: int) -> Split:
@@ -187,6 +183,13 @@ class _Pool:
     """R ∪ F, in random order: forgetting at random takes the first ones."""
     val: Indices
     test: Indices
+
+
+def _pool(spec: Splits, seed: int, size: int, train: int, groups: NDArray[np.integer] | None) -> _Pool:
+    if spec.rule == "paper":
+        return _paper(spec, size, train)
+    # with a choice of F that depends on the examples, its size must not vary from seed to seed
+    return _drawn(spec, 0 if spec.rule == "fixed" else seed, size, groups)
 
 
 def _paper(spec: Splits, size: int, train: int) -> _Pool:

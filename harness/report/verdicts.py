@@ -45,11 +45,11 @@ def verdict(row: Values) -> str:
 
 def _left(row: Values) -> str:
     share, attack = number(float(row[FORGETTING]), 2), row["forgetting_attack"]
-    if like_original(row) and float(row[FORGETTING]) > REACHES_ORIGINAL:
-        return f"leaks as Original does: {attack} {share}"
     if like_original(row):
+        if row[FORGETTING] > REACHES_ORIGINAL:
+            return f"leaks as Original does: {attack} {share}"
         low, high = (number(float(row[f"{FORGETTING}_{end}"]), 2) for end in ("low", "high"))
-        return f"may leak as Original does: {low} to {high} of what it shows"
+        return f"may leak as Original does: {low} to {high} of what Original shows"
     letter = group(row, FORGETTING)
     if letter == "G1":
         return f"nothing is found (most: {attack} {share})"

@@ -25,7 +25,7 @@ from unlearn_bench.harness.units.records import Record, now
 TRACK = "digits-resnet18"
 MADE_UP = ("cifar10-resnet18", "mnist-resnet18", "mnist-tinyvit")
 BUILD = ("leaderboard", "--format", "html", *(f"--track={name}" for name in sorted((TRACK, *MADE_UP))))
-"""Whatever else ships."""
+"""Builds the site of these tracks alone, whatever else ships."""
 EVIL = '<script>window.owned = 1</script><img src=x onerror="window.owned = 1">\'"&amp;</title></pre>{{ 7 * 7 }}\u202e'
 SHOWN = EVIL.replace("\u202e", "\\u202e")
 """What a reader sees of it."""

@@ -40,7 +40,7 @@ def row(**changes: Any) -> dict[str, Any]:
         ({"group_forgetting": "G3", "forgetting": 0.9, "forgetting_high": 1.1}, "leaks as Original does: RMIA .90"),
         (
             {"state": NO_BETTER, "forgetting": 0.24, "forgetting_high": 1.02},
-            "may leak as Original does: .00 to 1.02 of what it shows",
+            "may leak as Original does: .00 to 1.02 of what Original shows",
         ),
         ({"group_retdev": "G3"}, "nothing is found (most: RMIA .05); answers unlike Retrain"),
         ({"state": "failed", "reason": "2 timeout of 2 seeds"}, "fails: 2 timeout of 2 seeds"),
