@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.references.roles import Role, RoleKind
 from unlearn_bench.harness.store import documents
+from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support.digests import digest
 from unlearn_bench.harness.support.errors import DataError, StoreError
 from unlearn_bench.harness.units import result_names, unit_store
@@ -38,9 +39,8 @@ class Curves:
 
 def entry_curves(references: References, records: Iterable[Record]) -> Curves | None:
     """Return curves over the finished seeds of an entry; ``None`` where logits or the data set are missing."""
-    store = references.store
-    finished = [record for record in records if record.status == "ok" and record.logits is not None]
-    name = digest(sorted(result_names.of_unit(references, record) for record in finished))
+    store, finished = references.store, _finished(records)
+    name = _entry_name(references, finished)
     if (stored := _read(references, name)) is not None:
         return stored
     if not finished or not all(store.has(record.logits) for record in finished if record.logits):
@@ -58,8 +58,24 @@ def reference_curves(references: References, kind: RoleKind) -> Curves | None:
     return _keep(references, name, ((seed, references.logits(Role(kind, seed))) for seed in seeds))
 
 
+def copy(references: References, records: Iterable[Record], target: Store) -> None:
+    """Copy an entry's curves, which are computed if they are not stored; nothing where logits are missing."""
+    records = list(records)
+    found = entry_curves(references, records)
+    if found is not None:
+        documents.write(target, document_kind(references), _entry_name(references, records), found)
+
+
+def _entry_name(references: References, records: Iterable[Record]) -> str:
+    return digest(sorted(result_names.of_unit(references, record) for record in _finished(records)))
+
+
+def _finished(records: Iterable[Record]) -> list[Record]:
+    return [record for record in records if record.status == "ok" and record.logits is not None]
+
+
 def _read(references: References, name: str) -> Curves | None:
-    return documents.read(references.store, _kind(references), name, Curves)
+    return documents.read(references.store, document_kind(references), name, Curves)
 
 
 def _keep(references: References, name: str, models: Iterable[tuple[int, NDArray[np.float32]]]) -> Curves | None:
@@ -81,7 +97,7 @@ def _keep(references: References, name: str, models: Iterable[tuple[int, NDArray
         tpr=tuple(np.mean([curves.roc(*side) for side in sides], axis=0).round(6).tolist()),
         smallest=1 / min(len(test_losses) for _, test_losses in sides),
     )
-    documents.keep(references.store, _kind(references), name, track_curves)
+    documents.keep(references.store, document_kind(references), name, track_curves)
     return track_curves
 
 
@@ -89,5 +105,6 @@ def _whole(counts: NDArray[np.int64]) -> tuple[int, ...]:
     return tuple(int(count) for count in counts)
 
 
-def _kind(references: References) -> str:
+def document_kind(references: References) -> str:
+    """Return the kind under which the store has the curves of a track."""
     return f"curves/{track_folder(references.track)}/{VERSION}"

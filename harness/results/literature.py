@@ -14,6 +14,7 @@ from unlearn_bench.harness.references.roles import Role, RoleKind
 from unlearn_bench.harness.results import scores
 from unlearn_bench.harness.results.board_entries import REFERENCES, board_entries, reference_rows
 from unlearn_bench.harness.store import documents
+from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support.digests import digest
 from unlearn_bench.harness.support.parallel import side_by_side
 from unlearn_bench.harness.units import unit_store
@@ -75,7 +76,7 @@ def keep_untrained(references: References, seed: int, logits: NDArray[np.float32
 
 
 def stored_models(references: References) -> list[Model]:
-    """Return the models of all rows whose logits are stored, reference models first.
+    """Return the models of all rows whose logits or numbers are stored, reference models first.
 
     Raises:
         StoreError: a reference model is missing.
@@ -95,9 +96,17 @@ def stored_models(references: References) -> list[Model]:
         if entry.kind == "reference":
             continue
         for seed, record in sorted(entry.records.items()):
-            if record.status == "ok" and record.logits is not None and references.store.has(record.logits):
+            if record.status == "ok" and record.logits is not None:
                 models.append(model(entry.name, seed, record.logits))
-    return models
+    return [each for each in models if references.store.has(each.logits) or _known(references, each)]
+
+
+def copy(references: References, target: Store) -> None:
+    """Copy the numbers that are stored of all models."""
+    target.clear(_kind(references))
+    for model in stored_models(references):
+        if known := _known(references, model):
+            documents.write(target, _kind(references), model.document, Kept(known))
 
 
 def numbers(
@@ -109,7 +118,8 @@ def numbers(
     """
     networks = {model.seed: untrained(references, model.seed) for model in models}
     known = {model: _known(references, model) for model in models}
-    todo = [model for model in models if computable(known[model], networks[model.seed] is not None)]
+    stored = [model for model in models if references.store.has(model.logits)]
+    todo = [model for model in stored if computable(known[model], networks[model.seed] is not None)]
     done = len(models) - len(todo)
     on_done(done)
     missing = set(todo)

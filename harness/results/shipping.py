@@ -12,7 +12,7 @@ from unlearn_bench.harness.probes import stored
 from unlearn_bench.harness.probes.stored import ProbedModel
 from unlearn_bench.harness.references.manifest import StoredManifest
 from unlearn_bench.harness.references.references import HALF_MAX, References, half
-from unlearn_bench.harness.results import relearning, scores
+from unlearn_bench.harness.results import curves, literature, relearning, scores
 from unlearn_bench.harness.results.board_entries import BoardEntry, board_entries, shadow_records
 from unlearn_bench.harness.store import documents
 from unlearn_bench.harness.store.store import Store
@@ -43,18 +43,20 @@ def export_references(references: References, target: Store) -> int:
     return _size(target)
 
 
-def export_records(references: References, target: Store) -> int:
+def export_records(references: References, target: Store, *, logits: bool = True) -> int:
     """Copy what is stored of the shipped methods, in half precision; returns the number of records.
 
     Seed units with their logits, shadow units as φ of what attacks compare, the scores of both, and what probes found
-    of the models. The target's records are replaced; what only they referred to is removed.
+    of the models. Without ``logits``, what pages show of them: curves and the literature's numbers. The target's
+    records are replaced; what only they referred to is removed.
     """
     track = references.track
     shipped = References(track, Store(target.root, behind=references.store.root))
     present, shadows = board_entries(references), shadow_records(references)  # the target may be what ships
     probed_units, probed_references = _probed(references, present)
     units = record_kind(track.reference_digest, track.protocol_digest)
-    for kind in (units, shadow_units.document_kind(references), stored.document_kind(track)):
+    kinds = (shadow_units.document_kind(references), stored.document_kind(track), curves.document_kind(references))
+    for kind in (units, *kinds):
         target.clear(kind)
     scores.clear(References(track, target))
     count = 0
@@ -65,9 +67,13 @@ def export_records(references: References, target: Store) -> int:
             if board_entry.kind == "reference":  # timed; its logits are those of the reference models
                 replace(unit, logits=None).save(target)
             else:
-                ships = _ship_record(references, unit, target)
+                ships = _ship_record(references, unit, target, logits=logits)
                 _ship_probed(references, probed_units[unit.key], result_names.of_unit(references, ships), target)
             count += 1
+        if not logits and board_entry.kind != "reference":
+            curves.copy(references, board_entry.records.values(), target)
+    if not logits:
+        literature.copy(references, target)
     for kind in references.kinds:
         for seed in range(track.protocol.seeds):
             scores.copy_reference(references, kind, seed, target)
@@ -81,36 +87,42 @@ def export_records(references: References, target: Store) -> int:
     return count
 
 
-def _ship_record(references: References, record: Record, target: Store) -> Record:
+def _ship_record(references: References, record: Record, target: Store, *, logits: bool) -> Record:
     """Return the record as it ships."""
     from safetensors.numpy import load
 
     store = references.store
-    if record.logits is None or not store.has(record.logits):
+    if not logits or record.logits is None or not store.has(record.logits):
         record.save(target)
         scores.copy(references, record, target)
         return record
     content = store.get(record.logits)
-    logits = load(content)["logits"]
-    if logits.dtype != np.float16:
-        logits = half(logits)
-        content = unit_store.pack(logits)
+    rounded = load(content)["logits"]
+    if rounded.dtype != np.float16:
+        rounded = half(rounded)
+        content = unit_store.pack(rounded)
     record = replace(record, logits=target.put(content, compress=True))
     record.save(target)
-    model_scores = scores.score(references, record.seed, logits.astype(np.float32))
+    model_scores = scores.score(references, record.seed, rounded.astype(np.float32))
     scores.put(References(references.track, target), result_names.of_unit(references, record), model_scores)
     return record
 
 
 def _ship_shadows(references: References, record: ShadowRecord, target: Store) -> ShadowRecord:
-    from safetensors.numpy import load, save
-
     if record.values is not None:
-        arrays = load(references.store.get(record.values))
-        rounded = {k: np.clip(v, -HALF_MAX, HALF_MAX).astype(np.float16) for k, v in arrays.items()}
-        record = replace(record, values=target.put(save(rounded), compress=True))
+        record = replace(record, values=_put_rounded(references.store.get(record.values), target))
     shadow_units.keep(References(references.track, target), record)
     return record
+
+
+def _put_rounded(content: bytes, target: Store) -> str:
+    """Store arrays with floating-point numbers in half precision; return the SHA-256."""
+    from safetensors.numpy import load, save
+
+    arrays = load(content)
+    floats = {name: np.clip(array, -HALF_MAX, HALF_MAX) for name, array in arrays.items() if array.dtype.kind == "f"}
+    rounded = {name: array.astype(np.float16) for name, array in floats.items()}
+    return target.put(save({**arrays, **rounded}), compress=True)
 
 
 def _probed(
@@ -130,7 +142,7 @@ def _ship_probed(references: References, model: ProbedModel, name: str, target: 
     results = {probe: replace(found, arrays=None) for probe, found in model.results.items()}
     drawn = model.results.get(relearning.PROBE)
     if drawn is not None and drawn.arrays is not None:
-        results[relearning.PROBE] = replace(drawn, arrays=target.put(references.store.get(drawn.arrays), compress=True))
+        results[relearning.PROBE] = replace(drawn, arrays=_put_rounded(references.store.get(drawn.arrays), target))
     if results:
         stored.write(target, references.track, name, results)
 

@@ -10,6 +10,7 @@ import pandas as pd
 
 from unlearn_bench.harness.entries.entry import ORACLE_FREE, Entry, baseline, baseline_names
 from unlearn_bench.harness.executors import RunOptions, connected
+from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.results import board
 from unlearn_bench.harness.results.shipping import export_records
 from unlearn_bench.harness.store.store import Store
@@ -21,6 +22,7 @@ from unlearn_bench.harness.units.records import Record, ShadowRecord
 from unlearn_bench.harness.units.tuning import tuned, variant
 from unlearn_bench.harness.units.unit_kinds import SeedUnit
 from unlearn_bench.harness.workflows import probing, versions
+from unlearn_bench.harness.workflows.literature import literature_table
 from unlearn_bench.harness.workflows.timed import failure, open_context, run_units
 from unlearn_bench.harness.workflows.untimed import needs_shadows, run_shadows, run_swaps
 
@@ -49,6 +51,7 @@ def run_baselines(
     swap: bool = False,
     probes: bool = False,
     export: Path | None = None,
+    export_logits: bool = True,
 ) -> BaselinesRun:
     """Run the units of shipped methods that have no record, and score them.
 
@@ -60,6 +63,7 @@ def run_baselines(
         swap: also run their swapped units.
         probes: also run the probes on their models.
         export: a folder to write the records to, as they ship.
+        export_logits: write logits as well; without, what pages show of them.
 
     Raises:
         BenchError: an unknown name, or the machine failed. A unit that failed is reported in the result.
@@ -101,9 +105,15 @@ def run_baselines(
         track=loaded_track,
         board=board.board(references),
         null=board.null(references),
-        exported=None if export is None else export_records(references, Store(export, behind=None)),
+        exported=None if export is None else _export(references, track, export, options, logits=export_logits),
         failure=None if failed is None else failure(store, loaded_track, failed),
     )
+
+
+def _export(references: References, track: str, folder: Path, options: RunOptions, *, logits: bool) -> int:
+    if not logits:  # pages show the literature's numbers, which come from logits
+        literature_table(track, options.secret, options.observer)
+    return export_records(references, Store(folder, behind=None), logits=logits)
 
 
 def _entries(names: Sequence[str], track: Track, store: Store) -> list[Entry]:

@@ -22,7 +22,8 @@ from unlearn_bench.harness.references.manifest import TrainingFacts
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.references.roles import SEED_KINDS, Role
 from unlearn_bench.harness.report.cells import number
-from unlearn_bench.harness.results import literature
+from unlearn_bench.harness.results import curves, literature, shipping
+from unlearn_bench.harness.results.board_entries import board_entries
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.tracks.loading import load_track
 from unlearn_bench.harness.training.inference import infer, normaliser
@@ -276,3 +277,22 @@ def test_the_table_compiles_and_fits_on_a_page(stored: References, tmp_path: Pat
     compiler = ["pdflatex", "-halt-on-error", "paper"]
     done = subprocess.run(compiler, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0 and "Overfull" not in done.stdout, done.stdout
+
+
+def test_records_that_ship_without_logits_show_the_same_numbers_and_curves(
+    stored: References, home: Path, tmp_path: Path
+) -> None:
+    def shown(references: References) -> list[Any]:
+        return [curves.entry_curves(references, entry.records.values()) for entry in board_entries(references)]
+
+    numbers, drawn = rows(), shown(stored)
+    ships = Store(tmp_path / "ships", behind=None)
+    shipping.export_references(stored, ships)
+    logits = len(list(ships.root.glob("blobs/*/*")))
+    shipping.export_records(stored, ships, logits=False)
+    assert len(list(ships.root.glob("blobs/*/*"))) == logits, "only those of the reference models"
+    shutil.rmtree(home)
+    shutil.copytree(ships.root, home)
+    assert rows() == numbers
+    assert shown(References(stored.track, Store())) == drawn
+    assert any(drawn)
