@@ -70,16 +70,25 @@ class BasicBlock(nn.Module):
         return torch.relu(self.bn2(self.conv2(x)) + shortcut)
 
 
-class NarrowResNet(nn.Module):
-    """ResNet18 with the CIFAR stem (3×3, stride 1, no pooling) and ``width`` channels in its first stage.
+STEMS = {"cifar": (3, 1, 1), "imagenet": (7, 2, 3)}
+"""Size, stride and padding of the first convolution, by the stem's name."""
 
-    Stages and head carry torchvision's names (``layer1`` … ``layer4``, ``fc``).
+
+class NarrowResNet(nn.Module):
+    """ResNet18 with ``width`` channels in its first stage.
+
+    Stages and head carry torchvision's names (``layer1`` … ``layer4``, ``fc``). ``stem``: ``"cifar"`` is a 3×3
+    convolution of stride 1; ``"imagenet"`` is torchvision's, 7×7 of stride 2 and a max pooling of stride 2.
     """
 
-    def __init__(self, classes: int, channels: int, width: int) -> None:
+    def __init__(self, classes: int, channels: int, width: int, stem: str = "cifar") -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(channels, width, 3, 1, 1, bias=False)
+        if stem not in STEMS:
+            raise ValueError(f"stem = {stem!r} is none of {', '.join(STEMS)}")
+        kernel, stride, padding = STEMS[stem]
+        self.conv1 = nn.Conv2d(channels, width, kernel, stride, padding, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
+        self.maxpool: nn.Module | None = nn.MaxPool2d(3, 2, 1) if stem == "imagenet" else None
         widths = [width, width, 2 * width, 4 * width, 8 * width]
         for stage in range(1, 5):
             stride = 1 if stage == 1 else 2
@@ -96,15 +105,22 @@ class NarrowResNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits of images [n, channels, h, w], [n, classes]."""
         x = torch.relu(self.bn1(self.conv1(x)))
+        if self.maxpool is not None:
+            x = self.maxpool(x)
         for stage in range(1, 5):
             x = self.get_submodule(f"layer{stage}")(x)
         return self.fc(torch.flatten(self.avgpool(x), 1))
 
 
 @architecture()
-def resnet18_narrow(*, classes: int, width: int, channels: int = 3, image_size: int = 32) -> nn.Module:
-    """ResNet18 with the CIFAR stem; ``width=64`` is the usual CIFAR network, 8 the digits one (0.18 M parameters)."""
-    return NarrowResNet(classes, channels, width)
+def resnet18_narrow(
+    *, classes: int, width: int, channels: int = 3, image_size: int = 32, stem: str = "cifar"
+) -> nn.Module:
+    """ResNet18 of any width; ``width=64`` is the usual CIFAR network, 8 the digits one (0.18 M parameters).
+
+    With ``stem="imagenet"`` it is the paper's network, made narrower.
+    """
+    return NarrowResNet(classes, channels, width, stem)
 
 
 @architecture("torchvision", "timm")
@@ -144,12 +160,15 @@ def build(spec: Mapping[str, Any]) -> nn.Module:
     ``build_again``, by which ``toolkit.reinitialise`` draws their parameters anew.
 
     Raises:
-        NetworkError: a network that is not one of the benchmark's own cannot be built.
+        NetworkError: the network cannot be built.
     """
     arguments = dict(spec)
     name = arguments.pop("name", "")
     if name in ARCHITECTURES:
-        return ARCHITECTURES[name](**arguments)
+        try:
+            return ARCHITECTURES[name](**arguments)
+        except (RuntimeError, TypeError, ValueError) as error:
+            raise NetworkError(f"{name} cannot be built with these arguments: {error}") from error
     model = _network(name, arguments)
     if isinstance(model, nn.Module):  # whatever a file builds, ``check`` tells
         model.build_again = partial(build, dict(spec))  # type: ignore[assignment]

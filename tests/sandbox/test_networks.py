@@ -72,6 +72,8 @@ def test_a_copy_of_mnasnet_takes_tensors_by_name() -> None:
         (spec("torchvision:vgg16bn"), "near it: .*vgg16_bn"),
         (spec("torchvision:fasterrcnn_resnet50_fpn"), "no image classifier"),
         (spec("torchvision:resnet18", widht=3), "with these arguments: .*widht"),
+        (spec("resnet18_narrow", width=4, stem="resnet"), "with these arguments: .*none of cifar, imagenet"),
+        (spec("resnet18_narrow"), "with these arguments: .*width"),
         (spec("timm:vit_tiny_patch16_225"), "near it: .*vit_tiny_patch16_224"),
         (own("width = 3"), "defines no function build"),
         (own("import nothing_like_it"), "net.py cannot be run: ModuleNotFoundError"),
@@ -92,6 +94,17 @@ def test_a_copy_of_mnasnet_takes_tensors_by_name() -> None:
 def test_what_is_no_classifier_for_the_track_is_refused_with_the_reason(wanted: dict[str, Any], what: str) -> None:
     with pytest.raises(NetworkError, match=what):
         models.check(wanted)
+
+
+def test_a_narrow_resnet_with_the_stem_of_imagenet_is_torchvisions_network_of_that_width() -> None:
+    theirs = models.build(spec("resnet18")).eval()
+    ours = models.build(spec("resnet18_narrow", width=64, stem="imagenet")).eval()
+    ours.load_state_dict(theirs.state_dict())
+    images = torch.randn(3, 3, 32, 32)
+    with torch.no_grad():
+        torch.testing.assert_close(ours(images), theirs(images))
+    half = models.build(spec("resnet18_narrow", width=32, stem="imagenet"))
+    assert half.state_dict()["conv1.weight"].shape == (32, 3, 7, 7)
 
 
 def test_the_check_leaves_the_random_state_where_it_was() -> None:
