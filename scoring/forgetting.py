@@ -4,12 +4,16 @@ Each attack is read against its own null, a second retrained model, and in units
 null, 1 is Original. Both directions count: an example that looks less seen than unseen ones was in the forget set, too.
 One attack that finds something is enough, so an entry's forgetting is the strongest evidence against it, with an
 interval that is corrected for the number of attacks.
+
+An attack may find Original and still be too imprecise to clear anybody: its interval of a retrained model, which has
+nothing left to find, reaches Original's side. What such an attack finds counts; that it finds nothing does not say how
+much there may be.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -37,6 +41,8 @@ class Reading:
         unit: what a value is taken from: the model of a seed, or a pair of shadow splits.
         entry, null, original: [n] of the entry, of retrained models and of models before unlearning, of the same units.
         stretch: by how much the interval of a mean of such values is wider than Student's t says.
+        retrained: [n] of the models that Retrain's row stands for, of the same units; by them it is told whether the
+            attack is precise enough to clear an entry. ``None`` where they are unknown: then it is taken to be.
     """
 
     attack: str
@@ -45,6 +51,7 @@ class Reading:
     null: Array
     original: Array
     stretch: float = 1.0
+    retrained: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -53,7 +60,8 @@ class Forgetting:
 
     Attributes:
         value: of the attack whose interval begins highest.
-        low, high: 95 % interval of the worst of all attacks; 0 where the evidence may be chance.
+        low, high: 95 % interval of the worst of all attacks that find something or can clear a retrained model; 0 where
+            the evidence may be chance.
         attack: the title of that attack.
         limit: the title of the attack whose interval ends highest.
         attacks: how many attacks were read.
@@ -80,6 +88,8 @@ class Forgetting:
 def forgetting(readings: Sequence[Reading]) -> Forgetting | None:
     """Return the strongest evidence of the attacks that find Original; ``None`` where none does.
 
+    Where no attack finds something or can clear a retrained model, all count: then nobody is cleared.
+
     Raises:
         ValueError: a value that is not finite, or arrays of different lengths.
     """
@@ -87,7 +97,10 @@ def forgetting(readings: Sequence[Reading]) -> Forgetting | None:
     if not powerful:
         return None
     value, low, high = (ends[:, 0] for ends in _ends(powerful, {}))
-    worst, limit = int(np.lexsort((value, low))[-1]), int(high.argmax())
+    counts = (low > 0) | np.array([_clears(reading, len(powerful)) for reading in powerful])
+    chosen = np.flatnonzero(counts) if counts.any() else np.arange(len(powerful))
+    worst = int(chosen[np.lexsort((value[chosen], low[chosen]))[-1]])
+    limit = int(chosen[high[chosen].argmax()])
     return Forgetting(
         float(value[worst]),
         float(low[worst]),
@@ -106,12 +119,14 @@ class Share:
         attack: its title.
         value: negative where an entry lies on the other side of the null than Original, which is evidence, too.
         low, high: 95 % interval, corrected for the number of attacks.
+        clears: whether the attack is precise enough to clear a retrained model on this track.
     """
 
     attack: str
     value: float
     low: float
     high: float
+    clears: bool = True
 
 
 def shares(readings: Sequence[Reading]) -> list[Share]:
@@ -123,8 +138,8 @@ def shares(readings: Sequence[Reading]) -> list[Share]:
     found = []
     for reading in (powerful := telling(readings)):
         ratio, half = (float(each[0]) for each in _ratio(reading, len(powerful), {}))
-        found.append(Share(reading.attack, ratio, ratio - half, ratio + half))
-    return sorted(found, key=lambda share: (-max(share.low, -share.high, 0.0), -abs(share.value)))
+        found.append(Share(reading.attack, ratio, ratio - half, ratio + half, _clears(reading, len(powerful))))
+    return sorted(found, key=lambda share: (-max(share.low, -share.high, 0.0), not share.clears, -abs(share.value)))
 
 
 def groups(readings: Sequence[Reading], counts: Mapping[str, Counts]) -> NDArray[np.int8]:
@@ -152,6 +167,14 @@ def telling(readings: Sequence[Reading]) -> list[Reading]:
         if n > 1 and abs(difference.mean()) > _half_width(difference.std(ddof=1), n, len(readings), reading.stretch):
             found.append(reading)
     return found
+
+
+def _clears(reading: Reading, attacks: int) -> bool:
+    """Return whether the attack's interval of a retrained model ends where an entry would beat Original."""
+    if reading.retrained is None:
+        return True
+    ratio, half = _ratio(replace(reading, entry=reading.retrained), attacks, {})
+    return bool(abs(ratio[0]) + half[0] < CLEARLY)
 
 
 def _ends(readings: Sequence[Reading], counts: Mapping[str, Counts]) -> tuple[Array, Array, Array]:

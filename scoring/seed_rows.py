@@ -140,5 +140,6 @@ def _state(statuses: list[str], faults: list[str], seeds: int) -> tuple[str, str
     if len(faults) < seeds:
         return "incomplete", f"{len(faults)} of {seeds} seeds done"
     if unusable := [fault for fault in faults if fault]:
-        return "unusable", unusable[0] + (f", and {len(unusable) - 1} more seeds" if len(unusable) > 1 else "")
+        more = len(unusable) - 1
+        return "unusable", unusable[0] + (f", and {more} more seed{'s' if more > 1 else ''}" if more else "")
     return "ok", ""

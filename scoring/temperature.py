@@ -79,7 +79,8 @@ def collapse(phi: ArrayLike) -> str:
     distinct = np.unique(values).size
     if distinct >= LEAST_DISTINCT * values.size:
         return ""
-    return f"its outputs have collapsed: {distinct} different losses on {values.size} examples"
+    losses = "the same loss" if distinct == 1 else f"{distinct} different losses"
+    return f"its outputs have collapsed: {losses} on {values.size} examples"
 
 
 def _likeliest(logits: Array, labels: NDArray[np.integer]) -> float:

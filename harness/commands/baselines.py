@@ -45,9 +45,7 @@ if TYPE_CHECKING:
     "--again", is_flag=True, help="Run all timed units again, and what failed of --lira, --swap and --probes."
 )
 @click.option("--export", type=click.Path(path_type=Path, file_okay=False), help="Write the records as they ship.")
-@click.option(
-    "--export-logits/--no-export-logits", default=True, help="With --export: write the units' logits as well."
-)
+@click.option("--without-logits", is_flag=True, help="With --export: leave out the logits of units.")
 @run_options
 def command(
     names: tuple[str, ...],
@@ -56,7 +54,7 @@ def command(
     swap: bool,
     probes: bool,
     export: Path | None,
-    export_logits: bool,
+    without_logits: bool,
     options: RunOptions,
 ) -> None:
     """Run the shipped methods (all, or NAMES) on every model seed and show the board.
@@ -68,7 +66,7 @@ def command(
     from unlearn_bench.harness.workflows.baselines import run_baselines
 
     result = run_baselines(
-        names, track, options, lira=lira, swap=swap, probes=probes, export=export, export_logits=export_logits
+        names, track, options, lira=lira, swap=swap, probes=probes, export=export, export_logits=not without_logits
     )
     click.echo(terminal_board.table(result.board, result.track, result.null, look=look()))
     if result.exported is not None:

@@ -33,12 +33,13 @@ def command(entry: str, folder: Path, track: str, secret: Path | None, as_json: 
 
     They have the precision in which they were kept. `bench score` reads the folder as checkpoints.
     """
+    from unlearn_bench.harness.report.wording import counted
     from unlearn_bench.harness.workflows.unlearned_models import export_weights
 
     exported = export_weights(entry, folder, track, secret)
     if as_json:
         click.echo(json.dumps({"files": list(map(str, exported.files)), "without": exported.without}))
         return
-    click.echo(f"{len(exported.files)} models of {entry} in {folder}")
+    click.echo(f"{counted(len(exported.files), 'model')} of {entry} in {folder}")
     if exported.without:
         click.echo(f"without weights: seed {', '.join(map(str, exported.without))}")

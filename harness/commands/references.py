@@ -55,6 +55,7 @@ def command(
     """
     from unlearn_bench.harness.commands._progress import TerminalObserver
     from unlearn_bench.harness.report import references_text
+    from unlearn_bench.harness.report.wording import counted
     from unlearn_bench.harness.workflows import references
 
     if action == "list":
@@ -65,7 +66,8 @@ def command(
         if out is None:
             raise click.UsageError("export writes a folder: add --out FOLDER")
         written = references.export_references(track, out, TerminalObserver(), secret=secret)
-        click.echo(json.dumps([str(path) for path in written]) if as_json else f"wrote {len(written)} files to {out}")
+        said = f"wrote {counted(len(written), 'file')} to {out}"
+        click.echo(json.dumps([str(path) for path in written]) if as_json else said)
         return
     folders = references.Folders(originals, retrained, null, shadows)
     result = references.import_references(

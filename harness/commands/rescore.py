@@ -41,6 +41,7 @@ def command(
     """
     from unlearn_bench.harness.commands._progress import TerminalObserver
     from unlearn_bench.harness.report import attack_text
+    from unlearn_bench.harness.report.wording import counted
     from unlearn_bench.harness.workflows import rescore
 
     if attack is not None and probe is not None:
@@ -57,7 +58,8 @@ def command(
         if as_json:
             click.echo(json.dumps({"models": result.models, "seconds": round(result.seconds, 3)}))
         else:
-            click.echo(f"{track}: {result.models} models scored from stored arrays in {result.seconds:.1f} s")
+            models = counted(result.models, "model")
+            click.echo(f"{track}: {models} scored from stored arrays in {result.seconds:.1f} s")
         return
     scores = rescore.score_with(attack, track, secret, TerminalObserver())
     if as_json:

@@ -78,6 +78,8 @@ def trade_off(board: pd.DataFrame, ax: Axes | None = None) -> Axes:
 def panel(shares: Sequence[Share], ax: Axes | None = None) -> Axes:
     """Draw what every attack and probe finds of an entry, from its null (0) to Original (1), with 95 % intervals.
 
+    The intervals of those that cannot clear a retrained model are dotted.
+
     Args:
         shares: as ``unlearn_bench.scoring.forgetting.shares`` returns them.
         ax: where to draw; default: a new figure.
@@ -91,7 +93,8 @@ def panel(shares: Sequence[Share], ax: Axes | None = None) -> Axes:
     ax.axvline(0.0, color=SOFT, linewidth=0.8)
     ax.axvline(1.0, color=OTHER, linewidth=0.8)
     for place, share in enumerate(shares):
-        ax.plot([share.low, share.high], [place, place], color=MARK, linewidth=1.5)
+        style = "-" if share.clears else ":"
+        ax.plot([share.low, share.high], [place, place], color=MARK, linewidth=1.5, linestyle=style)
         ax.plot([share.value], [place], marker="o", markersize=4, color=MARK)
     _methods(ax, [share.attack for share in shares])
     ax.set_xlim(max(ax.get_xlim()[0], -LIMIT), min(ax.get_xlim()[1], LIMIT))

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from unlearn_bench.harness.report.text_table import GAP, Look, TextColumn, heading, total, wrapped
+from unlearn_bench.harness.report.wording import counted
 from unlearn_bench.harness.tracks.specification import Track
 
 GROUPS = {
@@ -78,4 +79,5 @@ def _lines(columns: Sequence[TextColumn], members: Sequence[int]) -> Iterator[st
 
 
 def _cost(each: NeededTrack) -> str:
-    return f"{each.models} models × {each.track.recipe.epochs} epochs" if each.models else "nothing"
+    epochs = counted(each.track.recipe.epochs, "epoch")
+    return f"{counted(each.models, 'model')} × {epochs}" if each.models else "nothing"

@@ -11,6 +11,6 @@ def listed(names: Iterable[str]) -> str:
     return f"{', '.join(first)} and {last}" if first else last
 
 
-def counted(count: int, noun: str) -> str:
-    """Return ``no setting``, ``1 setting`` or ``3 settings``."""
-    return f"{count or 'no'} {noun}{'' if count == 1 else 's'}"
+def counted(count: int, noun: str, plural: str = "") -> str:
+    """Return ``no settings``, ``1 setting`` or ``3 settings``; ``plural`` where it does not end in an added s."""
+    return f"{count or 'no'} {noun if count == 1 else plural or f'{noun}s'}"

@@ -143,8 +143,13 @@ def score(given: Outputs) -> OutputScores:
             metrics.append(MetricNumber(metric.name, metric.title, interval, at_null, at_original))
     found = None
     if null is not None and not unusable:
+        retrained = _scores(given, "retrained")
         found = forgetting(
-            [_reading(attack, own, null, original) for attack in panel.attacks_on("model") if attack.evidence]
+            [
+                _reading(attack, own, null, original, retrained)
+                for attack in panel.attacks_on("model")
+                if attack.evidence
+            ]
         )
     numbers = _attack_numbers(_attacks(own), None if null is None else _attacks(null), _attacks(original))
     return OutputScores(len(own), metrics, numbers, found, unusable)
@@ -228,10 +233,12 @@ def _evidence(given: Outputs, role: str) -> list[ModelEvidence]:
     ]
 
 
-def _reading(attack: panel.Attack, own: list[Scores], null: list[Scores], original: list[Scores]) -> Reading:
-    sides = (np.array([each.attacks[attack.name][attack.evidence] for each in side]) for side in (own, null, original))
-    entry_values, null_values, original_values = sides
-    return Reading(attack.title, "seed", entry_values, null_values, original_values)
+def _reading(attack: panel.Attack, *sides: list[Scores]) -> Reading:
+    """Return what an attack reads of an entry, the null, Original and Retrain."""
+    entry, null, original, retrained = (
+        np.array([each.attacks[attack.name][attack.evidence] for each in side]) for side in sides
+    )
+    return Reading(attack.title, "seed", entry, null, original, retrained=retrained)
 
 
 def _attack_numbers(

@@ -106,16 +106,16 @@ def _seed_scores(references: References, name: str, board_entry: BoardEntry | No
 
 
 def _seed_readings(references: References, own: Mapping[int, Scores]) -> list[Reading]:
-    kinds: tuple[RoleKind, ...] = ("null", "original")
+    kinds: tuple[RoleKind, ...] = ("null", "original", "retrained")
     others = [[scores.reference_scores(references, kind, seed) for seed in own] for kind in kinds]
     readings = []
     for attack in panel.attacks_on("model"):
         if attack.evidence and own:
             sides = (own.values(), *others)
-            entry, null, original = (
+            entry, null, original, retrained = (
                 np.array([each.attacks[attack.name][attack.evidence] for each in side]) for side in sides
             )
-            readings.append(Reading(attack.title, "seed", entry, null, original))
+            readings.append(Reading(attack.title, "seed", entry, null, original, retrained=retrained))
     return readings
 
 

@@ -38,9 +38,15 @@ def reference_results(references: References, kind: RoleKind, seeds: Sequence[in
 
 def readings(references: References, own: Mapping[int, Results]) -> list[Reading]:
     """Return the evidence of every probe that has looked at all seeds of an entry, or of a reference row."""
-    return [
-        Reading(each.title, "seed", *each.values(each.evidence)) for each in _compared(references, own) if each.evidence
-    ]
+    retrained = reference_results(references, "retrained", list(own))
+    found = []
+    for each in _compared(references, own):
+        if each.evidence:
+            of_retrained = [results.get(each.probe) for results in retrained.values()]
+            values = [result.numbers[each.evidence] for result in of_retrained if result and not result.fault]
+            known = np.array(values) if len(values) == len(own) else None
+            found.append(Reading(each.title, "seed", *each.values(each.evidence), retrained=known))
+    return found
 
 
 def numbers(references: References, board_entry: BoardEntry) -> list[tuple[str, str, float, float, float]]:

@@ -146,13 +146,15 @@ def test_an_unusable_model_is_f_and_sets_no_cut_points(make_rows: Make, ra: floa
 
 
 def test_every_seed_must_be_usable(make_rows: Make) -> None:
-    found = board(make_rows({**BASELINES, "one bad seed": {"ra": [0.99, 0.10, 0.99]}, "weak": {"ra": 0.5}}))
+    seeds = {"one bad seed": [0.99, 0.10, 0.99], "two": [0.10, 0.99, 0.10], "weak": 0.5}
+    found = board(make_rows({**BASELINES, **{name: {"ra": ra} for name, ra in seeds.items()}}))
     assert found.loc[["one bad seed", "weak"], "state"].tolist() == ["unusable", "ok"]
     assert found.loc["one bad seed", "reason"] == "seed 1: RA 0.100 is below 1.5 / classes = 0.150"
+    assert found.loc["two", "reason"] == "seed 0: RA 0.100 is below 1.5 / classes = 0.150, and 1 more seed"
 
 
 def test_a_seed_whose_outputs_have_collapsed_is_unusable(make_rows: Make) -> None:
-    why = "its outputs have collapsed: 1 different losses on 528 examples"
+    why = "its outputs have collapsed: the same loss on 528 examples"
     found = board(make_rows({**BASELINES, "flat": {"collapse": ["", why, ""]}}))
     assert found.loc["flat", ["state", "reason", "group_indisc"]].tolist() == ["unusable", f"seed 1: {why}", "F"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -77,6 +78,31 @@ def test_an_attack_that_does_not_find_original_says_nothing_about_an_entry() -> 
     blind = Reading("blind", "seed", *rng.normal(0.5, 0.02, (3, 10)))
     assert telling([blind, reading(0.3)])[0].attack == "U-MIA"
     assert forgetting([blind]) is None and forgetting([]) is None
+
+
+def imprecise(value: float, spread: float = 0.02) -> Reading:
+    """An attack that finds Original, and whose interval of a retrained model reaches Original."""
+    found = reading(value, "imprecise", spread=spread, original=0.6)
+    return replace(found, retrained=0.5 + 0.2 * np.linspace(-1, 1, 10))
+
+
+def test_an_attack_too_imprecise_to_clear_a_retrained_model_keeps_nobody_from_a_position() -> None:
+    found = forgetting([reading(0.1), imprecise(0.0, spread=0.2)])
+    assert found is not None
+    assert (found.attack, found.limit, found.attacks) == ("U-MIA", "U-MIA", 2)
+    assert found.beats_original
+    assert [share.clears for share in shares([reading(0.1), imprecise(0.5)])] == [False, True]
+
+
+def test_what_an_imprecise_attack_finds_counts() -> None:
+    found = forgetting([reading(0.1), imprecise(0.8)])
+    assert found is not None
+    assert (found.attack, found.limit, found.group) == ("imprecise", "imprecise", 2)
+
+
+def test_nobody_is_cleared_by_imprecise_attacks_alone() -> None:
+    found = forgetting([imprecise(0.0, spread=0.2)])
+    assert found is not None and not found.beats_original
 
 
 def test_values_that_are_not_finite_or_of_other_units_are_refused() -> None:

@@ -81,7 +81,9 @@ def fill(root: Path, tracks: Sequence[str], entries: Sequence[Entry], drawn_curv
                 _put(root, place, model, dataclasses.asdict(_scores(rng, base).stored()))
             if drawn_curves:
                 models = [result_names.of_reference(references, kind, seed) for seed in range(track.protocol.seeds)]
-                _put(root, curves._kind(references), f"{kind}-{digest(models)}", dataclasses.asdict(_curves(rng)))
+                _put(
+                    root, curves.document_kind(references), f"{kind}-{digest(models)}", dataclasses.asdict(_curves(rng))
+                )
         for entry in entries:
             _entry(root, references, entry, rng, place, drawn_curves)
 
@@ -96,7 +98,7 @@ def _entry(root: Path, references: References, entry: Entry, rng: Any, place: st
         _put(root, folder, record.key, dataclasses.asdict(record))
         _put(root, place, keys[-1], dataclasses.asdict(_scores(rng, level).stored()))
     if drawn_curves:
-        _put(root, curves._kind(references), digest(sorted(keys)), dataclasses.asdict(_curves(rng)))
+        _put(root, curves.document_kind(references), digest(sorted(keys)), dataclasses.asdict(_curves(rng)))
 
 
 def _curves(rng: Any) -> Curves:

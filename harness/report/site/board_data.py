@@ -16,6 +16,7 @@ from unlearn_bench.harness.report.neighbours import separated_neighbours
 from unlearn_bench.harness.report.site.page_data import LETTERS, Board, Number, Part, Row, number, plain, position, slug
 from unlearn_bench.harness.report.track_notes import access, competition, forgetting, pretraining
 from unlearn_bench.harness.report.verdicts import headline, headline_over, like_original, verdict
+from unlearn_bench.harness.report.wording import counted
 from unlearn_bench.harness.results import board, scores
 from unlearn_bench.harness.results.badges import NO_BASELINES, UNTRUSTED
 from unlearn_bench.harness.results.board import Results
@@ -201,7 +202,8 @@ def _several(
         described = methods.get(entry)
         rows.append(row(values, linked, entry_cells, {}, described, {} if values["state"] == "reference" else counts))
     absent = {str(entry) for track in names for entry in tables[track]["entry"]} - {r.name for r in rows}
-    notes = (f"Not here, since they have not run all {len(names)} tracks with one source: {len(absent)} entries.",)
+    without = counted(len(absent), "entry", "entries")
+    notes = (f"Not here, since they have not run all {len(names)} tracks with one source: {without}.",)
     prefix = {OVERALL: "all", ARCHITECTURES: f"architecture-{name}", DATA_SETS: f"data-{name}"}[family]
     tier = _tier(members[0])
     return Board(

@@ -23,7 +23,10 @@ LABELS = {"own": "this entry", "original": "Original", "retrained": "Retrain"}
 
 
 def panel(shares: Sequence[Share]) -> Markup:
-    """Draw what every attack and probe finds, from its null (0) to Original (1), with its interval; strongest first."""
+    """Draw what every attack and probe finds, from its null (0) to Original (1), with its interval; strongest first.
+
+    The intervals of those that cannot clear a retrained model are dashed.
+    """
     height = 64 + ROW * len(shares)
     low = min(-0.25, *(max(share.low, -LIMIT) for share in shares))
     high = max(1.25, *(min(share.high, LIMIT) for share in shares))
@@ -35,7 +38,8 @@ def panel(shares: Sequence[Share]) -> Markup:
         y = 8 + ROW * (place + 0.5)
         ends = [x(min(max(end, low), high)) for end in (share.low, share.high)]
         parts.append(text(PANEL_LEFT - 8, y + 4, share.attack, "end"))
-        parts.append(line(ends[0], y, ends[1], y, "mark", stroke_width=2))
+        dashes = {} if share.clears else {"stroke_dasharray": "2 3"}
+        parts.append(line(ends[0], y, ends[1], y, "mark", stroke_width=2, **dashes))
         parts.append(tag("circle", class_="mark", cx=x(min(max(share.value, low), high)), cy=y, r=3.5))
     parts.append(text(WIDTH / 2, height - 8, "0: a second retrained model · 1: Original", "middle", soft=True))
     return picture("What every attack and probe finds of the entry", height, parts, width=WIDTH)

@@ -13,6 +13,8 @@ from unlearn_bench.harness.report.site.templating import render
 from unlearn_bench.harness.results.board import REFERENCES, Results
 from unlearn_bench.harness.results.curves import Curves
 
+DASHED = " A dashed one is so wide that it would not clear a retrained model either."
+
 
 def pages(site: Site) -> Iterator[Page]:
     """Yield the page of every entry on every track that it has run."""
@@ -59,7 +61,7 @@ def _plots(page: EntryPage, board: Board) -> list[tuple[str, str, Any]]:
             (
                 "Everything that looked for F",
                 "On the scale from what retrained models read to what Original reads, the strongest evidence first; "
-                "intervals hold for all lines together.",
+                f"intervals hold for all lines together.{'' if all(share.clears for share in page.shares) else DASHED}",
                 entry_plots.panel(page.shares),
             )
         )
