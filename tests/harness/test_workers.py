@@ -6,13 +6,17 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from unlearn_bench.baselines import ga
 from unlearn_bench.harness.entries.entry import baseline, baseline_names
@@ -24,6 +28,8 @@ from unlearn_bench.harness.tracks.specification import Track
 from unlearn_bench.harness.units import in_process, worker_runner
 from unlearn_bench.harness.units.runner import UntimedResult
 from unlearn_bench.harness.units.unit_kinds import SeedUnit
+from unlearn_bench.sandbox.inside import models
+from unlearn_bench.sandbox.inside.request import DeletionRequest
 
 pytestmark = pytest.mark.usefixtures("fresh_processes")
 
@@ -96,3 +102,31 @@ def test_the_memory_format_of_workers_changes_no_outputs(home: Path) -> None:
         in_process.unlearned(references, unit, lambda: ga, "cpu", channels_last=last)[0] for last in (True, False)
     )
     np.testing.assert_allclose(found, expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_layers_behind_the_first_read_the_memory_format_that_was_asked_for(asked: bool) -> None:
+    spec = {"name": "resnet18_narrow", "classes": 3, "width": 4, "channels": 3, "image_size": 8}
+    parts = {f"{part}_images": torch.zeros(8, 3, 8, 8, dtype=torch.uint8) for part in ("retain", "forget", "val")}
+    labels = {name.replace("images", "labels"): torch.zeros(8, dtype=torch.long) for name in parts}
+    read: list[torch.Tensor] = []
+
+    def unlearn(model: torch.nn.Module, retain: Iterable[tuple[torch.Tensor, ...]]) -> None:
+        layer = model.get_submodule("layer1.0.conv1")
+        layer.register_forward_pre_hook(lambda _, given: read.append(given[0]))
+        model(next(iter(retain))[0])
+
+    request = DeletionRequest(
+        spec,
+        models.build(spec).state_dict(),
+        {**parts, **labels},
+        mean=(0.5,) * 3,
+        std=(0.5,) * 3,
+        batch_size=4,
+        seed=1,
+        device="cpu",
+        channels_last=asked,
+    )
+    entry: Any = SimpleNamespace(unlearn=unlearn)
+    request.unlearn(lambda: entry, {})
+    assert [images.is_contiguous(memory_format=torch.channels_last) for images in read] == [asked]
