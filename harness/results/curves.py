@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.references.roles import Role, RoleKind
+from unlearn_bench.harness.results import scores
 from unlearn_bench.harness.store import documents
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support.digests import digest
@@ -17,16 +18,18 @@ from unlearn_bench.harness.support.errors import DataError, StoreError
 from unlearn_bench.harness.units import result_names, unit_store
 from unlearn_bench.harness.units.records import Record, track_folder
 from unlearn_bench.scoring import curves
-from unlearn_bench.scoring.accuracy import cross_entropy
-from unlearn_bench.scoring.temperature import scaled
 
-VERSION = 2
+KIND = "curves"
+VERSION = 3
 """Raised whenever the same logits would give other curves."""
 
 
 @dataclass(frozen=True)
 class Curves:
-    """Curves of the models of all seeds: counts [bins] of losses on F and T, an attack's mean true positive rates."""
+    """Curves of the models of all seeds: counts [bins] of losses, an attack's mean true positive rates.
+
+    ``test`` counts the losses on the examples of T that attacks compare F with: those of its classes, in its form.
+    """
 
     seeds: int
     forget: tuple[int, ...]
@@ -34,7 +37,7 @@ class Curves:
     tpr: tuple[float, ...]
     """At the false positive rates ``scoring.curves.FPR``."""
     smallest: float
-    """1 / |T|: below this no false positive rate can be resolved."""
+    """1 over the number of these examples of T: below this no false positive rate can be resolved."""
 
 
 def entry_curves(references: References, records: Iterable[Record]) -> Curves | None:
@@ -56,6 +59,11 @@ def reference_curves(references: References, kind: RoleKind) -> Curves | None:
     if (stored := _read(references, name)) is not None:
         return stored
     return _keep(references, name, ((seed, references.logits(Role(kind, seed))) for seed in seeds))
+
+
+def clear(references: References, target: Store) -> None:
+    """Remove a track's curves from a store, those of older versions as well."""
+    target.clear(f"{KIND}/{track_folder(references.track)}")
 
 
 def copy(references: References, records: Iterable[Record], target: Store) -> None:
@@ -81,13 +89,9 @@ def _read(references: References, name: str) -> Curves | None:
 def _keep(references: References, name: str, models: Iterable[tuple[int, NDArray[np.float32]]]) -> Curves | None:
     sides = []
     try:
-        labels = references.examples.labels
         for seed, logits in models:
-            parts = references.examples.parts(seed)
-            losses = cross_entropy(scaled(logits, labels, parts["val"]).logits, labels)
-            forms = references.examples.corrupted_forms
-            unseen = parts["test"] if forms is None else forms.of(parts["test"])  # in the form of F
-            sides.append([losses[parts["forget"]], losses[unseen]])
+            evidence = scores.model_evidence(references, seed, logits)
+            sides.append([evidence.losses[evidence.parts["forget"]], evidence.losses[evidence.unseen]])
     except (DataError, StoreError):  # a store may hold records without data or reference models
         return None
     track_curves = Curves(
@@ -107,4 +111,4 @@ def _whole(counts: NDArray[np.int64]) -> tuple[int, ...]:
 
 def document_kind(references: References) -> str:
     """Return the kind under which the store has the curves of a track."""
-    return f"curves/{track_folder(references.track)}/{VERSION}"
+    return f"{KIND}/{track_folder(references.track)}/{VERSION}"

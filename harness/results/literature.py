@@ -22,6 +22,7 @@ from unlearn_bench.scoring.intervals import mean_interval
 from unlearn_bench.scoring.literature import LiteratureEvidence
 from unlearn_bench.scoring.literature_columns import COLUMNS, computable, measured
 
+KIND = "literature"
 VERSION = 1
 """Raised whenever the same logits would give other numbers."""
 CHUNK = 5
@@ -101,9 +102,13 @@ def stored_models(references: References) -> list[Model]:
     return [each for each in models if references.store.has(each.logits) or _known(references, each)]
 
 
+def clear(references: References, target: Store) -> None:
+    """Remove a track's numbers from a store, those of older versions as well."""
+    target.clear(f"{KIND}/{references.track.reference_digest[:16]}")
+
+
 def copy(references: References, target: Store) -> None:
     """Copy the numbers that are stored of all models."""
-    target.clear(_kind(references))
     for model in stored_models(references):
         if known := _known(references, model):
             documents.write(target, _kind(references), model.document, Kept(known))
@@ -188,7 +193,7 @@ def _measure(
 
 def _kind(references: References) -> str:
     content = {"version": VERSION, "umia_seed": references.track.analysis.umia_seed}
-    return f"literature/{references.track.reference_digest[:16]}/{digest(content)[:16]}"
+    return f"{KIND}/{references.track.reference_digest[:16]}/{digest(content)[:16]}"
 
 
 def _untrained_kind(references: References) -> str:

@@ -55,9 +55,10 @@ def export_records(references: References, target: Store, *, logits: bool = True
     present, shadows = board_entries(references), shadow_records(references)  # the target may be what ships
     probed_units, probed_references = _probed(references, present)
     units = record_kind(track.reference_digest, track.protocol_digest)
-    kinds = (shadow_units.document_kind(references), stored.document_kind(track), curves.document_kind(references))
-    for kind in (units, *kinds):
+    for kind in (units, shadow_units.document_kind(references), stored.document_kind(track)):
         target.clear(kind)
+    curves.clear(references, target)
+    literature.clear(references, target)
     scores.clear(References(track, target))
     count = 0
     for board_entry in present:

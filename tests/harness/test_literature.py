@@ -29,6 +29,7 @@ from unlearn_bench.harness.tracks.loading import load_track
 from unlearn_bench.harness.training.inference import infer, normaliser
 from unlearn_bench.harness.training.recipe import initial_model
 from unlearn_bench.harness.units import unit_store
+from unlearn_bench.harness.units.records import track_folder
 from unlearn_bench.harness.workflows import literature as workflow
 from unlearn_bench.scoring import svm_mia
 from unlearn_bench.scoring.literature import LiteratureEvidence, zrf
@@ -288,11 +289,14 @@ def test_records_that_ship_without_logits_show_the_same_numbers_and_curves(
     numbers, drawn = rows(), shown(stored)
     ships = Store(tmp_path / "ships", behind=None)
     shipping.export_references(stored, ships)
+    older = f"curves/{track_folder(stored.track)}/1"
+    ships.write(older, "of-an-older-version", {})
     logits = len(list(ships.root.glob("blobs/*/*")))
     shipping.export_records(stored, ships, logits=False)
     assert len(list(ships.root.glob("blobs/*/*"))) == logits, "only those of the reference models"
     shutil.rmtree(home)
     shutil.copytree(ships.root, home)
+    assert not list(Store().all(older))
     assert rows() == numbers
     assert shown(References(stored.track, Store())) == drawn
     assert any(drawn)

@@ -5,12 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import matplotlib
+import numpy as np
 import pandas as pd
 import pytest
 
 import unlearn_bench as ub
 from tests.harness.conftest import run
 from unlearn_bench.harness.references.references import References
+from unlearn_bench.harness.results import curves
+from unlearn_bench.harness.store.store import Store
+from unlearn_bench.harness.tracks.loading import load_track
 
 matplotlib.use("agg")
 
@@ -53,6 +57,16 @@ def test_curves_of_an_entry_are_drawn_beside_original_and_retrained() -> None:
     curves = ub.curves("ft")
     assert [line.get_label() for line in ub.plot.roc(curves).lines[1:]] == ["this entry", "Original", "Retrain"]
     assert len(ub.plot.losses(curves).patches) == 2
+
+
+def test_losses_on_f_stand_beside_those_that_attacks_compare_them_with(home: Path) -> None:
+    references = References(load_track("digits-class"), Store())
+    found = curves.reference_curves(references, "retrained")
+    assert found is not None
+    forgotten = references.track.splits.forget_classes
+    of_class = [np.isin(references.examples.labels[references.examples.parts(s)["test"]], forgotten) for s in range(5)]
+    assert sum(found.test) == sum(each.sum() for each in of_class) < 400
+    assert found.smallest == 1 / min(each.sum() for each in of_class)
 
 
 def test_nothing_to_draw_is_said(board: pd.DataFrame) -> None:
