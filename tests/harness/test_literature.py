@@ -184,10 +184,11 @@ def test_a_unit_that_runs_again_has_new_numbers(stored: References) -> None:
     assert rows()["ft"]["mia_confidence"] > before + 0.1
 
 
-def test_a_mean_without_one_of_its_seeds_is_unknown(stored: References) -> None:
+def test_a_mean_without_one_of_its_seeds_is_unknown(stored: References, home: Path) -> None:
     records = unit_store.seed_records(stored.store, stored.track)
     (record,) = (each for each in records if (each.name, each.seed) == ("ft", 2))
     next(stored.store.root.glob(f"blobs/*/{record.logits}")).unlink()
+    shutil.rmtree(home / "literature")
     found = rows()
     assert {found["ft"][name] for name in NAMES} == {None} and found["ct"]["ua"] is not None
 
