@@ -89,10 +89,14 @@ def _unseen(board: TrackBoard) -> Iterator[str]:
         yield _sentence(f"No cheap attack tells Original from a retrained model on {board.name}.", _of_track(board))
         return
     passed = f": {', '.join(seen.passed)}" if seen.passed else ""
-    text = (
-        f"On {board.name} {len(seen.passed)} of {counted(seen.methods, 'method')} pass {listed(seen.attacks)}{passed}."
-    )
-    yield _sentence(text, _of_track(board))
+    passes = "passes" if len(seen.passed) == 1 else "pass"
+    rate = f"{len(seen.passed)} of {counted(seen.methods, 'method')} {passes} {listed(seen.attacks)}"
+    yield _sentence(f"On {board.name} {rate}{passed}.", _of_track(board))
+    if not seen.clearing:
+        reason = "even of a retrained model they may find .9 of what they find in Original"
+        yield _sentence(
+            f"These attacks are too imprecise to clear a method on {board.name}: {reason}.", _of_track(board)
+        )
     if not seen.costly:
         yield _sentence(f"Neither U-LiRA nor a probe that finds Original has run on {board.name}.", _of_track(board))
     elif not seen.unseen:

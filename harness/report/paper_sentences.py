@@ -166,15 +166,25 @@ def _seen_by_others(comparison: PaperComparison) -> Iterator[str]:
 
 
 def _power(comparison: PaperComparison) -> Iterator[str]:
-    """Yield the settings on which the paper's attack does not even find Original."""
-    blind = [
-        f"{board.name} (Original {number(board.rows['indisc']['original'], 3)}, a second retrained model "
-        f"{number(board.null['indisc'], 3)})"
-        for board in comparison.boards
-        if "indisc" in board.null and board.rows["indisc_high"].get("original", 0.0) >= board.null["indisc"]
-    ]
+    """Yield the settings on which the paper's attack does not find Original, or prefers it to a retrained model."""
+    blind, reversed_order = [], []
+    for board in comparison.boards:
+        if "indisc" not in board.null or "original" not in board.rows["indisc"]:
+            continue
+        null = board.null["indisc"]
+        original, low, high = (float(board.rows[f"indisc{end}"]["original"]) for end in ("", "_low", "_high"))
+        text = f"{board.name} (Original {number(original, 3)}, a second retrained model {number(null, 3)})"
+        if low > null:
+            reversed_order.append(text)
+        elif high >= null:
+            blind.append(text)
     if blind:
         yield f"U-MIA hardly tells Original from a retrained model on {listed(blind)}: Indisc says little there."
+    if reversed_order:
+        yield (
+            f"By Indisc Original comes nearer to the ideal than a retrained model does on {listed(reversed_order)}: "
+            "a model that has not learnt F tells it from T by itself."
+        )
 
 
 def _searches(comparison: PaperComparison) -> Iterator[str]:

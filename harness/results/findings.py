@@ -37,6 +37,8 @@ class CheapAttacks:
     costly: tuple[str, ...]
     """Titles of U-LiRA and of the probes that do."""
     methods: int
+    clearing: tuple[str, ...]
+    """Those of the cheap attacks that are precise enough to clear a retrained model."""
     passed: tuple[str, ...]
     """Methods of which no cheap attack's interval leaves out the null."""
     unseen: tuple[Unseen, ...]
@@ -77,6 +79,7 @@ def cheap_attacks(board: TrackBoard) -> CheapAttacks:
     return CheapAttacks(
         attacks=tuple(title for title in titles if title in cheap),
         costly=tuple(title for title in titles if title not in cheap),
+        clearing=tuple(sorted({s.attack for found in shares.values() for s in found if s.clears} & cheap)),
         methods=len(shares),
         passed=tuple(passed),
         unseen=tuple(each for each in unseen if each.found),
