@@ -66,12 +66,11 @@ def clear(references: References, target: Store) -> None:
     target.clear(f"{KIND}/{track_folder(references.track)}")
 
 
-def copy(references: References, records: Iterable[Record], target: Store) -> None:
-    """Copy an entry's curves, which are computed if they are not stored; nothing where logits are missing."""
+def document(references: References, records: Iterable[Record]) -> tuple[str, Curves] | None:
+    """Return the name and the content of the document with an entry's curves; ``None`` where logits are missing."""
     records = list(records)
     found = entry_curves(references, records)
-    if found is not None:
-        documents.write(target, document_kind(references), _entry_name(references, records), found)
+    return None if found is None else (_entry_name(references, records), found)
 
 
 def _entry_name(references: References, records: Iterable[Record]) -> str:

@@ -107,11 +107,10 @@ def clear(references: References, target: Store) -> None:
     target.clear(f"{KIND}/{references.track.reference_digest[:16]}")
 
 
-def copy(references: References, target: Store) -> None:
-    """Copy the numbers that are stored of all models."""
-    for model in stored_models(references):
-        if known := _known(references, model):
-            documents.write(target, _kind(references), model.document, Kept(known))
+def kept_documents(references: References) -> dict[str, Kept]:
+    """Return the numbers that are stored of all models, by the names of their documents."""
+    known = {model.document: _known(references, model) for model in stored_models(references)}
+    return {name: Kept(numbers) for name, numbers in known.items() if numbers}
 
 
 def numbers(
@@ -139,7 +138,7 @@ def numbers(
     chunks = [todo[start : start + CHUNK] for start in range(0, len(todo), CHUNK)]
     for chunk, results in zip(chunks, side_by_side(measure, chunks), strict=True):
         for model, found in zip(chunk, results, strict=True):
-            documents.keep(references.store, _kind(references), model.document, Kept(found))
+            documents.keep(references.store, document_kind(references), model.document, Kept(found))
             yield model, found
         done += len(chunk)
         on_done(done)
@@ -179,7 +178,7 @@ def _means(by_seed: Mapping[int, Numbers], seeds_ok: int) -> dict[str, float]:
 
 
 def _known(references: References, model: Model) -> dict[str, float | None]:
-    kept = documents.read(references.store, _kind(references), model.document, Kept)
+    kept = documents.read(references.store, document_kind(references), model.document, Kept)
     return {} if kept is None else kept.numbers
 
 
@@ -191,7 +190,8 @@ def _measure(
     return {**known, **measured(evidence, computable(known, network is not None))}
 
 
-def _kind(references: References) -> str:
+def document_kind(references: References) -> str:
+    """Return the kind under which the store has the numbers of a track."""
     content = {"version": VERSION, "umia_seed": references.track.analysis.umia_seed}
     return f"{KIND}/{references.track.reference_digest[:16]}/{digest(content)[:16]}"
 

@@ -78,9 +78,9 @@ def panel_results(
         shadow, reason = shadows.get(name), ""
         if shadow is not None and shadow.counts:
             readings.append(_pair_reading(references, shadow))
-        elif attacked and name in models:
+        elif attacked and name in models and own:
             reason = "U-LiRA has not run" if shadow is None else shadow.reason
-        if probing and name in models and not by_probes[name] and not reason:
+        if probing and name in models and own and not by_probes[name] and not reason:
             reason = "no probe has looked at all of its models"
         numbers = {} if shadow is None else _shadow_columns(shadow)
         results.append(PanelResult(name, references.track.name, tuple(readings), numbers, reason))

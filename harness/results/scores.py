@@ -251,13 +251,6 @@ def clear(references: References) -> None:
         references.store.clear(str(Path(place).parent))
 
 
-def copy(references: References, record: Record, target: Store) -> None:
-    """Put a record's scores into another store."""
-    stored = record_scores(references, record)
-    if stored is not None:
-        keep(target, _kind(references.track), result_names.of_unit(references, record), stored)
-
-
 def copy_reference(references: References, kind: RoleKind, seed: int, target: Store) -> None:
     """Put a reference model's scores into another store."""
     name = result_names.of_reference(references, kind, seed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from unlearn_bench.harness.references.manifest import StoredManifest
 from unlearn_bench.harness.references.references import HALF_MAX, References, half
 from unlearn_bench.harness.results import curves, literature, relearning, scores
 from unlearn_bench.harness.results.board_entries import BoardEntry, board_entries, shadow_records
+from unlearn_bench.harness.results.scores import Scores
 from unlearn_bench.harness.store import documents
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support.errors import TrackError
@@ -54,6 +56,11 @@ def export_records(references: References, target: Store, *, logits: bool = True
     shipped = References(track, Store(target.root, behind=references.store.root))
     present, shadows = board_entries(references), shadow_records(references)  # the target may be what ships
     probed_units, probed_references = _probed(references, present)
+    methods = [each for each in present if each.kind not in ("entry", "reference")]
+    pages = _of_pages(references, [each for each in methods if not logits or _lacks_logits(references.store, each)])
+    unit_scores = {
+        unit.key: scores.record_scores(references, unit) for each in methods for unit in each.records.values()
+    }
     units = record_kind(track.reference_digest, track.protocol_digest)
     for kind in (units, shadow_units.document_kind(references), stored.document_kind(track)):
         target.clear(kind)
@@ -68,13 +75,11 @@ def export_records(references: References, target: Store, *, logits: bool = True
             if board_entry.kind == "reference":  # timed; its logits are those of the reference models
                 replace(unit, logits=None).save(target)
             else:
-                ships = _ship_record(references, unit, target, logits=logits)
+                ships = _ship_record(references, unit, unit_scores[unit.key], target, logits=logits)
                 _ship_probed(references, probed_units[unit.key], result_names.of_unit(references, ships), target)
             count += 1
-        if not logits and board_entry.kind != "reference":
-            curves.copy(references, board_entry.records.values(), target)
-    if not logits:
-        literature.copy(references, target)
+    for kind, name, content in pages:
+        documents.write(target, kind, name, content)
     for kind in references.kinds:
         for seed in range(track.protocol.seeds):
             scores.copy_reference(references, kind, seed, target)
@@ -88,14 +93,34 @@ def export_records(references: References, target: Store, *, logits: bool = True
     return count
 
 
-def _ship_record(references: References, record: Record, target: Store, *, logits: bool) -> Record:
+def _lacks_logits(store: Store, board_entry: BoardEntry) -> bool:
+    kept = (record.logits for record in board_entry.records.values() if record.logits is not None)
+    return not all(store.has(sha) for sha in kept)
+
+
+def _of_pages(references: References, without: Sequence[BoardEntry]) -> list[tuple[str, str, Any]]:
+    """Return kind, name and content of documents with what pages show of methods whose logits do not ship."""
+    if not without:
+        return []
+    found = [curves.document(references, each.records.values()) for each in without]
+    numbers = literature.kept_documents(references)
+    return [
+        *((curves.document_kind(references), *each) for each in found if each is not None),
+        *((literature.document_kind(references), name, kept) for name, kept in numbers.items()),
+    ]
+
+
+def _ship_record(
+    references: References, record: Record, found: Scores | None, target: Store, *, logits: bool
+) -> Record:
     """Return the record as it ships."""
     from safetensors.numpy import load
 
     store = references.store
     if not logits or record.logits is None or not store.has(record.logits):
         record.save(target)
-        scores.copy(references, record, target)
+        if found is not None:
+            scores.put(References(references.track, target), result_names.of_unit(references, record), found)
         return record
     content = store.get(record.logits)
     rounded = load(content)["logits"]
@@ -110,20 +135,14 @@ def _ship_record(references: References, record: Record, target: Store, *, logit
 
 
 def _ship_shadows(references: References, record: ShadowRecord, target: Store) -> ShadowRecord:
-    if record.values is not None:
-        record = replace(record, values=_put_rounded(references.store.get(record.values), target))
-    shadow_units.keep(References(references.track, target), record)
-    return record
-
-
-def _put_rounded(content: bytes, target: Store) -> str:
-    """Store arrays with floating-point numbers in half precision; return the SHA-256."""
     from safetensors.numpy import load, save
 
-    arrays = load(content)
-    floats = {name: np.clip(array, -HALF_MAX, HALF_MAX) for name, array in arrays.items() if array.dtype.kind == "f"}
-    rounded = {name: array.astype(np.float16) for name, array in floats.items()}
-    return target.put(save({**arrays, **rounded}), compress=True)
+    if record.values is not None:
+        arrays = load(references.store.get(record.values))
+        rounded = {k: np.clip(v, -HALF_MAX, HALF_MAX).astype(np.float16) for k, v in arrays.items()}
+        record = replace(record, values=target.put(save(rounded), compress=True))
+    shadow_units.keep(References(references.track, target), record)
+    return record
 
 
 def _probed(
@@ -143,7 +162,7 @@ def _ship_probed(references: References, model: ProbedModel, name: str, target: 
     results = {probe: replace(found, arrays=None) for probe, found in model.results.items()}
     drawn = model.results.get(relearning.PROBE)
     if drawn is not None and drawn.arrays is not None:
-        results[relearning.PROBE] = replace(drawn, arrays=_put_rounded(references.store.get(drawn.arrays), target))
+        results[relearning.PROBE] = replace(drawn, arrays=target.put(references.store.get(drawn.arrays), compress=True))
     if results:
         stored.write(target, references.track, name, results)
 

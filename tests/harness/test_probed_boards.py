@@ -81,6 +81,16 @@ def test_a_probe_that_finds_f_names_the_row_and_the_others_are_provisional(shipp
     assert after.loc["msg", "forgetting"] == before.loc["msg", "forgetting"]
 
 
+def test_a_method_that_does_not_apply_to_a_track_is_not_provisional_there(shipped: References) -> None:
+    found_of(shipped, keys(shipped, "ct"), NULL)
+    (msg,) = (entry for entry in board_entries(shipped) if entry.name == "msg")
+    for record in msg.records.values():
+        replace(record, status="not-applicable", reason="it reads R", logits=None).save(shipped.store)
+    after = rows(References(shipped.track, Store()))
+    assert (after.loc["msg", "state"], after.loc["msg", "provisional"]) == ("not applicable", "")
+    assert after.loc["ft", "provisional"] != ""
+
+
 def test_a_probe_that_finds_nothing_leaves_the_evidence_with_the_attacks(shipped: References) -> None:
     before = rows(shipped).loc["ct"]
     found_of(shipped, keys(shipped, "ct"), NULL)

@@ -338,12 +338,13 @@ def test_the_null_comes_from_as_many_pairs_as_the_entry_has(default: References)
 
 
 @pytest.mark.slow
-def test_an_export_onto_what_ships_loses_nothing(default: References, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("track", "records"), [("digits-resnet18", 200), ("digits-class", 100)])
+def test_an_export_onto_what_ships_loses_nothing(track: str, records: int, tmp_path: Path) -> None:
     place = tmp_path / "shipped"
     shutil.copytree(SHIPPED, place)
-    references = References(default.track, Store(tmp_path / "empty", behind=place))
+    references = References(load_track(track), Store(tmp_path / "empty", behind=place))
     before = {path.relative_to(place) for path in place.rglob("*") if path.is_file()}
-    assert export_records(references, Store(place, behind=None)) == 200
+    assert export_records(references, Store(place, behind=None)) == records
     assert {path.relative_to(place) for path in place.rglob("*") if path.is_file()} == before
 
 

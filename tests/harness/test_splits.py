@@ -77,7 +77,8 @@ def test_a_class_is_forgotten_as_a_whole_and_validated_on() -> None:
 def test_a_part_of_a_class_is_forgotten_and_compared_with_unseen_ones_of_that_part(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    references = References(load_track("digits-subclass"), Store())
+    store = Store(behind=None)
+    references = References(load_track("digits-subclass"), store)
     digits = References(load_track("digits-class"), Store())
     assert references.examples.dataset.labels.max() == references.examples.labels.max() == 4
     assert np.array_equal(references.examples.subclasses, digits.examples.labels)
@@ -89,7 +90,7 @@ def test_a_part_of_a_class_is_forgotten_and_compared_with_unseen_ones_of_that_pa
     kin = np.isin(digits.examples.labels, (3, 8))
     assert np.array_equal(references.examples.labels == 3, kin), "threes and eights are one class"
     assert (kin[split.retain]).any()
-    again = References(load_track("digits-subclass"), Store())
+    again = References(load_track("digits-subclass"), store)
     assert (home / "labels").exists() and np.array_equal(again.examples.labels, references.examples.labels), (
         "from the store"
     )
