@@ -65,6 +65,8 @@ def command(
     from unlearn_bench.harness.report import terminal_board
     from unlearn_bench.harness.workflows.baselines import run_baselines
 
+    if without_logits and export is None:
+        raise click.UsageError("--without-logits says how to export: add --export FOLDER")
     result = run_baselines(
         names, track, options, lira=lira, swap=swap, probes=probes, export=export, export_logits=not without_logits
     )

@@ -281,6 +281,11 @@ def test_the_table_compiles_and_fits_on_a_page(stored: References, tmp_path: Pat
     assert done.returncode == 0 and "Overfull" not in done.stdout, done.stdout
 
 
+def test_leaving_out_logits_needs_an_export() -> None:
+    result = run("baselines", "ft", "--without-logits")
+    assert result.exit_code == 2 and "add --export" in result.output
+
+
 def test_records_that_ship_without_logits_show_the_same_numbers_and_curves(
     stored: References, home: Path, tmp_path: Path
 ) -> None:

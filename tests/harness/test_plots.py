@@ -12,9 +12,12 @@ import pytest
 import unlearn_bench as ub
 from tests.harness.conftest import run
 from unlearn_bench.harness.references.references import References
+from unlearn_bench.harness.report import figures
+from unlearn_bench.harness.report.site import entry_plots
 from unlearn_bench.harness.results import curves
 from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.tracks.loading import load_track
+from unlearn_bench.scoring.forgetting import Share
 
 matplotlib.use("agg")
 
@@ -67,6 +70,13 @@ def test_losses_on_f_stand_beside_those_that_attacks_compare_them_with(home: Pat
     of_class = [np.isin(references.examples.labels[references.examples.parts(s)["test"]], forgotten) for s in range(5)]
     assert sum(found.test) == sum(each.sum() for each in of_class) < 400
     assert found.smallest == 1 / min(each.sum() for each in of_class)
+
+
+def test_the_interval_of_an_attack_that_clears_nobody_is_dashed() -> None:
+    found = [Share("U-MIA", 0.1, -0.1, 0.3), Share("RMIA", 0.1, -1.0, 1.2, clears=False)]
+    assert entry_plots.panel(found).count("stroke-dasharray") == 1
+    intervals = [line for line in figures.panel(found).get_lines() if line.get_color() == figures.MARK][::2]
+    assert [line.get_linestyle() for line in intervals] == ["-", ":"]
 
 
 def test_nothing_to_draw_is_said(board: pd.DataFrame) -> None:
