@@ -68,13 +68,13 @@ def clear(references: References, target: Store) -> None:
 
 def document(references: References, records: Iterable[Record]) -> tuple[str, Curves] | None:
     """Return the name and the content of the document with an entry's curves; ``None`` where logits are missing."""
-    records = list(records)
-    found = entry_curves(references, records)
-    return None if found is None else (_entry_name(references, records), found)
+    finished = _finished(records)
+    found = entry_curves(references, finished)
+    return None if found is None else (_entry_name(references, finished), found)
 
 
-def _entry_name(references: References, records: Iterable[Record]) -> str:
-    return digest(sorted(result_names.of_unit(references, record) for record in _finished(records)))
+def _entry_name(references: References, finished: Iterable[Record]) -> str:
+    return digest(sorted(result_names.of_unit(references, record) for record in finished))
 
 
 def _finished(records: Iterable[Record]) -> list[Record]:
