@@ -134,7 +134,7 @@ def overall_board(
     board["provisional"] = pd.concat(provisional, axis=1).apply(lambda row: next(filter(None, row), ""), axis=1)
     board["provisional"] = board["provisional"].astype("string")
     for metric in {metric.name: metric for metric in (*ranked(), *paper_ranked())}.values():
-        tally = _counted(_codes(each, names, metric.name)[:1] for each in groups)[:, 0].T.astype(np.int64)
+        tally = _counted(_codes(each, names, metric.name, 1) for each in groups)[:, 0].T.astype(np.int64)
         for place, letter in enumerate(LETTERS):
             board[f"{letter}_{metric.name}"] = tally[:, place]
         if metric.paper_ranked:
@@ -207,20 +207,18 @@ def _evidence(groups: GroupMembership, names: pd.Index) -> NDArray[np.float64]:
     return np.array([np.nan if each is None else each.value for each in found])
 
 
-def _codes(groups: GroupMembership, names: pd.Index, metric: str) -> NDArray[np.int8]:
-    """Return group codes [1 + resamples, entries] that count: those of entries without a position are F."""
+def _codes(groups: GroupMembership, names: pd.Index, metric: str, draws: int | None = None) -> NDArray[np.int8]:
+    """Return group codes [1 + resamples, entries] that count: those of entries without a position are F.
+
+    ``draws``: only so many, the observed seeds first.
+    """
     columns = groups.standings.index.get_indexer(names)
-    codes = groups.codes[metric][:, columns]
+    codes = groups.codes[metric][:draws, columns]
     return np.where(groups.standings["state"].to_numpy()[columns] == NO_BETTER, np.int8(F), codes)
 
 
-def _tally(groups: Sequence[GroupMembership], names: pd.Index, metrics: Sequence[str]) -> NDArray[np.int16]:
-    """Return memberships [G1 … F, 1 + resamples, entries] by some metrics, summed over them and over the tracks."""
-    return _counted(_codes(each, names, metric) for metric in metrics for each in groups)
-
-
 def _counted(codes: Iterable[NDArray[np.int8]]) -> NDArray[np.int16]:
-    """Return how many of the arrays [1 + resamples, entries] say G1, G2, G3, F; small numbers, since there are many."""
+    """Return how many of the arrays [draws, entries] say G1, G2, G3, F; small numbers, since there are many."""
     total: NDArray[np.int16] | None = None
     for each in codes:
         if total is None:
@@ -241,8 +239,9 @@ def _standing(
     """
     of_quality = [metric.name for metric in ranked() if metric.reads != "run"]
     of_speed = [metric.name for metric in ranked() if metric.reads == "run"]
-    quality = _tally(groups, names, of_quality)
-    speed = _counted(_passing(each, names, metric, of_quality) for metric in of_speed for each in groups)
+    by_track = [{metric.name: _codes(each, names, metric.name) for metric in ranked()} for each in groups]
+    quality = _counted(codes[metric] for codes in by_track for metric in of_quality)
+    speed = _counted(_passing(codes, metric, of_quality) for codes in by_track for metric in of_speed)
     total = (quality[:, 0] + speed[:, 0]).T.astype(np.int64)
     board = pd.DataFrame(total, columns=list(LETTERS), index=names)
     chosen = placed.to_numpy(bool)
@@ -264,10 +263,10 @@ def _standing(
     return board, pd.DataFrame(order.T, index=names[chosen])
 
 
-def _passing(groups: GroupMembership, names: pd.Index, metric: str, others: Sequence[str]) -> NDArray[np.int8]:
+def _passing(codes: Mapping[str, NDArray[np.int8]], metric: str, others: Sequence[str]) -> NDArray[np.int8]:
     """Return the codes of a metric that count where all the others are G1; elsewhere it counts for no group."""
-    passed = np.all([_codes(groups, names, other) == 0 for other in others], axis=0)
-    return np.where(passed, _codes(groups, names, metric), np.int8(len(LETTERS)))
+    passed = np.all([codes[other] == 0 for other in others], axis=0)
+    return np.where(passed, codes[metric], np.int8(len(LETTERS)))
 
 
 def _column(values: NDArray[np.int64], index: pd.Index, chosen: NDArray[np.bool_]) -> pd.Series[int]:

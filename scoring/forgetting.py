@@ -88,27 +88,22 @@ class Forgetting:
 def forgetting(readings: Sequence[Reading]) -> Forgetting | None:
     """Return the strongest evidence of the attacks that find Original; ``None`` where none does.
 
-    Where no attack finds something or can clear a retrained model, all count: then nobody is cleared.
-
     Raises:
-        ValueError: a value that is not finite, or arrays of different lengths.
+        ValueError: as :func:`shares`.
     """
-    powerful = telling(readings)
-    if not powerful:
+    return strongest(shares(readings))
+
+
+def strongest(found: Sequence[Share]) -> Forgetting | None:
+    """Return the strongest of what :func:`shares` returned; ``None`` where that is nothing.
+
+    Where no attack finds something or can clear a retrained model, all count: then nobody is cleared.
+    """
+    if not found:
         return None
-    value, low, high = (ends[:, 0] for ends in _ends(powerful, {}))
-    counts = (low > 0) | np.array([_clears(reading, len(powerful)) for reading in powerful])
-    chosen = np.flatnonzero(counts) if counts.any() else np.arange(len(powerful))
-    worst = int(chosen[np.lexsort((value[chosen], low[chosen]))[-1]])
-    limit = int(chosen[high[chosen].argmax()])
-    return Forgetting(
-        float(value[worst]),
-        float(low[worst]),
-        float(high[limit]),
-        powerful[worst].attack,
-        powerful[limit].attack,
-        len(powerful),
-    )
+    counting = [share for share in found if share.least > 0 or share.clears] or found
+    worst, limit = counting[0], max(counting, key=lambda share: share.most)
+    return Forgetting(abs(worst.value), worst.least, limit.most, worst.attack, limit.attack, len(found))
 
 
 @dataclass(frozen=True)
@@ -128,18 +123,28 @@ class Share:
     high: float
     clears: bool = True
 
+    @property
+    def least(self) -> float:
+        """Begin of the interval of the evidence, whichever side of the null it is on; 0 where it may be chance."""
+        return max(self.low, -self.high, 0.0)
+
+    @property
+    def most(self) -> float:
+        """End of the interval of the evidence."""
+        return max(self.high, -self.low)
+
 
 def shares(readings: Sequence[Reading]) -> list[Share]:
     """Return what every attack that finds Original finds of an entry, the strongest evidence first.
 
     Raises:
-        ValueError: as :func:`forgetting`.
+        ValueError: a value that is not finite, or arrays of different lengths.
     """
     found = []
     for reading in (powerful := telling(readings)):
         ratio, half = (float(each[0]) for each in _ratio(reading, len(powerful), {}))
         found.append(Share(reading.attack, ratio, ratio - half, ratio + half, _clears(reading, len(powerful))))
-    return sorted(found, key=lambda share: (-max(share.low, -share.high, 0.0), not share.clears, -abs(share.value)))
+    return sorted(found, key=lambda share: (-share.least, not share.clears, -abs(share.value)))
 
 
 def groups(readings: Sequence[Reading], counts: Mapping[str, Counts]) -> NDArray[np.int8]:
@@ -159,10 +164,10 @@ def telling(readings: Sequence[Reading]) -> list[Reading]:
     """
     found = []
     for reading in readings:
-        arrays = [np.asarray(values, np.float64) for values in (reading.entry, reading.null, reading.original)]
-        if len({values.shape for values in arrays}) > 1 or not all(np.isfinite(values).all() for values in arrays):
+        arrays = (reading.entry, reading.null, reading.original)
+        if len({np.shape(values) for values in arrays}) > 1 or not np.isfinite(arrays).all():
             raise ValueError(f"{reading.attack}: finite values of the same units expected")
-        difference = arrays[2] - arrays[1]
+        difference = reading.original - reading.null
         n = len(difference)
         if n > 1 and abs(difference.mean()) > _half_width(difference.std(ddof=1), n, len(readings), reading.stretch):
             found.append(reading)
@@ -196,8 +201,8 @@ def _ratio(reading: Reading, attacks: int, counts: Mapping[str, Counts]) -> tupl
     """
     from_null, whole = reading.entry - reading.null, reading.original - reading.null
     n = len(whole)
-    terms = np.stack([from_null, whole, from_null**2, from_null * whole, whole**2], axis=1)
-    mean, scale, squared, mixed, squared_scale = (counts.get(reading.unit, np.ones((1, n))) @ terms).T / n
+    terms = np.array([from_null, whole, from_null**2, from_null * whole, whole**2])
+    mean, scale, squared, mixed, squared_scale = (counts.get(reading.unit, np.ones((1, n))) @ terms.T).T / n
     ratio = mean / scale
     variance = np.maximum(squared - 2 * ratio * mixed + ratio**2 * squared_scale, 0.0) * n / max(n - 1, 1)
     return ratio, _half_width(np.sqrt(variance) / np.abs(scale), n, attacks, reading.stretch)

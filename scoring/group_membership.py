@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from unlearn_bench.scoring.forgetting import Counts, Forgetting, Reading, forgetting
+from unlearn_bench.scoring.forgetting import Counts, Forgetting, Reading, strongest
 from unlearn_bench.scoring.forgetting import groups as forgetting_groups
 from unlearn_bench.scoring.groups import GROUPS, all_cut_points, places
 from unlearn_bench.scoring.metric import Metric
@@ -61,7 +61,7 @@ def membership(
         raise ValueError(f"{resamples} resamples: at least one is needed")
     states = standings(rows, seeds)
     readings = {result.entry: result.readings for result in panel}
-    found = {entry: forgetting(readings.get(entry, ())) for entry in states.index}
+    found = {result.entry: strongest(result.shares) for result in panel if result.entry in states.index}
     evidence = {entry: each for entry, each in found.items() if each is not None}
     reasons = {entry: _reason(each) for entry, each in evidence.items() if not each.beats_original}
     no_better = states.index.isin(reasons) & (states["state"] == OK)
@@ -132,7 +132,7 @@ def _means(rows: pd.DataFrame, entries: pd.Index, metric: Metric, draws: NDArray
         values = np.log(values)
     if not values.size:
         return np.empty((len(draws), len(entries)))
-    total = np.zeros((len(draws), len(entries)))
+    total, by_seed = np.zeros((len(draws), len(entries))), np.ascontiguousarray(values.T)
     for drawn in draws.T:  # one after the other: all values at once would take much more memory
-        total += values.T[drawn]
+        total += by_seed[drawn]
     return total / draws.shape[1]

@@ -60,5 +60,8 @@ def places(values: ArrayLike, cuts: ArrayLike, lower_is_better: bool) -> NDArray
 
     0 is G1; a cut that is NaN does not count.
     """
-    data, limits = np.asarray(values, dtype=np.float64)[..., None], np.asarray(cuts, dtype=np.float64)[..., None, :]
-    return np.asarray((limits < data if lower_is_better else limits > data).sum(axis=-1))
+    data, limits = np.asarray(values, dtype=np.float64), np.asarray(cuts, dtype=np.float64)[..., None, :]
+    found = np.zeros(np.broadcast_shapes(data.shape, limits.shape[:-1]), dtype=np.intp)
+    for limit in np.moveaxis(limits, -1, 0):  # one after the other: a sum over so short an axis takes much longer
+        found += limit < data if lower_is_better else limit > data
+    return found

@@ -61,12 +61,19 @@ def per_seed() -> tuple[Metric, ...]:
     return tuple(each for each in metrics() if each.reads in ("model", "run"))
 
 
+@cache
+def of_any_model() -> tuple[Metric, ...]:
+    """Metrics of one unlearned model, those of tracks with corrupted training data included."""
+    return tuple(each for each in metrics() if each.reads == "model")
+
+
+@cache
 def of_models(corruption: str = "") -> tuple[Metric, ...]:
     """Metrics of one unlearned model, in the order of the columns.
 
     ``corruption``: the kind of corruption of the track's training data, see ``Metric.corruptions``.
     """
-    return tuple(each for each in metrics() if each.reads == "model" and each.applies(corruption))
+    return tuple(each for each in of_any_model() if each.applies(corruption))
 
 
 @cache
@@ -81,6 +88,7 @@ def by_weight() -> tuple[Metric, ...]:
     return tuple(sorted(metrics(), key=weight))
 
 
+@cache
 def shown(place: Place, corruption: str = "") -> tuple[Metric, ...]:
     """Metrics that are shown in this place, in the order for people; ``corruption`` as in :func:`of_models`."""
     return tuple(each for each in by_weight() if place in each.shown and each.applies(corruption))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
-from unlearn_bench.scoring.forgetting import Reading
+from unlearn_bench.scoring.forgetting import Reading, Share, shares
 
 
 @dataclass(frozen=True)
@@ -25,3 +26,8 @@ class PanelResult:
     readings: tuple[Reading, ...] = ()
     shadows: Mapping[str, float] = field(default_factory=dict)
     provisional: str = ""
+
+    @cached_property
+    def shares(self) -> list[Share]:
+        """What every attack that finds Original finds of the entry, the strongest evidence first."""
+        return shares(self.readings)

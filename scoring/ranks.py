@@ -24,7 +24,7 @@ def keys(*counts: ArrayLike) -> Ints:
     return result
 
 
-def positions(keys_of_entries: Ints) -> tuple[Ints, Ints]:
+def positions(keys_of_entries: Ints) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """Return the first and the last position [..., n] of each entry from its key, as in a competition.
 
     Two entries that tie for the third place have the positions 3 to 4, and the next one is fifth. Leading axes are
@@ -32,11 +32,11 @@ def positions(keys_of_entries: Ints) -> tuple[Ints, Ints]:
     """
     *boards, entries = keys_of_entries.shape
     rows = -keys_of_entries.reshape(int(np.prod(boards)), entries)
-    first, last = np.empty_like(rows), np.empty_like(rows)
+    first, last = (np.empty(rows.shape, dtype=np.int32) for _ in range(2))
     for row, lowest, highest in zip(rows, first, last, strict=True):
-        ordered = np.sort(row)
-        lowest[:] = np.searchsorted(ordered, row, side="left") + 1
-        highest[:] = np.searchsorted(ordered, row, side="right")
+        _, places, tied = np.unique(row, return_inverse=True, return_counts=True)
+        highest[:] = tied.cumsum()[places]
+        lowest[:] = highest - tied[places] + 1
     return first.reshape(keys_of_entries.shape), last.reshape(keys_of_entries.shape)
 
 

@@ -69,7 +69,7 @@ def _table1(comparison: PaperComparison) -> Iterator[str]:
 
 def rank_and_counts(counts: pd.DataFrame, method: str) -> str:
     """Return ``3  7·1·1·0``: the rank, a dash where it has none, and the counts of G1, G2, G3 and F."""
-    row = counts.to_dict("index")[method]
+    row = counts.loc[[method]].to_dict("records")[0]
     rank = NONE if pd.isna(row["rank"]) else str(int(row["rank"]))
     return f"{rank}  {'·'.join(str(int(row[letter])) for letter in LETTERS)}"
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-
-import numpy as np
+from statistics import fmean
 
 from unlearn_bench.harness.references.references import References
 from unlearn_bench.harness.results import board, probed, scores
@@ -74,7 +73,7 @@ def attack_numbers(
 
 
 def _mean(of_seeds: list[Scores], attack: str, number: str) -> float | None:
-    return float(np.mean([each.attacks[attack][number] for each in of_seeds])) if of_seeds else None
+    return fmean(each.attacks[attack][number] for each in of_seeds) if of_seeds else None
 
 
 def _swapped(references: References, board_entry: BoardEntry) -> list[AttackNumber]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -35,7 +35,7 @@ from unlearn_bench.harness.units import tuning
 from unlearn_bench.harness.units.records import Record
 from unlearn_bench.scoring import metric_table
 from unlearn_bench.scoring.board import RESAMPLES, overall_board, seed_columns, track_board
-from unlearn_bench.scoring.forgetting import Reading, Share, shares
+from unlearn_bench.scoring.forgetting import Share
 from unlearn_bench.scoring.group_membership import GroupMembership, membership
 from unlearn_bench.scoring.groups import GROUPS
 from unlearn_bench.scoring.panel_result import PanelResult
@@ -82,10 +82,10 @@ class Results:
     """Why units of an entry are unlike its timed ones, of the entries of which they are; reference rows included."""
     searches: dict[str, tuning.SearchChoice]
     """What a search chose for the entries that ran with its choice."""
-
-    @cached_property
-    def _scores(self) -> dict[object, Scores | None]:
-        return {}
+    _scores: dict[object, Scores | None] = field(default_factory=dict, repr=False)
+    """By key of the record, or by kind and seed of the reference model."""
+    _groups: dict[frozenset[str], GroupMembership] = field(default_factory=dict, repr=False)
+    """By the entries that take part."""
 
     def record_scores(self, record: Record) -> Scores | None:
         """Return ``scores.record_scores``, each parsed once."""
@@ -102,15 +102,11 @@ class Results:
 
     def shares(self, name: str) -> list[Share]:
         """Return what every attack and probe finds of an entry, from its null (0) to Original (1)."""
-        return shares(self._readings.get(name, ()))
+        return self._found[name].shares if name in self._found else []
 
     @cached_property
-    def _readings(self) -> dict[str, tuple[Reading, ...]]:
-        return {found.entry: found.readings for found in self.panel}
-
-    @cached_property
-    def _groups(self) -> dict[frozenset[str], GroupMembership]:
-        return {}
+    def _found(self) -> dict[str, PanelResult]:
+        return {found.entry: found for found in self.panel}
 
     def groups(self, names: frozenset[str]) -> GroupMembership:
         """Return the groups if only these entries take part; boards over several tracks ask with fewer."""

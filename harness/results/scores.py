@@ -51,7 +51,7 @@ class Scores:
     def of_stored(cls, stored: Any) -> Scores:
         """Scores from their stored form; numbers of attacks serve the metrics that were declared later."""
         metrics = {}
-        for metric in _of_any_model():
+        for metric in metric_table.of_any_model():
             attack, number = metric.attack or ("", "")
             value = getattr(stored, metric.name)
             if value is None:
@@ -65,7 +65,9 @@ class Scores:
 
         Metrics that only some tracks have are in it where they are known.
         """
-        form = _stored_form(tuple(m for m in _of_any_model() if not m.corruptions or m.name in self.metrics))
+        form = _stored_form(
+            tuple(m for m in metric_table.of_any_model() if not m.corruptions or m.name in self.metrics)
+        )
         return form(
             absolute=self.absolute,
             ra_retrain=self.ra_retrain,
@@ -73,10 +75,6 @@ class Scores:
             collapse=self.collapse,
             **self.metrics,
         )
-
-
-def _of_any_model() -> tuple[Metric, ...]:
-    return tuple(each for each in metric_table.metrics() if each.reads == "model")
 
 
 @cache
@@ -127,7 +125,7 @@ def score(references: References, seed: int, logits: NDArray[Any]) -> Scores:
 def of_evidence(evidence: ModelEvidence) -> Scores:
     """Return the scores of one model."""
     attacks = attack_scores(evidence)
-    metrics = {metric.name: _computed(metric, evidence, attacks) for metric in _of_any_model()}
+    metrics = {metric.name: _computed(metric, evidence, attacks) for metric in metric_table.of_any_model()}
     measured = {name: value for name, value in metrics.items() if value is not None}
     retention = evidence.retention
     return Scores(measured, retention.absolute, evidence.retrained_accuracies.retain, attacks, evidence.collapse)
@@ -150,7 +148,7 @@ def _complete(
     references: References, place: str, name: str, seed: int, logits: Callable[[], NDArray[Any] | None]
 ) -> Scores | None:
     """Return stored scores, completed by the metrics that were declared since where the store has their arrays."""
-    document = documents.read(references.store, place, name, _stored_form(_of_any_model()))
+    document = documents.read(references.store, place, name, _stored_form(metric_table.of_any_model()))
     if document is None:
         return None
     stored = Scores.of_stored(document)

@@ -49,9 +49,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def _forget() -> None:
-    metric_table.metrics.cache_clear()
-    metric_table.by_weight.cache_clear()
-    columns.columns.cache_clear()
+    for cached in (*vars(metric_table).values(), columns.columns):
+        if hasattr(cached, "cache_clear"):
+            cached.cache_clear()
     for name in ("forget_loss", "again", "broken"):
         sys.modules.pop(f"{metrics.__name__}.{name}", None)
 

@@ -156,3 +156,10 @@ def test_the_first_share_is_the_evidence_that_the_board_names() -> None:
     assert worst is not None
     first = shares(readings)[0]
     assert (first.attack, abs(first.value), -first.high) == pytest.approx((worst.attack, worst.value, worst.low))
+
+
+def test_of_attacks_that_find_equally_much_the_first_is_named() -> None:
+    null, original = np.linspace(0.49, 0.52, 10), np.linspace(0.71, 0.73, 10)
+    readings = [Reading(str(by), "seed", original / by, null / by, original / by) for by in range(1, 4)]
+    found = forgetting(readings)
+    assert found is not None and (found.attack, found.limit) == ("1", "1")

@@ -145,6 +145,7 @@ def _scores(rng: Any, level: float) -> Scores:
             "fr": 1.0 + retdev / 2,
             "tr": 1.0 - retdev / 2,
             "retdev": retdev,
+            "temperature": 1.0,
             "umia": umia,
             "indisc": 1 - abs(2 * umia - 1),
         },

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -50,8 +51,10 @@ def read(
 
     results = []
     for track_results in side_by_side(read_track, tracks):
-        results.append(track_results)
-        step(track_results.references.track)
+        track = track_results.references.track
+        results.append(replace(track_results, references=References(track, store)))
+        _methods(results[-1])  # found once in the common store, not in every copy of this process
+        step(track)
     return results
 
 
