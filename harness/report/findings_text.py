@@ -8,14 +8,15 @@ import pandas as pd
 
 from unlearn_bench.harness.report.cells import number
 from unlearn_bench.harness.report.paper_sentences import sentences, tau
+from unlearn_bench.harness.report.track_notes import access
 from unlearn_bench.harness.report.wording import counted, listed
 from unlearn_bench.harness.results import findings, paper_comparison
 from unlearn_bench.harness.results.findings import SettingChange
-from unlearn_bench.harness.results.track_boards import TrackBoard
+from unlearn_bench.harness.results.track_boards import FAILED, TrackBoard
 from unlearn_bench.harness.tracks import DEFAULT_TRACK
 from unlearn_bench.scoring.groups import GROUPS
 from unlearn_bench.scoring.metric_table import metric_named
-from unlearn_bench.scoring.seed_rows import NO_BETTER
+from unlearn_bench.scoring.seed_rows import NO_BETTER, NOT_APPLICABLE, OK
 
 OVERALL = "bench leaderboard --overall"
 HEAD = """# What the boards say
@@ -25,20 +26,21 @@ command that shows them; [the guide for readers](reader.md) says how to read bot
 METRICS = ("retdev", "forgetting", "indisc")
 
 
-def page(boards: Sequence[TrackBoard], left_out: Sequence[str] = ()) -> str:
+def page(boards: Sequence[TrackBoard], less_access: Sequence[TrackBoard] = ()) -> str:
     """Return the page of findings of these boards, which have one access tier.
 
-    ``left_out``: tracks of other tiers that have records.
+    ``less_access``: those of tracks on which entries get less.
     """
     sections = {
         "Which methods are in the first group": [*_first_groups(boards), *_no_better(boards)],
         "What the cheap attacks do not see": [line for board in boards for line in _unseen(board)],
         "What a method costs": [line for board in boards for line in _cost(board)],
         "What changes between settings": list(_changes(boards)),
+        "What entries can do with less of R, F and V": [_with_less(board) for board in less_access],
         "Beside the paper": [_sentence(each, OVERALL) for each in sentences(paper_comparison.compare(boards))],
     }
-    blocks = [HEAD, "\n".join(_settings(boards, left_out))]
-    blocks += [f"## {title}\n\n" + "\n".join(lines) for title, lines in sections.items()]
+    blocks = [HEAD, "\n".join(_settings(boards))]
+    blocks += [f"## {title}\n\n" + "\n".join(lines) for title, lines in sections.items() if lines]
     return "\n\n".join(blocks)
 
 
@@ -50,14 +52,11 @@ def _of_track(board: TrackBoard) -> str:
     return f"bench leaderboard --track {board.name}"
 
 
-def _settings(boards: Sequence[TrackBoard], left_out: Sequence[str]) -> Iterator[str]:
+def _settings(boards: Sequence[TrackBoard]) -> Iterator[str]:
     for board in boards:
         methods = int(board.letters("retdev").notna().sum())
         title, originals = board.track.analysis.title or board.name, counted(board.track.protocol.seeds, "original")
         yield _sentence(f"{title}: {counted(methods, 'method')} with a group, each on {originals}.", _of_track(board))
-    if left_out:
-        text = f"Not counted here, because entries get less of R, F or V: {listed(left_out)}."
-        yield _sentence(text, f"bench leaderboard --track {left_out[0]}")
 
 
 def _first_groups(boards: Sequence[TrackBoard]) -> Iterator[str]:
@@ -154,6 +153,22 @@ def _changes(boards: Sequence[TrackBoard]) -> Iterator[str]:
     first, *others = sorted(boards, key=lambda board: board.name != DEFAULT_TRACK)
     for change in findings.changes(first, others, ("retdev", "forgetting")):
         yield _sentence(_change(first.name, change), f"{OVERALL} --track {first.name} --track {change.track}")
+
+
+def _with_less(board: TrackBoard) -> str:
+    methods = board.rows[board.rows["kind"] == "baseline"]
+    parts = {
+        "with a position": methods["state"] == OK,
+        "no better than Original": methods["state"] == NO_BETTER,
+        "without usable models": methods["state"].isin(FAILED),
+    }
+    applying = methods[methods["state"] != NOT_APPLICABLE]
+    text = f"{board.name} ({access(board.track)}): {len(applying)} of {counted(len(methods), 'method')} "
+    text += "applies" if len(applying) == 1 else "apply"
+    for words, chosen in parts.items():
+        if chosen.any():
+            text += f"; {words}: {listed(map(str, methods.index[chosen]))}"
+    return _sentence(f"{text}.", _of_track(board))
 
 
 def _change(first: str, change: SettingChange) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from unlearn_bench.harness.report import findings_text
-from unlearn_bench.harness.workflows.leaderboard import read_boards
+from unlearn_bench.harness.workflows.leaderboard import boards_with_less_access, read_boards
 
 
 def findings(names: Sequence[str], secret: Path | None = None, *, public: bool = False) -> str:
@@ -20,5 +20,5 @@ def findings(names: Sequence[str], secret: Path | None = None, *, public: bool =
     Raises:
         BenchError: unknown track, a damaged store, tracks of different access tiers, or no track has records.
     """
-    boards, left_out = read_boards(names, secret, public)
-    return findings_text.page(boards, left_out)
+    boards = read_boards(names, secret, public)
+    return findings_text.page(boards, [] if names else boards_with_less_access(secret, public))

@@ -90,12 +90,12 @@ def overall_board(names: Sequence[str], secret: Path | None = None, *, public: b
 
     Arguments and errors as :func:`read_boards`.
     """
-    boards, _ = read_boards(names, secret, public)
+    boards = read_boards(names, secret, public)
     rows = board.overall([each.results for each in boards], public)
     return OverallBoard(rows, paper_comparison.compare(boards))
 
 
-def read_boards(names: Sequence[str], secret: Path | None, public: bool) -> tuple[list[TrackBoard], list[str]]:
+def read_boards(names: Sequence[str], secret: Path | None, public: bool) -> list[TrackBoard]:
     """Read the boards of several tracks of one access tier.
 
     Args:
@@ -103,20 +103,24 @@ def read_boards(names: Sequence[str], secret: Path | None, public: bool) -> tupl
         secret: of sealed tracks; default: ``BENCH_SECRETS``.
         public: rank only rows whose units come from trusted back ends.
 
-    Returns:
-        The boards, and the names of shipped tracks of other tiers that have records, where none was named.
-
     Raises:
         BenchError: unknown track, a damaged store, tracks of different access tiers, or no track has records.
     """
-    tracks = [load_track(name, secret) for name in names] if names else _with_records(secret)
-    left_out = [] if names else [track.name for track in tracks if track.protocol.access != "full"]
-    chosen = [track for track in tracks if track.name not in left_out]
+    chosen = [load_track(name, secret) for name in names] if names else _of_tiers(secret, full=True)
     if not chosen:
         remedy = "run `bench baselines --track NAME`, or name a track"
         raise BenchError("the store has no records of a track that counts", "your command", remedy, USAGE)
     board.one_tier(chosen)
-    return [track_board(each, public) for each in board_data.read(chosen, Snapshot(), public)], left_out
+    return _boards(chosen, public)
+
+
+def boards_with_less_access(secret: Path | None, public: bool) -> list[TrackBoard]:
+    """Read the boards of all shipped tracks that have records and give entries less of R, F or V."""
+    return _boards(_of_tiers(secret, full=False), public)
+
+
+def _boards(tracks: Sequence[Track], public: bool) -> list[TrackBoard]:
+    return [track_board(each, public) for each in board_data.read(tracks, Snapshot(), public)]
 
 
 def seed_rows(track: str) -> pd.DataFrame:
@@ -191,6 +195,10 @@ def build_site(
         entries = sum(len(result.entries) for result in results)
         with observer.progress("pages", entries, "entries") as progress:
             return build(results, folder, public, progress.at)
+
+
+def _of_tiers(secret: Path | None, full: bool) -> list[Track]:
+    return [track for track in _with_records(secret) if (track.protocol.access == "full") == full]
 
 
 def _with_records(secret: Path | None) -> list[Track]:
