@@ -63,6 +63,11 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path, file_okay=False),
     help="Write the models into this folder, as they ship.",
 )
+@click.option(
+    "--without-null-weights",
+    is_flag=True,
+    help="With --export: leave out the weights of null models, which only new probes need.",
+)
 @run_options
 def command(
     track: str,
@@ -78,6 +83,7 @@ def command(
     verify: bool,
     from_scratch: bool,
     export: Path | None,
+    without_null_weights: bool,
     options: RunOptions,
 ) -> None:
     """Train the original and retrained models that TRACK is missing, with --lira also its shadow models.
@@ -90,6 +96,8 @@ def command(
 
     if in_flight and not gpus:
         raise click.UsageError("--in-flight says how many models train at a time on a GPU; it needs --gpu")
+    if without_null_weights and export is None:
+        raise click.UsageError("--without-null-weights says how to export: add --export FOLDER")
     for option, value in (("--export", export), ("--publish", publish)):
         if value is not None:
             models.refuse_sealed(track, options, option)
@@ -113,5 +121,5 @@ def command(
         url = models.publish_models(prepared, publish, options.observer)
         click.echo(f"published at {url}; commit the manifest {prepared.manifest}: --fetch trusts nothing else")
     if export is not None:
-        size = models.export_models(prepared, export)
+        size = models.export_models(prepared, export, null_weights=not without_null_weights)
         click.echo(f"exported to {export}: {size / 1e6:.2f} MB")

@@ -32,7 +32,7 @@ class ProbeContext:
         original: the model before unlearning.
         retrained: the model that was trained without F, from the original's initial weights. Where the model under
             test is this one, it is the null model instead, so that no probe compares a model with itself.
-        null: a second retrained model, from other initial weights; ``None`` where the track has none.
+        null: a second retrained model, from other initial weights; ``None`` where the store has none.
         images: float32 [n, c, h, w], all examples of the track as models get them (normalised).
         labels: int64 [n].
         subclasses: int64 [n], by which classes are forgotten; ``labels``, unless the track merges classes.
@@ -81,7 +81,7 @@ class ProbeContext:
         """Return the context in which the retrained model is under test, compared with the null model.
 
         Raises:
-            ValueError: the track has no null model.
+            ValueError: the store has no null model.
         """
         return replace(self, model=self.retrained, retrained=self._null())
 
@@ -89,13 +89,13 @@ class ProbeContext:
         """Return the context in which the null model is under test: what a perfect unlearner reads.
 
         Raises:
-            ValueError: the track has no null model.
+            ValueError: the store has no null model.
         """
         return replace(self, model=self._null())
 
     def _null(self) -> nn.Module:
         if self.null is None:
-            raise ValueError("the track has no null model")
+            raise ValueError("the store has no null model")
         return self.null
 
     def sample(self, name: str, most: int | None = None) -> Tensor:
@@ -148,7 +148,7 @@ def seed_context(references: References, seed: int, device: str = "cpu") -> Prob
     """Return the context of a model seed, with the original under test; ``replace`` puts another model there.
 
     Args:
-        references: of the track; the store must have the weights of original, retrained and null model.
+        references: of the track; the store must have the weights of the original and of the retrained model.
         seed: the model seed.
         device: ``cpu``, ``cuda:0``, ….
 
@@ -165,7 +165,7 @@ def seed_context(references: References, seed: int, device: str = "cpu") -> Prob
         model=original,
         original=original,
         retrained=stored("retrained"),
-        null=stored("null") if references.has_null else None,
+        null=stored("null") if references.has_weights(Role("null", seed)) else None,
         images=normaliser(track, device)(torch.from_numpy(examples.dataset.images).to(device)),
         labels=torch.from_numpy(examples.labels).to(device),
         subclasses=torch.from_numpy(examples.subclasses).to(device),

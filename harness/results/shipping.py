@@ -23,10 +23,11 @@ from unlearn_bench.harness.units import result_names, shadow_units, unit_store
 from unlearn_bench.harness.units.records import Record, ShadowRecord, record_kind
 
 
-def export_references(references: References, target: Store) -> int:
+def export_references(references: References, target: Store, *, null_weights: bool = True) -> int:
     """Copy a complete reference set, compressed; returns the size of the target in bytes.
 
-    It holds weights and logits of the models of all seeds, and the labels of the data set.
+    It holds weights and logits of the models of all seeds, and the labels of the data set; with ``null_weights`` false
+    only the logits of the null models, of which the panel's probes must be stored then.
 
     Raises:
         TrackError: the track keeps full-precision references, which are too large to ship.
@@ -35,7 +36,10 @@ def export_references(references: References, target: Store) -> int:
         raise TrackError(f"{references.track.name} has full-precision references", 'set recipe.weights = "float16"')
     models, shipped = references.manifest.roles, {}
     for role in references.seed_roles():
-        shipped[role.name] = model = models[role.name]
+        model = models[role.name]
+        if role.kind == "null" and not null_weights:
+            model = replace(model, weights=None)
+        shipped[role.name] = model
         for sha in (model.weights, model.logits):
             if sha is not None:
                 target.put(references.store.get(sha), compress=True)

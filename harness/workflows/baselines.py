@@ -80,7 +80,7 @@ def run_baselines(
         context = open_context(loaded_track, executor, options, hold_weights=probes)
         references = context.references
         if probes:
-            probing.require_references(references)
+            probing.require_references(references, again=options.again)
         lacking = probing.lacking(references, options, probes)
         trusted, units = context.sandbox.trusted, list[SeedUnit]()
         for entry in entries:

@@ -151,6 +151,6 @@ def publish_models(prepared: Prepared, url: str, observer: Observer) -> str:
     return remote.url
 
 
-def export_models(prepared: Prepared, folder: Path) -> int:
+def export_models(prepared: Prepared, folder: Path, null_weights: bool) -> int:
     """Write the models into a folder as they ship, and return their size in bytes."""
-    return export_references(prepared.references, Store(folder, behind=None))
+    return export_references(prepared.references, Store(folder, behind=None), null_weights=null_weights)

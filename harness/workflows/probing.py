@@ -43,18 +43,32 @@ class ProbeNumbers:
     """Of models of which it found no numbers."""
 
 
-def require_references(references: References) -> None:
-    """Raise ``BenchError`` unless the store has the weights of the models that probes compare with."""
+def require_references(references: References, own: bool = False, again: bool = False) -> None:
+    """Raise ``BenchError`` unless the store has the weights of the models that probes compare with.
+
+    Only probes of retrained and null models load those of null models: where the panel's are done, they may be missing.
+
+    Args:
+        references: of the track.
+        own: a probe of the user's own is to run.
+        again: probes that failed are to run again.
+    """
     track = references.track
     if not references.has_null:
         what = f"the reference models of {track.name} have no second retrained model, the null of every probe"
         raise BenchError(what, "your command", "do without --probes, or import null models, too", USAGE)
     for kind in SUBJECTS:
         for seed in range(track.protocol.seeds):
-            if not references.has_weights(Role(kind, seed)):
+            done = kind == "null" and not own and _references_done(references, seed, again)
+            if not done and not references.has_weights(Role(kind, seed)):
                 what = f"the store has no weights of {kind}/{seed} of {track.name}, and probes compare with them"
                 remedy = f"train the reference models here: bench prepare {track.name} --from-scratch"
                 raise BenchError(what, "your command", remedy, USAGE)
+
+
+def _references_done(references: References, seed: int, again: bool) -> bool:
+    names = [result_names.of_reference(references, kind, seed) for kind in SUBJECTS if kind != "original"]
+    return not any(_missing(references, name, again) for name in names)
 
 
 def lacking(references: References, options: RunOptions, probes: bool) -> Callable[[SeedUnit], bool]:
@@ -85,7 +99,7 @@ def run_probes(references: References, records: Sequence[Record], options: RunOp
         records: finished units, whose weights are kept or held.
         options: the device; ``again`` also runs the probes that failed.
     """
-    require_references(references)
+    require_references(references, again=options.again)
     store, track = references.store, references.track
     subjects = [ProbedSubject(seed, kind=kind) for seed in range(track.protocol.seeds) for kind in SUBJECTS]
     finished = [record for record in records if record.status == "ok"]
@@ -128,7 +142,7 @@ def measure_with(
     Raises:
         BenchError: an invalid probe, or no weights.
     """
-    require_references(references)
+    require_references(references, own=True)
     try:
         probe = panel.named(file)
     except InvalidProbe as error:

@@ -114,7 +114,7 @@ def submit(
         context = open_context(loaded_track, executor, options, hold_weights=probes, untried=untried)
         references = context.references
         if probes:
-            probing.require_references(references)
+            probing.require_references(references, again=options.again)
         versions.pin(references, entry)
         lacking = probing.lacking(references, options, probes)
         records = run_seeds(context, entry, range(count), executor, options, lacking)

@@ -222,6 +222,15 @@ def test_export_writes_what_ships_and_reads_back_the_same(prepared: References, 
         assert shipped.weights(role) == prepared.weights(role)
 
 
+def test_export_may_leave_out_the_weights_of_null_models(prepared: References, small: Path, tmp_path: Path) -> None:
+    export = ("prepare", str(small), "--export", str(tmp_path / "out"), "--without-null-weights")
+    assert run(*export).exit_code == 0
+    shipped = References(prepared.track, Store(tmp_path / "empty", behind=tmp_path / "out"))
+    assert not shipped.missing() and shipped.has_weights(Role("retrained", 1))
+    assert not shipped.has_weights(Role("null", 1))
+    assert np.array_equal(shipped.logits(Role("null", 1)), prepared.logits(Role("null", 1)))
+
+
 class TestTheShippedReferences:
     @pytest.fixture
     def shipped(self, home: Path) -> References:

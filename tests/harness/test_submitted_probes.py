@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from click.testing import Result
 
 from tests.harness.conftest import SMALL, run
 from tests.harness.sealed_track import sealed_track
@@ -12,7 +14,7 @@ from tests.harness.test_submit import FINE_TUNE
 from unlearn_bench.harness.entries.entry import read
 from unlearn_bench.harness.probes import panel, stored
 from unlearn_bench.harness.references.references import References
-from unlearn_bench.harness.references.roles import RoleKind
+from unlearn_bench.harness.references.roles import Role, RoleKind
 from unlearn_bench.harness.units import result_names, unit_store
 from unlearn_bench.harness.units.unit_kinds import SeedUnit
 
@@ -48,6 +50,27 @@ def test_the_panel_looks_at_every_model_once_and_its_numbers_follow_from_stored_
 
     text = run("show", "mine", "--track", str(small)).stdout
     assert all(name in text for name in panel.names())
+
+
+@pytest.mark.slow
+def test_once_null_models_are_probed_only_probes_of_ones_own_need_their_weights(
+    prepared: References, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(panel, "names", lambda: ["cka"])
+
+    def submit(name: str, *options: str) -> Result:
+        (tmp_path / f"{name}.py").write_text(FINE_TUNE)
+        return run("submit", str(tmp_path / f"{name}.py"), "--track", str(small), "--sandbox", "process", *options)
+
+    assert submit("before", "--probes").exit_code == 0
+    for seed in range(2):
+        role = Role("null", seed)
+        prepared.keep(role, replace(prepared.manifest.roles[role.name], weights=None))
+    assert (after := submit("after", "--probes", "--keep-weights")).exit_code == 0, after.output
+    assert "cka" in run("show", "after", "--track", str(small)).stdout
+
+    own = run("rescore", "--probe", "cka", "--track", str(small))
+    assert own.exit_code == 2 and "no weights of null/0" in own.stderr
 
 
 @pytest.mark.slow
