@@ -10,6 +10,7 @@ import pandas as pd
 from unlearn_bench.harness.report.cells import (
     NONE,
     group,
+    has_baseline,
     left,
     mean,
     mean_with_interval,
@@ -26,7 +27,7 @@ from unlearn_bench.harness.support.text import visible
 from unlearn_bench.harness.tracks.specification import Track
 from unlearn_bench.scoring.groups import GROUPS
 from unlearn_bench.scoring.metric_table import by_weight, ranked, titles
-from unlearn_bench.scoring.seed_rows import NO_BETTER, NOT_APPLICABLE, OK
+from unlearn_bench.scoring.seed_rows import NO_BETTER, NOT_APPLICABLE
 
 
 def table(
@@ -84,8 +85,8 @@ def _remarks(board: pd.DataFrame, track: Track, floor: float | None) -> Iterator
         yield "^ its search for parameters has not converged: the last third of the trials still improved"
     if (board["state"] == NO_BASELINES).any():
         yield f"no baseline ran in a container: no groups, no positions; bench baselines --track {track.name}"
-    elif not ((board["kind"] == "baseline") & board["state"].isin([OK, NO_BETTER])).any():
-        yield f"no baseline has run here: groups mean nothing yet (bench baselines --track {track.name})"
+    elif not has_baseline(board):
+        yield f"no baseline has usable models here: groups mean nothing yet (bench baselines --track {track.name})"
     if floor is not None:
         yield f"overhead floor (the identity entry, median of its seeds): {floor:.2f} s of every run time"
     if (board["state"] == UNTRUSTED).any():

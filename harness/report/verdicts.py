@@ -77,13 +77,15 @@ def headline(table: pd.DataFrame, names: Mapping[str, str]) -> str:
     """
     placed = table[table["position"].notna()]
     if placed.empty:
+        if (table["state"] == NO_BETTER).any():
+            return "No method has a position here: none is clearly better than doing nothing."
         return "" if table.empty else "No method has a position here yet."
     passing = placed[[group(row, FORGETTING) == "G1" and not row["provisional"] for row in placed.to_dict("records")]]
     if passing.empty:
         best = placed.iloc[0]
         return (
-            f"No method forgets F as retraining does. {_called(best, names)} comes first, but {_found(best)} is still "
-            "found."
+            f"No method forgets F as retraining does. {_called(best, names)} comes first, but "
+            f"{best['forgetting_attack']} still finds {float(best[FORGETTING]):.0%} of what it finds in Original."
         ).replace("%", " %")
     first = passing.iloc[0]
     sentence = (

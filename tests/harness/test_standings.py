@@ -138,6 +138,6 @@ def test_a_baseline_that_is_no_better_than_original_sets_groups_all_the_same(
 ) -> None:
     references, bt = standings["state"] == "reference", standings["entry"] == "bt"
     assert standings.loc[bt, "state"].tolist() == ["no better"]
-    said = "no baseline has run here"
+    said = "no baseline has usable models here"
     assert said not in terminal_board.table(standings[references | bt], default.track, {})
     assert said in terminal_board.table(standings[references], default.track, {})

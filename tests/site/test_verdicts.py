@@ -66,10 +66,16 @@ def test_the_headline_takes_the_first_method_in_which_nothing_is_found() -> None
     assert sentence.startswith("My method (mine) is the method to take: ")
     assert "5 % of what Original shows, by RMIA" in sentence and "2.0× as fast as retraining" in sentence
     assert sentence.endswith("It shares its place with other.")
-    assert headline(table[:1], {}).startswith(
-        "No method forgets F as retraining does. leaks comes first, but 40 % of what"
+    assert headline(table[:1], {}) == (
+        "No method forgets F as retraining does. leaks comes first, but RMIA still finds 40 % of what it finds in "
+        "Original."
     )
     assert headline(table[:0], {}) == ""
+
+
+def test_the_headline_says_that_no_method_forgets_better_than_original() -> None:
+    table = pd.DataFrame([row(state="no better", position=None), row(state="not applicable", position=None)])
+    assert headline(table, {}) == "No method has a position here: none is clearly better than doing nothing."
 
 
 def test_methods_are_called_by_their_full_names_and_only_publishers_are_linked() -> None:

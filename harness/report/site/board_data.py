@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from unlearn_bench.harness.references.references import References
-from unlearn_bench.harness.report.cells import NONE, group, unconverged
+from unlearn_bench.harness.report.cells import NONE, group, has_baseline, unconverged
 from unlearn_bench.harness.report.methods import Method, method
 from unlearn_bench.harness.report.neighbours import separated_neighbours
 from unlearn_bench.harness.report.site.page_data import LETTERS, Board, Number, Part, Row, number, plain, position, slug
@@ -289,8 +289,8 @@ def _notes(table: pd.DataFrame, track: Track) -> tuple[str, ...]:
             "No baseline ran in a container here, and without one there are no groups and no positions: run bench "
             f"baselines --track {track.name}."
         )
-    elif not ((table["kind"] == "baseline") & (table["state"] == "ok")).any():
-        notes.append("No baseline has run here: groups and positions mean nothing yet.")
+    elif not has_baseline(table):
+        notes.append("No baseline has usable models here: groups and positions mean nothing yet.")
     if (table["badge"] == UNTRUSTED).any():
         notes.append("Rows with the badge “untrusted sandbox” ran without a container.")
     notes += [f"{line[0].upper()}{line[1:]}." for line in (*separated_neighbours(table), *pretraining(track))]
