@@ -18,6 +18,7 @@ from unlearn_bench.harness.store.store import Store
 from unlearn_bench.harness.support.digests import digest
 from unlearn_bench.harness.support.parallel import side_by_side
 from unlearn_bench.harness.units import unit_store
+from unlearn_bench.harness.units.records import track_folder
 from unlearn_bench.scoring.intervals import mean_interval
 from unlearn_bench.scoring.literature import LiteratureEvidence
 from unlearn_bench.scoring.literature_columns import COLUMNS, computable, measured
@@ -104,7 +105,7 @@ def stored_models(references: References) -> list[Model]:
 
 def clear(references: References, target: Store) -> None:
     """Remove a track's numbers from a store, those of older versions as well."""
-    target.clear(f"{KIND}/{references.track.reference_digest[:16]}")
+    target.clear(f"{KIND}/{track_folder(references.track)}")
 
 
 def kept_documents(references: References) -> dict[str, Kept]:
@@ -193,7 +194,7 @@ def _measure(
 def document_kind(references: References) -> str:
     """Return the kind under which the store has the numbers of a track."""
     content = {"version": VERSION, "umia_seed": references.track.analysis.umia_seed}
-    return f"{KIND}/{references.track.reference_digest[:16]}/{digest(content)[:16]}"
+    return f"{KIND}/{track_folder(references.track)}/{digest(content)[:16]}"
 
 
 def _untrained_kind(references: References) -> str:
