@@ -152,7 +152,9 @@ def groups(readings: Sequence[Reading], counts: Mapping[str, Counts]) -> NDArray
     powerful = telling(readings)
     if not powerful:
         return np.full(len(next(iter(counts.values()))), -1, dtype=np.int8)
-    value, low, _ = _ends(powerful, counts)
+    ratios, halves = zip(*(_ratio(reading, len(powerful), counts) for reading in powerful), strict=True)
+    value = np.abs(ratios)
+    low = np.maximum(value - halves, 0.0)
     highest = low.max(axis=0)
     return _groups(np.where(low == highest, value, -np.inf).max(axis=0), highest).astype(np.int8)
 
@@ -182,19 +184,10 @@ def _clears(reading: Reading, attacks: int) -> bool:
     return bool(abs(ratio[0]) + half[0] < CLEARLY)
 
 
-def _ends(readings: Sequence[Reading], counts: Mapping[str, Counts]) -> tuple[Array, Array, Array]:
-    """Return evidence and both ends [attacks, resamples]; without counts of the units as they are, one column."""
-    rows = []
-    for reading in readings:
-        ratio, half = _ratio(reading, len(readings), counts)
-        size = np.abs(ratio)
-        rows.append((size, np.maximum(size - half, 0.0), size + half))
-    value, low, high = (np.stack(part) for part in zip(*rows, strict=True))
-    return value, low, high
-
-
 def _ratio(reading: Reading, attacks: int, counts: Mapping[str, Counts]) -> tuple[Array, Array]:
     """Return an entry's share of Original's distance from the null and half of its interval, each [resamples].
+
+    Without counts of the reading's unit there is one resample, the units as they are.
 
     The ratio of two means has the interval of its first-order residuals (the delta method): of Original itself it is 1
     without an error. The residuals' mean is 0, so their variance follows from the resample's means of squares.

@@ -11,7 +11,6 @@ import pandas as pd
 from unlearn_bench.harness.results.badges import UNRANKED
 from unlearn_bench.harness.units.tuning import LATE_GAIN, SearchChoice
 from unlearn_bench.scoring.metric import Metric
-from unlearn_bench.scoring.seed_rows import NO_BETTER, OK
 
 NONE = "–"
 if TYPE_CHECKING:
@@ -48,11 +47,6 @@ def left(row: Row) -> str:
     if row["state"] == "reference":
         return number(row["forgetting"], 2)
     return f"{number(row['forgetting'], 2)} {row['forgetting_attack']}"
-
-
-def has_baseline(board: pd.DataFrame) -> bool:
-    """Return whether a baseline with usable models is on a track's board: without one, groups mean nothing."""
-    return bool(((board["kind"] == "baseline") & board["state"].isin([OK, NO_BETTER])).any())
 
 
 def unconverged(row: Row) -> bool:

@@ -7,10 +7,10 @@ from typing import Any
 
 import pandas as pd
 
+from unlearn_bench.harness.report.board_notes import missing_baselines, separated_neighbours
 from unlearn_bench.harness.report.cells import (
     NONE,
     group,
-    has_baseline,
     left,
     mean,
     mean_with_interval,
@@ -18,11 +18,10 @@ from unlearn_bench.harness.report.cells import (
     shortened,
     unconverged,
 )
-from unlearn_bench.harness.report.neighbours import separated_neighbours
 from unlearn_bench.harness.report.terminal_columns import SIGNS, fitted, line
 from unlearn_bench.harness.report.text_table import PLAIN, Look, heading, wrapped
 from unlearn_bench.harness.report.track_notes import access, pretraining
-from unlearn_bench.harness.results.badges import DISQUALIFIED, NO_BASELINES, SELF_REPORTED, UNTRUSTED
+from unlearn_bench.harness.results.badges import DISQUALIFIED, SELF_REPORTED, UNTRUSTED
 from unlearn_bench.harness.support.text import visible
 from unlearn_bench.harness.tracks.specification import Track
 from unlearn_bench.scoring.groups import GROUPS
@@ -83,10 +82,7 @@ def _remarks(board: pd.DataFrame, track: Track, floor: float | None) -> Iterator
         yield "~ provisional: U-LiRA or the probes, which count for baselines, have not run on it or do not count"
     if any(unconverged(row) for _, row in board.iterrows()):
         yield "^ its search for parameters has not converged: the last third of the trials still improved"
-    if (board["state"] == NO_BASELINES).any():
-        yield f"no baseline ran in a container: no groups, no positions; bench baselines --track {track.name}"
-    elif not has_baseline(board):
-        yield f"no baseline has usable models here: groups mean nothing yet (bench baselines --track {track.name})"
+    yield from missing_baselines(board, track.name)
     if floor is not None:
         yield f"overhead floor (the identity entry, median of its seeds): {floor:.2f} s of every run time"
     if (board["state"] == UNTRUSTED).any():

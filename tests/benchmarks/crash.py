@@ -248,8 +248,11 @@ def documents(place: Path, command: Command) -> Counter[str]:
     return Counter(re.sub("[0-9a-f]{16,}", "#", name) if command.draws else name for name in names)
 
 
-def kills(machine: Machine, name: str, count: int, rng: random.Random) -> list[Kill]:
-    """Kill a command ``count`` times, and run it again each time."""
+def kills(machine: Machine, name: str, count: int, rng: random.Random) -> tuple[int, list[Kill]]:
+    """Kill a command before each of ``count`` random operations, or before all if it has fewer, and run it again.
+
+    Return how many operations it makes undisturbed, and the kills.
+    """
     command, place = COMMANDS[name], machine.folder / "place"
     start = machine.state(command)
     shutil.copytree(start, place)
@@ -258,17 +261,16 @@ def kills(machine: Machine, name: str, count: int, rng: random.Random) -> list[K
         raise SystemExit(f"{name} ends with {expected} undisturbed")
     operations, undisturbed_files = machine.operations(), documents(place, command)
     found = []
-    for _ in range(count):
+    for before in rng.sample(range(1, operations + 1), min(count, operations)):
         shutil.rmtree(place)
         shutil.copytree(start, place)
-        before = rng.randint(1, operations)
         machine.run(command, place, kill=before)
         damaged = [] if name == "doctor --store" else damage(place / "home")
         code, left = machine.run(command, place), documents(place, command)
         missing, more = sorted((undisturbed_files - left).elements()), sorted((left - undisturbed_files).elements())
         found.append(Kill(name, before, damaged, (expected, code), missing, more))
     shutil.rmtree(place)
-    return found
+    return operations, found
 
 
 def damage(home: Path) -> list[str]:
@@ -280,7 +282,7 @@ def damage(home: Path) -> list[str]:
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", metavar="COMMAND", help=f"of {', '.join(COMMANDS)}; default: all")
-    parser.add_argument("--kills", type=int, default=100, help="of each command")
+    parser.add_argument("--kills", type=int, default=100, help="of each command, at most one before each operation")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args(arguments)
     rng, all_clean = random.Random(options.seed), True
@@ -289,10 +291,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         with warm_command.program(program, armed):
             machine = Machine(Path(folder), program)
             for name in options.names or COMMANDS:
-                found = kills(machine, name, options.kills, rng)
-                moments = len({kill.before for kill in found})
+                operations, found = kills(machine, name, options.kills, rng)
                 clean = sum(kill.clean for kill in found)
-                print(f"{name:<20}{len(found):>4} kills before {moments:>3} operations, {clean:>4} clean", flush=True)
+                print(f"{name:<24}{operations:>4} operations, {len(found):>4} kills, {clean:>4} clean", flush=True)
                 for kill in found:
                     if not kill.clean:
                         all_clean = False

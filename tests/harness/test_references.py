@@ -223,6 +223,7 @@ def test_export_writes_what_ships_and_reads_back_the_same(prepared: References, 
 
 
 def test_export_may_leave_out_the_weights_of_null_models(prepared: References, small: Path, tmp_path: Path) -> None:
+    assert run("prepare", str(small), "--without-null-weights").exit_code == 2, "it says how to export"
     export = ("prepare", str(small), "--export", str(tmp_path / "out"), "--without-null-weights")
     assert run(*export).exit_code == 0
     shipped = References(prepared.track, Store(tmp_path / "empty", behind=tmp_path / "out"))

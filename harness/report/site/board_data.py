@@ -11,15 +11,15 @@ import numpy as np
 import pandas as pd
 
 from unlearn_bench.harness.references.references import References
-from unlearn_bench.harness.report.cells import NONE, group, has_baseline, unconverged
+from unlearn_bench.harness.report.board_notes import missing_baselines, separated_neighbours
+from unlearn_bench.harness.report.cells import NONE, group, unconverged
 from unlearn_bench.harness.report.methods import Method, method
-from unlearn_bench.harness.report.neighbours import separated_neighbours
 from unlearn_bench.harness.report.site.page_data import LETTERS, Board, Number, Part, Row, number, plain, position, slug
 from unlearn_bench.harness.report.track_notes import access, competition, forgetting, pretraining
 from unlearn_bench.harness.report.verdicts import headline, headline_over, like_original, verdict
 from unlearn_bench.harness.report.wording import counted
 from unlearn_bench.harness.results import board, scores
-from unlearn_bench.harness.results.badges import NO_BASELINES, UNTRUSTED
+from unlearn_bench.harness.results.badges import UNTRUSTED
 from unlearn_bench.harness.results.board import Results
 from unlearn_bench.harness.results.board_entries import shipped_kinds
 from unlearn_bench.harness.results.track_boards import architecture, data_set
@@ -283,15 +283,8 @@ def _null_line(null: Mapping[str, float]) -> str:
 
 
 def _notes(table: pd.DataFrame, track: Track) -> tuple[str, ...]:
-    notes = []
-    if (table["state"] == NO_BASELINES).any():
-        notes.append(
-            "No baseline ran in a container here, and without one there are no groups and no positions: run bench "
-            f"baselines --track {track.name}."
-        )
-    elif not has_baseline(table):
-        notes.append("No baseline has usable models here: groups and positions mean nothing yet.")
+    lines = missing_baselines(table, track.name)
     if (table["badge"] == UNTRUSTED).any():
-        notes.append("Rows with the badge “untrusted sandbox” ran without a container.")
-    notes += [f"{line[0].upper()}{line[1:]}." for line in (*separated_neighbours(table), *pretraining(track))]
-    return tuple(map(plain, notes))
+        lines.append("rows with the badge “untrusted sandbox” ran without a container")
+    lines += [*separated_neighbours(table), *pretraining(track)]
+    return tuple(plain(f"{line[0].upper()}{line[1:]}.") for line in lines)

@@ -1,10 +1,12 @@
-"""Which neighbours on a board the seeds separate, as text for every form of it."""
+"""What a board says below its rows, as text for every form of it: who is separated, whether baselines are missing."""
 
 from __future__ import annotations
 
 import pandas as pd
 
+from unlearn_bench.harness.results.badges import NO_BASELINES
 from unlearn_bench.scoring.board import APART
+from unlearn_bench.scoring.seed_rows import NO_BETTER, OK
 
 
 def separated_neighbours(board: pd.DataFrame) -> list[str]:
@@ -22,3 +24,16 @@ def separated_neighbours(board: pd.DataFrame) -> list[str]:
         return ["the seeds separate no row from the next one"]
     spans = [run[0] if len(run) == 1 else f"{run[0]} … {run[-1]}" for run in runs]
     return [f"separated in {APART:.0%} of resamples: {' | '.join(spans)}".replace("%", " %")]
+
+
+def missing_baselines(board: pd.DataFrame, track: str) -> list[str]:
+    """Return that no baseline tells where groups begin, in a line; nothing where one does."""
+    if (board["state"] == NO_BASELINES).any():
+        return [
+            f"no baseline ran in a container, so there are no groups and no positions: bench baselines --track {track}"
+        ]
+    if ((board["kind"] == "baseline") & board["state"].isin([OK, NO_BETTER])).any():
+        return []
+    return [
+        f"no baseline has usable models here, so groups and positions mean nothing yet: bench baselines --track {track}"
+    ]
