@@ -16,5 +16,5 @@ from tests.harness import warm_command
 def test_a_kill_before_any_operation_loses_and_doubles_nothing(tmp_path: Path, name: str) -> None:
     program = tmp_path / "bench"
     with warm_command.program(program, crash.armed):
-        found = crash.kills(crash.Machine(tmp_path / "machine", program), name, 2, random.Random(0))
+        _, found = crash.kills(crash.Machine(tmp_path / "machine", program), name, 2, random.Random(0))
     assert len(found) == 2 and [kill for kill in found if not kill.clean] == []

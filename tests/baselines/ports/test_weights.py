@@ -32,15 +32,21 @@ def test_cf_k_takes_the_steps_of_its_authors(
 @pytest.mark.slow
 @pytest.mark.parametrize("power", [1.0, 0.5])
 def test_ff_adds_the_noise_of_its_authors(power: float, entry: Entry, original: nn.Module, digits: Digits) -> None:
-    few = loaders(tuple(tensor[:24] for tensor in digits["retain"]))
+    images, labels = (tensor[:24] for tensor in digits["retain"])
+    few = loaders((images.double(), labels))
+    original.double()
     torch.manual_seed(3)
     torch.randperm(24)  # the draw of at most ``max_samples``, here of all
     expected = port("ff")(copy.deepcopy(original), *few * 3, alpha=1e-5, power=power)
     torch.manual_seed(3)
     found = entry("ff").unlearn(copy.deepcopy(original), *few * 3, alpha=1e-5, power=power)
-    assert_close(found, expected, atol=2e-4)
-    with pytest.raises(AssertionError):
-        assert_close(found, original, atol=1e-2)
+    share = power / 2 * 1e-8 * 1000 ** (1 / power)  # by which the authors' f + 1e-8 lowers the largest noise
+    largest = 0.0
+    for before, p, q in zip(original.parameters(), found.parameters(), expected.parameters(), strict=True):
+        noise = (q - before).abs()
+        assert ((p - q).abs() <= share * noise + 1e-9).all()
+        largest = max(largest, noise.max().item())
+    assert largest > 1e-2
 
 
 def net() -> nn.Module:
